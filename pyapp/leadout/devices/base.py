@@ -1,0 +1,100 @@
+"""The device protocol: everything that Python asks of whatever computes.
+
+Order: writes, submits, loads and reads take effect in the order of the calls, as on one WebGPU
+queue. Nothing but the coroutines waits. Two devices exist: `devices.numpy.NumpyDevice` and
+`bridge.WebGpuDevice`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from leadout.checkpoint.load_plan import LoadPlan
+from leadout.checkpoint.source import Source
+from leadout.plan import BufferSpec, Plan
+
+#: Called with the bytes read so far and the bytes in all.
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """What a device is and what it allows.
+
+    Attributes:
+        name: for people, such as "NVIDIA H100 (Vulkan)" or "NumPy 2.4".
+        max_binding_bytes: the largest range one binding may have.
+        max_buffer_bytes: the largest buffer.
+        features: optional kernel features present, such as "subgroups" or "shader-f16".
+    """
+
+    name: str
+    max_binding_bytes: int
+    max_buffer_bytes: int
+    features: tuple[str, ...] = ()
+
+
+class CompiledPlan(Protocol):
+    """A Plan made ready by a device: pipelines compiled, bind groups built."""
+
+    plan: Plan
+
+
+class Device(Protocol):
+    """The verbs; see the module's docstring for what they promise about order."""
+
+    info: DeviceInfo
+
+    @property
+    def allocated_bytes(self) -> int:
+        """Bytes now held by this device's buffers, staging included."""
+
+    async def allocate(self, buffers: Mapping[str, BufferSpec]) -> None:
+        """Create zeroed buffers, all or none.
+
+        Raises:
+            OutOfMemoryError: with the bytes asked for and held; nothing was kept.
+            DeviceLimitError: a buffer is larger than `info.max_buffer_bytes`.
+        """
+
+    def free(self, names: Iterable[str]) -> None:
+        """Destroy buffers; unknown names are ignored."""
+
+    async def load(
+        self, load_plan: LoadPlan, sources: Sequence[Source], progress: Progress
+    ) -> None:
+        """Stream tensors into allocated buffers, repacking on the device.
+
+        Raises:
+            SourceError: reading failed; the buffers' contents are undefined then.
+        """
+
+    async def compile(self, plan: Plan) -> CompiledPlan:
+        """Compile pipelines and build bind groups; every buffer must be allocated.
+
+        Raises:
+            DeviceError: a kernel or a binding was refused; the message names the dispatch.
+        """
+
+    def write(self, buffer: str, offset: int, data: bytes) -> None:
+        """Write bytes (offset and length multiples of 4), seen by every later submit."""
+
+    def submit(self, compiled: CompiledPlan, *params: int) -> Awaitable[Sequence[int]]:
+        """Queue a Plan and return at once.
+
+        Args:
+            compiled: from `compile`.
+            params: a value for each of the Plan's `params`.
+
+        Returns:
+            The readback's 32-bit words (unsigned) once they are there; empty when the Plan
+            has no readback. Not awaiting it is allowed.
+        """
+
+    async def read(self, buffer: str, offset: int, num_bytes: int) -> bytes:
+        """Read a range back, for tests and evaluation."""
+
+    def close(self) -> None:
+        """Free everything. The device cannot be used afterwards."""

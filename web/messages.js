@@ -1,0 +1,122 @@
+/**
+ * The whole contract between the client (a page) and the worker, and the only description of it.
+ * Keep in step with pyapp/leadout/bridge.py, which handles every request but "boot".
+ *
+ * Requests carry an `id`, chosen by the client; every answer carries the same `id`. Names that
+ * cross are snake_case on both sides.
+ *
+ * @module messages
+ */
+
+/**
+ * An error as it crosses: `name` is the Python class (see pyapp/leadout/errors.py) or a
+ * DOMException's name such as "AbortError".
+ * @typedef {{name: string, message: string, detail?: Record<string, unknown>}} ErrorMessage
+ */
+
+/**
+ * Where a file of a model lies: exactly one of `url` and `file`.
+ * @typedef {{name: string, url?: string, file?: Blob}} FileRef
+ */
+
+/**
+ * A model: a GGUF file, or config.json with safetensors (and, if there, tokenizer.json,
+ * tokenizer_config.json, generation_config.json, chat_template.jinja, model.safetensors.index.json).
+ * @typedef {{name: string, files: FileRef[]}} ModelRef
+ */
+
+/**
+ * @typedef {object} LoadOptions
+ * @property {number} [context_length] rows of KV cache; default: the model's, at most 4096
+ * @property {"f32" | "f16"} [kv_dtype] storage of the KV cache; default "f32"
+ * @property {number} [max_binding_bytes] pretend that the adapter allows no more (tests)
+ * @property {number} [run_ahead] cycles in flight, 1 to 8; default 3
+ */
+
+/**
+ * A completion (`prompt`, or `prompt_ids`) or a chat (`messages`), in OpenAI's names.
+ * @typedef {object} GenerateRequest
+ * @property {string} [prompt]
+ * @property {number[]} [prompt_ids]
+ * @property {{role: string, content: string}[]} [messages]
+ * @property {number} [max_tokens] default 256
+ * @property {number} [temperature] default 0 (greedy)
+ * @property {number} [top_k] 0 = off
+ * @property {number} [top_p] 1 = off
+ * @property {number} [min_p] 0 = off
+ * @property {number} [repetition_penalty] 1 = off
+ * @property {number} [seed] any unsigned 32-bit integer; default 0
+ * @property {string[]} [stop] strings that end the text (they are not part of it)
+ * @property {boolean} [ignore_eos]
+ * @property {boolean} [raw] take the prompt as it is, without a leading <bos> being implied by a template
+ * @property {number} [run_ahead] cycles in flight, 1 to 8
+ */
+
+/**
+ * The client's requests.
+ * @typedef {{type: "boot", id: number}
+ *   | {type: "load", id: number, model: ModelRef, options: LoadOptions}
+ *   | {type: "unload", id: number}
+ *   | {type: "generate", id: number, request: GenerateRequest}
+ *   | {type: "score", id: number, ids: number[]}
+ *   | {type: "tokenize", id: number, text: string}
+ *   | {type: "abort", id: number, target: number}} ClientMessage
+ */
+
+/** In the order in which they pass; "failed" may follow any. They are CSS states of the widget.
+ * @typedef {"loading_runtime" | "loading_package" | "loading_weights" | "compiling_kernels" | "warming_up" | "ready" | "failed"} Phase
+ */
+
+/**
+ * @typedef {object} ModelInfo the result of "load"
+ * @property {string} name
+ * @property {string} architecture
+ * @property {number} num_parameters
+ * @property {number} context_length
+ * @property {boolean} has_chat_template
+ * @property {number} weights_bytes bytes of weights on the device
+ * @property {number} allocated_bytes bytes of all buffers on the device
+ * @property {string} device the adapter's name
+ * @property {number} load_ms
+ * @property {number} dispatches_per_step
+ */
+
+/**
+ * @typedef {object} Stats
+ * @property {number} load_ms
+ * @property {number} prefill_ms
+ * @property {number} prefill_tokens
+ * @property {number} decode_ms from the first token to the last
+ * @property {number} decode_tokens
+ * @property {number} cycles
+ * @property {number} drafted_tokens
+ * @property {number} accepted_tokens
+ * @property {number[]} accepted_per_position
+ * @property {number} run_ahead
+ * @property {number} ttft_ms
+ * @property {number} decode_tokens_per_s
+ * @property {string} device
+ */
+
+/**
+ * The result of "generate"; `text` and `tokens` hold what was not cut off by a stop.
+ * @typedef {object} Generated
+ * @property {number[]} prompt_tokens
+ * @property {number[]} tokens
+ * @property {string} text
+ * @property {"stop" | "length" | "abort"} finish_reason
+ * @property {Stats} stats
+ */
+
+/**
+ * The worker's answers. "result" or "error" ends a request. "delta" events of a "generate" carry
+ * text that is final (never half a character, never the start of a stop string).
+ * @typedef {{type: "phase", id: number, phase: Phase}
+ *   | {type: "progress", id: number, phase: Phase, loaded_bytes: number, total_bytes: number}
+ *   | {type: "delta", id: number, text: string, tokens: number[], decode_tokens_per_s: number}
+ *   | {type: "result", id: number, value: any}
+ *   | {type: "error", id: number, error: ErrorMessage}
+ *   | {type: "device_lost", id: number, error: ErrorMessage}} WorkerMessage
+ */
+
+export {};
