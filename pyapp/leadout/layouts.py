@@ -5,8 +5,8 @@ each bound on its own: quantised values in one, their scales in others, so that 
 vec4<u32>s. Every layout holds its source formats exactly: scales keep their f16 bits, and the
 two-level scales of the K formats stay two-level.
 
-Keep in step with web/kernels/shared/weights.wgsl (reading) and web/kernels/repack_*.wgsl (writing);
-tests/kernels/test_repack.py compares all three.
+Keep in step with web/kernels/shared/weights.wgsl (reading), web/kernels/repack_*.wgsl (writing) and
+their twins; tests/kernels compares each kernel with its twin.
 
 Planes, per block b (= row * num_cols / 32 + column / 32), all little-endian:
 
@@ -24,8 +24,8 @@ Planes, per block b (= row * num_cols / 32 + column / 32), all little-endian:
     q8_super16     [scale: 1 half per block, signed bytes: s for columns 0..15, then 16..31]
                    [super: 1 word per 8 blocks, d in the low half]   w = d * s * q
 
-The sources: F32, F16, BF16 as they are; Q4_0 -> q4_scale; Q4_1 -> q4_affine; Q4_K -> q4_super;
-Q5_0, Q8_0 -> q8_scale; Q5_1 -> q8_affine; Q5_K -> q8_super; Q6_K -> q8_super16.
+An unused half in a plane's last word is zero. Infinities and NaNs in a checkpoint's scales stay
+what they are. `FORMATS` says which format of a checkpoint becomes which layout.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from leadout.plan import Binding
+from leadout.plan import Binding, Pipeline
 
 #: Columns in a block; num_cols of every matrix is a multiple of it.
 BLOCK = 32
@@ -87,25 +87,54 @@ LAYOUTS: dict[str, Layout] = {
     )
 }
 
-#: Tensor format in a checkpoint -> layout in memory.
-LAYOUT_OF_FORMAT: dict[str, str] = {
-    "F32": "f32",
-    "F16": "f16",
-    "BF16": "bf16",
-    "Q4_0": "q4_scale",
-    "Q4_1": "q4_affine",
-    "Q4_K": "q4_super",
-    "Q5_0": "q8_scale",
-    "Q8_0": "q8_scale",
-    "Q5_1": "q8_affine",
-    "Q5_K": "q8_super",
-    "Q6_K": "q8_super16",
+
+@dataclass(frozen=True)
+class Format:
+    """How a checkpoint stores a tensor's values, row by row.
+
+    Attributes:
+        columns: values in one block of the format; a row is a whole number of blocks.
+        bytes: the block's size.
+        layout: what it becomes on a device.
+        repack: the pipeline that writes that layout.
+    """
+
+    columns: int
+    bytes: int
+    layout: str
+    repack: Pipeline
+
+
+def _copied(num_bytes: int, layout: str) -> Format:
+    vec4s = BLOCK * num_bytes // 16
+    return Format(1, num_bytes, layout, Pipeline("repack_float", {"VEC4S_PER_BLOCK": vec4s}))
+
+
+#: Every tensor format that Leadout reads, by GGUF's name (safetensors shares the first three).
+#: Block sizes: ggml-common.h of ggml-org/ggml.
+FORMATS: dict[str, Format] = {
+    "F32": _copied(4, "f32"),
+    "F16": _copied(2, "f16"),
+    "BF16": _copied(2, "bf16"),
+    "Q4_0": Format(32, 18, "q4_scale", Pipeline("repack_blocks.q4_0")),
+    "Q4_1": Format(32, 20, "q4_affine", Pipeline("repack_blocks.q4_1")),
+    "Q5_0": Format(32, 22, "q8_scale", Pipeline("repack_blocks.q5_0")),
+    "Q5_1": Format(32, 24, "q8_affine", Pipeline("repack_blocks.q5_1")),
+    "Q8_0": Format(32, 34, "q8_scale", Pipeline("repack_blocks.q8_0")),
+    "Q4_K": Format(256, 144, "q4_super", Pipeline("repack_super.q4_k")),
+    "Q5_K": Format(256, 176, "q8_super", Pipeline("repack_super.q5_k")),
+    "Q6_K": Format(256, 210, "q8_super16", Pipeline("repack_super.q6_k")),
 }
+
+#: Tensor format in a checkpoint -> layout in memory.
+LAYOUT_OF_FORMAT: dict[str, str] = {name: known.layout for name, known in FORMATS.items()}
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A run of a matrix's rows in buffers of its own, small enough to bind.
+    """A run of a matrix's rows in a buffer of its own, every plane small enough to bind.
+
+    Every shard but a matrix's last has an even number of rows.
 
     Attributes:
         row_start: the matrix's row that is the shard's first.

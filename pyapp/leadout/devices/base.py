@@ -7,7 +7,7 @@ queue. Nothing but the coroutines waits. Two devices exist: `devices.numpy.Numpy
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +40,23 @@ class CompiledPlan(Protocol):
     """A Plan made ready by a device: pipelines compiled, bind groups built."""
 
     plan: Plan
+
+
+class Readback(Protocol):
+    """The 32-bit words (unsigned) that a submitted Plan reads back, once they are there.
+
+    Await it or discard it, once; either returns its buffer to the device.
+    """
+
+    def __await__(self) -> Generator[object, None, Sequence[int]]:
+        """Wait for the words; none when the Plan has no readback.
+
+        Raises:
+            DeviceLostError: the device was lost before they came.
+        """
+
+    def discard(self) -> None:
+        """Say that the words are not wanted."""
 
 
 class Device(Protocol):
@@ -81,17 +98,16 @@ class Device(Protocol):
     def write(self, buffer: str, offset: int, data: bytes) -> None:
         """Write bytes (offset and length multiples of 4), seen by every later submit."""
 
-    def submit(self, compiled: CompiledPlan, *params: int) -> Awaitable[Sequence[int]]:
+    def submit(self, compiled: CompiledPlan, *params: int) -> Readback:
         """Queue a Plan and return at once.
 
         Args:
             compiled: from `compile`.
             params: a value for each of the Plan's `params`.
-
-        Returns:
-            The readback's 32-bit words (unsigned) once they are there; empty when the Plan
-            has no readback. Not awaiting it is allowed.
         """
+
+    def release(self, compiled: CompiledPlan) -> None:
+        """Forget a compiled Plan, before its buffers are freed."""
 
     async def read(self, buffer: str, offset: int, num_bytes: int) -> bytes:
         """Read a range back, for tests and evaluation."""

@@ -1,0 +1,367 @@
+"""Python's door to JavaScript: the only module that imports js or pyodide.
+
+web/worker.js boots Pyodide, imports this module, and hands every message of web/messages.js but
+"boot" to `Bridge.handle`. What JavaScript offers in return is the host object that worker.js
+passes to `start`: `createRuntime`, `makeTokenizer`, `openSource`, `post`.
+
+Who owns a proxy: Python objects that JavaScript gets to call are made with `create_proxy` and
+destroyed by the same function. JavaScript objects seen from Python are counted by Pyodide and go
+with the Python objects that wrap them here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import js
+from pyodide.ffi import JsException, create_proxy, to_js
+
+from leadout import errors
+from leadout.checkpoint import open_checkpoint
+from leadout.checkpoint.load_plan import LoadPlan
+from leadout.checkpoint.source import Source
+from leadout.devices.base import CompiledPlan, DeviceInfo, Progress
+from leadout.engine import Engine, LoadOptions
+from leadout.errors import LeadoutError, RequestError
+from leadout.plan import BufferSpec, Plan
+from leadout.request import GenerateRequest
+
+#: How often "progress" messages are sent at most, by share of the whole.
+PROGRESS_STEPS = 200
+
+
+@contextmanager
+def js_errors() -> Iterator[None]:
+    """Turn the runtime's named JavaScript errors into their Python classes."""
+    try:
+        yield
+    except JsException as error:
+        kind = getattr(errors, str(error.name), None)
+        if isinstance(kind, type) and issubclass(kind, LeadoutError):
+            detail = getattr(error, "detail", None)
+            facts = detail.to_py() if hasattr(detail, "to_py") else {}
+            raise kind(str(error.message), **facts) from error
+        raise
+
+
+def parsed(value: object) -> Any:
+    """Return plain data as a JavaScript object; one call, however deep."""
+    return js.JSON.parse(json.dumps(value))
+
+
+class JsSource:
+    """A source of web/runtime/sources.js; implements `checkpoint.source.Source`."""
+
+    def __init__(self, proxy: Any) -> None:
+        self.proxy = proxy
+        self.name: str = proxy.name
+
+    async def size(self) -> int:
+        """Return the length in bytes."""
+        with js_errors():
+            return int(await self.proxy.size())
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Return a copy of a range."""
+        with js_errors():
+            array = await self.proxy.read(offset, length)
+        return bytes(array.to_bytes())
+
+
+class JsTokenizer:
+    """A tokenizer of web/tokenizer.js; implements `tokenizer.Tokenizer`."""
+
+    def __init__(self, proxy: Any) -> None:
+        self._proxy = proxy
+        self.vocab_size: int = proxy.vocabSize
+
+    def encode(self, text: str, add_special_tokens: bool = False) -> list[int]:
+        """Return the ids of a text."""
+        with js_errors():
+            return numbers(self._proxy.encode(text, add_special_tokens))
+
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+        """Return the text of ids."""
+        with js_errors():
+            return str(self._proxy.decode(to_js(list(ids)), skip_special_tokens))
+
+    def id_of(self, token: str) -> int | None:
+        """Return the id of exactly this token, or None."""
+        found = self._proxy.idOf(token)
+        return found if isinstance(found, int) else None
+
+
+def numbers(array: Any) -> list[int]:
+    """Copy an array of whole numbers out of JavaScript."""
+    return [int(value) for value in array.to_py()]
+
+
+@dataclass
+class WebGpuReadback:
+    """A ticket of the runtime; see `devices.base.Readback`."""
+
+    runtime: Any
+    ticket: int
+
+    def __await__(self) -> Generator[Any, None, Sequence[int]]:
+        """Wait for the words."""
+        with js_errors():
+            array = yield from self.runtime.collect(self.ticket).__await__()
+        return numbers(array)
+
+    def discard(self) -> None:
+        """Return the buffer unread."""
+        self.runtime.discard(self.ticket)
+
+
+@dataclass(frozen=True)
+class CompiledWebGpuPlan:
+    """A Plan and its number in the runtime."""
+
+    plan: Plan
+    number: int
+
+
+class WebGpuDevice:
+    """The runtime of web/runtime/device.js; implements `devices.base.Device`."""
+
+    def __init__(self, runtime: Any) -> None:
+        self._runtime = runtime
+        info = runtime.info.to_py()
+        self.info = DeviceInfo(
+            name=info["name"],
+            max_binding_bytes=int(info["max_binding_bytes"]),
+            max_buffer_bytes=int(info["max_buffer_bytes"]),
+            features=tuple(info["features"]),
+        )
+        #: Ends a running load when set; see `Bridge`.
+        self.abort_signal: Any = None
+
+    @property
+    def allocated_bytes(self) -> int:
+        """Bytes now held by buffers."""
+        return int(self._runtime.allocatedBytes)
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most bytes ever held."""
+        return int(self._runtime.peakBytes)
+
+    async def allocate(self, buffers: Mapping[str, BufferSpec]) -> None:
+        """Create zeroed buffers, all or none."""
+        with js_errors():
+            await self._runtime.allocate(
+                parsed({name: {"bytes": spec.bytes} for name, spec in buffers.items()})
+            )
+
+    def free(self, names: Iterable[str]) -> None:
+        """Destroy buffers."""
+        self._runtime.free(parsed(list(names)))
+
+    async def load(
+        self, load_plan: LoadPlan, sources: Sequence[Source], progress: Progress
+    ) -> None:
+        """Stream tensors into buffers."""
+        on_progress = create_proxy(progress)
+        options = js.Object.new()
+        options.onProgress = on_progress
+        if self.abort_signal is not None:
+            options.signal = self.abort_signal
+        proxies = to_js([source.proxy for source in sources if isinstance(source, JsSource)])
+        assert proxies.length == len(sources)
+        try:
+            with js_errors():
+                await self._runtime.load(parsed(load_plan.to_json()), proxies, options)
+        finally:
+            on_progress.destroy()
+
+    async def compile(self, plan: Plan) -> CompiledWebGpuPlan:
+        """Compile pipelines and build bind groups."""
+        with js_errors():
+            number = await self._runtime.compile(parsed(plan.to_json()))
+        return CompiledWebGpuPlan(plan, int(number))
+
+    def write(self, buffer: str, offset: int, data: bytes) -> None:
+        """Write bytes."""
+        with js_errors():
+            self._runtime.write(buffer, offset, to_js(data))
+
+    def submit(self, compiled: CompiledPlan, *params: int) -> WebGpuReadback:
+        """Queue a Plan: one call into JavaScript, whatever it holds."""
+        assert isinstance(compiled, CompiledWebGpuPlan)
+        with js_errors():
+            return WebGpuReadback(
+                self._runtime, int(self._runtime.submit(compiled.number, *params))
+            )
+
+    def release(self, compiled: CompiledPlan) -> None:
+        """Forget a Plan."""
+        assert isinstance(compiled, CompiledWebGpuPlan)
+        self._runtime.releasePlan(compiled.number)
+
+    async def read(self, buffer: str, offset: int, num_bytes: int) -> bytes:
+        """Read a range back."""
+        with js_errors():
+            array = await self._runtime.read(buffer, offset, num_bytes)
+        return bytes(array.to_bytes())
+
+    def close(self) -> None:
+        """Destroy the device."""
+        self._runtime.destroy()
+
+
+@dataclass
+class Bridge:
+    """Serves one worker: one device, at most one model.
+
+    Attributes:
+        host: the host object of web/worker.js.
+    """
+
+    host: Any
+    _device: WebGpuDevice | None = None
+    _engine: Engine | None = None
+    _model_name: str = ""
+    _aborted: set[int] = field(default_factory=set)
+    _controllers: dict[int, Any] = field(default_factory=dict)
+    _serving: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def handle(self, message: Any) -> None:
+        """Serve one message of web/messages.js; answers go through `host.post`."""
+        request = message.to_py()
+        number = int(request["id"])
+        if request["type"] == "abort":
+            self._abort(int(request["target"]))
+            return
+        try:
+            async with self._serving:
+                value = await self._serve(request, number)
+            self._post(type="result", id=number, value=value)
+        except LeadoutError as error:
+            self._post(type="error", id=number, error=error.to_json())
+        except JsException as error:
+            self._post(
+                type="error",
+                id=number,
+                error={"name": str(error.name), "message": str(error.message)},
+            )
+        finally:
+            self._aborted.discard(number)
+            self._controllers.pop(number, None)
+
+    async def _serve(self, request: dict[str, Any], number: int) -> object:
+        match request["type"]:
+            case "load":
+                return await self._load(request, number)
+            case "generate":
+                fields = GenerateRequest.from_json(request["request"])
+                generated = await self._loaded().generate(
+                    fields,
+                    lambda text, tokens, rate: self._post(
+                        type="delta",
+                        id=number,
+                        text=text,
+                        tokens=tokens,
+                        decode_tokens_per_s=round(rate, 3),
+                    ),
+                    lambda: number in self._aborted,
+                )
+                return generated.to_json()
+            case "score":
+                return await self._score(request, number)
+            case "tokenize":
+                engine = self._loaded()
+                ids = engine.prompt_tokens(GenerateRequest(prompt=request["text"]))
+                return {"ids": ids}
+            case "unload":
+                self._unload()
+                return None
+        raise RequestError(f"Unknown message type {request['type']!r}.")
+
+    async def _load(self, request: dict[str, Any], number: int) -> object:
+        self._unload()
+        options = dict(request["options"] or {})
+        options.pop("run_ahead", None)
+        max_binding_bytes = options.pop("max_binding_bytes", None)
+        load_options = LoadOptions(**options)
+        controller = js.AbortController.new()
+        self._controllers[number] = controller
+        if number in self._aborted:
+            controller.abort()
+        if self._device is None:
+            with js_errors():
+                self._device = WebGpuDevice(await self.host.createRuntime(max_binding_bytes))
+        self._device.abort_signal = controller.signal
+        model = request["model"]
+        files = {
+            ref["name"]: JsSource(
+                self.host.openSource(ref["name"], ref.get("url"), ref.get("file"))
+            )
+            for ref in model["files"]
+        }
+        last_step = -1
+
+        def on_progress(loaded: int, total: int) -> None:
+            nonlocal last_step
+            step = PROGRESS_STEPS * loaded // max(total, 1)
+            if step != last_step:
+                last_step = step
+                self._post(
+                    type="progress",
+                    id=number,
+                    phase="loading_weights",
+                    loaded_bytes=int(loaded),
+                    total_bytes=int(total),
+                )
+
+        self._engine = await Engine.load(
+            self._device,
+            await open_checkpoint(files),
+            load_options,
+            self._make_tokenizer,
+            lambda phase: self._post(type="phase", id=number, phase=phase),
+            on_progress,
+        )
+        return {"name": model["name"], **self._engine.info()}
+
+    async def _make_tokenizer(self, text: str) -> JsTokenizer:
+        with js_errors():
+            return JsTokenizer(await self.host.makeTokenizer(text))
+
+    async def _score(self, request: dict[str, Any], number: int) -> object:
+        start = 0
+        engine = self._loaded()
+        async for logits in engine.score([int(token) for token in request["ids"]]):
+            self.host.post(
+                parsed({"type": "logits", "id": number, "start": start}), to_js(logits)
+            )
+            start += len(logits) // (4 * engine.decoder.vocab_size)
+        return {"rows": start, "vocab_size": engine.decoder.vocab_size}
+
+    def _unload(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def _loaded(self) -> Engine:
+        if self._engine is None:
+            raise RequestError("No model is loaded; load one first.")
+        return self._engine
+
+    def _abort(self, number: int) -> None:
+        self._aborted.add(number)
+        if number in self._controllers:
+            self._controllers[number].abort()
+
+    def _post(self, **message: object) -> None:
+        self.host.post(parsed(message))
+
+
+def start(host: Any) -> Bridge:
+    """Return the bridge of a worker; called once by web/worker.js."""
+    return Bridge(host)

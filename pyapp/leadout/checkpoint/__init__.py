@@ -1,0 +1,346 @@
+"""Checkpoints: a GGUF file, or config.json with safetensors, behind one description.
+
+Only headers and small JSON files are read here; tensors stay where they are until a LoadPlan
+streams them to a device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from leadout.checkpoint.gguf import GgufHeader, Value, read_gguf_header
+from leadout.checkpoint.json_file import read_json_object, read_text
+from leadout.checkpoint.names import (
+    GGUF_ARCHITECTURES,
+    GgufArchitecture,
+    text_name_of_gguf,
+    text_name_of_safetensors,
+)
+from leadout.checkpoint.safetensors import read_safetensors_header, read_sharded_headers
+from leadout.checkpoint.source import FileSource, MemorySource, Source
+from leadout.checkpoint.tensors import TensorInfo, check_formats
+from leadout.config import config_from_gguf, text_config_of
+from leadout.errors import (
+    CheckpointError,
+    TensorError,
+    UnsupportedFormatError,
+    UnsupportedModelError,
+)
+from leadout.shown import shown
+
+__all__ = [
+    "Checkpoint",
+    "FileSource",
+    "MemorySource",
+    "Source",
+    "TensorInfo",
+    "check_tensors",
+    "open_checkpoint",
+]
+
+CONFIG = "config.json"
+SAFETENSORS = "model.safetensors"
+SAFETENSORS_INDEX = "model.safetensors.index.json"
+TOKENIZER = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+GENERATION_CONFIG = "generation_config.json"
+CHAT_TEMPLATE = "chat_template.jinja"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds, whatever its format.
+
+    Attributes:
+        name: for people: the GGUF's file name, or what config.json calls the model.
+        kind: "gguf" or "safetensors".
+        sources: the files that tensors lie in.
+        tensors: of the text model, by Hugging Face name; vision and audio towers are left out.
+        metadata: GGUF's keys and values (its vocabulary among them); {} for safetensors.
+        config: the text model's part of config.json, or the same fields made of GGUF metadata;
+            `config.read_config` checks it.
+        norms_are_folded: norm weights have the 1 of (1 + weight) added already.
+        tokenizer_json: tokenizer.json, where there is one.
+        chat_template: the Jinja template of a chat, where there is one.
+        eos_token_ids: tokens that end a text.
+        bos_token_id: the token that begins one, where the model has one.
+        generation_config: generation_config.json, {} where there is none.
+    """
+
+    name: str
+    kind: str
+    sources: list[Source]
+    tensors: dict[str, TensorInfo]
+    config: dict[str, object]
+    norms_are_folded: bool
+    eos_token_ids: tuple[int, ...]
+    bos_token_id: int | None
+    metadata: dict[str, Value] = field(default_factory=dict)
+    tokenizer_json: Source | None = None
+    chat_template: str | None = None
+    generation_config: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def num_parameters(self) -> int:
+        """Values in all tensors of the text model."""
+        return sum(tensor.num_elements for tensor in self.tensors.values())
+
+    @property
+    def tensor_bytes(self) -> int:
+        """Bytes of all tensors of the text model, as they are stored."""
+        return sum(tensor.bytes for tensor in self.tensors.values())
+
+
+async def open_checkpoint(files: Mapping[str, Source]) -> Checkpoint:
+    """Read a checkpoint's headers and describe it.
+
+    Args:
+        files: by file name, without folders: one .gguf; or config.json with model.safetensors, or
+            with model.safetensors.index.json and its shards. tokenizer.json,
+            tokenizer_config.json, generation_config.json and chat_template.jinja are used where
+            they are given, other files are ignored.
+
+    Raises:
+        UnsupportedModelError: an architecture that Leadout does not run.
+        UnsupportedFormatError: a file format, version or tensor type that it does not read.
+        TensorError: a tensor occurs twice, or is not where the index says.
+        CheckpointError: files are missing, malformed or contradict each other.
+        SourceError: reading failed.
+    """
+    ggufs = [name for name in sorted(files) if name.lower().endswith(".gguf")]
+    has_safetensors = SAFETENSORS in files or SAFETENSORS_INDEX in files
+    if len(ggufs) > 1 or (ggufs and has_safetensors):
+        found = ggufs + [name for name in (SAFETENSORS, SAFETENSORS_INDEX) if name in files]
+        raise CheckpointError(
+            f"found several models ({', '.join(found)}); give one GGUF file, or safetensors",
+            found=found,
+        )
+    if ggufs:
+        return await _open_gguf(ggufs[0], files)
+    if has_safetensors and CONFIG in files:
+        return await _open_safetensors(files)
+    wanted = f"a .gguf file, or {CONFIG} with {SAFETENSORS} (or {SAFETENSORS_INDEX} and its shards)"
+    found = sorted(files)
+    raise CheckpointError(
+        f"found no model among the {len(files):,} files given "
+        f"({', '.join(found[:8]) or 'none'}); wanted {wanted}",
+        found=found,
+    )
+
+
+def check_tensors(checkpoint: Checkpoint, expected: Mapping[str, Sequence[int]]) -> None:
+    """Refuse a checkpoint that lacks a tensor or has one of another shape; extra ones are fine.
+
+    Args:
+        checkpoint: to look at.
+        expected: name to shape, what the model's configuration implies.
+
+    Raises:
+        TensorError: naming the tensor and, for a wrong shape, both shapes.
+    """
+    tensors = checkpoint.tensors
+    missing = [name for name in expected if name not in tensors]
+    if missing:
+        more = f" (nor {len(missing) - 1:,} others)" if len(missing) > 1 else ""
+        raise TensorError(
+            f"{checkpoint.name} has no tensor {missing[0]!r}{more}, which its configuration calls "
+            "for; use a complete checkpoint",
+            missing=missing[:16],
+            num_missing=len(missing),
+        )
+    for name, shape in expected.items():
+        found, wanted = list(tensors[name].shape), list(shape)
+        if found != wanted:
+            raise TensorError(
+                f"{checkpoint.name}: tensor {name!r} has shape {found}, but the configuration "
+                f"calls for {wanted}; use the configuration that came with these weights",
+                tensor=name,
+                found=found,
+                wanted=wanted,
+            )
+
+
+# ---- GGUF ---------------------------------------------------------------------------------
+
+
+async def _open_gguf(name: str, files: Mapping[str, Source]) -> Checkpoint:
+    header = await read_gguf_header(files[name])
+    metadata = header.metadata
+    architecture = _gguf_architecture(name, metadata)
+    if metadata.get("split.count", 1) != 1:
+        raise UnsupportedFormatError(
+            f"{name} is one part of a split GGUF; join the parts (llama-gguf-split --merge) "
+            "and give the whole file",
+            file=name,
+        )
+    tensors = _renamed(
+        header.tensors, {t.name: text_name_of_gguf(architecture, t.name) for t in header.tensors}
+    )
+    config = config_from_gguf(architecture.model_type, metadata, _vocab_size(name, header))
+    config["tie_word_embeddings"] = "lm_head.weight" not in tensors
+    template = metadata.get("tokenizer.chat_template")
+    chat_template = template if isinstance(template, str) else await _chat_template(files)
+    return Checkpoint(
+        name=name,
+        kind="gguf",
+        sources=[files[name]],
+        tensors=tensors,
+        config=config,
+        norms_are_folded=architecture.norms_are_folded,
+        eos_token_ids=_gguf_eos(name, metadata, architecture, chat_template is not None),
+        bos_token_id=_token_id(name, metadata, "tokenizer.ggml.bos_token_id"),
+        metadata=metadata,
+        tokenizer_json=files.get(TOKENIZER),
+        chat_template=chat_template,
+        generation_config=await _generation_config(files),
+    )
+
+
+def _gguf_architecture(name: str, metadata: Mapping[str, Value]) -> GgufArchitecture:
+    found = metadata.get("general.architecture")
+    architecture = GGUF_ARCHITECTURES.get(found) if isinstance(found, str) else None
+    if architecture is None:
+        raise UnsupportedModelError(
+            f"{name} holds a model of architecture {shown(found)}; Leadout runs "
+            f"{', '.join(GGUF_ARCHITECTURES)}",
+            architecture=found if isinstance(found, str) else None,
+            supported=list(GGUF_ARCHITECTURES),
+        )
+    return architecture
+
+
+def _vocab_size(name: str, header: GgufHeader) -> int:
+    """Return the rows of the embedding: converters trim it, and do not always say the size."""
+    for tensor in header.tensors:
+        if tensor.name == "token_embd.weight":
+            return tensor.shape[0] if tensor.shape else 0
+    raise TensorError(
+        f"{name} has no tensor 'token_embd.weight'; use a complete checkpoint",
+        missing=["token_embd.weight"],
+    )
+
+
+def _gguf_eos(
+    name: str, metadata: Mapping[str, Value], architecture: GgufArchitecture, is_chat: bool
+) -> tuple[int, ...]:
+    """Return the end-of-text ids. Converters leave the end of a turn out, so it is looked up."""
+    keys = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id")
+    ids = [_token_id(name, metadata, key) for key in keys]
+    tokens = metadata.get("tokenizer.ggml.tokens")
+    if is_chat and isinstance(tokens, list):
+        ids += [i for i, token in enumerate(tokens) if token == architecture.end_of_turn]
+    return tuple(dict.fromkeys(token_id for token_id in ids if token_id is not None))
+
+
+def _token_id(name: str, metadata: Mapping[str, Value], key: str) -> int | None:
+    value = metadata.get(key)
+    return None if value is None else _checked_id(value, f"{name}: {key}")
+
+
+# ---- safetensors --------------------------------------------------------------------------
+
+
+async def _open_safetensors(files: Mapping[str, Source]) -> Checkpoint:
+    root = await read_json_object(files[CONFIG])
+    config = text_config_of(root)
+    sources: list[Source]
+    if SAFETENSORS in files:
+        sources = [files[SAFETENSORS]]
+        infos = await read_safetensors_header(files[SAFETENSORS])
+    else:
+        sources, infos = await read_sharded_headers(files[SAFETENSORS_INDEX], files)
+    generation_config = await _generation_config(files)
+    path = root.get("_name_or_path")
+    return Checkpoint(
+        name=path if isinstance(path, str) and path else str(config["model_type"]),
+        kind="safetensors",
+        sources=sources,
+        tensors=_renamed(infos, {t.name: text_name_of_safetensors(t.name) for t in infos}),
+        config=config,
+        norms_are_folded=False,
+        eos_token_ids=_eos_of(generation_config, config),
+        bos_token_id=_bos_of(generation_config, config),
+        tokenizer_json=files.get(TOKENIZER),
+        chat_template=await _chat_template(files),
+        generation_config=generation_config,
+    )
+
+
+def _eos_of(*configs: Mapping[str, object]) -> tuple[int, ...]:
+    """Return the ids of the first config that has any: generation_config.json goes first."""
+    for config in configs:
+        value = config.get("eos_token_id")
+        if value is not None:
+            ids = value if isinstance(value, list) else [value]
+            return tuple(_checked_id(token_id, "eos_token_id") for token_id in ids)
+    return ()
+
+
+def _bos_of(*configs: Mapping[str, object]) -> int | None:
+    for config in configs:
+        value = config.get("bos_token_id")
+        if value is not None:
+            return _checked_id(value, "bos_token_id")
+    return None
+
+
+# ---- both ---------------------------------------------------------------------------------
+
+
+def _renamed(
+    infos: Sequence[TensorInfo], text_names: Mapping[str, str | None]
+) -> dict[str, TensorInfo]:
+    """Return the text model's tensors under their Hugging Face names, readable formats only."""
+    tensors: dict[str, TensorInfo] = {}
+    for info in infos:
+        name = text_names[info.name]
+        if name is None:
+            continue
+        if name in tensors:
+            raise TensorError(
+                f"tensor {shown(name)} occurs twice, once as {shown(info.name)}; "
+                "use a checkpoint of one model",
+                tensor=name,
+            )
+        tensors[name] = TensorInfo(
+            name, info.shape, info.format, info.source, info.offset, info.bytes
+        )
+    check_formats(tensors)
+    return tensors
+
+
+def _checked_id(value: object, what: str) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 31:
+        raise CheckpointError(
+            f"{what} is {shown(value)}, a token id is wanted; get the file again",
+            found=shown(value),
+        )
+    return value
+
+
+async def _generation_config(files: Mapping[str, Source]) -> dict[str, object]:
+    file = files.get(GENERATION_CONFIG)
+    return {} if file is None else await read_json_object(file)
+
+
+async def _chat_template(files: Mapping[str, Source]) -> str | None:
+    """Return chat_template.jinja, else the template in tokenizer_config.json."""
+    if CHAT_TEMPLATE in files:
+        return await read_text(files[CHAT_TEMPLATE])
+    if TOKENIZER_CONFIG not in files:
+        return None
+    template = (await read_json_object(files[TOKENIZER_CONFIG])).get("chat_template")
+    if isinstance(template, list):  # several, by name
+        by_name = {
+            entry.get("name"): entry.get("template")
+            for entry in template
+            if isinstance(entry, dict) and isinstance(entry.get("name"), str)
+        }
+        template = by_name.get("default")
+    if template is None or isinstance(template, str):
+        return template
+    raise CheckpointError(
+        f"{TOKENIZER_CONFIG}: chat_template is a {type(template).__name__}, a string is wanted; "
+        "get the file again"
+    )

@@ -1,0 +1,1 @@
+"""Devices: the protocol, and the NumPy device with the kernels' twins."""

@@ -1,0 +1,161 @@
+"""Twins of qk_norm_rope, attention and attention_combine."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from leadout.devices.twins import Call, Floats, Words, twin
+from leadout.devices.twins.norm import normalize
+from leadout.kv_cache import TILE
+from leadout.state import ROW_VALID
+
+_DTYPES: dict[str, type[np.float32] | type[np.float16]] = {"f32": np.float32, "f16": np.float16}
+
+
+def _caches(
+    call: Call, dtype: str, keys: Words, values: Words
+) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
+    """View the caches as [lane, kv head, tile, quad, position, 4] and [.., position, quad, 4]."""
+    kv_heads, quads = call.int("KV_HEADS"), call.int("D") // 4
+    tiles = call.int("CAPACITY") // TILE
+    return (
+        keys.view(_DTYPES[dtype]).reshape(-1, kv_heads, tiles, quads, TILE, 4),
+        values.view(_DTYPES[dtype]).reshape(-1, kv_heads, tiles, TILE, quads, 4),
+    )
+
+
+@twin
+def qk_norm_rope(call: Call) -> None:
+    """Norm and turn queries and keys; write keys and values to the cache."""
+    heads, kv_heads, dim = call.int("HEADS"), call.int("KV_HEADS"), call.int("D")
+    eps, capacity = call.float("EPS"), call.int("CAPACITY")
+    rows = call.bindings[1].reshape(-1, 4)
+    qkv = call.floats(0)[: len(rows) * (heads + 2 * kv_heads) * dim].reshape(len(rows), -1, dim)
+    angles = rows[:, 1].astype(np.float32)[:, None] * call.floats(4)[: dim // 2]
+    cosines, sines = np.cos(angles)[:, None, :], np.sin(angles)[:, None, :]
+
+    def turn(x: Floats) -> Floats:
+        low, high = x[..., : dim // 2], x[..., dim // 2 :]
+        return np.concatenate([low * cosines - high * sines, high * cosines + low * sines], -1)
+
+    queries = turn(normalize(qkv[:, :heads], eps) * call.floats(2)[:dim])
+    call.floats(5)[: queries.size] = queries.ravel()
+    new_keys = turn(normalize(qkv[:, heads : heads + kv_heads], eps) * call.floats(3)[:dim])
+    keys, values = _caches(call, call.args[0], call.bindings[6], call.bindings[7])
+    for r, (lane, position, _, flags) in enumerate(rows.tolist()):
+        if flags & ROW_VALID:
+            tile, slot = position % capacity // TILE, position % TILE
+            keys[lane, :, tile, :, slot] = new_keys[r].reshape(kv_heads, -1, 4)
+            values[lane, :, tile, slot] = qkv[r, heads + kv_heads :].reshape(kv_heads, -1, 4)
+
+
+def _first_visible(position: int, window: int) -> int:
+    return max(0, position + 1 - window) if window else 0
+
+
+@twin
+def attention(call: Call) -> None:
+    """Softmax attention of every row over its visible positions."""
+    mode, _, dtype = call.args
+    heads, kv_heads, dim = call.int("HEADS"), call.int("KV_HEADS"), call.int("D")
+    window, group = call.int("WINDOW", 0), heads // kv_heads
+    scale = np.float32(call.float("SCALE"))
+    rows = call.bindings[1].reshape(-1, 4)
+    q = call.floats(0)[: len(rows) * heads * dim].reshape(-1, kv_heads, group, dim)
+    caches = _caches(call, dtype, call.bindings[2], call.bindings[3])
+    valid = [r for r in range(len(rows)) if rows[r, 3] & ROW_VALID]
+
+    if mode == "rows":
+        out = call.floats(4)[: q.size].reshape(q.shape)
+        out[:] = 0.0
+        for lane in {int(rows[r, 0]) for r in valid}:
+            mine = [r for r in valid if rows[r, 0] == lane]
+            positions = rows[mine, 1].astype(np.int64)
+            first = _first_visible(int(positions.min()), window)
+            keys, values, where = _visible(caches, lane, first, int(positions.max()))
+            # [kv head, row * group, position]
+            queries = q[mine].transpose(1, 0, 2, 3).reshape(kv_heads, -1, dim)
+            scores = (scale * (queries @ keys.swapaxes(1, 2))).reshape(
+                kv_heads, len(mine), group, -1
+            )
+            too_late = where > positions[:, None]
+            too_early = where <= positions[:, None] - window if window else False
+            masked = np.broadcast_to((too_late | too_early)[None, :, None], scores.shape)
+            scores[masked] = -np.inf
+            p = np.exp(scores - scores.max(axis=-1, keepdims=True))
+            total = p.sum(axis=-1, keepdims=True)
+            mixed = p.reshape(kv_heads, len(mine) * group, -1) @ values
+            mixed = mixed.reshape(kv_heads, len(mine), group, dim) / total
+            out[mine] = mixed.transpose(1, 0, 2, 3)
+        return
+
+    slots = call.int("SLOTS")
+    part_o = call.floats(4)[: len(rows) * heads * slots * dim]
+    part_o = part_o.reshape(len(rows), kv_heads, group, slots, dim)
+    part_ml = call.floats(5)[: len(rows) * heads * slots * 2]
+    part_ml = part_ml.reshape(len(rows), kv_heads, group, slots, 2)
+    for r in valid:
+        lane, position = int(rows[r, 0]), int(rows[r, 1])
+        first = _first_visible(position, window)
+        keys, values, where = _visible(caches, lane, first, position)
+        tiles = len(where) // TILE
+        scores = scale * (q[r] @ keys.swapaxes(1, 2))
+        scores[..., (where < first) | (where > position)] = -np.inf
+        scores = scores.reshape(kv_heads, group, tiles, TILE)
+        m = scores.max(axis=-1, keepdims=True)
+        p = np.exp(scores - m)
+        per_tile = values.reshape(kv_heads, 1, tiles, TILE, dim)
+        part_o[r, :, :, :tiles] = (p[..., None, :] @ per_tile)[..., 0, :]
+        part_ml[r, :, :, :tiles, 0] = m[..., 0]
+        part_ml[r, :, :, :tiles, 1] = p.sum(axis=-1)
+
+
+def _visible(
+    caches: tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]],
+    lane: int,
+    first: int,
+    last: int,
+) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
+    """Return the whole tiles that hold positions first to last of a lane.
+
+    Returns:
+        keys and values, [kv head, positions, dim] float32, and the positions, [positions];
+        what lies outside of first to last is zero.
+    """
+    keys, values = caches
+    tiles = np.arange(first // TILE, last // TILE + 1)
+    slots = tiles % keys.shape[2]
+    shape = (keys.shape[1], len(tiles) * TILE, keys.shape[3] * 4)
+    k = keys[lane][:, slots].transpose(0, 1, 3, 2, 4).reshape(shape).astype(np.float32)
+    v = values[lane][:, slots].reshape(shape).astype(np.float32)
+    where = (tiles[:, None] * TILE + np.arange(TILE)).ravel()
+    outside = (where < first) | (where > last)
+    k[:, outside] = 0.0
+    v[:, outside] = 0.0
+    return k, v, where
+
+
+def _combine(weighted: Floats, m: Floats, total: Floats) -> Floats:
+    """Add up tiles: weighted [..., tiles, dim], m and total [..., tiles]."""
+    shrink = np.exp(m - m.max(axis=-1, keepdims=True))
+    total = (shrink * total).sum(axis=-1, keepdims=True)
+    return np.asarray((shrink[..., None] * weighted).sum(axis=-2) / total, dtype=np.float32)
+
+
+@twin
+def attention_combine(call: Call) -> None:
+    """Add up what attention left per tile."""
+    heads, dim, slots = call.int("HEADS"), call.int("D"), call.int("SLOTS")
+    rows = call.bindings[2].reshape(-1, 4)
+    part_o = call.floats(0)[: len(rows) * heads * slots * dim].reshape(-1, heads, slots, dim)
+    part_ml = call.floats(1)[: len(rows) * heads * slots * 2].reshape(-1, heads, slots, 2)
+    out = call.floats(3)[: len(rows) * heads * dim].reshape(-1, heads, dim)
+    for r, (_, position, _, flags) in enumerate(rows.tolist()):
+        if flags & ROW_VALID:
+            first = _first_visible(position, call.int("WINDOW", 0))
+            tiles = position // TILE - first // TILE + 1
+            ml = part_ml[r, :, :tiles]
+            out[r] = _combine(part_o[r, :, :tiles], ml[..., 0], ml[..., 1])
+        else:
+            out[r] = 0.0

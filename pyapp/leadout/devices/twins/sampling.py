@@ -1,0 +1,226 @@
+"""Twins of penalize, sample_filter, choose_partial, choose_final, mark_seen and advance."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from leadout.devices.twins import Call, Floats, Words, twin
+from leadout.ops import CHOOSE_CHUNK
+from leadout.sampling import SETTINGS_BYTES
+from leadout.state import ROW_VALID
+
+MOST_NEGATIVE = np.float32(-3.4028234e38)
+
+# Fields of the Settings struct; keep in step with web/kernels/shared/settings.wgsl.
+_SETTINGS = np.dtype(
+    [
+        ("temperature", "<f4"),
+        ("top_k", "<u4"),
+        ("top_p", "<f4"),
+        ("min_p", "<f4"),
+        ("repetition_penalty", "<f4"),
+        ("seed", "<u4"),
+        ("reserved", "<u4", (2,)),
+    ]
+)
+assert _SETTINGS.itemsize == SETTINGS_BYTES
+
+
+def _tables(call: Call, rows: int, settings: int) -> tuple[Words, npt.NDArray[np.void]]:
+    first = call.int("FIRST_ROW", 0)
+    return call.bindings[rows].reshape(-1, 4)[first:], call.bindings[settings].view(_SETTINGS)
+
+
+def _seen(seen: Words, lane: int, vocab_size: int) -> npt.NDArray[np.bool_]:
+    words = seen[lane * vocab_size // 32 : (lane + 1) * vocab_size // 32]
+    return np.unpackbits(words.view(np.uint8), bitorder="little").astype(np.bool_)
+
+
+@twin
+def penalize(call: Call) -> None:
+    """Scale the logits of ids that occur at or before the row's position."""
+    vocab_size = call.int("V")
+    rows, settings = _tables(call, 0, 1)
+    rows = rows[: call.int("ROWS")]
+    logits = call.floats(3)[: len(rows) * vocab_size].reshape(-1, vocab_size)
+    for r, (lane, position, _, _) in enumerate(rows.tolist()):
+        penalty = settings["repetition_penalty"][lane]
+        if penalty == 1.0:
+            continue
+        occurs = _seen(call.bindings[2], lane, vocab_size)
+        for other_lane, other_position, token, flags in rows.tolist():
+            if other_lane == lane and other_position <= position and flags & ROW_VALID:
+                occurs[token] = True
+        row = logits[r]
+        row[occurs] = np.where(row > 0, row / penalty, row * penalty)[occurs]
+
+
+def keys_of(values: Floats) -> Words:
+    """Return unsigned keys in the order of the floats."""
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    flip = np.where(bits >> 31 == 1, np.uint32(0xFFFFFFFF), np.uint32(0x80000000))
+    return bits ^ flip
+
+
+def value_of(key: int) -> np.float32:
+    """Return the float of a key."""
+    bits = key ^ (0x80000000 if key >> 31 else 0xFFFFFFFF)
+    return np.uint32(bits).view(np.float32)
+
+
+def _select_key(keys: Words, weights: npt.NDArray[np.int64], wanted: np.float32) -> int:
+    """Return the largest key t such that the weights of keys ≥ t add up to `wanted`."""
+    remaining, prefix = np.float32(wanted), 0
+    for shift in (24, 16, 8, 0):
+        here = keys >> np.uint32(shift)
+        inside = np.ones(len(keys), bool) if shift == 24 else (here >> np.uint32(8)) == prefix
+        buckets = (here[inside] & np.uint32(255)).astype(np.int64)
+        counts = np.bincount(buckets, minlength=256)
+        high = np.bincount(buckets, weights=(weights[inside] >> 14), minlength=256)
+        low = np.bincount(buckets, weights=(weights[inside] & 16383), minlength=256)
+        totals = high.astype(np.float32) * np.float32(16384.0) + low.astype(np.float32)
+        chosen = 0
+        for bucket in range(255, -1, -1):
+            if counts[bucket] == 0:
+                continue
+            chosen = bucket
+            if totals[bucket] >= remaining:
+                break
+            remaining -= totals[bucket]
+        prefix = (prefix << 8) | chosen
+    return prefix
+
+
+def _total(keys: Words, masses: npt.NDArray[np.int64]) -> np.float32:
+    """Add up masses as the kernel does: per bucket of the key's top byte, from the top down."""
+    buckets = (keys >> np.uint32(24)).astype(np.int64)
+    high = np.bincount(buckets, weights=(masses >> 14), minlength=256).astype(np.float32)
+    low = np.bincount(buckets, weights=(masses & 16383), minlength=256).astype(np.float32)
+    total = np.float32(0.0)
+    for bucket in range(255, -1, -1):
+        total += high[bucket] * np.float32(16384.0) + low[bucket]
+    return total
+
+
+@twin
+def sample_filter(call: Call) -> None:
+    """The smallest logit that top-k, top-p and min-p leave in the choice."""
+    vocab_size = call.int("V")
+    rows, settings = _tables(call, 1, 2)
+    logits = call.floats(0).reshape(-1, vocab_size)
+    thresholds = call.floats(3)
+    for r, row in enumerate(logits):
+        wanted = settings[rows[r, 0]]
+        temperature = wanted["temperature"]
+        has_top_k = 0 < wanted["top_k"] < vocab_size
+        has_top_p, has_min_p = wanted["top_p"] < 1.0, wanted["min_p"] > 0.0
+        if temperature == 0.0 or not (has_top_k or has_top_p or has_min_p):
+            thresholds[r] = MOST_NEGATIVE
+            continue
+        keys, largest = keys_of(row), row.max()
+        threshold = 0
+        if has_top_k:
+            ones = np.ones(vocab_size, np.int64)
+            threshold = _select_key(keys, ones, np.float32(wanted["top_k"]))
+        if has_top_p:
+            inside = keys >= threshold
+            shares = np.exp((row[inside] - largest) / temperature) * np.float32(2**27)
+            masses = shares.astype(np.int64)
+            share = wanted["top_p"] * _total(keys[inside], masses)
+            threshold = _select_key(keys[inside], masses, share)
+        if has_min_p:
+            least = np.float32(largest + temperature * np.log(wanted["min_p"]))
+            threshold = max(threshold, int(keys_of(np.array([least]))[0]))
+        thresholds[r] = value_of(threshold)
+
+
+def _mix(value: Words) -> Words:
+    h = value ^ (value >> np.uint32(16))
+    h = h * np.uint32(0x7FEB352D)
+    h = h ^ (h >> np.uint32(15))
+    h = h * np.uint32(0x846CA68B)
+    return h ^ (h >> np.uint32(16))
+
+
+def gumbel(seed: int, position: int, vocab_size: int) -> Floats:
+    """Return the noise of every token id at a position; see web/kernels/shared/noise.wgsl."""
+    with np.errstate(over="ignore"):
+        start = np.array([seed], np.uint32) + np.uint32(0x9E3779B9)
+        key = _mix(_mix(start) + np.uint32(position))
+        hashes = _mix(key + np.arange(vocab_size, dtype=np.uint32))
+    one = np.float32(1.0)
+    v = (hashes.astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-32)
+    v = np.minimum(v, np.float32(0.99999994))
+    series = v * (
+        one + v * (np.float32(0.5) + v * (np.float32(0.33333334) + v * np.float32(0.25)))
+    )
+    return -np.log(np.where(v < np.float32(0.015625), series, -np.log(one - v)))
+
+
+@twin
+def choose_partial(call: Call) -> None:
+    """The best token of every chunk of the vocabulary."""
+    vocab_size = call.int("V")
+    rows, settings = _tables(call, 1, 2)
+    logits = call.floats(0).reshape(-1, vocab_size)
+    chunks = -(-vocab_size // CHOOSE_CHUNK)
+    best = call.bindings[4][: len(logits) * chunks * 2].reshape(-1, chunks, 2)
+    for r, row in enumerate(logits):
+        wanted = settings[rows[r, 0]]
+        if wanted["temperature"] == 0.0:
+            values, inside = row, np.ones(vocab_size, bool)
+        else:
+            noise = gumbel(int(wanted["seed"]), int(rows[r, 1]) + 1, vocab_size)
+            values = row / wanted["temperature"] + noise
+            inside = row >= call.floats(3)[r]
+        for chunk in range(chunks):
+            start = chunk * CHOOSE_CHUNK
+            part = slice(start, min(start + CHOOSE_CHUNK, vocab_size))
+            candidates = np.flatnonzero(inside[part])
+            if len(candidates) == 0:
+                best[r, chunk] = (0, vocab_size)
+                continue
+            index = candidates[np.argmax(values[part][candidates])] + start
+            best[r, chunk] = (values[index].view(np.uint32), index)
+
+
+@twin
+def choose_final(call: Call) -> None:
+    """The best of the chunks."""
+    vocab_size, chunks = call.int("V"), call.int("CHUNKS")
+    best = call.bindings[0].reshape(-1, chunks, 2)
+    for r, row in enumerate(best):
+        ids = row[:, 1]
+        values = np.where(ids < vocab_size, row[:, 0].copy().view(np.float32), -np.inf)
+        call.bindings[1][r] = ids[np.argmax(values)]
+
+
+@twin
+def mark_seen(call: Call) -> None:
+    """Set the bits of the rows' tokens."""
+    vocab_size = call.int("V")
+    for lane, _, token, flags in call.bindings[0].reshape(-1, 4)[: call.int("ROWS")].tolist():
+        if flags & ROW_VALID and token < vocab_size:
+            call.bindings[1][(lane * vocab_size + token) // 32] |= np.uint32(1 << token % 32)
+
+
+@twin
+def advance(call: Call) -> None:
+    """Commit the choices and write the next decode step's rows."""
+    vocab_size, lanes = call.int("V"), call.int("LANES")
+    first, capacity = call.int("FIRST_ROW", 0), call.int("CAPACITY")
+    rows, state = call.bindings[1].reshape(-1, 4), call.bindings[2].reshape(-1, 4)
+    results = call.bindings[4].reshape(-1, 4)
+    results[:lanes] = 0
+    for i in range(call.int("CHOICES")):
+        lane, _, _, flags = rows[first + i].tolist()
+        if flags & ROW_VALID:
+            token = int(call.bindings[0][i])
+            call.bindings[3][(lane * vocab_size + token) // 32] |= np.uint32(1 << token % 32)
+            state[lane] = (state[lane, 0] + np.uint32(1), token, 1, 0)
+            results[lane] = (1, token, 0, 0)
+    for lane in range(lanes):
+        length, token, is_active, _ = state[lane].tolist()
+        position = (length - 1) % 2**32
+        rows[lane] = (lane, position, token, int(is_active == 1 and position < capacity))

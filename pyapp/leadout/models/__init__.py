@@ -1,0 +1,1 @@
+"""Models, one file per `model_type` of config.json."""

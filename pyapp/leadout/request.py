@@ -1,0 +1,103 @@
+"""Requests as they come from a page or a command line, checked once, at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from leadout.errors import RequestError
+from leadout.sampling import Sampling
+from leadout.speculative import MAX_RUN_AHEAD
+
+DEFAULT_MAX_TOKENS = 256
+DEFAULT_RUN_AHEAD = 3
+
+#: Stop strings are held back and searched for on every token, so their number and length are bounded.
+MAX_STOP_STRINGS = 16
+MAX_STOP_CHARS = 256
+
+
+@dataclass(frozen=True)
+class GenerateRequest:
+    """A checked request; see `GenerateRequest` in web/messages.js for the fields' meaning.
+
+    Attributes:
+        prompt: text, or None.
+        prompt_ids: token ids, or None.
+        messages: a chat, or None. Exactly one of the three is given.
+    """
+
+    prompt: str | None = None
+    prompt_ids: tuple[int, ...] | None = None
+    messages: tuple[Mapping[str, object], ...] | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    max_tokens: int = DEFAULT_MAX_TOKENS
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+    run_ahead: int = DEFAULT_RUN_AHEAD
+
+    def __post_init__(self) -> None:
+        given = [self.prompt, self.prompt_ids, self.messages]
+        if sum(value is not None for value in given) != 1:
+            raise RequestError("Give exactly one of prompt, prompt_ids and messages.")
+        _whole("max_tokens", self.max_tokens, 1, 2**31 - 1)
+        _whole("run_ahead", self.run_ahead, 1, MAX_RUN_AHEAD)
+        if len(self.stop) > MAX_STOP_STRINGS:
+            raise RequestError(
+                f"stop has {len(self.stop)} strings; wanted at most {MAX_STOP_STRINGS}."
+            )
+        for text in self.stop:
+            if not isinstance(text, str) or not 0 < len(text) <= MAX_STOP_CHARS:
+                raise RequestError(
+                    f"A stop string is {str(text)[:40]!r}; wanted text of 1 to {MAX_STOP_CHARS} "
+                    "characters."
+                )
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, object]) -> GenerateRequest:
+        """Check a request that crossed a boundary.
+
+        Raises:
+            RequestError: a field is unknown, of the wrong type or out of its range.
+        """
+        unknown = sorted(set(fields) - _FIELDS)
+        if unknown:
+            raise RequestError(f"Unknown fields {unknown}; known are {sorted(_FIELDS)}.")
+        given = {name: value for name, value in fields.items() if value is not None}
+        sampling = {name: given.pop(name) for name in _SAMPLING_FIELDS if name in given}
+        prompt = given.pop("prompt", None)
+        if prompt is not None and not isinstance(prompt, str):
+            raise RequestError(f"prompt is a {type(prompt).__name__}; wanted text.")
+        ids = given.pop("prompt_ids", None)
+        messages = given.pop("messages", None)
+        stop = given.pop("stop", ())
+        return cls(
+            prompt=prompt,
+            prompt_ids=None if ids is None else tuple(_list("prompt_ids", ids, int)),
+            messages=None if messages is None else tuple(_list("messages", messages, Mapping)),
+            sampling=Sampling(**sampling),  # type: ignore[arg-type]  # checked by Sampling
+            stop=(stop,) if isinstance(stop, str) else tuple(_list("stop", stop, str)),
+            **given,  # type: ignore[arg-type]  # checked by __post_init__
+        )
+
+
+_SAMPLING_FIELDS = frozenset(Sampling.__dataclass_fields__)
+_FIELDS = (
+    frozenset(GenerateRequest.__dataclass_fields__) - {"sampling"}
+) | _SAMPLING_FIELDS
+
+
+def _list(name: str, values: object, kind: type) -> list[object]:
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise RequestError(f"{name} is a {type(values).__name__}; wanted a list.")
+    for value in values:
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise RequestError(f"{name} holds {value!r}; wanted {kind.__name__} items only.")
+    return list(values)
+
+
+def _whole(name: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise RequestError(
+            f"{name} is {value!r}; wanted a whole number from {low} to {high}.", field=name
+        )

@@ -1,0 +1,65 @@
+"""What a generation cost: the figures of design's `stats`, in milliseconds and tokens."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Stats:
+    """Figures of one generation; keep in step with `Stats` in web/messages.js.
+
+    Attributes:
+        load_ms: how long loading the model took, once.
+        prefill_ms: from the request to the first token, which is also `ttft_ms`.
+        prefill_tokens: tokens of the prompt.
+        decode_ms: from the first token to the last.
+        decode_tokens: tokens after the first.
+        cycles: decode passes collected.
+        run_ahead: passes that were allowed in flight.
+        decode_tokens_per_s: over `decode_ms`; 0 while there is only one token.
+    """
+
+    device: str
+    run_ahead: int
+    load_ms: float = 0.0
+    prefill_ms: float = 0.0
+    prefill_tokens: int = 0
+    decode_ms: float = 0.0
+    decode_tokens: int = 0
+    cycles: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+    accepted_per_position: list[int] = field(default_factory=list)
+    ttft_ms: float = 0.0
+    decode_tokens_per_s: float = 0.0
+
+    def to_json(self) -> dict[str, object]:
+        """Return the figures by name, times rounded to microseconds."""
+        values = dataclasses.asdict(self)
+        return {k: round(v, 3) if isinstance(v, float) else v for k, v in values.items()}
+
+
+class Clock:
+    """Turns the moments of a generation into `Stats`."""
+
+    def __init__(self, stats: Stats) -> None:
+        self.stats = stats
+        self._started = time.perf_counter()
+        self._first = self._started
+
+    def tokens(self, count: int, is_prefill: bool) -> None:
+        """Note that a pass brought tokens."""
+        now = time.perf_counter()
+        stats = self.stats
+        if is_prefill:
+            self._first = now
+            stats.prefill_ms = stats.ttft_ms = 1000 * (now - self._started)
+            return
+        stats.cycles += 1
+        stats.decode_tokens += count
+        stats.decode_ms = 1000 * (now - self._first)
+        if stats.decode_ms > 0:
+            stats.decode_tokens_per_s = 1000 * stats.decode_tokens / stats.decode_ms

@@ -1,0 +1,18 @@
+// y[0] = x[ROW]
+//
+// x: [rows, D] float32, y: [1, D] float32, D a multiple of 4.
+// Grid: x = ceil(D / 256). Twin: devices/twins/norm.py.
+
+override D: u32;
+override ROW: u32;
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+  if (id.x >= D / 4u) {
+    return;
+  }
+  y[id.x] = x[ROW * (D / 4u) + id.x];
+}

@@ -1,0 +1,64 @@
+/**
+ * The worker: boots Pyodide and hands the client's messages to Python (pyapp/leadout/bridge.py). What
+ * crosses is described in messages.js, and nowhere else. JavaScript's part of the engine is in runtime/.
+ *
+ * Boot: 1. loading_runtime   Pyodide itself, from the site
+ *       2. loading_package   Leadout's wheel and what it needs, with micropip, from the site
+ *       then every message goes to Python, which posts the answers.
+ *
+ * @module worker
+ */
+
+/** @import {ClientMessage, WorkerMessage} from "./messages.js" */
+
+import { Host } from "./host.js";
+
+/** The bridge, once booted. @type {Promise<any> | null} */
+let bridge = null;
+
+addEventListener("message", ({ data }) => {
+  const message = /** @type {ClientMessage} */ (data);
+  if (message.type === "boot") {
+    bridge ??= boot(message.id);
+    bridge.then(
+      () => post({ type: "result", id: message.id, value: null }),
+      (error) => post({ type: "error", id: message.id, error: describe(error) }),
+    );
+    return;
+  }
+  serve(message).catch((error) => {
+    post({ type: "error", id: message.id, error: describe(error) });
+  });
+});
+
+/** @param {ClientMessage} message */
+async function serve(message) {
+  if (bridge === null) throw new Error(`"${message.type}" came before "boot"`);
+  await (await bridge).handle(message);
+}
+
+/**
+ * @param {WorkerMessage} message
+ * @param {Transferable[]} [transfer]
+ */
+function post(message, transfer = []) {
+  postMessage(message, { transfer });
+}
+
+/** @param {any} error */
+function describe(error) {
+  return { name: String(error?.name ?? "Error"), message: String(error?.message ?? error) };
+}
+
+/**
+ * @param {number} id of the "boot" message
+ * @returns {Promise<any>} the bridge
+ */
+async function boot(id) {
+  const host = await Host.create({
+    base: new URL("./", import.meta.url),
+    gpu: navigator.gpu,
+    post,
+  });
+  return host.boot((phase) => post({ type: "phase", id, phase }));
+}
