@@ -213,8 +213,8 @@ def _rope(fields: Fields) -> tuple[float, float, LinearRopeScaling | None]:
     by_type = fields.object_or_none("rope_parameters") or {}
     if not set(by_type) <= {FULL, SLIDING}:
         raise UnsupportedModelError(
-            f"rope_parameters has {shown(min(set(by_type) - {FULL, SLIDING}))}; wanted is one entry "
-            f"each for {FULL} and {SLIDING}",
+            f"rope_parameters has {shown(min(set(by_type) - {FULL, SLIDING}))}; wanted is one "
+            f"entry each for {FULL} and {SLIDING}",
             field="rope_parameters",
         )
     parameters = Fields(by_type, {}, "rope_parameters.")

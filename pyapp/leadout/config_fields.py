@@ -43,8 +43,8 @@ class Fields:
     def wrong(self, name: str, value: object, wanted: str) -> CheckpointError:
         """Return the error for a field."""
         return CheckpointError(
-            f"{self.prefix}{name} is {shown(value)}, wanted is {wanted}; the model's configuration is "
-            "wrong, get it again",
+            f"{self.prefix}{name} is {shown(value)}, wanted is {wanted}; the model's configuration "
+            "is wrong, get it again",
             field=self.prefix + name,
             found=shown(value),
             wanted=wanted,
@@ -55,8 +55,6 @@ class Fields:
     ) -> int:
         """Return a whole number in a range."""
         value = self._value(name, default)
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
         if type(value) is not int or not minimum <= value <= maximum:
             raise self.wrong(name, value, f"a whole number from {minimum:,} to {maximum:,}")
         return value

@@ -38,7 +38,7 @@ class HuggingFaceTokenizer:
 
         try:
             return cls(Tokenizer.from_str(text))
-        except Exception as error:  # noqa: BLE001  # the package raises nothing narrower
+        except Exception as error:  # the package raises nothing narrower
             raise TokenizerError(f"the tokenizer.json is invalid: {error}") from error
 
     @classmethod

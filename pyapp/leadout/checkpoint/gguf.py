@@ -238,8 +238,8 @@ async def _read_tensor(file: _Reader, alignment: int, index: int) -> TensorInfo:
     num_cols = dims[0] if dims else 1
     if num_cols % ggml_type.block_elements:
         raise file.error(
-            f"tensor {shown(name)} has rows of {num_cols:,} values, but {ggml_type.name} holds them "
-            f"in blocks of {ggml_type.block_elements}"
+            f"tensor {shown(name)} has rows of {num_cols:,} values, but {ggml_type.name} holds "
+            f"them in blocks of {ggml_type.block_elements}"
         )
     if offset % alignment:
         raise file.error(

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from leadout.checkpoint.source import Source
 from leadout.errors import CheckpointError
+from leadout.shown import shown
 
 #: The most bytes a JSON file of a checkpoint may have. The largest real ones, indexes of models in
 #: hundreds of shards, are a few MB.
@@ -74,7 +75,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise ValueError(f"key {key!r} occurs twice")
+                raise ValueError(f"key {shown(key)} occurs twice")
             seen.add(key)
     return result
 

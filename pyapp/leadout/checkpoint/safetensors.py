@@ -118,8 +118,8 @@ async def read_sharded_headers(
     for tensor, shard in weight_map.items():
         if not isinstance(shard, str) or shard not in files:
             raise CheckpointError(
-                f"{index_file.name} says that tensor {shown(tensor)} is in {shown(shard)}, which is "
-                f"not among the {len(files):,} files given; add the missing shard",
+                f"{index_file.name} says that tensor {shown(tensor)} is in {shown(shard)}, which "
+                f"is not among the {len(files):,} files given; add the missing shard",
                 file=index_file.name,
                 tensor=tensor,
                 shard=shard,

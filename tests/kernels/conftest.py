@@ -1,0 +1,83 @@
+"""Fixtures that run kernels and Plans in Chromium; see gpu_page.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy.typing as npt
+import pytest
+from gpu_page import GpuPage, GpuRuntime, Words, open_page
+
+RunKernel = Callable[
+    [str, Mapping[str, int | float], Sequence[npt.NDArray[Any]], tuple[int, int, int]], list[Words]
+]
+
+
+@pytest.fixture(scope="session")
+def opened_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuPage]:
+    with open_page(tmp_path_factory.mktemp("kernels")) as page:
+        yield page
+
+
+@pytest.fixture
+def gpu_page(opened_page: GpuPage) -> Iterator[GpuPage]:
+    """The page; a test fails if anything went wrong in it unseen."""
+    yield opened_page
+    mistakes = opened_page.mistakes[:]
+    opened_page.mistakes.clear()
+    opened_page.server.files.clear()
+    assert mistakes == []
+
+
+@pytest.fixture(scope="session")
+def kernel_runtime(opened_page: GpuPage) -> Iterator[GpuRuntime]:
+    """A Runtime on the rendered kernels, with whatever pipelines earlier tests compiled."""
+    runtime = GpuRuntime(opened_page)
+    yield runtime
+    runtime.destroy()
+
+
+@pytest.fixture
+def run_kernel(kernel_runtime: GpuRuntime, gpu_page: GpuPage) -> RunKernel:
+    """`run_kernel(variant, constants, bindings, workgroups)`; see GpuRuntime.run_kernel."""
+    return kernel_runtime.run_kernel
+
+
+@pytest.fixture
+def run_wgsl(gpu_page: GpuPage) -> RunKernel:
+    """As `run_kernel`, with a kernel's whole WGSL in place of a variant's name."""
+
+    def run(
+        code: str,
+        constants: Mapping[str, int | float],
+        bindings: Sequence[npt.NDArray[Any]],
+        workgroups: tuple[int, int, int],
+    ) -> list[Words]:
+        runtime = GpuRuntime(gpu_page, {"test": code})
+        try:
+            return runtime.run_kernel("test", constants, bindings, workgroups)
+        finally:
+            runtime.destroy()
+
+    return run
+
+
+@pytest.fixture
+def make_runtime(gpu_page: GpuPage) -> Iterator[Callable[..., GpuRuntime]]:
+    """`make_runtime(wgsl, max_binding_bytes=None)`: a fresh Runtime, destroyed after the test."""
+    made: list[GpuRuntime] = []
+
+    def make(wgsl: Mapping[str, str] | None = None, **options: int) -> GpuRuntime:
+        made.append(GpuRuntime(gpu_page, wgsl, **options))
+        return made[-1]
+
+    yield make
+    for runtime in made:
+        runtime.destroy()
+
+
+@pytest.fixture
+def gpu_runtime(make_runtime: Callable[..., GpuRuntime]) -> GpuRuntime:
+    """A fresh Runtime on the rendered kernels; `run_plan` runs a whole Plan on it."""
+    return make_runtime()

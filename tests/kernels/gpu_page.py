@@ -1,0 +1,459 @@
+"""A page in Chromium that runs kernels and Plans through the real runtime, driven from tests.
+
+`PageServer` serves web/, the rendered kernels and the tests' own page, takes bulk data both ways,
+and can be told to serve files badly. `GpuPage` is the page: it lives in a thread with an event
+loop of its own, so that tests with and without asyncio can use it. `GpuRuntime` is one Runtime in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import mimetypes
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from playwright.async_api import async_playwright
+
+from leadout import errors
+from leadout_build import ROOT
+from leadout_build.browser import launch_options
+from leadout_build.kernels import build_kernels
+from leadout_build.reflection import reflect
+from leadout_build.templates import Rendered
+
+Words = npt.NDArray[np.uint32]
+
+#: The longest that one call into the page may take: software rendering is slow.
+CALL_TIMEOUT_S = 300
+
+
+class AbortedError(Exception):
+    """The page's operation was aborted (a DOMException named AbortError)."""
+
+
+class PageError(Exception):
+    """Something went wrong in the page that is no LeadoutError: a mistake in the code."""
+
+
+@dataclass
+class ServedFile:
+    """A file on the test server, and how badly it is served.
+
+    Attributes:
+        data: its bytes; may be replaced between requests.
+        etag: its ETag, or None.
+        statuses: of the next requests, before it is served properly.
+        has_ranges: False answers Range requests with 200 and everything.
+        cuts: after how many bytes of the body to cut the connection, for the next requests with a
+            body of more than one byte.
+        cors: headers for pages of another origin.
+        requests: the Range headers (or methods) that came, in order.
+        sent_bytes: of bodies.
+    """
+
+    data: bytes
+    etag: str | None = '"one"'
+    statuses: list[int] = field(default_factory=list)
+    has_ranges: bool = True
+    cuts: list[int] = field(default_factory=list)
+    cors: Mapping[str, str] = field(default_factory=dict)
+    requests: list[str] = field(default_factory=list)
+    sent_bytes: int = 0
+
+
+class PageServer:
+    """Serves what the page needs on a free port of 127.0.0.1, from threads."""
+
+    def __init__(self, kernels_folder: Callable[[], Path]) -> None:
+        self.kernels_folder = kernels_folder
+        self.blobs: dict[str, bytes] = {}
+        self.files: dict[str, ServedFile] = {}
+        handler = type("Handler", (_Handler,), {"page_server": self})
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._http.daemon_threads = True
+        self.port = self._http.server_address[1]
+        self._thread = threading.Thread(target=self._http.serve_forever, name="page server")
+        self._thread.start()
+
+    def url(self, path: str, host: str = "127.0.0.1") -> str:
+        return f"http://{host}:{self.port}{path}"
+
+    def file(self, name: str, data: bytes, **options: Any) -> ServedFile:
+        """Serve a file as /files/<name>."""
+        self.files[name] = ServedFile(data, **options)
+        return self.files[name]
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    page_server: PageServer
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+    def do_GET(self) -> None:  # noqa: N802
+        area, _, name = self.path.removeprefix("/").partition("/")
+        if area == "files":
+            self._serve_badly(self.page_server.files.get(name.partition("?")[0]))
+            return
+        if area == "blobs":
+            self._answer(200, self.page_server.blobs.pop(name))
+            return
+        folders = {
+            "web": lambda: ROOT / "web",
+            "kernels": self.page_server.kernels_folder,
+            "tests": lambda: Path(__file__).parent,
+        }
+        path = folders[area]() / name if area in folders else None
+        if path is None or not path.is_file():
+            self._answer(404, b"")
+            return
+        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        self._answer(200, path.read_bytes(), {"Content-Type": kind})
+
+    def do_HEAD(self) -> None:  # noqa: N802
+        self.do_GET()
+
+    def do_POST(self) -> None:  # noqa: N802
+        name = self.path.removeprefix("/blobs/")
+        self.page_server.blobs[name] = self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(204, b"")
+
+    def _serve_badly(self, file: ServedFile | None) -> None:
+        if file is None:
+            self._answer(404, b"")
+            return
+        asked = self.headers.get("Range")
+        file.requests.append(asked or self.command)
+        headers = {**file.cors, **({"ETag": file.etag} if file.etag else {})}
+        if file.statuses:
+            self._answer(file.statuses.pop(0), b"", headers)
+            return
+        body, status = file.data, 200
+        if asked and file.has_ranges:
+            start, end = (int(part) for part in asked.removeprefix("bytes=").split("-"))
+            body, status = file.data[start : end + 1], 206
+            total = len(file.data)
+            headers["Content-Range"] = f"bytes {start}-{start + len(body) - 1}/{total}"
+            if not body:
+                status, headers["Content-Range"] = 416, f"bytes */{total}"
+        cut = file.cuts.pop(0) if file.cuts and len(body) > 1 else None
+        file.sent_bytes += self._answer(status, body, headers, cut)
+
+    def _answer(
+        self,
+        status: int,
+        body: bytes,
+        headers: Mapping[str, str] = {},  # noqa: B006
+        cut: int | None = None,
+    ) -> int:
+        """Send an answer, cut after so many bytes if told to; return how many were sent."""
+        sent = 0
+        # The page may hang up whenever it has seen enough.
+        with contextlib.suppress(ConnectionError):
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command == "HEAD":
+                return 0
+            for start in range(0, len(body[:cut]), 1 << 16):
+                sent += self.wfile.write(body[:cut][start : start + (1 << 16)])
+        if cut is not None:
+            self.close_connection = True
+        return sent
+
+
+class GpuPage:
+    """The page; calls from tests wait for the page's answer."""
+
+    def __init__(self, server: PageServer) -> None:
+        self.server = server
+        self.mistakes: list[str] = []
+        self._names = itertools.count()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="gpu page")
+        self._thread.start()
+        try:
+            self._run(self._open())
+        except BaseException:
+            self._stop()
+            raise
+
+    def _run(self, coroutine: Any) -> Any:
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        return future.result(CALL_TIMEOUT_S)
+
+    async def _open(self) -> None:
+        self._playwright = await async_playwright().start()
+        self._browser = await self._playwright.chromium.launch(**launch_options(software=True))
+        self._page = await self._browser.new_page()
+        self._page.on("pageerror", lambda error: self.mistakes.append(str(error)))
+        await self._page.goto(self.server.url("/tests/harness.html"))
+        await self._page.wait_for_function("globalThis.harness !== undefined")
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def close(self) -> None:
+        async def close() -> None:
+            await self._browser.close()
+            await self._playwright.stop()
+
+        self._run(close())
+        self._stop()
+
+    def evaluate(self, expression: str, argument: object = None) -> Any:
+        """Evaluate JavaScript in the page."""
+        return self._run(self._page.evaluate(expression, argument))
+
+    def call(self, method: str, blob: bytes = b"", **args: object) -> Any:
+        """Call a method of harness.js.
+
+        Returns:
+            The bytes that it gave, or else its JSON value.
+
+        Raises:
+            LeadoutError: as its named child, if that is what the page threw.
+            AbortedError: for an AbortError.
+            PageError: for anything else, with the stack.
+        """
+        upload, download = (f"/blobs/{next(self._names)}" for _ in range(2))
+        if blob:
+            self.server.blobs[upload.removeprefix("/blobs/")] = blob
+        answer = self.evaluate(
+            "([method, args, upload, download]) => harness(method, args, upload, download)",
+            [method, args, upload if blob else None, download],
+        )
+        if "error" in answer:
+            raise error_from(answer["error"])
+        if answer.get("hasBytes"):
+            return self.server.blobs.pop(download.removeprefix("/blobs/"))
+        return answer["value"]
+
+
+def error_from(error: Mapping[str, Any]) -> Exception:
+    """Make the Python exception of an error in the page."""
+    if error["name"] == "AbortError":
+        return AbortedError(error["message"])
+    known = getattr(errors, error["name"], None)
+    if known is None:
+        return PageError(f"{error['name']}: {error['message']}\n{error['stack']}")
+    return known(error["message"], **error["detail"])
+
+
+class GpuRuntime:
+    """One Runtime in the page; methods as in web/runtime/device.js."""
+
+    def __init__(
+        self,
+        page: GpuPage,
+        wgsl: Mapping[str, str] | None = None,
+        max_binding_bytes: int | None = None,
+    ) -> None:
+        """Create it.
+
+        Args:
+            wgsl: kernels by variant name; by default those that the build rendered.
+            max_binding_bytes: see RuntimeOptions.
+        """
+        self.page = page
+        options = {} if max_binding_bytes is None else {"maxBindingBytes": max_binding_bytes}
+        kernels = None if wgsl is None else kernels_in_memory(wgsl)
+        self.handle = page.call("create", options=options, kernels=kernels)
+
+    def _call(self, method: str, blob: bytes = b"", **args: object) -> Any:
+        return self.page.call(method, blob, handle=self.handle, **args)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        return dict(self._call("state")["info"])
+
+    @property
+    def allocated_bytes(self) -> int:
+        return int(self._call("state")["allocated_bytes"])
+
+    @property
+    def peak_bytes(self) -> int:
+        return int(self._call("state")["peak_bytes"])
+
+    @property
+    def lost(self) -> list[dict[str, Any]]:
+        """What `onLost` was called with."""
+        return list(self._call("state")["lost"])
+
+    def allocate(self, sizes: Mapping[str, int]) -> None:
+        self._call("allocate", specs={name: {"bytes": size} for name, size in sizes.items()})
+
+    def free(self, names: Sequence[str]) -> None:
+        self._call("free", names=list(names))
+
+    def compile(self, plan: Mapping[str, object]) -> int:
+        return int(self._call("compile", plan=plan))
+
+    def release_plan(self, plan: int) -> None:
+        self._call("releasePlan", plan=plan)
+
+    def write(self, buffer: str, data: bytes | npt.NDArray[Any], offset: int = 0) -> None:
+        blob = data if isinstance(data, bytes) else np.ascontiguousarray(data).tobytes()
+        self._call("write", blob, buffer=buffer, offset=offset)
+
+    def submit(self, plan: int, *params: int) -> int:
+        return int(self._call("submit", plan=plan, params=params))
+
+    def collect(self, ticket: int) -> Words:
+        return np.frombuffer(self._call("collect", ticket=ticket), np.uint32)
+
+    def discard(self, ticket: int) -> None:
+        self._call("discard", ticket=ticket)
+
+    def read(self, buffer: str, num_bytes: int, offset: int = 0) -> bytes:
+        return bytes(self._call("read", buffer=buffer, offset=offset, bytes=num_bytes))
+
+    def load(
+        self,
+        plan: Mapping[str, object],
+        sources: Sequence[bytes | str],
+        abort_after_bytes: int | None = None,
+    ) -> list[list[int]]:
+        """Load from bytes or URLs and return the progress calls as [loaded, total]."""
+        specs = [{"url": s} if isinstance(s, str) else {"blob": len(s)} for s in sources]
+        blob = b"".join(source for source in sources if isinstance(source, bytes))
+        arguments = {"plan": plan, "sources": specs, "abortAfterBytes": abort_after_bytes}
+        return list(self._call("load", blob, **arguments))
+
+    def idle(self) -> None:
+        self._call("idle")
+
+    def lose(self) -> None:
+        """Take the device away."""
+        self._call("lose")
+
+    def fail_unscoped(self) -> None:
+        """Make the device report an error outside of all error scopes."""
+        self._call("failUnscoped")
+
+    def destroy(self) -> None:
+        self._call("destroy")
+
+    def run_kernel(
+        self,
+        variant: str,
+        constants: Mapping[str, int | float],
+        bindings: Sequence[npt.NDArray[Any]],
+        workgroups: tuple[int, int, int],
+    ) -> list[Words]:
+        """Run one dispatch over buffers that hold `bindings`.
+
+        Args:
+            variant: a key of index.json.
+            constants: values for its overrides.
+            bindings: contents in binding order, any dtype, each a whole number of words.
+            workgroups: x, y, z.
+
+        Returns:
+            All buffers as they are afterwards, as flat arrays of 32-bit words.
+        """
+        parts = [np.ascontiguousarray(binding).tobytes() for binding in bindings]
+        sizes = [len(part) for part in parts]
+        result = self._call(
+            "run",
+            b"".join(parts),
+            variant=variant,
+            constants={key: float(value) for key, value in constants.items()},
+            sizes=sizes,
+            workgroups=[int(count) for count in workgroups],
+            label=variant,
+        )
+        words = np.frombuffer(bytearray(result), np.uint32)
+        return np.split(words, np.cumsum(sizes)[:-1] // 4)
+
+    def run_plan(
+        self,
+        plan: Mapping[str, object],
+        buffers: Mapping[str, int | bytes | npt.NDArray[Any]],
+        params: Sequence[int],
+        read: Sequence[str],
+    ) -> dict[str, Words]:
+        """Run a Plan once over fresh buffers, then free them.
+
+        Args:
+            plan: Plan.to_json().
+            buffers: every buffer's contents, or its size in bytes (zeroed then).
+            params: values of the plan's params.
+            read: names of the buffers to return.
+
+        Returns:
+            Words by name; the readback's, if the plan has one, under "readback".
+        """
+        contents = {
+            name: value if isinstance(value, int | bytes) else np.ascontiguousarray(value).tobytes()
+            for name, value in buffers.items()
+        }
+        sizes = {
+            name: value if isinstance(value, int) else len(value)
+            for name, value in contents.items()
+        }
+        self.allocate(sizes)
+        try:
+            for name, value in contents.items():
+                if isinstance(value, bytes):
+                    self.write(name, value)
+            compiled = self.compile(plan)
+            ticket = self.submit(compiled, *params)
+            results = {name: np.frombuffer(self.read(name, sizes[name]), np.uint32) for name in read}
+            if ticket >= 0:
+                results["readback"] = self.collect(ticket)
+            self.release_plan(compiled)
+            return results
+        finally:
+            self.free(list(contents))
+
+
+def kernels_in_memory(wgsl: Mapping[str, str]) -> dict[str, object]:
+    """Return index and sources of hand-written kernels, for KernelLibrary.fromMemory."""
+    variants = {}
+    for name, code in wgsl.items():
+        origins = tuple(((1, f"{name}:{i + 1}"),) for i in range(code.count("\n") + 1))
+        info = reflect(Rendered(code, origins)).to_json()
+        variants[name] = {"file": f"{name}.wgsl", "kernel": name, **info, "features": []}
+    sources = {f"{name}.wgsl": code for name, code in wgsl.items()}
+    return {"index": {"variants": variants}, "sources": sources}
+
+
+@contextlib.contextmanager
+def open_page(kernels: Path) -> Iterator[GpuPage]:
+    """Serve and open the page; kernels are rendered into `kernels` when first asked for."""
+    lock = threading.Lock()
+
+    def rendered() -> Path:
+        with lock:
+            if not (kernels / "index.json").exists():
+                build_kernels(ROOT / "web" / "kernels", kernels, ROOT / "web" / "node_modules")
+        return kernels
+
+    server = PageServer(rendered)
+    try:
+        page = GpuPage(server)
+        try:
+            yield page
+        finally:
+            page.close()
+    finally:
+        server.close()

@@ -1,0 +1,159 @@
+/**
+ * The page's side of tests/kernels/gpu_page.py: drives Runtimes at Python's word. Arguments and
+ * results are JSON, bulk data crosses over the test server as one blob each way.
+ *
+ * @module harness
+ */
+
+import { Runtime } from "/web/runtime/device.js";
+import { KernelLibrary } from "/web/runtime/pipelines.js";
+import { BlobSource, MemorySource, UrlSource } from "/web/runtime/sources.js";
+
+/** @type {Map<number, {runtime: Runtime, lost: object[]}>} */
+const runtimes = new Map();
+const sources = new Map();
+let nextHandle = 0;
+
+/** Each takes (args, blob) and gives a JSON value, or {value, bytes}. */
+const methods = {
+  async create({ options, kernels }) {
+    const lost = [];
+    const library = kernels
+      ? KernelLibrary.fromMemory(kernels)
+      : KernelLibrary.fromUrl(new URL("/kernels/", location.href));
+    const onLost = (error) => lost.push(describe(error));
+    const runtime = await Runtime.create({ gpu: navigator.gpu, ...options, kernels: library, onLost });
+    runtimes.set(nextHandle, { runtime, lost });
+    return nextHandle++;
+  },
+  async createWithGpu({ gpu }) {
+    await Runtime.create({ gpu: gpu === "none" ? undefined : { requestAdapter: async () => null } });
+  },
+  async state({ handle }) {
+    const { runtime, lost } = runtimes.get(handle);
+    const { info, allocatedBytes, peakBytes } = runtime;
+    return { info, allocated_bytes: allocatedBytes, peak_bytes: peakBytes, lost };
+  },
+  async destroy({ handle }) {
+    runtimes.get(handle)?.runtime.destroy();
+    runtimes.delete(handle);
+  },
+  async lose({ handle }) {
+    const { device } = runtimes.get(handle).runtime;
+    device.destroy();
+    await device.lost;
+  },
+  async failUnscoped({ handle }) {
+    runtimes.get(handle).runtime.device.createBuffer({ size: 4, usage: 0 });
+  },
+  allocate: ({ handle, specs }) => runtimes.get(handle).runtime.allocate(specs),
+  free: async ({ handle, names }) => runtimes.get(handle).runtime.free(names),
+  compile: ({ handle, plan }) => runtimes.get(handle).runtime.compile(plan),
+  releasePlan: async ({ handle, plan }) => runtimes.get(handle).runtime.releasePlan(plan),
+  write: async ({ handle, buffer, offset }, blob) =>
+    runtimes.get(handle).runtime.write(buffer, offset, blob),
+  submit: async ({ handle, plan, params }) => runtimes.get(handle).runtime.submit(plan, ...params),
+  collect: async ({ handle, ticket }) => ({ bytes: await runtimes.get(handle).runtime.collect(ticket) }),
+  discard: async ({ handle, ticket }) => runtimes.get(handle).runtime.discard(ticket),
+  read: async ({ handle, buffer, offset, bytes }) => ({
+    bytes: await runtimes.get(handle).runtime.read(buffer, offset, bytes),
+  }),
+  idle: ({ handle }) => runtimes.get(handle).runtime.idle(),
+
+  /** Sources: {url} or {blob: bytes} or {memory: bytes}; bytes are taken off the blob in order. */
+  async load({ handle, plan, sources: specs, abortAfterBytes }, blob) {
+    const abort = new AbortController();
+    const progress = [];
+    let start = 0;
+    const made = specs.map((spec, i) => {
+      const length = spec.blob ?? spec.memory ?? 0;
+      start += length;
+      return makeSource(spec, `source ${i}`, blob.slice(start - length, start));
+    });
+    const onProgress = (loaded, total) => {
+      progress.push([loaded, total]);
+      if (abortAfterBytes !== null && loaded >= abortAfterBytes) abort.abort();
+    };
+    await runtimes.get(handle).runtime.load(plan, made, { onProgress, signal: abort.signal });
+    return progress;
+  },
+
+  /** One dispatch over fresh buffers that hold the blob's parts; gives them back as they are then. */
+  async run({ handle, variant, constants, sizes, workgroups, label }, blob) {
+    const { runtime } = runtimes.get(handle);
+    const names = sizes.map((_, i) => `binding ${i}`);
+    const specs = Object.fromEntries(names.map((name, i) => [name, { bytes: sizes[i] }]));
+    await runtime.allocate(specs);
+    let plan = -1;
+    try {
+      const ends = offsets(sizes);
+      names.forEach((name, i) => runtime.write(name, 0, blob.subarray(ends[i], ends[i + 1])));
+      plan = await runtime.compile({
+        name: "test",
+        pipelines: [{ variant, constants }],
+        dispatches: [{ pipeline: 0, bindings: whole(names, sizes), workgroups, label }],
+        params: [],
+      });
+      runtime.submit(plan);
+      return { bytes: await readAll(runtime, names, sizes) };
+    } finally {
+      runtime.free(names);
+      runtime.releasePlan(plan);
+    }
+  },
+
+  async openSource({ spec, options }, blob) {
+    sources.set(nextHandle, makeSource(spec, "source", blob, options));
+    return nextHandle++;
+  },
+  sourceSize: ({ source }) => sources.get(source).size(),
+  async readSource({ source, reads }) {
+    const parts = await Promise.all(reads.map(([offset, length]) => sources.get(source).read(offset, length)));
+    return { bytes: await new Blob(parts).bytes() };
+  },
+  async closeSource({ source }) {
+    sources.get(source).close?.();
+  },
+};
+
+function makeSource(spec, name, bytes, options) {
+  if (spec.url !== undefined) return new UrlSource(spec.url, options);
+  if (spec.blob !== undefined) return new BlobSource(new Blob([bytes]), name);
+  return new MemorySource(name, bytes);
+}
+
+function offsets(sizes) {
+  return sizes.reduce((ends, size) => [...ends, ends[ends.length - 1] + size], [0]);
+}
+
+function whole(names, sizes) {
+  return names.map((buffer, i) => ({ buffer, offset: 0, bytes: sizes[i] }));
+}
+
+async function readAll(runtime, names, sizes) {
+  const parts = await Promise.all(names.map((name, i) => runtime.read(name, 0, sizes[i])));
+  return new Blob(parts).bytes();
+}
+
+function describe(error) {
+  const { name = "Error", message = String(error), detail = {}, stack = "" } = error ?? {};
+  return { name, message, detail, stack };
+}
+
+/**
+ * @param {string} method
+ * @param {object} args
+ * @param {string | null} upload where the blob lies
+ * @param {string} download where the bytes of the result go
+ */
+globalThis.harness = async (method, args, upload, download) => {
+  try {
+    const blob = upload ? await (await fetch(upload)).bytes() : new Uint8Array(0);
+    const result = (await methods[method](args, blob)) ?? null;
+    if (result?.bytes === undefined) return { value: result };
+    await fetch(download, { method: "POST", body: result.bytes });
+    return { value: null, hasBytes: true };
+  } catch (error) {
+    return { error: describe(error) };
+  }
+};

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+from compare import assert_close, poison, random_planes, run_both
+
+from leadout.layouts import LAYOUTS
+
+ROWS = [1, 2, 4, 8]
+
+
+def inputs(layout: str, rows: int, k: int, n: int, stride: int) -> list:
+    x = np.random.default_rng(1).standard_normal((rows, k)).astype(np.float32)
+    return [*random_planes(layout, n, k), x, poison(rows, stride)]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("rows", ROWS)
+def test_matvec_equals_its_twin_in_every_layout(run_kernel, layout, rows) -> None:
+    # 22 outputs fill two workgroups and a part; 17 blocks leave lane 0 with one more.
+    k, n, stride = 32 * 24 if "super" in layout else 32 * 17, 22, 30
+    constants = {"K": k, "N": n, "OUT_STRIDE": stride, "OUT_OFFSET": 5}
+    variant = f"matvec.{layout}.{rows}.none"
+    gpu, twin = run_both(run_kernel, variant, constants, inputs(layout, rows, k, n, stride), (3, 1, 1))
+    assert_close(gpu[-1], twin[-1])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_gated_epilogue_equals_its_twin(run_kernel, layout) -> None:
+    k, n = 256, 36
+    constants = {"K": k, "N": n, "OUT_STRIDE": n // 2}
+    variant = f"matvec.{layout}.2.gelu_mul"
+    gpu, twin = run_both(
+        run_kernel, variant, constants, inputs(layout, 2, k, n, n // 2), (3, 2, 1)
+    )
+    assert_close(gpu[-1], twin[-1])
+
+
+@pytest.mark.parametrize("layout", ["f32", "q4_super", "q8_scale"])
+def test_a_row_has_the_same_bits_however_many_rows_run_with_it(run_kernel, layout) -> None:
+    k, n = 512, 16
+    rng = np.random.default_rng(2)
+    planes, x = random_planes(layout, n, k), rng.standard_normal((8, k)).astype(np.float32)
+    constants = {"K": k, "N": n, "OUT_STRIDE": n}
+    results = {
+        rows: run_kernel(
+            f"matvec.{layout}.{rows}.none",
+            constants,
+            [*planes, x[:rows], poison(rows, n)],
+            (2, 1, 1),
+        )[-1].reshape(rows, n)
+        for rows in ROWS
+    }
+    for rows in ROWS:
+        assert np.array_equal(results[rows], results[8][:rows])

@@ -1,0 +1,28 @@
+import numpy as np
+import pytest
+from compare import row_table, run_both, settings_table
+
+VOCAB = 544  # no multiple of a workgroup's 256
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_penalize_counts_history_and_earlier_rows_but_no_later_ones(run_kernel, penalty) -> None:
+    logits = np.random.default_rng(0).standard_normal((3, VOCAB)).astype(np.float32)
+    seen = np.zeros((2, VOCAB // 32), np.uint32)
+    seen[1, 2] = 0b101  # ids 64 and 66 of lane 1
+    settings = np.concatenate(
+        [settings_table(), settings_table(repetition_penalty=penalty)]
+    )
+    # Row 0 is another pass's; rows 1 to 3 choose; id 9 comes with row 3 only.
+    rows = row_table([(0, 0, 1, True), (1, 7, 5, True), (1, 8, 6, True), (1, 9, 9, True)])
+    gpu, twin = run_both(
+        run_kernel,
+        "penalize",
+        {"V": VOCAB, "ROWS": 3, "FIRST_ROW": 1},
+        [rows, settings, seen, logits],
+        (3, 3, 1),
+    )
+    assert np.allclose(gpu[3].view(np.float32), twin[3].view(np.float32), rtol=1e-6, atol=0)
+    changed = gpu[3].reshape(3, VOCAB) != logits.view(np.uint32)
+    wanted = [{5, 64, 66}, {5, 6, 64, 66}, {5, 6, 9, 64, 66}] if penalty != 1.0 else [set()] * 3
+    assert [set(np.flatnonzero(row).tolist()) for row in changed] == wanted
