@@ -275,9 +275,7 @@ class Bridge:
             case "score":
                 return await self._score(request, number)
             case "tokenize":
-                engine = self._loaded()
-                ids = engine.prompt_tokens(GenerateRequest(prompt=request["text"]))
-                return {"ids": ids}
+                return self._loaded().prompt_tokens(GenerateRequest(prompt=request["text"]))
             case "unload":
                 self._unload()
                 return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from leadout import kv_cache
@@ -20,13 +20,14 @@ from leadout.checkpoint.load_plan import LoadPlanBuilder
 from leadout.checkpoint.source import Source
 from leadout.devices.base import Device, Progress
 from leadout.errors import ContextLengthError, RequestError, TokenizerError
+from leadout.id_stream import IdStream
 from leadout.models.registry import Config, place_model, read_config
 from leadout.passes import PREFILL_ROWS, build_passes
 from leadout.request import GenerateRequest
 from leadout.sampling import Sampling
 from leadout.speculative import Decoder
 from leadout.stats import Clock, Stats
-from leadout.text_stream import TextStream
+from leadout.text_stream import TextStream, byte_tokens_of
 from leadout.tokenizer import Tokenizer, tokenizer_json_from_gguf
 
 DEFAULT_CONTEXT_LENGTH = 4096
@@ -106,6 +107,7 @@ class Engine:
         self.load_ms = 0.0
         self._buffers = list(buffers)
         self._busy = asyncio.Lock()
+        self._byte_tokens: dict[int, int] | None = None
 
     @classmethod
     async def load(
@@ -252,7 +254,7 @@ class Engine:
             )
             clock = Clock(stats)
             eos = () if request.ignore_eos else self.checkpoint.eos_token_ids
-            stream = TextStream(self.tokenizer, stop=request.stop, eos_ids=eos)
+            stream = self._text_stream(request.stop, eos)
             finish_reason = "length"
             cycles = self.decoder.run(
                 prompt, request.sampling, request.max_tokens, request.run_ahead, is_aborted
@@ -286,6 +288,15 @@ class Engine:
         self.decoder.release()
         self.device.free(self._buffers)
         self._buffers = []
+
+    def _text_stream(self, stop: Sequence[str], eos: Collection[int]) -> TextStream | IdStream:
+        if self.tokenizer is None:
+            if stop:
+                self._tokenizer()
+            return IdStream(eos)
+        if self._byte_tokens is None:
+            self._byte_tokens = byte_tokens_of(self.tokenizer)
+        return TextStream(self.tokenizer, stop, eos, self._byte_tokens)
 
     def _tokenizer(self) -> Tokenizer:
         if self.tokenizer is None:

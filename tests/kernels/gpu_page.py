@@ -417,7 +417,9 @@ class GpuRuntime:
                     self.write(name, value)
             compiled = self.compile(plan)
             ticket = self.submit(compiled, *params)
-            results = {name: np.frombuffer(self.read(name, sizes[name]), np.uint32) for name in read}
+            results = {
+                name: np.frombuffer(self.read(name, sizes[name]), np.uint32) for name in read
+            }
             if ticket >= 0:
                 results["readback"] = self.collect(ticket)
             self.release_plan(compiled)

@@ -1,0 +1,74 @@
+# `make serve` and `make test` work on a fresh clone with Python 3.11+, Node 20+, npm and make.
+
+PYTHON ?= python3
+MODEL ?= gemma3-270m
+PORT ?= 8000
+
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.python-ready web/node_modules/.ready $(VENV)/.browser-ready
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup serve build test unit lint types format kernels model browser clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(SETUP) ## Install everything: .venv, web/node_modules, a Chromium
+
+$(VENV)/.python-ready: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+web/node_modules/.ready: web/package.json web/package-lock.json
+	cd web && npm ci --loglevel=error
+	@touch $@
+
+# A Chromium on this machine serves as it is; else Playwright's own; else the distribution's.
+$(VENV)/.browser-ready: $(VENV)/.python-ready
+	@$(BIN)/python -m leadout_build.browser \
+	  || $(BIN)/python -m playwright install chromium \
+	  || { test "$$(id -u)" = 0 && command -v apt-get && apt-get update -q \
+	       && DEBIAN_FRONTEND=noninteractive apt-get install -y -q chromium; } \
+	  || { echo "No Chromium: install one, or set LEADOUT_CHROMIUM to its path." >&2; exit 1; }
+	@touch $@
+
+serve: setup ## Fetch the model if absent, build the site and serve it
+	$(BIN)/leadout pull $(MODEL)
+	$(BIN)/leadout build
+	$(BIN)/leadout serve --port $(PORT) --model $(MODEL)
+
+build: setup ## Build the site into dist/
+	$(BIN)/leadout build
+
+test: setup lint types unit kernels model browser ## Run every check, as CI does
+
+lint: $(VENV)/.python-ready ## Ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.python-ready web/node_modules/.ready ## mypy and tsc
+	$(BIN)/mypy
+	cd web && npm run --silent types
+
+unit: setup ## Tests without a browser, in seconds; run them at every save
+	$(PYTEST) tests/unit
+
+kernels: setup ## Every kernel variant against its twin, in Chromium
+	$(PYTEST) tests/kernels
+
+model: setup ## The engine on real weights, on the NumPy device
+	$(PYTEST) tests/model
+
+browser: setup ## The whole app in Chromium
+	$(PYTEST) tests/browser
+
+format: $(VENV)/.python-ready ## Let Ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove what builds and tools leave behind; .venv and web/node_modules stay
+	rm -rf dist .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find pyapp build tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,331 @@
+"""The command line: `leadout COMMAND`.
+
+Each command's module is imported only when it runs, so that `--help` answers at once and a
+command does not need what only another one uses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from leadout.errors import LeadoutError
+from leadout_build import DIST
+
+INTERRUPTED = 130
+BAD_USAGE = 2
+
+_MODEL_HELP = (
+    "a name in the model store, or a path: a .gguf file, or a folder with config.json and "
+    "*.safetensors"
+)
+_SHAPES = ("e2b", "e4b", "12b", "26b-a4b", "31b")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the process's exit code.
+
+    Args:
+        argv: the arguments; default: the process's own.
+    """
+    try:
+        args = _parser().parse_args(argv)
+        code: int = args.run(args)
+        sys.stdout.flush()
+    except LeadoutError as error:
+        _say_error(error.message)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output (head, less) has enough; keep Python from flushing at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        _say_error(f"{error.filename or 'the system'}: {error.strerror or error}")
+        return 1
+    return code
+
+
+def _say_error(message: str) -> None:
+    print(f"leadout: error: {' '.join(message.split())}", file=sys.stderr)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage in front of it."""
+
+    def error(self, message: str) -> NoReturn:
+        _say_error(f"{message} (see `{self.prog} --help`)")
+        raise SystemExit(BAD_USAGE)
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Names an option's default where it says something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        silent = action.default in (None, argparse.SUPPRESS)
+        if silent or isinstance(action.default, (bool, list)):
+            return action.help
+        return f"{action.help} (default: %(default)s)"
+
+
+# ---- the commands ---------------------------------------------------------------------------
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from leadout_build.serve import serve
+
+    serve(
+        args.host,
+        args.port,
+        open_browser=args.open,
+        model=args.model,
+        allow_origins=args.allow_origin,
+    )
+    return 0
+
+
+def _build(args: argparse.Namespace) -> int:
+    from leadout_build.site import build_site
+
+    build_site(args.out)
+    return 0
+
+
+def _pull(args: argparse.Namespace) -> int:
+    from leadout_build.pull import pull
+
+    pull(args.model)
+    return 0
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    from leadout_build.inspect_model import run
+
+    return run(args)
+
+
+def _generate(args: argparse.Namespace) -> int:
+    from leadout_build.generate import run
+
+    return run(args)
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from leadout_build.bench import run
+
+    return run(args)
+
+
+# ---- their arguments ------------------------------------------------------------------------
+
+
+def _whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    """Return a parser of whole numbers from `low` to `high` (None: no end)."""
+
+    def parse(text: str) -> int:
+        wanted = f"a whole number of at least {low}" if high is None else f"{low} to {high}"
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value < low or (high is not None and value > high):
+            raise argparse.ArgumentTypeError(f'"{text}"; wanted {wanted}')
+        return value
+
+    return parse
+
+
+def _number(is_valid: Callable[[float], bool], wanted: str) -> Callable[[str], float]:
+    """Return a parser of numbers for which `is_valid` holds."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")  # which is in no range
+        if not is_valid(value):
+            raise argparse.ArgumentTypeError(f'"{text}"; wanted {wanted}')
+        return value
+
+    return parse
+
+
+def _ids(text: str) -> list[int]:
+    """Parse token ids, separated by spaces or commas."""
+    words = text.replace(",", " ").split()
+    if not words or not all(word.isascii() and word.isdecimal() for word in words):
+        raise argparse.ArgumentTypeError(f'"{text}"; wanted token ids such as "2 5 9"')
+    return [int(word) for word in words]
+
+
+def _rows(text: str) -> list[int]:
+    """Parse numbers of rows, separated by commas."""
+    return [_whole(1)(word) for word in text.split(",")]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="leadout",
+        description="Gemma in a browser tab. Models are kept in LEADOUT_HOME "
+        "(default ~/.cache/leadout).",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], text: str) -> _Parser:
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            formatter_class=_HelpFormatter,
+        )
+        command.set_defaults(run=run)
+        assert isinstance(command, _Parser)
+        return command
+
+    _add_serve_arguments(add("serve", _serve, "serve the built site and the models, here alone"))
+    build = add("build", _build, "build the site, for any static host and any sub-path")
+    build.add_argument("--out", type=Path, default=DIST, metavar="FOLDER", help="where to")
+    pull = add("pull", _pull, "fetch a model into the store; resumes and verifies")
+    pull.add_argument(
+        "model",
+        metavar="MODEL",
+        help="gemma3-270m, a path, or hf:owner/name[:file] from the Hugging Face Hub",
+    )
+    inspect = add("inspect", _inspect, "show a model's architecture, tensors and sizes")
+    inspect.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    inspect.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_generate_arguments(add("generate", _generate, "continue a prompt"))
+    _add_bench_arguments(add("bench", _bench, "measure loading, prefill and decoding"))
+    return parser
+
+
+def _add_serve_arguments(parser: _Parser) -> None:
+    parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
+    parser.add_argument("--port", type=_whole(0, 65535), default=8000, help="0 takes a free one")
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+    parser.add_argument(
+        "--model",
+        metavar="NAME_OR_PATH",
+        help=f"the model that the page proposes, else the first in the store: {_MODEL_HELP}",
+    )
+    parser.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="an origin, such as https://example.org, that the page may also fetch models from; "
+        "repeatable",
+    )
+
+
+def _add_generate_arguments(parser: _Parser) -> None:
+    parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    parser.add_argument("prompt", metavar="PROMPT", nargs="?", help="the text to go on from")
+    add = parser.add_argument
+    add("--prompt-ids", type=_ids, metavar="IDS", help='the prompt as token ids: "2 5 9"')
+    add("--max-tokens", type=_whole(1), default=256, metavar="N", help="stop after so many")
+    add(
+        "--device",
+        choices=("webgpu", "numpy"),
+        default="webgpu",
+        help="webgpu: the built site in a headless Chromium; numpy: in this process",
+    )
+    add(
+        "--drafter",
+        choices=("auto", "none", "mtp", "ngram"),
+        default="auto",
+        help="what proposes tokens; the text is the same with any",
+    )
+    add("--drafter-model", metavar="MODEL", help="the drafter's own weights, for mtp")
+    add("--draft-tokens", type=_whole(1), metavar="K", help="tokens proposed per cycle")
+    add(
+        "--temperature",
+        type=_number(lambda value: 0 <= value <= 100, "0 (greedy) to 100"),
+        default=0.0,
+        metavar="T",
+        help="0 takes the likeliest token; 1 samples as the model was trained",
+    )
+    add("--top-k", type=_whole(0), default=0, metavar="K", help="keep the K likeliest; 0 is off")
+    add(
+        "--top-p",
+        type=_number(lambda value: 0 < value <= 1, "above 0, up to 1"),
+        default=1.0,
+        metavar="P",
+        help="keep the likeliest that make up this share; 1 is off",
+    )
+    add(
+        "--min-p",
+        type=_number(lambda value: 0 <= value <= 1, "0 to 1"),
+        default=0.0,
+        metavar="P",
+        help="keep those with this share of the likeliest one's probability; 0 is off",
+    )
+    add(
+        "--repetition-penalty",
+        type=_number(lambda value: 0 < value <= 1000, "above 0, up to 1000"),
+        default=1.0,
+        metavar="R",
+        help="above 1 makes tokens that were there already less likely; 1 is off",
+    )
+    add(
+        "--seed",
+        type=_whole(0, 2**32 - 1),
+        default=0,
+        metavar="S",
+        help="the same seed gives the same text",
+    )
+    add(
+        "--stop",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="end before this text; repeatable",
+    )
+    add(
+        "--run-ahead",
+        type=_whole(1, 8),
+        metavar="N",
+        help="cycles in flight; changes the speed, never the text",
+    )
+    add("--context-length", type=_whole(1), metavar="N", help="rows of KV cache")
+    add("--raw", action="store_true", help="take the prompt as it is, without a chat template")
+    add("--ignore-eos", action="store_true", help="go on past the model's own end")
+    add("--json", action="store_true", help="print one JSON object, with token ids and figures")
+
+    def check(args: argparse.Namespace) -> int:
+        if (args.prompt is None) == (args.prompt_ids is None):
+            parser.error("wanted either PROMPT or --prompt-ids")
+        return _generate(args)
+
+    parser.set_defaults(run=check)
+
+
+def _add_bench_arguments(parser: _Parser) -> None:
+    add = parser.add_argument
+    add("model", metavar="MODEL", nargs="?", help=_MODEL_HELP)
+    add("--shape", choices=_SHAPES, help="random weights of a model's shape, instead of MODEL")
+    add("--runtime", choices=("chromium", "node"), default="chromium", help="where WebGPU runs")
+    add(
+        "--rows",
+        type=_rows,
+        default=[1, 2, 4, 8],
+        metavar="N,N,…",
+        help="rows per step to measure, 1 being plain decoding (default: 1,2,4,8)",
+    )
+    add("--json", action="store_true", help="print one JSON object")
+
+    def check(args: argparse.Namespace) -> int:
+        if args.model is not None and args.shape is not None:
+            parser.error("wanted either MODEL or --shape, not both")
+        return _bench(args)
+
+    parser.set_defaults(run=check)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

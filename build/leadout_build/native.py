@@ -1,0 +1,43 @@
+"""The engine in this process, on the NumPy device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from leadout.checkpoint import FileSource, open_checkpoint
+from leadout.devices.numpy import NumpyDevice
+from leadout.engine import Engine, LoadOptions
+from leadout.tokenizer_native import HuggingFaceTokenizer
+
+
+async def make_tokenizer(text: str) -> HuggingFaceTokenizer:
+    """Return a tokenizer from the text of a tokenizer.json."""
+    return HuggingFaceTokenizer.from_json(text)
+
+
+async def load_engine(
+    files: Mapping[str, Path],
+    options: LoadOptions | None = None,
+    on_progress: Callable[[int, int], None] = lambda loaded, total: None,
+    device: NumpyDevice | None = None,
+) -> Engine:
+    """Load a checkpoint.
+
+    Args:
+        files: file name → path, as `Store.resolve` returns them.
+        options: default: the model's own.
+        on_progress: told of the bytes read, and of those in all.
+        device: default: a new one.
+
+    Raises:
+        LeadoutError: see `Engine.load`.
+    """
+    return await Engine.load(
+        device or NumpyDevice(),
+        await open_checkpoint({name: FileSource(path) for name, path in files.items()}),
+        options or LoadOptions(),
+        make_tokenizer,
+        lambda phase: None,
+        on_progress,
+    )

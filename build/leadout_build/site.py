@@ -1,0 +1,133 @@
+"""Assembles dist/: the whole site, for any static host and any sub-path.
+
+    index.html, page.js, …   static/, byte for byte
+    leadout.js, define.js    stable addresses of what has a hash in its own
+    app-<hash>/              web/, kernels/, wheels/ with Leadout's, assets.json
+    vendor-<hash>/           what others made, see vendor.py
+    build.json               version, hashes, and the SHA-256 of every file
+
+A folder's hash is that of everything in it, so it may be cached for ever. The same sources give
+the same bytes. A build happens in a folder beside `out` and takes its place at the end: one that
+fails leaves the old site as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import leadout
+from leadout_build import ROOT
+from leadout_build.errors import BuildError
+from leadout_build.kernels import build_kernels
+from leadout_build.vendor import vendor
+from leadout_build.wheel import build_wheel
+
+#: Folders of web/ that no page loads: kernels are rendered, "types" is for the npm package.
+WEB_LEFT_OUT = ("node_modules", "kernels", "types")
+
+BUILD_FILE = "build.json"
+ENTRY_POINTS = {"leadout.js": "index.js", "define.js": "widget/leadout-chat-define.js"}
+HASH_DIGITS = 16
+
+
+def build_site(out: Path, root: Path = ROOT) -> None:
+    """Build the site.
+
+    Args:
+        out: the folder to write; if there, it must be an earlier build or empty.
+        root: the checkout to build.
+
+    Raises:
+        BuildError: something in the sources is broken, or `out` holds anything else.
+    """
+    out = out.resolve()
+    _check_replaceable(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        site = work / "new"
+        site.mkdir()
+        _assemble(site, root)
+        if out.exists():
+            out.rename(work / "old")
+        site.rename(out)
+    finally:
+        shutil.rmtree(work)
+
+
+def _check_replaceable(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise BuildError(f"{out} is no folder; choose another --out")
+    if out.is_dir() and not (out / BUILD_FILE).is_file() and any(out.iterdir()):
+        message = f"{out} holds files that are no build (no {BUILD_FILE}); choose another --out"
+        raise BuildError(message)
+
+
+def _assemble(site: Path, root: Path) -> None:
+    shutil.copytree(root / "static", site, dirs_exist_ok=True)
+    node_modules = root / "web/node_modules"
+
+    vendor_folder = site / "vendor"
+    vendor_folder.mkdir()
+    vendored = vendor(vendor_folder, node_modules, root / ".cache/wheels")
+    vendor_folder = _add_hash(vendor_folder)
+
+    app = site / "app"
+    shutil.copytree(root / "web", app, ignore=_left_out_of_web)
+    (app / "kernels").mkdir()
+    build_kernels(root / "web/kernels", app / "kernels", node_modules)
+    (app / "wheels").mkdir()
+    wheel = build_wheel(root / "pyapp/leadout", app / "wheels")
+    beside = f"../{vendor_folder.name}/"
+    assets = {
+        "pyodide": beside + vendored.pyodide,
+        "tokenizers": beside + vendored.tokenizers,
+        "wheels": [*(beside + path for path in vendored.wheels), f"wheels/{wheel.name}"],
+    }
+    _write_json(app / "assets.json", assets)
+    app = _add_hash(app)
+
+    for stable, module in ENTRY_POINTS.items():
+        if not (app / module).is_file():
+            raise BuildError(f"web/{module} is missing; {stable} stands for it")
+        (site / stable).write_bytes(f'export * from "./{app.name}/{module}";\n'.encode())
+    facts = {
+        "version": leadout.__version__,
+        "app": app.name,
+        "vendor": vendor_folder.name,
+        "files": _hashes(site),
+    }
+    _write_json(site / BUILD_FILE, facts)
+
+
+def _left_out_of_web(folder: str, names: list[str]) -> list[str]:
+    """Tell shutil.copytree what is neither a module nor a folder of modules."""
+    return [
+        name
+        for name in names
+        if name in WEB_LEFT_OUT or not (name.endswith(".js") or Path(folder, name).is_dir())
+    ]
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file below, by path."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _add_hash(folder: Path) -> Path:
+    """Rename a folder to <name>-<hash of all that is in it>, and return the new path."""
+    content = json.dumps(_hashes(folder), sort_keys=True).encode()
+    digest = hashlib.sha256(content).hexdigest()[:HASH_DIGITS]
+    return folder.rename(folder.with_name(f"{folder.name}-{digest}"))
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_bytes(json.dumps(value, indent=1).encode() + b"\n")

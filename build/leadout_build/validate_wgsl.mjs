@@ -1,0 +1,51 @@
+// Compiles WGSL with Dawn (npm package "webgpu") on its null backend, which needs no GPU.
+//
+// node validate_wgsl.mjs NODE_MODULES < modules > problems
+//   modules:  [{name, code, features: string[]}]
+//   problems: [{name, line, column, message}], 1-based; one for each module that is refused
+
+import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+
+const require = createRequire(join(process.argv[2], "package.json"));
+const { create, globals } = await import(pathToFileURL(require.resolve("webgpu")).href);
+Object.assign(globalThis, globals);
+
+// Dawn ends with its GPU object: kept alive past the last use by the exit below.
+const gpu = create(["backend=null"]);
+const adapter = await gpu.requestAdapter();
+
+/** A device has the features that a variant declares and the default limits, no more. */
+const devices = new Map();
+async function deviceWith(features) {
+  const key = features.join();
+  if (!devices.has(key)) {
+    const unknown = features.filter((feature) => !adapter.features.has(feature));
+    if (unknown.length) {
+      throw new Error(`Dawn knows no feature ${unknown.join(", ")}`);
+    }
+    devices.set(key, await adapter.requestDevice({ requiredFeatures: features }));
+  }
+  return devices.get(key);
+}
+
+const problems = [];
+for (const { name, code, features } of JSON.parse(readFileSync(0, "utf-8"))) {
+  const device = await deviceWith(features);
+  device.pushErrorScope("validation");
+  const module = device.createShaderModule({ label: name, code });
+  const { messages } = await module.getCompilationInfo();
+  await device.popErrorScope();
+  const error = messages.find((message) => message.type === "error");
+  if (error) {
+    problems.push({
+      name,
+      line: error.lineNum,
+      column: error.linePos,
+      message: error.message,
+    });
+  }
+}
+process.stdout.write(JSON.stringify(problems), () => process.exit(0));

@@ -1,0 +1,186 @@
+"""Assembling dist/ (leadout_build.site, leadout_build.vendor)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from leadout_build import vendor
+from leadout_build.errors import BuildError
+from leadout_build.site import build_site
+
+REPOSITORY = Path(__file__).parents[2]
+
+#: What a module loads: import … from "x", export … from "x", import("x"), new URL("x", …)
+LOADED = re.compile(
+    r"""(?:\bfrom\s*|^import\s*|\bimport\s*\(\s*|\bnew\s+URL\(\s*)["']([^"']+)["']""", re.MULTILINE
+)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This repository's site."""
+    out = tmp_path_factory.mktemp("site") / "dist"
+    build_site(out)
+    return out
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A small checkout with one kernel and one module, which a test may break."""
+    root = tmp_path / "checkout"
+    (root / "static").mkdir(parents=True)
+    (root / "static/index.html").write_text("<!doctype html>\n")
+    (root / "web/kernels").mkdir(parents=True)
+    (root / "web/kernels/variants.toml").write_text("[nothing]\n")
+    kernel = root / "web/kernels/nothing.wgsl"
+    kernel.write_text("@compute @workgroup_size(1) fn main() {}\n")
+    (root / "web/widget").mkdir()
+    (root / "web/index.js").write_text("export const answer = 42;\n")
+    (root / "web/widget/leadout-chat-define.js").write_text("export {};\n")
+    (root / "web/package.json").write_text("{}\n")
+    for shared in ("web/node_modules", "pyapp", ".cache"):
+        (root / shared).symlink_to(REPOSITORY / shared, target_is_directory=True)
+    return root
+
+
+def test_two_builds_give_identical_trees(dist: Path, checkout: Path, tmp_path: Path) -> None:
+    build_site(tmp_path / "one", checkout)
+    build_site(tmp_path / "a/folder/below/two", checkout)
+    assert tree(tmp_path / "one") == tree(tmp_path / "a/folder/below/two")
+
+
+def test_building_over_an_old_site_leaves_nothing_of_it(
+    dist: Path, checkout: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "dist"
+    build_site(out, checkout)
+    old = set(tree(out))
+    (checkout / "web/index.js").write_text("export const answer = 43;\n")
+    build_site(out, checkout)
+    assert {name for name in old & set(tree(out)) if name.startswith("app-")} == set()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_failed_build_leaves_the_old_site(dist: Path, checkout: Path, tmp_path: Path) -> None:
+    out = tmp_path / "dist"
+    build_site(out, checkout)
+    before = tree(out)
+    (checkout / "web/kernels/nothing.wgsl").write_text("fn main( {}\n")
+    with pytest.raises(BuildError, match=r"nothing\.wgsl:1"):
+        build_site(out, checkout)
+    assert tree(out) == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("name", ["index.js", "widget/leadout-chat-define.js"])
+def test_an_entry_point_must_be_there(checkout: Path, tmp_path: Path, name: str) -> None:
+    (checkout / "web" / name).unlink()
+    with pytest.raises(BuildError, match=re.escape(f"web/{name} is missing")):
+        build_site(tmp_path / "dist", checkout)
+
+
+def test_a_folder_of_other_things_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "diary.txt").write_text("dear diary")
+    with pytest.raises(BuildError, match="choose another --out"):
+        build_site(tmp_path)
+    with pytest.raises(BuildError, match="is no folder"):
+        build_site(tmp_path / "diary.txt")
+    assert (tmp_path / "diary.txt").read_text() == "dear diary"
+
+
+def test_static_files_are_copied_byte_for_byte(dist: Path) -> None:
+    built = tree(dist)
+    for name, content in tree(REPOSITORY / "static").items():
+        assert built[name] == content
+
+
+def test_build_json_has_every_file_with_its_hash(dist: Path) -> None:
+    facts = json.loads((dist / "build.json").read_text())
+    files = tree(dist)
+    del files["build.json"]
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    assert facts["files"] == hashes
+    assert {name.split("/")[0] for name in files if "/" in name} >= {facts["app"], facts["vendor"]}
+
+
+def test_the_app_holds_no_sources_of_the_build(dist: Path) -> None:
+    names = tree(dist)
+    suffixes = {Path(name).suffix for name in names if name.startswith("app-")}
+    assert suffixes == {".js", ".json", ".wgsl", ".whl"}
+    assert not [name for name in names if "package.json" in name or "variants.toml" in name]
+
+
+def test_assets_name_files_that_are_there(dist: Path) -> None:
+    app = dist / json.loads((dist / "build.json").read_text())["app"]
+    assets = json.loads((app / "assets.json").read_text())
+    for name in vendor.PYODIDE_FILES:
+        assert (app / assets["pyodide"] / name).is_file()
+    assert (app / assets["tokenizers"]).is_file()
+    projects = [re.sub(r"-.*", "", Path(wheel).name) for wheel in assets["wheels"]]
+    assert projects == ["jinja2", "markupsafe", "micropip", "packaging", "leadout"]
+    assert all((app / wheel).is_file() for wheel in assets["wheels"])
+
+
+def test_modules_load_what_is_there_by_relative_address_only(dist: Path) -> None:
+    checked = 0
+    for path in dist.rglob("*.js"):
+        for loaded in LOADED.findall(re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)):
+            assert not re.match(r"/|\w+:", loaded), f"{path.name} loads {loaded}"
+            assert (path.parent / loaded).exists(), f"{path.name} loads {loaded}"
+            checked += 1
+    assert checked > 10
+
+
+def test_pages_load_nothing_from_elsewhere(dist: Path) -> None:
+    tag = r"""<(?:script|link|img|iframe|source|form)\b[^>]*=["'\s]*(?:\w+:)?//"""
+    style = r"""(?:@import\s*|\burl\(\s*)["']?(?:\w+:)?//"""
+    for path in [*dist.rglob("*.html"), *dist.rglob("*.css"), *dist.rglob("*.svg")]:
+        assert re.findall(f"{tag}|{style}", path.read_text()) == [], path.name
+
+
+def test_licences_of_all_that_is_vendored_go_along(dist: Path) -> None:
+    (licences,) = dist.glob(f"vendor-*/{vendor.LICENCES_FILE}")
+    titles = re.findall(r"^={80}\n(\S+).*\nLicence:", licences.read_text(), re.MULTILINE)
+    assert titles == [
+        *("pyodide", "@huggingface/tokenizers", "CPython"),
+        *("Jinja2", "MarkupSafe", "micropip", "packaging"),
+    ]
+
+
+def test_wheels_come_from_the_cache_without_pip(
+    dist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vendor.sys, "executable", "/nowhere/python")
+    assert len(vendor.fetch_wheels(REPOSITORY / ".cache/wheels")) == 4
+
+
+def test_a_wheel_with_another_hash_is_not_taken(
+    dist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "wheels"
+    shutil.copytree(REPOSITORY / ".cache/wheels", cache)
+    next(cache.glob("jinja2-*.whl")).write_bytes(b"something else")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(cache))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    with pytest.raises(BuildError, match="pip could not fetch"):
+        vendor.fetch_wheels(cache)
+
+
+def test_a_missing_npm_package_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="run `make setup`"):
+        vendor.vendor(tmp_path, tmp_path, tmp_path)

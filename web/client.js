@@ -1,0 +1,334 @@
+/**
+ * The client: a model in a worker, seen from a page, in OpenAI's shapes.
+ *
+ *     const engine = await Leadout.load({ model: "gemma3-270m" });
+ *     const stream = await engine.completions.create({ prompt: "Once", stream: true });
+ *     for await (const chunk of stream) console.log(chunk.choices[0].text);
+ *
+ * @module client
+ */
+
+/** @import {GenerateRequest, Generated, LoadOptions, ModelInfo, Phase} from "./messages.js" */
+/** @import {WorkerEvent, WorkerLike} from "./client/channel.js" */
+/** @import {ChatCompletion, ChatCompletionChunk, ChatParams, ChunkFigures} from "./client/completions.js" */
+/** @import {Completion, CompletionChunk, CompletionParams} from "./client/completions.js" */
+/** @import {ModelChoice} from "./client/models.js" */
+
+import { Channel } from "./client/channel.js";
+import {
+  newHead,
+  toChatChunk,
+  toChatCompletion,
+  toChunk,
+  toCompletion,
+  toGenerateRequest,
+  toLastChunk,
+} from "./client/completions.js";
+import { LeadoutError } from "./client/errors.js";
+import { listModels, resolveModel } from "./client/models.js";
+import { Stream } from "./client/stream.js";
+import { isSupported } from "./client/support.js";
+
+/** @typedef {{phase: Phase, loaded_bytes: number, total_bytes: number}} Progress */
+
+/**
+ * @typedef {object} LoadParams
+ * @property {ModelChoice} model a name that the site lists, a URL of a .gguf or of a folder with
+ *   config.json, a File, a list of Files, or {name, files}
+ * @property {"auto" | "none"} [drafter] "auto", the default, takes what the model comes with
+ * @property {AbortSignal | null} [signal] ends the load and frees what it took
+ * @property {(progress: Progress) => void} [onProgress]
+ * @property {(phase: Phase) => void} [onPhase]
+ * @property {number} [contextLength] rows of KV cache
+ * @property {"f32" | "f16"} [kvDtype] storage of the KV cache
+ * @property {number} [runAhead] cycles in flight, 1 to 8
+ * @property {WorkerLike} [worker] instead of Leadout's own (for tests, or for a bundler's); the
+ *   engine then owns it and terminates it
+ */
+
+/**
+ * Start a worker and load a model into it.
+ *
+ * @param {LoadParams} params
+ * @returns {Promise<Engine>}
+ * @throws {LeadoutError} by name; an abort rejects with the signal's reason (an AbortError)
+ */
+async function load(params) {
+  const { drafter = "auto", signal, worker } = params;
+  signal?.throwIfAborted();
+  if (drafter !== "auto" && drafter !== "none") {
+    throw new LeadoutError("RequestError", `drafter must be "auto" or "none", not "${drafter}".`);
+  }
+  const model = await resolveModel(params.model, { signal });
+  if (!worker) {
+    // Said before the runtime is fetched, and better than the worker could.
+    const { supported, reason, advice } = await isSupported();
+    if (!supported) {
+      throw new LeadoutError("DeviceUnavailableError", `${reason} ${advice}`, { reason, advice });
+    }
+  }
+  signal?.throwIfAborted();
+  const channel = new Channel(worker ?? startWorker());
+  /** @param {WorkerEvent} event */
+  const onEvent = (event) => {
+    if (event.type === "phase") {
+      params.onPhase?.(event.phase);
+    } else if (event.type === "progress") {
+      const { phase, loaded_bytes, total_bytes } = event;
+      params.onProgress?.({ phase, loaded_bytes, total_bytes });
+    }
+  };
+  try {
+    await channel.request({ type: "boot" }, { signal, onEvent });
+    const options = toLoadOptions(params);
+    const info = await channel.request({ type: "load", model, options }, { signal, onEvent });
+    return new Engine(channel, info);
+  } catch (error) {
+    channel.close(error instanceof Error ? error : new Error(String(error)));
+    throw error;
+  }
+}
+
+/** @returns {Worker} */
+function startWorker() {
+  return new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "leadout" });
+}
+
+/**
+ * @param {LoadParams} params
+ * @returns {LoadOptions}
+ */
+function toLoadOptions({ contextLength, kvDtype, runAhead }) {
+  return {
+    ...(contextLength !== undefined && { context_length: contextLength }),
+    ...(kvDtype !== undefined && { kv_dtype: kvDtype }),
+    ...(runAhead !== undefined && { run_ahead: runAhead }),
+  };
+}
+
+/**
+ * A loaded model. Requests queue in the worker, which serves one at a time. When the worker or
+ * the device fails, open requests reject with the reason, later ones too, and `needsReload` is
+ * true: dispose of the engine and load the model again.
+ */
+export class Engine {
+  #channel;
+  #isUnloaded = false;
+
+  /**
+   * Use `Leadout.load`.
+   *
+   * @param {Channel} channel
+   * @param {ModelInfo} info
+   */
+  constructor(channel, info) {
+    this.#channel = channel;
+    /** @type {ModelInfo} */
+    this.info = info;
+    /** OpenAI's `completions`: text continues a prompt. */
+    this.completions = new Completions(this);
+    /** OpenAI's `chat.completions`: the model answers messages. */
+    this.chat = { completions: new ChatCompletions(this) };
+  }
+
+  /** Resolves with the reason when the worker stops or the device is lost; never rejects. */
+  get lost() {
+    return this.#channel.lost;
+  }
+
+  /** Why requests reject now; null while the engine works. */
+  get failure() {
+    return this.#channel.failure;
+  }
+
+  /** Whether this engine can no longer answer. */
+  get needsReload() {
+    return this.#isUnloaded || this.failure !== null;
+  }
+
+  /**
+   * Run one request, without OpenAI's shapes around it.
+   *
+   * @param {GenerateRequest} request
+   * @param {{signal?: AbortSignal | null, onDelta?: (text: string, figures: ChunkFigures) => void}} [options]
+   * @returns {Promise<Generated>}
+   */
+  generate(request, { signal, onDelta } = {}) {
+    return this.#request(
+      { type: "generate", request },
+      {
+        signal,
+        onEvent: (event) => {
+          if (event.type === "delta") {
+            const { text, tokens, decode_tokens_per_s } = event;
+            onDelta?.(text, { tokens, decode_tokens_per_s });
+          }
+        },
+      },
+    );
+  }
+
+  /**
+   * @param {string} text
+   * @returns {Promise<number[]>} token ids
+   */
+  tokenize(text) {
+    return this.#request({ type: "tokenize", text });
+  }
+
+  /**
+   * Run the model over given ids.
+   *
+   * @param {number[]} ids
+   * @returns {Promise<any>} the worker's result of "score" (see messages.js)
+   */
+  score(ids) {
+    return this.#request({ type: "score", ids });
+  }
+
+  /** Free the model's memory on the device. The engine answers no more. */
+  async unload() {
+    if (!this.#isUnloaded) {
+      const done = this.#request({ type: "unload" });
+      this.#isUnloaded = true;
+      await done;
+    }
+  }
+
+  /** End the worker at once and free all it holds; open requests reject with an AbortError. */
+  dispose() {
+    this.#channel.close(new DOMException("The engine was disposed of.", "AbortError"));
+  }
+
+  /**
+   * @param {Parameters<Channel["request"]>[0]} request
+   * @param {Parameters<Channel["request"]>[1]} [options]
+   * @returns {Promise<any>}
+   */
+  #request(request, options) {
+    if (this.#isUnloaded) {
+      return Promise.reject(
+        new LeadoutError("RequestError", "The model was unloaded. Load it again."),
+      );
+    }
+    return this.#channel.request(request, options);
+  }
+}
+
+class Completions {
+  #engine;
+
+  /** @param {Engine} engine */
+  constructor(engine) {
+    this.#engine = engine;
+  }
+
+  /**
+   * Continue `prompt` (or `prompt_ids`).
+   *
+   * @overload
+   * @param {CompletionParams & {stream: true}} params
+   * @param {{signal?: AbortSignal | null}} [options]
+   * @returns {Promise<Stream<CompletionChunk>>}
+   */
+  /**
+   * @overload
+   * @param {CompletionParams & {stream?: false | null}} params
+   * @param {{signal?: AbortSignal | null}} [options]
+   * @returns {Promise<Completion>}
+   */
+  /**
+   * @param {CompletionParams} params
+   * @param {{signal?: AbortSignal | null}} [options] where OpenAI's client takes the signal
+   * @returns {Promise<Stream<CompletionChunk> | Completion>}
+   */
+  async create(params, { signal = params.signal } = {}) {
+    const request = toGenerateRequest(params, "completion");
+    const head = newHead("cmpl", this.#engine.info.name);
+    if (!params.stream) {
+      return toCompletion(head, await this.#engine.generate(request, { signal }));
+    }
+    return streamChunks(this.#engine, request, head, signal, (chunk) => chunk);
+  }
+}
+
+class ChatCompletions {
+  #engine;
+
+  /** @param {Engine} engine */
+  constructor(engine) {
+    this.#engine = engine;
+  }
+
+  /**
+   * Answer `messages`, with the checkpoint's chat template.
+   *
+   * @overload
+   * @param {ChatParams & {stream: true}} params
+   * @param {{signal?: AbortSignal | null}} [options]
+   * @returns {Promise<Stream<ChatCompletionChunk>>}
+   */
+  /**
+   * @overload
+   * @param {ChatParams & {stream?: false | null}} params
+   * @param {{signal?: AbortSignal | null}} [options]
+   * @returns {Promise<ChatCompletion>}
+   */
+  /**
+   * @param {ChatParams} params
+   * @param {{signal?: AbortSignal | null}} [options] where OpenAI's client takes the signal
+   * @returns {Promise<Stream<ChatCompletionChunk> | ChatCompletion>}
+   */
+  async create(params, { signal = params.signal } = {}) {
+    const request = toGenerateRequest(params, "chat");
+    const head = newHead("chatcmpl", this.#engine.info.name);
+    if (!params.stream) {
+      return toChatCompletion(head, await this.#engine.generate(request, { signal }));
+    }
+    return streamChunks(this.#engine, request, head, signal, toChatChunk);
+  }
+}
+
+/**
+ * @template T
+ * @param {Engine} engine
+ * @param {GenerateRequest} request
+ * @param {ReturnType<typeof newHead>} head
+ * @param {AbortSignal | null | undefined} signal
+ * @param {(chunk: CompletionChunk, isFirst: boolean) => T} shape
+ * @returns {Stream<T>}
+ */
+function streamChunks(engine, request, head, signal, shape) {
+  signal?.throwIfAborted();
+  const leaving = new AbortController();
+  const onAbort = () => leaving.abort(signal?.reason);
+  signal?.addEventListener("abort", onAbort);
+  return new Stream(
+    async (push) => {
+      let sentLength = 0;
+      let isFirst = true;
+      /** @param {CompletionChunk} chunk */
+      const send = (chunk) => {
+        push(shape(chunk, isFirst));
+        isFirst = false;
+      };
+      try {
+        const generated = await engine.generate(request, {
+          signal: leaving.signal,
+          onDelta: (text, figures) => {
+            sentLength += text.length;
+            send(toChunk(head, text, figures));
+          },
+        });
+        // What the worker held back (it might have begun a stop string) comes with the result.
+        send(toLastChunk(head, generated.text.slice(sentLength), generated));
+      } finally {
+        signal?.removeEventListener("abort", onAbort);
+      }
+    },
+    () => leaving.abort(new DOMException("The generation was left.", "AbortError")),
+  );
+}
+
+/** The way in. */
+export const Leadout = Object.freeze({ load, isSupported, listModels });

@@ -1,0 +1,168 @@
+/**
+ * Requests to a worker and the answers that belong to them. Nothing here hangs: when the worker
+ * or its device fails, every open request rejects with the reason, and so does every later one.
+ *
+ * @module channel
+ */
+
+/** @import {ClientMessage, WorkerMessage} from "../messages.js" */
+
+import { errorFromMessage, LeadoutError } from "./errors.js";
+
+/**
+ * What the channel needs of a Worker; `FakeWorker` in testing.js is one, too.
+ * @typedef {object} WorkerLike
+ * @property {(message: any) => void} postMessage
+ * @property {(type: string, listener: (event: any) => void) => void} addEventListener
+ * @property {() => void} terminate
+ */
+
+/** @typedef {Extract<WorkerMessage, {type: "phase" | "progress" | "delta"}>} WorkerEvent */
+
+/**
+ * A request without its id.
+ * @template T
+ * @typedef {T extends {id: number} ? Omit<T, "id"> : never} WithoutId
+ */
+
+/**
+ * @typedef {object} Pending
+ * @property {(value: any) => void} resolve
+ * @property {(reason: unknown) => void} reject
+ * @property {(event: WorkerEvent) => void} onEvent
+ */
+
+export class Channel {
+  #worker;
+  #nextId = 1;
+  /** @type {Map<number, Pending>} */
+  #pending = new Map();
+  /** @type {Error | null} */
+  #failure = null;
+  /** @type {(failure: Error) => void} */
+  #reportFailure = () => {};
+
+  /**
+   * @param {WorkerLike} worker
+   */
+  constructor(worker) {
+    this.#worker = worker;
+    /**
+     * Resolves, and never rejects, when the worker stops or its device is lost.
+     * @type {Promise<Error>}
+     */
+    this.lost = new Promise((resolve) => {
+      this.#reportFailure = resolve;
+    });
+    worker.addEventListener("message", (event) => this.#receive(event.data));
+    worker.addEventListener("messageerror", () => {
+      this.#stop("a message from it could not be read");
+    });
+    worker.addEventListener("error", (event) => {
+      // The event has no message when the script itself could not be loaded.
+      this.#stop(event.message || "its script could not be loaded or started");
+    });
+  }
+
+  /** Why no request can succeed any more; null while all is well. */
+  get failure() {
+    return this.#failure;
+  }
+
+  /**
+   * Send a request.
+   *
+   * @param {WithoutId<ClientMessage>} request
+   * @param {{signal?: AbortSignal | null, onEvent?: (event: WorkerEvent) => void}} [options] an
+   *   abort tells the worker and rejects at once, with the signal's reason
+   * @returns {Promise<any>} the "result"'s value
+   */
+  request(request, { signal, onEvent = () => {} } = {}) {
+    if (this.#failure) {
+      return Promise.reject(this.#failure);
+    }
+    if (signal?.aborted) {
+      return Promise.reject(signal.reason);
+    }
+    const id = this.#nextId++;
+    /** @type {(() => void) | undefined} */
+    let onAbort;
+    const answer = new Promise((resolve, reject) => {
+      this.#pending.set(id, { resolve, reject, onEvent });
+      onAbort = () => {
+        this.#pending.delete(id);
+        this.#post({ type: "abort", id: this.#nextId++, target: id });
+        reject(signal?.reason);
+      };
+      signal?.addEventListener("abort", onAbort);
+      this.#post(/** @type {ClientMessage} */ ({ ...request, id }));
+    });
+    return answer.finally(() => {
+      if (onAbort) {
+        signal?.removeEventListener("abort", onAbort);
+      }
+    });
+  }
+
+  /**
+   * End the worker; open and later requests reject with `reason`.
+   *
+   * @param {Error} reason
+   */
+  close(reason) {
+    this.#failure ??= reason;
+    this.#worker.terminate();
+    this.#rejectAll(reason);
+  }
+
+  /** @param {ClientMessage} message */
+  #post(message) {
+    this.#worker.postMessage(message);
+  }
+
+  /** @param {WorkerMessage} message */
+  #receive(message) {
+    if (message.type === "device_lost") {
+      this.#fail(errorFromMessage(message.error));
+      return;
+    }
+    const pending = this.#pending.get(message.id);
+    if (!pending) {
+      return; // the rest of a request that was aborted
+    }
+    if (message.type === "result") {
+      this.#pending.delete(message.id);
+      pending.resolve(message.value);
+    } else if (message.type === "error") {
+      this.#pending.delete(message.id);
+      pending.reject(errorFromMessage(message.error));
+    } else {
+      pending.onEvent(message);
+    }
+  }
+
+  /** @param {string} what */
+  #stop(what) {
+    this.#fail(
+      new LeadoutError("WorkerError", `The worker stopped: ${what}. Load the model again.`),
+    );
+  }
+
+  /** @param {Error} failure */
+  #fail(failure) {
+    if (this.#failure) {
+      return;
+    }
+    this.close(failure);
+    this.#reportFailure(failure);
+  }
+
+  /** @param {Error} reason */
+  #rejectAll(reason) {
+    const open = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const { reject } of open) {
+      reject(reason);
+    }
+  }
+}

@@ -1,0 +1,262 @@
+/**
+ * From what a page calls a model (a name, a URL, files) to the ModelRef that the worker loads.
+ *
+ * @module models
+ */
+
+/** @import {FileRef, ModelRef} from "../messages.js" */
+
+import { LeadoutError } from "./errors.js";
+
+/** @typedef {string | URL | Blob | Blob[] | ModelRef} ModelChoice */
+
+/**
+ * A model that the site itself serves (an entry of models/index.json).
+ * @typedef {object} ListedModel
+ * @property {string} name
+ * @property {boolean} default whether the site proposes it
+ * @property {number} bytes
+ * @property {{name: string, bytes: number, sha256: string}[]} files
+ */
+
+/** The folder that holds leadout.js, models/ and this release's app-<hash>/. */
+const SITE_URL = new URL("../../", import.meta.url);
+
+/** Files of a model folder that may be missing. */
+const OPTIONAL_FILES = [
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "generation_config.json",
+  "chat_template.jinja",
+];
+
+/**
+ * List the models that this site serves, the proposed one first.
+ *
+ * @param {{signal?: AbortSignal | null}} [options]
+ * @returns {Promise<ListedModel[]>} empty when the site serves none
+ */
+export async function listModels({ signal } = {}) {
+  const response = await fetchFile(new URL("models/index.json", SITE_URL), { signal });
+  if (response.status === 404) {
+    return [];
+  }
+  const index = await readJson(response);
+  if (!Array.isArray(index?.models)) {
+    throw new LeadoutError("SourceError", `${response.url} is no list of models.`);
+  }
+  /** @type {ListedModel[]} */
+  const models = index.models;
+  return models.toSorted((a, b) => Number(b.default) - Number(a.default));
+}
+
+/**
+ * @param {ModelChoice} model
+ * @param {{signal?: AbortSignal | null}} [options]
+ * @returns {Promise<ModelRef>} with absolute URLs, because the worker has another base
+ */
+export async function resolveModel(model, { signal } = {}) {
+  if (model instanceof URL) {
+    return resolveUrl(model, signal);
+  }
+  if (typeof model === "string") {
+    return isUrlLike(model)
+      ? resolveUrl(new URL(model, document.baseURI), signal)
+      : resolveName(model, signal);
+  }
+  if (model instanceof Blob) {
+    return resolveFiles([model]);
+  }
+  if (Array.isArray(model)) {
+    return resolveFiles(model);
+  }
+  if (Array.isArray(model?.files)) {
+    return {
+      name: model.name,
+      files: model.files.map((file) =>
+        file.url ? { ...file, url: new URL(file.url, document.baseURI).href } : file,
+      ),
+    };
+  }
+  throw new LeadoutError(
+    "RequestError",
+    "No model given. Pass a name, a URL, a File, a list of Files, or {name, files}.",
+  );
+}
+
+/**
+ * @param {string} text
+ * @returns {boolean} whether a model's string is an address rather than a name of the site's list
+ */
+export function isUrlLike(text) {
+  return /^[a-z][a-z0-9+.-]*:/i.test(text) || text.includes("/") || text.endsWith(".gguf");
+}
+
+/**
+ * @param {string} name
+ * @param {AbortSignal | null} [signal]
+ * @returns {Promise<ModelRef>}
+ */
+async function resolveName(name, signal) {
+  const models = await listModels({ signal });
+  const listed = models.find((model) => model.name === name);
+  if (!listed) {
+    const known = models.map((model) => model.name).join(", ") || "none";
+    throw new LeadoutError(
+      "ModelNotFoundError",
+      `This site serves no model "${name}". It serves: ${known}.`,
+      { name, known: models.map((model) => model.name) },
+    );
+  }
+  const folder = new URL(`models/${encodeURIComponent(name)}/`, SITE_URL);
+  return { name, files: listed.files.map((file) => fileAt(folder, file.name)) };
+}
+
+/**
+ * @param {URL} url of a .gguf file, or of a folder with config.json
+ * @param {AbortSignal | null} [signal]
+ * @returns {Promise<ModelRef>}
+ */
+async function resolveUrl(url, signal) {
+  if (url.pathname.endsWith(".gguf")) {
+    const name = lastPart(url.pathname);
+    return { name: withoutSuffix(name), files: [{ name, url: url.href }] };
+  }
+  const folder = new URL(url);
+  folder.pathname = url.pathname.replace(/(\/config\.json|\/*)$/, "/");
+  if (!(await exists(new URL("config.json", folder), signal))) {
+    throw new LeadoutError(
+      "ModelNotFoundError",
+      `${url.href} is no .gguf file and no folder with a config.json.`,
+      { url: url.href },
+    );
+  }
+  const files = [fileAt(folder, "config.json")];
+  for (const name of OPTIONAL_FILES) {
+    if (await exists(new URL(name, folder), signal)) {
+      files.push(fileAt(folder, name));
+    }
+  }
+  return {
+    name: lastPart(folder.pathname.slice(0, -1)) || folder.host,
+    files: [...files, ...(await listWeights(folder, signal))],
+  };
+}
+
+/**
+ * @param {URL} folder
+ * @param {AbortSignal | null} [signal]
+ * @returns {Promise<FileRef[]>} model.safetensors, or the index with the shards that it names
+ */
+async function listWeights(folder, signal) {
+  const indexName = "model.safetensors.index.json";
+  const response = await fetchFile(new URL(indexName, folder), { signal });
+  if (response.status === 404) {
+    return [fileAt(folder, "model.safetensors")];
+  }
+  const index = await readJson(response);
+  const shards = new Set(Object.values(index?.weight_map ?? {}));
+  for (const shard of shards) {
+    // The index is not trusted: a shard lies beside it, nowhere else.
+    if (typeof shard !== "string" || !/^[\w-][\w.-]*\.safetensors$/.test(shard)) {
+      throw new LeadoutError("CheckpointError", `${response.url} names a shard "${shard}".`);
+    }
+  }
+  if (shards.size === 0) {
+    throw new LeadoutError("CheckpointError", `${response.url} names no shard.`);
+  }
+  return [indexName, ...shards].map((name) => fileAt(folder, String(name)));
+}
+
+/**
+ * @param {Blob[]} files as a file picker or a drop gives them
+ * @returns {ModelRef}
+ */
+function resolveFiles(files) {
+  const named = files.map((file) => ({
+    name: file instanceof File ? file.name : "model.gguf",
+    file,
+  }));
+  const weights = named.find(({ name }) => name.endsWith(".gguf"));
+  if (weights) {
+    return { name: withoutSuffix(weights.name), files: [weights] };
+  }
+  if (named.some(({ name }) => name === "config.json")) {
+    const path = files[0] instanceof File ? files[0].webkitRelativePath : "";
+    return { name: path.split("/").at(-2) || "local model", files: named };
+  }
+  const names = named.map(({ name }) => name).join(", ") || "none";
+  throw new LeadoutError(
+    "UnsupportedFormatError",
+    `Wanted a .gguf file, or config.json with its .safetensors files; the files given are: ${names}.`,
+    { files: named.map(({ name }) => name) },
+  );
+}
+
+/**
+ * @param {URL} folder
+ * @param {string} name
+ * @returns {FileRef}
+ */
+function fileAt(folder, name) {
+  return { name, url: new URL(encodeURIComponent(name), folder).href };
+}
+
+/**
+ * @param {URL} url
+ * @param {AbortSignal | null} [signal]
+ */
+async function exists(url, signal) {
+  return (await fetchFile(url, { signal, method: "HEAD" })).ok;
+}
+
+/**
+ * @param {URL} url
+ * @param {RequestInit} options
+ * @returns {Promise<Response>} ok, or 404
+ */
+async function fetchFile(url, options) {
+  let response;
+  try {
+    response = await fetch(url, options);
+  } catch (error) {
+    if (options.signal?.aborted) {
+      throw options.signal.reason;
+    }
+    throw new LeadoutError(
+      "SourceError",
+      `${url.href} cannot be reached. If it lies on another site, that site must allow it (CORS), ` +
+        `and so must this page's security policy.`,
+      { url: url.href, cause: String(error) },
+    );
+  }
+  if (!response.ok && response.status !== 404) {
+    throw new LeadoutError("SourceError", `${url.href} answered ${response.status}.`, {
+      url: url.href,
+      status: response.status,
+    });
+  }
+  return response;
+}
+
+/**
+ * @param {Response} response
+ * @returns {Promise<any>}
+ */
+async function readJson(response) {
+  try {
+    return await response.json();
+  } catch {
+    throw new LeadoutError("SourceError", `${response.url} is not valid JSON.`);
+  }
+}
+
+/** @param {string} path */
+function lastPart(path) {
+  return decodeURIComponent(path.split("/").at(-1) ?? "");
+}
+
+/** @param {string} name */
+function withoutSuffix(name) {
+  return name.replace(/\.gguf$/, "");
+}

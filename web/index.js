@@ -1,0 +1,8 @@
+/**
+ * Leadout's public interface. Importing it has no side effect.
+ *
+ * @module leadout
+ */
+
+export { Engine, Leadout } from "./client.js";
+export { LeadoutError } from "./client/errors.js";

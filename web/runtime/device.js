@@ -1,0 +1,450 @@
+/**
+ * The runtime: one WebGPU device, and everything that Python asks of it. It knows buffers, kernels
+ * and Plans, not transformers. It runs in a worker, in a window and in Node (Dawn) alike; what they
+ * differ in, `gpu`, is handed in.
+ *
+ * Writes, submits, loads and reads take effect in the order of the calls, as on one queue. Nothing but
+ * the async methods waits. The shapes that cross are those of pyapp/leadout/plan.py and
+ * pyapp/leadout/checkpoint/load_plan.py (keep in step).
+ *
+ * @module device
+ */
+
+import { Buffers, MemoryAccount, ReadbackRing } from "./buffers.js";
+import { LeadoutError, firstLine, namedGpuError } from "./errors.js";
+import { executeLoadPlan } from "./load.js";
+import { Pipelines } from "./pipelines.js";
+import { BindGroups, ReadyPlan } from "./plans.js";
+
+/** @import {Staging} from "./buffers.js" */
+/** @import {LoadOptions, LoadPlan} from "./load.js" */
+/** @import {KernelLibrary} from "./pipelines.js" */
+/** @import {Plan} from "./plans.js" */
+/** @import {Source} from "./sources.js" */
+
+/**
+ * Limits of which we take all that the adapter has.
+ * @type {(keyof GPUSupportedLimits & string)[]}
+ */
+const WANTED_LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupSizeZ",
+  "maxComputeWorkgroupsPerDimension",
+];
+
+/** Features that kernel variants may ask for. */
+const WANTED_FEATURES = ["subgroups", "shader-f16", "timestamp-query"];
+
+/** How long a failed mapping waits for the news that the device was lost. */
+const LOST_NEWS_MS = 1000;
+
+/**
+ * @typedef {object} DeviceInfo
+ * @property {string} name for people, for example "NVIDIA H100" or "SwiftShader"
+ * @property {string} vendor
+ * @property {string} architecture
+ * @property {string} description
+ * @property {number} max_binding_bytes the largest range that one binding may have
+ * @property {number} max_buffer_bytes
+ * @property {string[]} features optional features that kernels may use
+ */
+
+/**
+ * @typedef {object} RuntimeOptions
+ * @property {GPU | undefined} gpu `navigator.gpu`, or Dawn's
+ * @property {KernelLibrary} kernels
+ * @property {number} [maxBindingBytes] pretend that the adapter allows no larger bindings (tests)
+ * @property {(error: LeadoutError) => void} [onLost] called once when the device goes away unasked
+ */
+
+export class Runtime {
+  /** @type {DeviceInfo} */
+  info;
+  /** The device, for tests and profilers. */
+  device;
+
+  #account = new MemoryAccount();
+  #buffers;
+  #ring;
+  #pipelines;
+  #bindGroups;
+  /** @type {Map<number, ReadyPlan>} */
+  #plans = new Map();
+  #nextPlan = 0;
+  /** @type {Map<number, Staging>} */
+  #tickets = new Map();
+  #nextTicket = 0;
+  /** @type {LeadoutError | null} */
+  #lost = null;
+  /** The first error that no scope took, until somebody waits. @type {GPUError | null} */
+  #uncaptured = null;
+
+  /**
+   * @param {GPUDevice} device
+   * @param {DeviceInfo} info
+   * @param {RuntimeOptions} options
+   * @private use Runtime.create
+   */
+  constructor(device, info, { kernels, onLost = () => {} }) {
+    this.device = device;
+    this.info = info;
+    this.#buffers = new Buffers(device, this.#account);
+    this.#ring = new ReadbackRing(device, this.#account);
+    this.#pipelines = new Pipelines(device, kernels);
+    this.#bindGroups = new BindGroups(device, this.#buffers, info.max_binding_bytes);
+    device.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      this.#uncaptured ??= event.error;
+    });
+    device.lost.then(({ reason, message }) => {
+      if (this.#lost !== null) return; // destroy() was called
+      this.#lost = lostError(reason, message);
+      onLost(this.#lost);
+    });
+  }
+
+  /**
+   * @param {RuntimeOptions} options
+   * @returns {Promise<Runtime>}
+   * @throws {LeadoutError} DeviceUnavailableError
+   */
+  static async create(options) {
+    const { gpu, maxBindingBytes = Infinity } = options;
+    if (!gpu) {
+      throw new LeadoutError(
+        "DeviceUnavailableError",
+        "this browser has no WebGPU here; use a current Chrome, Edge, Safari or Firefox, over " +
+          "https or on localhost",
+      );
+    }
+    const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+    if (adapter === null) {
+      throw new LeadoutError(
+        "DeviceUnavailableError",
+        "WebGPU found no graphics adapter; turn on hardware acceleration in the browser's " +
+          "settings, update the graphics driver, or see chrome://gpu",
+      );
+    }
+    /** @type {Record<string, number>} */
+    const requiredLimits = {};
+    for (const name of WANTED_LIMITS) {
+      requiredLimits[name] = /** @type {number} */ (adapter.limits[name]);
+    }
+    const features = WANTED_FEATURES.filter((name) => adapter.features.has(name));
+    const requiredFeatures = /** @type {GPUFeatureName[]} */ (features);
+    let device;
+    try {
+      device = await adapter.requestDevice({ label: "leadout", requiredFeatures, requiredLimits });
+    } catch (error) {
+      const reason = firstLine(/** @type {Error} */ (error).message);
+      throw new LeadoutError("DeviceUnavailableError", `the adapter gave no device: ${reason}`, {
+        reason,
+      });
+    }
+    const { vendor, architecture, description } = adapter.info;
+    const info = {
+      name: adapterName(adapter.info),
+      vendor,
+      architecture,
+      description,
+      max_binding_bytes: Math.min(maxBindingBytes, device.limits.maxStorageBufferBindingSize),
+      max_buffer_bytes: device.limits.maxBufferSize,
+      features,
+    };
+    return new Runtime(device, info, options);
+  }
+
+  /** Bytes now held on the device, staging included. */
+  get allocatedBytes() {
+    return this.#account.bytes;
+  }
+
+  /** The most bytes ever held. */
+  get peakBytes() {
+    return this.#account.peakBytes;
+  }
+
+  /**
+   * Create zeroed buffers, all or none.
+   *
+   * @param {Record<string, {bytes: number}>} specs by name
+   * @throws {LeadoutError} OutOfMemoryError, DeviceLimitError or DeviceError; nothing was kept
+   */
+  async allocate(specs) {
+    await this.#guarded(() => this.#buffers.allocate(specs));
+  }
+
+  /**
+   * Destroy buffers; unknown names are ignored. Plans that use one cannot be submitted any more.
+   *
+   * @param {Iterable<string>} names
+   */
+  free(names) {
+    const gone = this.#buffers.free(names);
+    this.#bindGroups.forget(gone);
+    for (const plan of this.#plans.values()) plan.forget(gone);
+  }
+
+  /**
+   * Make a Plan ready; all its buffers must be there.
+   *
+   * @param {Plan} plan
+   * @returns {Promise<number>} the plan's id
+   * @throws {LeadoutError} DeviceError, DeviceLimitError or SourceError, naming the dispatch
+   */
+  async compile(plan) {
+    const ready = await this.#guarded(() =>
+      ReadyPlan.compile(plan, {
+        device: this.device,
+        buffers: this.#buffers,
+        pipelines: this.#pipelines,
+        bindGroups: this.#bindGroups,
+      }),
+    );
+    const id = this.#nextPlan++;
+    this.#plans.set(id, ready);
+    return id;
+  }
+
+  /**
+   * Forget a Plan; unknown ids are ignored. With the last one the idle readback buffers go too.
+   *
+   * @param {number} id
+   */
+  releasePlan(id) {
+    this.#plans.delete(id);
+    if (this.#plans.size === 0) this.#ring.trim();
+  }
+
+  /**
+   * Write bytes, seen by every later submit and by no earlier one. The data is copied at once.
+   *
+   * @param {string} buffer
+   * @param {number} offset a multiple of 4
+   * @param {ArrayBufferView<ArrayBuffer>} data a multiple of 4 bytes
+   */
+  write(buffer, offset, data) {
+    this.#throwIfLost();
+    this.#buffers.write(buffer, offset, data);
+  }
+
+  /**
+   * Queue a Plan: one encoder, one pass, one submit. Nothing waits, and nothing is created but the
+   * command buffer, unless more results are in flight than ever before.
+   *
+   * @param {number} id
+   * @param {...number} params a count for each of the plan's params
+   * @returns {number} a ticket for `collect` or `discard`; -1 if the plan has no readback
+   */
+  submit(id, ...params) {
+    this.#throwIfLost();
+    const plan = this.#plan(id);
+    plan.checkParams(params, this.device.limits.maxComputeWorkgroupsPerDimension);
+    const encoder = this.device.createCommandEncoder({ label: plan.name });
+    plan.record(encoder, params);
+    const { readback } = plan;
+    if (readback === null) {
+      this.device.queue.submit([encoder.finish()]);
+      return -1;
+    }
+    const staging = this.#ring.acquire(readback.bytes);
+    encoder.copyBufferToBuffer(readback.gpu, readback.offset, staging.gpu, 0, readback.bytes);
+    this.device.queue.submit([encoder.finish()]);
+    this.#ring.map(staging);
+    const ticket = this.#nextTicket++;
+    this.#tickets.set(ticket, staging);
+    return ticket;
+  }
+
+  /**
+   * @param {number} ticket from `submit`; each is collected or discarded once
+   * @returns {Promise<Uint32Array<ArrayBuffer>>} the readback's words, a copy; none for -1
+   * @throws {LeadoutError} DeviceLostError or DeviceError
+   */
+  async collect(ticket) {
+    if (ticket === -1) return new Uint32Array(0);
+    const staging = this.#takeTicket(ticket);
+    const words = await this.#guarded(async () => {
+      try {
+        await staging.mapped;
+        return new Uint32Array(this.#ring.bytes(staging).slice().buffer);
+      } finally {
+        this.#ring.release(staging);
+      }
+    });
+    return words;
+  }
+
+  /**
+   * Give up a result. Its buffer is used again once the device is done with it.
+   *
+   * @param {number} ticket
+   */
+  discard(ticket) {
+    if (ticket === -1) return;
+    const staging = this.#takeTicket(ticket);
+    const release = () => this.#ring.release(staging);
+    staging.mapped.then(release, release);
+  }
+
+  /**
+   * Copy a range back, as it is after everything queued so far.
+   *
+   * @param {string} buffer
+   * @param {number} offset a multiple of 4
+   * @param {number} bytes a multiple of 4
+   * @returns {Promise<Uint8Array<ArrayBuffer>>}
+   */
+  async read(buffer, offset, bytes) {
+    return this.#guarded(() => this.#buffers.read(buffer, offset, bytes, this.#ring));
+  }
+
+  /**
+   * Stream tensors into allocated buffers, repacking on the device; see load.js.
+   *
+   * @param {LoadPlan} loadPlan
+   * @param {Source[]} sources
+   * @param {LoadOptions} [options]
+   * @throws {LeadoutError | DOMException} SourceError, DeviceError or an AbortError; the buffers'
+   *   contents are undefined then
+   */
+  async load(loadPlan, sources, options = {}) {
+    const load = () =>
+      executeLoadPlan(loadPlan, sources, options, {
+        device: this.device,
+        account: this.#account,
+        buffers: this.#buffers,
+        pipelines: this.#pipelines,
+        bindGroups: this.#bindGroups,
+      });
+    await this.#guarded(load, options.signal);
+  }
+
+  /** Wait until the device has done everything that was queued. */
+  async idle() {
+    await this.#guarded(() => this.device.queue.onSubmittedWorkDone());
+  }
+
+  /** Free everything. Pending collects reject; the runtime cannot be used afterwards. */
+  destroy() {
+    this.#lost ??= lostError("destroyed", "the runtime was closed");
+    this.#plans.clear();
+    this.#account.bytes = 0;
+    this.device.destroy();
+  }
+
+  /**
+   * @param {number} id
+   * @returns {ReadyPlan}
+   */
+  #plan(id) {
+    const plan = this.#plans.get(id);
+    if (plan === undefined) {
+      throw new LeadoutError("DeviceError", `there is no plan ${id}; it was released`, { id });
+    }
+    if (plan.isStale) {
+      throw new LeadoutError(
+        "DeviceError",
+        `plan "${plan.name}" uses a buffer that was freed; compile it again`,
+        { plan: plan.name },
+      );
+    }
+    return plan;
+  }
+
+  /**
+   * @param {number} ticket
+   * @returns {Staging}
+   */
+  #takeTicket(ticket) {
+    const staging = this.#tickets.get(ticket);
+    if (staging === undefined) {
+      throw new LeadoutError("DeviceError", `there is no result ${ticket}; it was taken already`, {
+        ticket,
+      });
+    }
+    this.#tickets.delete(ticket);
+    return staging;
+  }
+
+  #throwIfLost() {
+    if (this.#lost !== null) throw this.#lost;
+  }
+
+  #throwIfUncaptured() {
+    if (this.#uncaptured === null) return;
+    const error = this.#uncaptured;
+    this.#uncaptured = null;
+    throw namedGpuError(error, "earlier work");
+  }
+
+  /**
+   * Run something that waits. If it fails because the device was lost, that is the error; an error
+   * that no scope took, such as a failed submit, is reported by whoever waits next.
+   *
+   * @template T
+   * @param {() => Promise<T>} run
+   * @param {AbortSignal} [signal] whose abort may end it
+   * @returns {Promise<T>}
+   */
+  async #guarded(run, signal) {
+    this.#throwIfLost();
+    let value;
+    try {
+      value = await run();
+    } catch (error) {
+      if (error instanceof LeadoutError || signal?.aborted || !(error instanceof DOMException)) {
+        this.#throwIfLost();
+        throw error;
+      }
+      // A mapping fails before the news arrives that the device was lost.
+      await Promise.race([this.device.lost, sleep(LOST_NEWS_MS)]);
+      this.#throwIfLost();
+      this.#throwIfUncaptured();
+      throw new LeadoutError("DeviceError", `the device failed: ${firstLine(error.message)}`, {
+        reason: error.message,
+      });
+    }
+    this.#throwIfLost();
+    this.#throwIfUncaptured();
+    return value;
+  }
+}
+
+/**
+ * @param {string} reason
+ * @param {string} message
+ * @returns {LeadoutError}
+ */
+function lostError(reason, message) {
+  return new LeadoutError(
+    "DeviceLostError",
+    `the graphics device was lost (${reason}: ${firstLine(message)}); load the model again`,
+    { reason, driver_message: message },
+  );
+}
+
+/** Makers whose names are not written as WebGPU's lower-case ones with a capital. */
+const VENDOR_NAMES = /** @type {Record<string, string>} */ ({ nvidia: "NVIDIA", amd: "AMD", arm: "ARM" });
+
+/**
+ * @param {GPUAdapterInfo} info browsers leave most of it empty
+ * @returns {string}
+ */
+function adapterName({ vendor, architecture, description, device }) {
+  if (architecture === "swiftshader") return "SwiftShader";
+  if (description) return description;
+  const maker = VENDOR_NAMES[vendor] ?? vendor.charAt(0).toUpperCase() + vendor.slice(1);
+  return [maker, device || architecture].filter(Boolean).join(" ") || "unnamed adapter";
+}
+
+/** @param {number} ms */
+function sleep(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,23 @@
+/**
+ * Build DOM without HTML strings: what a model or a file says can only become text.
+ *
+ * @module dom
+ */
+
+/**
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ * @param {Record<string, string | boolean>} [attributes] true sets an empty one, false none
+ * @param {(Node | string)[]} children strings become text nodes
+ * @returns {HTMLElementTagNameMap[K]}
+ */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== false) {
+      element.setAttribute(name, value === true ? "" : value);
+    }
+  }
+  element.append(...children);
+  return element;
+}

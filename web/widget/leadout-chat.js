@@ -1,0 +1,495 @@
+/**
+ * <leadout-chat>: a model in a box, for any page. Importing this file registers nothing; import
+ * leadout-chat-define.js, or call customElements.define yourself.
+ *
+ *     <leadout-chat model="gemma3-270m"></leadout-chat>
+ *
+ * Attributes: `model` (a name that the site lists, or a URL), `mode` ("completion" or "chat";
+ * without it, chat when the model has a chat template), `autoload` (load without a click),
+ * `data-state` (set by the element, see State). Slots: header, footer, unsupported. Parts: notice,
+ * loading, progress, sheet, input, continuation, question, answer, actions, send, stop, undo,
+ * clear, status, figures, settings.
+ *
+ * The states and what leads from one to the next:
+ * 1. "idle": no model loaded. load() → 2, or "unsupported" where there is no WebGPU.
+ * 2. "loading_runtime" … "warming_up": a load runs. Its end → 3, an error → 5, a cancel → 1.
+ * 3. "ready": send() → 4; another model → 1.
+ * 4. "generating": the end, a stop or an error of the request → 3.
+ * 5. "failed": the load failed, or the worker or the device went away. load() → 2.
+ *
+ * @module leadout-chat
+ */
+
+/** @import {Engine} from "../client.js" */
+/** @import {LoadParams, Progress} from "../client.js" */
+/** @import {ModelChoice} from "../client/models.js" */
+/** @import {Phase} from "../messages.js" */
+/** @import {Settings} from "./settings.js" */
+/** @import {Body} from "./view.js" */
+
+import { isAbort, LeadoutError } from "../client/errors.js";
+import { Leadout } from "../client.js";
+import { Conversation } from "./conversation.js";
+import { follow } from "./follow.js";
+import { Manuscript } from "./manuscript.js";
+import { findSize, nameModel } from "./offer.js";
+import { getStyleSheet } from "./styles.js";
+import { View } from "./view.js";
+import { describeError, describeFinish, describePhase, describeState, formatBytes } from "./words.js";
+
+/** @typedef {"idle" | "unsupported" | "generating" | Phase} State */
+
+/** Properties that a page may have set before the element was defined. */
+const PROPERTIES = ["model", "mode", "engine", "settings", "text", "messages", "loadOptions"];
+
+// Importing must work where there is no DOM (a server that renders pages).
+const ElementBase = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (class {});
+
+export class LeadoutChat extends ElementBase {
+  static observedAttributes = ["model", "mode", "autoload"];
+
+  /** Passed to Leadout.load beside the model. @type {Partial<LoadParams>} */
+  loadOptions = {};
+
+  #root = this.attachShadow({ mode: "open" });
+  #view = new View(this.#root, { onCancel: () => this.unload() });
+  #manuscript = new Manuscript();
+  #conversation = new Conversation();
+  /** @type {Body} */
+  #body = this.#manuscript;
+  /** @type {State} */
+  #state = "idle";
+  /** A model that is no string. @type {ModelChoice | null} */
+  #model = null;
+  /** @type {Engine | null} */
+  #engine = null;
+  #ownsEngine = false;
+  /** @type {AbortController | null} */
+  #loading = null;
+  /** @type {AbortController | null} */
+  #generating = null;
+
+  constructor() {
+    super();
+    this.#root.adoptedStyleSheets = [getStyleSheet()];
+    const { send, stop, undo, clear } = this.#view;
+    send.addEventListener("click", () => this.send());
+    stop.addEventListener("click", () => this.stop());
+    undo.addEventListener("click", () => this.#edit(() => this.#body.undo()));
+    clear.addEventListener("click", () => this.#edit(() => this.#body.clear()));
+    this.#root.addEventListener("input", () => this.#refreshButtons());
+    this.#root.addEventListener("keydown", (event) => {
+      this.#handleKey(/** @type {KeyboardEvent} */ (event));
+    });
+    this.#view.setBody(this.#body);
+    this.#refreshButtons();
+  }
+
+  connectedCallback() {
+    for (const name of PROPERTIES) {
+      if (Object.hasOwn(this, name) && name !== "loadOptions") {
+        const self = /** @type {Record<string, any>} */ (/** @type {unknown} */ (this));
+        const value = self[name];
+        delete self[name];
+        self[name] = value;
+      }
+    }
+    this.#setState(this.#state);
+    if (this.#state === "idle") {
+      this.#offer();
+    }
+  }
+
+  disconnectedCallback() {
+    // An element that moves is disconnected and connected again in the same task.
+    queueMicrotask(() => {
+      if (!this.isConnected) {
+        this.stop();
+        if (this.#loading || this.#ownsEngine) {
+          this.#reset();
+        }
+      }
+    });
+  }
+
+  /**
+   * @param {string} name
+   * @param {string | null} before
+   * @param {string | null} after
+   */
+  attributeChangedCallback(name, before, after) {
+    if (before === after) {
+      return;
+    }
+    if (name === "mode") {
+      this.#refreshMode();
+    } else if (name === "model") {
+      this.#model = null;
+      this.#reset();
+      this.#offer();
+    } else if (after !== null && this.#state === "idle") {
+      this.#offer();
+    }
+  }
+
+  /** @returns {State} */
+  get state() {
+    return this.#state;
+  }
+
+  /** What to load. Another model unloads this one. @returns {ModelChoice | null} */
+  get model() {
+    return this.#model ?? this.getAttribute("model");
+  }
+
+  set model(model) {
+    if (typeof model === "string") {
+      if (this.getAttribute("model") === model) {
+        this.#model = null;
+        this.#reset();
+        this.#offer();
+      } else {
+        this.setAttribute("model", model);
+      }
+      return;
+    }
+    this.removeAttribute("model");
+    this.#model = model;
+    this.#reset();
+    this.#offer();
+  }
+
+  /** @returns {"completion" | "chat"} */
+  get mode() {
+    const mode = this.getAttribute("mode");
+    if (mode === "completion" || mode === "chat") {
+      return mode;
+    }
+    return this.#engine?.info.has_chat_template ? "chat" : "completion";
+  }
+
+  set mode(mode) {
+    this.setAttribute("mode", mode);
+  }
+
+  /** The loaded engine; one that you set stays yours to dispose of. @returns {Engine | null} */
+  get engine() {
+    return this.#engine;
+  }
+
+  set engine(engine) {
+    this.#reset();
+    if (engine) {
+      this.#adopt(engine, false);
+    } else {
+      this.#offer({ mayLoad: false });
+    }
+  }
+
+  /** @returns {Settings} */
+  get settings() {
+    return this.#view.settings.get();
+  }
+
+  /** @param {Partial<Settings>} settings */
+  set settings(settings) {
+    this.#view.settings.set(settings);
+  }
+
+  /** The whole text of a completion, or the message being written. */
+  get text() {
+    return this.#body.text;
+  }
+
+  set text(text) {
+    this.#body.text = text;
+    this.#refreshButtons();
+  }
+
+  /** What the model wrote last. */
+  get continuation() {
+    return this.#body.continuation;
+  }
+
+  /** The conversation of the chat mode. */
+  get messages() {
+    return this.#conversation.messages;
+  }
+
+  set messages(messages) {
+    this.#conversation.messages = messages;
+    this.#refreshButtons();
+  }
+
+  /** Load the model. Never rejects: what goes wrong is shown, and told by "leadout-error". */
+  async load() {
+    const model = this.model;
+    if (!model) {
+      return;
+    }
+    this.#release();
+    const loading = new AbortController();
+    this.#loading = loading;
+    this.#view.setNotice(null);
+    this.#takePhase("loading_runtime");
+    try {
+      const engine = await Leadout.load({
+        ...this.loadOptions,
+        model,
+        signal: loading.signal,
+        onPhase: (phase) => phase !== "ready" && this.#takePhase(phase),
+        onProgress: (progress) => this.#takeProgress(progress),
+      });
+      this.#loading = null;
+      this.#adopt(engine, true);
+    } catch (error) {
+      if (loading === this.#loading) {
+        this.#loading = null;
+        this.#fail(/** @type {Error} */ (error));
+      }
+    }
+  }
+
+  /** Stop what runs and free the model. */
+  unload() {
+    this.#reset();
+    this.#offer({ mayLoad: false });
+  }
+
+  /** Continue the text, or answer the message. Does nothing unless the state is "ready". */
+  async send() {
+    const engine = this.#engine;
+    if (this.#state !== "ready" || !engine || !this.#view.settings.validate()) {
+      return;
+    }
+    const request = this.#body.takeRequest();
+    if (!request) {
+      this.#view.setStatus("Write something first.");
+      this.#body.focus();
+      return;
+    }
+    const settings = this.settings;
+    const seed = settings.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
+    const generating = new AbortController();
+    this.#generating = generating;
+    this.#view.setNotice(null);
+    this.#view.setFigure("seed", String(seed));
+    this.#setState("generating");
+    const params = { ...settings, seed, stream: /** @type {const} */ (true), signal: generating.signal };
+    try {
+      const stream =
+        "messages" in request
+          ? await engine.chat.completions.create({ ...params, ...request })
+          : await engine.completions.create({ ...params, ...request });
+      const { num_tokens, ...written } = await follow(stream, this.#view, {
+        append: (text) => this.#body.append(text),
+        onDelta: (text, figures) => this.#emit("delta", { text, ...figures }),
+      });
+      if (generating === this.#generating) {
+        this.#setState("ready");
+        this.#view.setStatus(describeFinish(written.finish_reason, num_tokens));
+        this.#emit("finish", { ...written, seed });
+      }
+    } catch (error) {
+      this.#body.giveBack();
+      if (generating === this.#generating) {
+        this.#fail(/** @type {Error} */ (error));
+      }
+    } finally {
+      if (generating === this.#generating) {
+        this.#generating = null;
+      }
+    }
+  }
+
+  /** Stop writing, at once. */
+  stop() {
+    this.#generating?.abort();
+  }
+
+  /**
+   * @param {Engine} engine
+   * @param {boolean} isOwned
+   */
+  #adopt(engine, isOwned) {
+    this.#engine = engine;
+    this.#ownsEngine = isOwned;
+    this.#refreshMode();
+    this.#view.setNotice(null);
+    this.#view.setFigure("memory", formatBytes(engine.info.allocated_bytes));
+    this.#view.setFigure("adapter", engine.info.device);
+    this.#takePhase("ready");
+    engine.lost.then((error) => {
+      if (engine === this.#engine) {
+        this.#fail(error);
+      }
+    });
+  }
+
+  /** Let go of a load, a generation and an engine, if there are any. */
+  #release() {
+    const [loading, generating, engine] = [this.#loading, this.#generating, this.#engine];
+    this.#loading = this.#generating = this.#engine = null;
+    loading?.abort();
+    generating?.abort();
+    if (this.#ownsEngine) {
+      engine?.dispose();
+    }
+  }
+
+  /** Back to "idle", with nothing running and nothing held. */
+  #reset() {
+    this.#release();
+    this.#ownsEngine = false;
+    this.#view.setNotice(null);
+    this.#view.setFigure("memory", "–");
+    this.#view.setFigure("adapter", "–");
+    this.#setState("idle");
+  }
+
+  /**
+   * While "idle": say whether the model can be had, and offer it, or load it at once.
+   *
+   * @param {{mayLoad?: boolean}} [options] false after somebody unloaded it or stopped its load
+   */
+  async #offer({ mayLoad = true } = {}) {
+    if (!this.isConnected) {
+      return; // connectedCallback will come back to it
+    }
+    const model = this.model;
+    const support = this.loadOptions.worker
+      ? { supported: true, reason: "", advice: "" }
+      : await Leadout.isSupported();
+    if (this.#state !== "idle" || model !== this.model || !this.isConnected) {
+      return;
+    }
+    if (!support.supported) {
+      this.#setState("unsupported");
+      const { reason, advice } = support;
+      this.#view.setNotice({ kind: "unsupported", title: reason, lines: [advice], actions: [] });
+      this.#emit("error", { error: new LeadoutError("DeviceUnavailableError", reason, { advice }) });
+      return;
+    }
+    if (!model) {
+      return;
+    }
+    if (mayLoad && this.hasAttribute("autoload")) {
+      await this.load();
+      return;
+    }
+    const size = await findSize(model);
+    if (this.#state === "idle" && model === this.model) {
+      this.#view.setNotice({
+        kind: "offer",
+        title: nameModel(model),
+        lines: [size ? `${size}, to be loaded into this tab.` : "To be loaded into this tab."],
+        actions: [{ label: "Load model", run: () => this.load(), isMain: true }],
+      });
+    }
+  }
+
+  /** @param {Error} error */
+  #fail(error) {
+    if (isAbort(error) || this.#state === "failed") {
+      return;
+    }
+    const isGone = this.#engine === null || this.#engine.needsReload;
+    const { title, message, advice } = describeError(error);
+    const retry = { label: isGone ? "Load again" : "Try again", isMain: true };
+    if (isGone) {
+      this.#reset();
+      this.#setState("failed");
+      this.#emit("phase", { phase: "failed" });
+    } else {
+      this.#setState("ready");
+    }
+    const dismiss = { label: "Dismiss", run: () => this.#view.setNotice(null) };
+    this.#view.setNotice({
+      kind: "error",
+      title,
+      lines: [message, advice],
+      actions: [
+        { ...retry, run: () => (isGone ? this.load() : this.send()) },
+        ...(isGone ? [] : [dismiss]),
+      ],
+    });
+    this.#emit("error", { error });
+  }
+
+  /** @param {Phase} phase */
+  #takePhase(phase) {
+    this.#setState(phase);
+    this.#view.setLoading(phase === "ready" ? null : describePhase(phase, null));
+    this.#emit("phase", { phase });
+  }
+
+  /** @param {Progress} progress */
+  #takeProgress(progress) {
+    const { phase, loaded_bytes, total_bytes } = progress;
+    const fraction = total_bytes > 0 ? loaded_bytes / total_bytes : null;
+    this.#view.setLoading(describePhase(phase, progress), fraction);
+    this.#emit("progress", progress);
+  }
+
+  /** @param {State} state */
+  #setState(state) {
+    this.#state = state;
+    if (this.isConnected) {
+      this.dataset.state = state;
+    }
+    const isGenerating = state === "generating";
+    if (["idle", "unsupported", "failed"].includes(state)) {
+      this.#view.setLoading(null);
+    }
+    this.#view.setGenerating(isGenerating);
+    this.#body.setBusy(isGenerating);
+    this.#view.setStatus(describeState(state));
+    this.#refreshButtons();
+  }
+
+  #refreshButtons() {
+    const { send, undo, clear } = this.#view;
+    const isGenerating = this.#state === "generating";
+    send.disabled = this.#state !== "ready";
+    undo.disabled = isGenerating || !this.#body.canUndo;
+    clear.disabled = isGenerating || (this.#body.text === "" && !this.#body.canUndo);
+  }
+
+  #refreshMode() {
+    const body = this.mode === "chat" ? this.#conversation : this.#manuscript;
+    if (body !== this.#body) {
+      body.text = this.#body.text;
+      this.#body = body;
+      this.#view.setBody(body);
+      this.#refreshButtons();
+    }
+  }
+
+  /** @param {() => void} change */
+  #edit(change) {
+    change();
+    this.#refreshButtons();
+    this.#body.focus();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #handleKey(event) {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      this.send();
+    } else if (event.key === "Escape" && this.#state === "generating") {
+      event.preventDefault();
+      this.stop();
+    }
+  }
+
+  /**
+   * @param {"phase" | "progress" | "delta" | "finish" | "error"} name
+   * @param {object} detail
+   */
+  #emit(name, detail) {
+    this.dispatchEvent(
+      new CustomEvent(`leadout-${name}`, { detail, bubbles: true, composed: true }),
+    );
+  }
+}

@@ -1,0 +1,42 @@
+/**
+ * What the widget can say of a model before it is loaded.
+ *
+ * @module offer
+ */
+
+/** @import {ModelChoice} from "../client/models.js" */
+
+import { isUrlLike } from "../client/models.js";
+import { Leadout } from "../client.js";
+import { formatBytes } from "./words.js";
+
+/**
+ * @param {ModelChoice} model
+ * @returns {string}
+ */
+export function nameModel(model) {
+  if (typeof model === "string" || model instanceof URL) {
+    return String(model);
+  }
+  const file = Array.isArray(model) ? model[0] : model;
+  return file && "name" in file ? String(file.name) : "A model file";
+}
+
+/**
+ * @param {ModelChoice} model
+ * @returns {Promise<string | null>} for example "253 MB"; null when only the load will tell
+ */
+export async function findSize(model) {
+  if (model instanceof Blob) {
+    return formatBytes(model.size);
+  }
+  if (typeof model === "string" && !isUrlLike(model)) {
+    try {
+      const listed = (await Leadout.listModels()).find(({ name }) => name === model);
+      return listed ? formatBytes(listed.bytes) : null;
+    } catch {
+      return null; // the load, if somebody wants it, says what is wrong
+    }
+  }
+  return null;
+}

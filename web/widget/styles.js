@@ -1,0 +1,215 @@
+/**
+ * The widget's look. A host page changes it through the custom properties on :host and ::part.
+ *
+ * @module styles
+ */
+
+const CSS = `
+:host {
+  --leadout-accent: light-dark(#0a6b57, #63d2b2);
+  --leadout-on-accent: light-dark(#ffffff, #06231c);
+  --leadout-ink: light-dark(#1b1f1e, #e8ecea);
+  --leadout-soft: light-dark(#5a6562, #9ba7a3);
+  --leadout-line: light-dark(#d5dcd9, #333b38);
+  --leadout-edge: light-dark(#87928e, #6b7672);
+  --leadout-paper: light-dark(#ffffff, #191d1c);
+  --leadout-tint: light-dark(#e9f4f1, #1c2f29);
+  --leadout-danger: light-dark(#a4262c, #ffb4ab);
+  --leadout-danger-tint: light-dark(#fdf2f1, #2c1a18);
+  --leadout-text-font: Charter, "Bitstream Charter", "Sitka Text", Cambria, Georgia, serif;
+  --leadout-radius: 10px;
+  --leadout-sheet-height: min(52vh, 34rem);
+  display: block;
+  container-type: inline-size;
+  color: var(--leadout-ink);
+  font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
+  font-size: 1rem;
+  line-height: 1.5;
+}
+:host([hidden]), [hidden] { display: none !important; }
+*, *::before, *::after { box-sizing: border-box; }
+.unseen {
+  position: absolute; width: 1px; height: 1px; overflow: hidden;
+  clip-path: inset(50%); white-space: nowrap;
+}
+button, input, textarea { font: inherit; color: inherit; }
+:focus-visible { outline: 2px solid var(--leadout-accent); outline-offset: 2px; }
+
+button {
+  min-height: 2.75rem; padding: 0 1rem; border-radius: 8px; border: 1px solid transparent;
+  background: none; cursor: pointer; white-space: nowrap;
+}
+button.main {
+  min-width: 7.5rem; font-weight: 600;
+  background: var(--leadout-accent); color: var(--leadout-on-accent);
+}
+button.main:hover { background: color-mix(in oklab, var(--leadout-accent), var(--leadout-ink) 14%); }
+button[part="stop"] {
+  background: none; color: var(--leadout-ink); border: 2px solid var(--leadout-ink);
+}
+button[part="stop"]:hover { background: color-mix(in oklab, transparent, var(--leadout-ink) 8%); }
+button.quiet { color: var(--leadout-soft); padding: 0 .75rem; }
+button.quiet:hover { color: var(--leadout-ink); background: color-mix(in oklab, transparent, var(--leadout-ink) 6%); }
+button:disabled { opacity: .45; cursor: default; }
+button.main:disabled:hover { background: var(--leadout-accent); }
+button.quiet:disabled:hover { background: none; color: var(--leadout-soft); }
+
+.loading { margin-bottom: .9rem; }
+.loading .line { display: flex; align-items: center; justify-content: space-between; gap: 1rem; }
+.loading .quiet, .actions .quiet:last-child { margin-inline-end: -.75rem; }
+#phase { font-variant-numeric: tabular-nums; }
+progress {
+  appearance: none; display: block; width: 100%; height: 6px; border: 0; border-radius: 3px;
+  overflow: hidden; background: var(--leadout-line); color: var(--leadout-accent);
+}
+progress::-webkit-progress-bar { background: var(--leadout-line); }
+progress::-webkit-progress-value { background: var(--leadout-accent); border-radius: 3px; transition: inline-size .2s linear; }
+progress::-moz-progress-bar { background: var(--leadout-accent); border-radius: 3px; }
+progress:indeterminate {
+  background: linear-gradient(90deg, var(--leadout-line) 30%, var(--leadout-accent) 50%, var(--leadout-line) 70%)
+    0 0 / 300% 100%;
+  animation: slide 1.6s linear infinite;
+}
+progress:indeterminate::-webkit-progress-bar { background: transparent; }
+progress:indeterminate::-moz-progress-bar { background: transparent; }
+@keyframes slide { from { background-position: 100% 0; } to { background-position: -50% 0; } }
+
+.notice {
+  display: flex; flex-wrap: wrap; align-items: center; justify-content: space-between;
+  gap: .75rem 1.5rem; margin-bottom: 1rem; padding: .9rem 1.1rem;
+  border: 1px solid var(--leadout-line); border-radius: var(--leadout-radius);
+  background: var(--leadout-paper);
+}
+.notice .words { flex: 1 1 18rem; min-width: 0; overflow-wrap: anywhere; }
+.notice p { margin: .15rem 0 0; color: var(--leadout-soft); }
+.notice.error, .notice.unsupported {
+  border-color: color-mix(in oklab, var(--leadout-danger), transparent 55%);
+  background: var(--leadout-danger-tint);
+}
+.notice.error strong, .notice.unsupported strong { color: var(--leadout-danger); }
+.notice.error p, .notice.unsupported p { color: var(--leadout-ink); }
+.notice .buttons { display: flex; flex-wrap: wrap; gap: .5rem; }
+
+.sheet {
+  border: 1px solid var(--leadout-line); border-radius: var(--leadout-radius);
+  background: var(--leadout-paper); transition: border-color .15s;
+}
+.sheet:focus-within { border-color: var(--leadout-accent); box-shadow: 0 0 0 1px var(--leadout-accent); }
+.sheet textarea {
+  display: block; width: 100%; margin: 0; border: 0; border-radius: var(--leadout-radius);
+  background: none; outline: none; resize: none;
+}
+.sheet textarea::placeholder { color: var(--leadout-soft); opacity: 1; }
+.scroller {
+  display: flex; min-height: 15rem; max-height: var(--leadout-sheet-height); overflow-y: auto;
+  scrollbar-width: thin;
+}
+.stack { display: grid; flex: 1; min-width: 0; }
+.stack > * {
+  grid-area: 1 / 1; padding: 1.15rem 1.3rem 1.6rem; letter-spacing: normal; word-spacing: normal;
+  font-family: var(--leadout-text-font); font-size: 1.1875rem; line-height: 1.65;
+  white-space: pre-wrap; overflow-wrap: break-word; tab-size: 4; text-align: start;
+}
+.stack textarea {
+  height: 100%; overflow: hidden; color: transparent; caret-color: var(--leadout-ink);
+}
+.copy { pointer-events: none; }
+.copy .model {
+  color: var(--leadout-accent); background: var(--leadout-tint);
+  box-decoration-break: clone; -webkit-box-decoration-break: clone; border-radius: 3px;
+}
+.busy .copy .end {
+  display: inline-block; width: 0; height: 1.05em; vertical-align: -.15em;
+  box-shadow: 2px 0 0 1px var(--leadout-accent); animation: blink 1.1s steps(2, jump-none) infinite;
+}
+@keyframes blink { from { opacity: 1; } to { opacity: .15; } }
+
+.log { max-height: var(--leadout-sheet-height); min-height: 9rem; overflow-y: auto; padding: 1.1rem 1.3rem .4rem; scrollbar-width: thin; }
+.log:empty::before { content: "Nothing said yet."; color: var(--leadout-soft); }
+.turn { margin-bottom: 1.1rem; }
+.turn .who { margin: 0 0 .1rem; font-size: .8125rem; font-weight: 600; color: var(--leadout-soft); }
+.turn .content {
+  font-family: var(--leadout-text-font); font-size: 1.125rem; line-height: 1.6;
+  white-space: pre-wrap; overflow-wrap: anywhere; min-height: 1.6em;
+}
+.turn.model .who { color: var(--leadout-accent); }
+.turn.model { padding-inline-start: .9rem; border-inline-start: 3px solid var(--leadout-accent); }
+.conversation textarea { padding: .9rem 1.3rem; border-top: 1px solid var(--leadout-line); border-radius: 0 0 var(--leadout-radius) var(--leadout-radius); }
+
+.actions { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem .75rem; margin-top: .9rem; }
+.status { flex: 1 1 0; min-width: 0; margin: 0; color: var(--leadout-soft); font-size: .9375rem; }
+
+.figures {
+  display: grid; gap: .6rem 1rem; margin: 1.25rem 0 0; padding: .9rem 0;
+  /* Fixed tracks: figures that change while the model writes must not push each other about. */
+  grid-template-columns: 7.5rem 6rem 4rem 7rem minmax(0, 1fr) 6.5rem;
+  border-block: 1px solid var(--leadout-line);
+}
+.figures dt { font-size: .8125rem; color: var(--leadout-soft); }
+.figures dd { margin: 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+
+.settings { margin-top: .25rem; }
+.settings summary {
+  display: flex; align-items: center; gap: .55rem; width: fit-content; min-height: 2.75rem;
+  cursor: pointer; list-style: none; color: var(--leadout-soft); border-radius: 6px;
+}
+.settings summary::-webkit-details-marker { display: none; }
+.settings summary::before {
+  content: ""; width: .5em; height: .5em; border: solid currentColor; border-width: 0 2px 2px 0;
+  transform: rotate(-45deg); transition: transform .15s;
+}
+.settings[open] summary::before { transform: rotate(45deg) translate(-1px, -1px); }
+.settings summary:hover { color: var(--leadout-ink); }
+.fields { display: grid; grid-template-columns: repeat(auto-fill, minmax(11.5rem, 1fr)); gap: 1rem 1.25rem; padding: .35rem 0 .9rem; }
+.field { display: flex; flex-direction: column; min-width: 0; }
+.field.stop { grid-column: span 1; }
+.field label { font-size: .9375rem; font-weight: 600; }
+.field .hint { margin-top: .2rem; font-size: .8125rem; color: var(--leadout-soft); }
+.field input, .field textarea {
+  width: 100%; min-height: 2.75rem; margin-top: .25rem; padding: .45rem .7rem;
+  border: 1px solid var(--leadout-edge); border-radius: 8px; background: var(--leadout-paper);
+}
+.field textarea { resize: vertical; line-height: 1.35; height: 2.75rem; }
+.field input:user-invalid { border-color: var(--leadout-danger); }
+.settings > .quiet { margin-inline-start: -.75rem; }
+
+:host([data-state="unsupported"]) :is(.sheet, .actions, .figures, .settings) { display: none; }
+
+@container (max-width: 46rem) {
+  .figures { grid-template-columns: repeat(3, 1fr); }
+}
+@container (max-width: 34rem) {
+  .actions { gap: .5rem; }
+  .status { order: 9; flex-basis: 100%; }
+  .actions > button.main { flex: 1; }
+  .scroller { min-height: 11rem; }
+  .stack > * { padding: .9rem 1rem 1.3rem; font-size: 1.125rem; }
+  .figures { grid-template-columns: 1fr 1fr; }
+  .fields { grid-template-columns: 1fr 1fr; gap: .9rem; }
+  .field.stop { grid-column: 1 / -1; }
+  .notice .buttons { width: 100%; }
+}
+@media (prefers-reduced-motion: reduce) {
+  *, *::before, *::after { animation: none !important; transition: none !important; }
+}
+@media (forced-colors: active) {
+  .copy { visibility: hidden; }
+  .stack textarea { color: FieldText; }
+  button.main, button[part="stop"] { border: 1px solid ButtonText; }
+}
+`;
+
+/** @type {CSSStyleSheet | undefined} */
+let sheet;
+
+/**
+ * @returns {CSSStyleSheet} one for all widgets of a page; adopted, because a strict
+ *   Content-Security-Policy forbids style elements
+ */
+export function getStyleSheet() {
+  if (!sheet) {
+    sheet = new CSSStyleSheet();
+    sheet.replaceSync(CSS);
+  }
+  return sheet;
+}

@@ -1,0 +1,174 @@
+/**
+ * The widget's DOM: made once, with setters for what changes. It decides nothing.
+ *
+ * @module view
+ */
+
+import { h } from "./dom.js";
+import { SettingsPanel } from "./settings.js";
+
+/** @import {Conversation} from "./conversation.js" */
+/** @import {Manuscript} from "./manuscript.js" */
+
+/** @typedef {Manuscript | Conversation} Body */
+
+/** @typedef {{label: string, run: () => void, isMain?: boolean}} Action */
+
+const FIGURES = /** @type {const} */ ({
+  speed: "Speed",
+  first_token: "First token",
+  tokens: "Tokens",
+  memory: "GPU memory",
+  adapter: "Adapter",
+  seed: "Seed",
+});
+
+/** @typedef {keyof typeof FIGURES} FigureName */
+
+export class View {
+  settings = new SettingsPanel();
+  send = h("button", { type: "button", class: "main", part: "send" }, "Continue");
+  stop = h("button", { type: "button", class: "main", part: "stop", hidden: true }, "Stop");
+  undo = h("button", { type: "button", class: "quiet", part: "undo" }, "Take back");
+  clear = h("button", { type: "button", class: "quiet", part: "clear" }, "Clear");
+
+  #bar = h("progress", { part: "progress", "aria-labelledby": "phase" });
+  #phase = h("span", { id: "phase" });
+  #cancel = h("button", { type: "button", class: "quiet" }, "Cancel");
+  #loading = h(
+    "div",
+    { class: "loading", part: "loading", hidden: true },
+    h("div", { class: "line" }, this.#phase, this.#cancel),
+    this.#bar,
+  );
+  #notice = h("div", { class: "notice", part: "notice", hidden: true });
+  #status = h("p", { class: "status", part: "status", role: "status" });
+  #sheet = h("div", { class: "sheet", part: "sheet" });
+  /** @type {Map<FigureName, HTMLElement>} */
+  #figures = new Map();
+
+  /**
+   * @param {ShadowRoot} root
+   * @param {{onCancel: () => void}} handlers
+   */
+  constructor(root, { onCancel }) {
+    this.#cancel.addEventListener("click", onCancel);
+    const figures = h("dl", { class: "figures", part: "figures" });
+    for (const [name, label] of Object.entries(FIGURES)) {
+      const value = h("dd", { "data-figure": name }, "–");
+      this.#figures.set(/** @type {FigureName} */ (name), value);
+      figures.append(h("div", {}, h("dt", {}, label), value));
+    }
+    root.append(
+      h("slot", { name: "header" }),
+      this.#notice,
+      this.#loading,
+      this.#sheet,
+      h(
+        "div",
+        { class: "actions", part: "actions" },
+        this.send,
+        this.stop,
+        this.#status,
+        this.undo,
+        this.clear,
+      ),
+      figures,
+      this.settings.element,
+      h("slot", { name: "footer" }),
+    );
+  }
+
+  /** @param {Body} body the sheet's contents */
+  setBody(body) {
+    this.#sheet.replaceChildren(body.element);
+    this.send.textContent = body.sendLabel;
+  }
+
+  /** @param {string} text said politely by screen readers, so never once per token */
+  setStatus(text) {
+    if (this.#status.textContent !== text) {
+      this.#status.textContent = text;
+    }
+  }
+
+  /**
+   * @param {string | null} text null hides the bar
+   * @param {number | null} [fraction] null when nobody knows
+   */
+  setLoading(text, fraction = null) {
+    this.#loading.hidden = text === null;
+    if (text === null) {
+      return;
+    }
+    this.#phase.textContent = text;
+    if (fraction === null) {
+      this.#bar.removeAttribute("value");
+    } else {
+      this.#bar.value = fraction;
+    }
+  }
+
+  /**
+   * Show a notice above the sheet, or none.
+   *
+   * @param {{kind: "offer" | "error" | "unsupported", title: string, lines: string[], actions: Action[]} | null} notice
+   */
+  setNotice(notice) {
+    this.#notice.hidden = notice === null;
+    this.#notice.replaceChildren();
+    if (!notice) {
+      return;
+    }
+    const { kind, title, lines, actions } = notice;
+    this.#notice.className = `notice ${kind}`;
+    this.#notice.setAttribute("role", kind === "offer" ? "group" : "alert");
+    this.#notice.append(
+      h(
+        "div",
+        { class: "words" },
+        h("strong", {}, title),
+        ...lines.filter((line) => line).map((line) => h("p", {}, line)),
+      ),
+    );
+    if (kind === "unsupported") {
+      this.#notice.append(h("slot", { name: "unsupported" }));
+    }
+    if (actions.length > 0) {
+      this.#notice.append(h("div", { class: "buttons" }, ...actions.map(button)));
+    }
+  }
+
+  /**
+   * @param {FigureName} name
+   * @param {string} text
+   */
+  setFigure(name, text) {
+    const element = /** @type {HTMLElement} */ (this.#figures.get(name));
+    element.textContent = text;
+    element.title = text;
+  }
+
+  /**
+   * Swap Continue and Stop, and keep the focus where the person's hand is.
+   *
+   * @param {boolean} isGenerating
+   */
+  setGenerating(isGenerating) {
+    const [shown, gone] = isGenerating ? [this.stop, this.send] : [this.send, this.stop];
+    const root = /** @type {ShadowRoot} */ (gone.getRootNode());
+    const hadFocus = root.activeElement === gone;
+    shown.hidden = false;
+    gone.hidden = true;
+    if (hadFocus) {
+      shown.focus();
+    }
+  }
+}
+
+/** @param {Action} action */
+function button({ label, run, isMain = false }) {
+  const element = h("button", { type: "button", class: isMain ? "main" : "quiet" }, label);
+  element.addEventListener("click", run);
+  return element;
+}

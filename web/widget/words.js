@@ -1,0 +1,146 @@
+/**
+ * What the widget says: numbers with their units, phases and errors in plain words.
+ *
+ * @module words
+ */
+
+/** @import {FinishReason} from "../client/completions.js" */
+/** @import {Phase} from "../messages.js" */
+/** @import {State} from "./leadout-chat.js" */
+
+/** @type {Record<Phase, string>} */
+const PHASE_WORDS = {
+  loading_runtime: "Starting Python",
+  loading_package: "Installing Leadout",
+  loading_weights: "Loading weights",
+  compiling_kernels: "Compiling kernels",
+  warming_up: "Warming up",
+  ready: "Ready",
+  failed: "Failed",
+};
+
+/**
+ * @param {number} bytes
+ * @returns {string} for example "253 MB", in units of 1000
+ */
+export function formatBytes(bytes) {
+  const [unit, name, digits] =
+    bytes >= 1e9
+      ? /** @type {const} */ ([1e9, "GB", 2])
+      : bytes >= 1e6
+        ? /** @type {const} */ ([1e6, "MB", 0])
+        : /** @type {const} */ ([1e3, "kB", 0]);
+  return `${(bytes / unit).toFixed(digits)} ${name}`;
+}
+
+/**
+ * @param {number} ms
+ * @returns {string} for example "120 ms" or "2.4 s"
+ */
+export function formatMs(ms) {
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+
+/**
+ * @param {number} perSecond
+ * @returns {string} for example "41.2 tokens/s"; a dash before there are two tokens
+ */
+export function formatSpeed(perSecond) {
+  if (!(perSecond > 0)) {
+    return "–";
+  }
+  return `${perSecond.toFixed(perSecond < 100 ? 1 : 0)} tokens/s`;
+}
+
+/**
+ * @param {Phase} phase
+ * @param {{loaded_bytes: number, total_bytes: number} | null} progress
+ * @returns {string} for example "Loading weights, 121 of 253 MB"
+ */
+export function describePhase(phase, progress) {
+  const words = PHASE_WORDS[phase];
+  if (!progress || progress.total_bytes <= 0) {
+    return words;
+  }
+  const total = formatBytes(progress.total_bytes);
+  const loaded = formatBytes(progress.loaded_bytes);
+  const [loadedValue, loadedUnit] = loaded.split(" ");
+  return `${words}, ${total.endsWith(loadedUnit) ? loadedValue : loaded} of ${total}`;
+}
+
+/**
+ * @param {FinishReason} reason
+ * @param {number} numTokens
+ * @returns {string}
+ */
+export function describeFinish(reason, numTokens) {
+  const tokens = numTokens === 1 ? "1 token" : `${numTokens} tokens`;
+  const texts = {
+    stop: `The text ended after ${tokens}.`,
+    length: `Paused after ${tokens}, the most you allowed.`,
+    abort: `Stopped after ${tokens}.`,
+  };
+  return texts[reason];
+}
+
+/** Titles of the named errors; their messages say the rest. @type {Record<string, string>} */
+const ERROR_TITLES = {
+  RequestError: "That request does not work",
+  ContextLengthError: "The text is too long for this model",
+  ModelNotFoundError: "There is no such model",
+  SourceError: "The model could not be read",
+  IntegrityError: "The model arrived damaged",
+  CheckpointError: "This model file is damaged",
+  UnsupportedFormatError: "This kind of file cannot be read",
+  UnsupportedModelError: "This kind of model cannot be run yet",
+  TensorError: "This model file is damaged",
+  TokenizerError: "This model's tokenizer cannot be used",
+  ChatTemplateError: "This model's chat template cannot be used",
+  DeviceError: "The graphics device refused",
+  DeviceUnavailableError: "WebGPU is not available",
+  DeviceLimitError: "The model does not fit this graphics device",
+  OutOfMemoryError: "The model does not fit into the graphics memory",
+  DeviceLostError: "The graphics device went away",
+  WorkerError: "The model's worker stopped",
+};
+
+/** What to do that a message does not say. @type {Record<string, string>} */
+const ERROR_ADVICE = {
+  DeviceLimitError: "Choose a smaller model.",
+  OutOfMemoryError: "Close other tabs and programs that use the graphics card, or choose a smaller model.",
+  DeviceLostError: "Your text is still here. Load the model again to go on.",
+  WorkerError: "Your text is still here.",
+  ContextLengthError: "Shorten the text, or allow fewer new tokens.",
+};
+
+/**
+ * @param {Error} error
+ * @returns {{title: string, message: string, advice: string}}
+ */
+export function describeError(error) {
+  return {
+    title: ERROR_TITLES[error.name] ?? "Something went wrong",
+    message: error.message,
+    advice: ERROR_ADVICE[error.name] ?? "",
+  };
+}
+
+/**
+ * @param {State} state
+ * @returns {string} what the status line says
+ */
+export function describeState(state) {
+  switch (state) {
+    case "idle":
+    case "unsupported":
+      return "No model is loaded.";
+    case "failed":
+      return "The model is not loaded.";
+    case "ready":
+      return "Ready.";
+    case "generating":
+      return "Writing…";
+    default:
+      return "You can write already; the model is on its way.";
+  }
+}
