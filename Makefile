@@ -10,6 +10,8 @@ SETUP := $(VENV)/.python-ready web/node_modules/.ready $(VENV)/.browser-ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
+# The groups of tests share two cores and one Chromium; and set-up comes first.
+.NOTPARALLEL:
 .PHONY: help setup serve build test unit lint types format kernels model browser clean
 
 help: ## List the targets

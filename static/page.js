@@ -67,6 +67,11 @@ function bringFiles(list) {
   }
 }
 
+/** @param {number} bytes */
+function formatSize(bytes) {
+  return bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
+}
+
 async function listSiteModels() {
   let listed = [];
   try {
@@ -84,7 +89,7 @@ async function listSiteModels() {
   }
   select.replaceChildren();
   for (const { name, bytes } of listed) {
-    addOption(`${name} (${Math.round(bytes / 1e6)} MB)`, name);
+    addOption(`${name} (${formatSize(bytes)})`, name);
   }
   chat.toggleAttribute("autoload", IS_LOCAL);
   choose("0", false);

@@ -8,7 +8,7 @@
  * @module client
  */
 
-/** @import {GenerateRequest, Generated, LoadOptions, ModelInfo, Phase} from "./messages.js" */
+/** @import {GenerateRequest, Generated, LoadOptions, ModelInfo, Phase, Scored} from "./messages.js" */
 /** @import {WorkerEvent, WorkerLike} from "./client/channel.js" */
 /** @import {ChatCompletion, ChatCompletionChunk, ChatParams, ChunkFigures} from "./client/completions.js" */
 /** @import {Completion, CompletionChunk, CompletionParams} from "./client/completions.js" */
@@ -170,20 +170,32 @@ export class Engine {
 
   /**
    * @param {string} text
-   * @returns {Promise<number[]>} token ids
+   * @returns {Promise<number[]>} the ids that a prompt of this text has
    */
   tokenize(text) {
     return this.#request({ type: "tokenize", text });
   }
 
   /**
-   * Run the model over given ids.
+   * Run the model over given ids, for evaluation.
    *
    * @param {number[]} ids
-   * @returns {Promise<any>} the worker's result of "score" (see messages.js)
+   * @param {{signal?: AbortSignal | null, onLogits?: (logits: Float32Array, start: number) => void}} [options]
+   *   onLogits gets the logits of consecutive ids from `start` on, [rows, vocab_size]
+   * @returns {Promise<Scored>}
    */
-  score(ids) {
-    return this.#request({ type: "score", ids });
+  score(ids, { signal, onLogits } = {}) {
+    return this.#request(
+      { type: "score", ids },
+      {
+        signal,
+        onEvent: (event) => {
+          if (event.type === "logits") {
+            onLogits?.(new Float32Array(event.data), event.start);
+          }
+        },
+      },
+    );
   }
 
   /** Free the model's memory on the device. The engine answers no more. */

@@ -109,11 +109,19 @@
  */
 
 /**
+ * The result of "score", whose logits came before it in "logits" events: `data` holds those of
+ * consecutive ids from `start` on, [rows, vocab_size] float32.
+ * @typedef {{rows: number, vocab_size: number}} Scored
+ */
+
+/**
  * The worker's answers. "result" or "error" ends a request. "delta" events of a "generate" carry
- * text that is final (never half a character, never the start of a stop string).
+ * text that is final (never half a character, never the start of a stop string). The result of
+ * "tokenize" is the ids that a prompt of that text has, of "boot" and "unload" null.
  * @typedef {{type: "phase", id: number, phase: Phase}
  *   | {type: "progress", id: number, phase: Phase, loaded_bytes: number, total_bytes: number}
  *   | {type: "delta", id: number, text: string, tokens: number[], decode_tokens_per_s: number}
+ *   | {type: "logits", id: number, start: number, data: ArrayBuffer}
  *   | {type: "result", id: number, value: any}
  *   | {type: "error", id: number, error: ErrorMessage}
  *   | {type: "device_lost", id: number, error: ErrorMessage}} WorkerMessage

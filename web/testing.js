@@ -31,6 +31,7 @@ import { Leadout } from "./client.js";
 
 const WEIGHTS_BYTES = 253_000_000;
 const NUM_PROGRESS_EVENTS = 20;
+const SCORE_VOCAB_SIZE = 8;
 
 /** A word with the space before it; what is a token here. */
 const TOKEN_PATTERN = /\s*\S+|\s+$/g;
@@ -54,7 +55,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
     load: (message) => load(message.id, message.model.name),
     unload: async () => null,
     generate: (message) => generate(message.id, message.request),
-    score: async (message) => ({ logprobs: message.ids.slice(1).map(() => -1) }),
+    score: (message) => score(message.id, message.ids),
     tokenize: async (message) => splitTokens(message.text).map(toId),
   };
 
@@ -171,6 +172,18 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       finish_reason: aborted.has(id) ? "abort" : isCut ? "length" : "stop",
       stats,
     };
+  }
+
+  /**
+   * All tokens are equally likely here.
+   *
+   * @param {number} id
+   * @param {number[]} ids
+   */
+  async function score(id, ids) {
+    const data = new Float32Array(ids.length * SCORE_VOCAB_SIZE).buffer;
+    post({ type: "logits", id, start: 0, data });
+    return { rows: ids.length, vocab_size: SCORE_VOCAB_SIZE };
   }
 
   /** @param {number} id */

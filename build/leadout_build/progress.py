@@ -13,6 +13,9 @@ from typing import Self, TextIO
 #: Redraws per second; more only costs time and flickers.
 MAX_REDRAWS_PER_S = 10
 
+#: What "253.1 MB / 253.1 MB  100.0 MB/s  0:59 left" needs.
+FIGURES_COLUMNS = 44
+
 #: A shorter bar says less than the figures beside it.
 MIN_BAR_COLUMNS = 5
 
@@ -94,7 +97,9 @@ class Progress:
             figures += f"  {format_bytes(speed)}/s"
             if share < 1:
                 figures += f"  {_format_seconds((self.total_bytes - self.done_bytes) / speed)} left"
-        width = min(columns - len(self.label) - len(figures) - 12, 40)
+        # Room for the longest figures, so that the bar keeps its length.
+        room = max(len(figures), FIGURES_COLUMNS)
+        width = min(columns - len(self.label) - room - 12, 40)
         bar = ""
         if width >= MIN_BAR_COLUMNS:
             filled = int(share * width)

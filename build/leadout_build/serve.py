@@ -222,6 +222,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def find_model(store: Store, name_or_path: str) -> tuple[str, ServedModel | None]:
+    """Return what a model is called where it is served, and the model if the store lacks it.
+
+    Raises:
+        ModelNotFoundError: no such model.
+        StoreError: the stored model is incomplete.
+    """
     files = store.resolve(name_or_path)
     folder = next(iter(files.values())).parent
     if folder.parent == store.models_folder and folder.name == name_or_path:

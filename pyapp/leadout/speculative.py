@@ -86,7 +86,7 @@ class Decoder:
             prompt: 1 to context_length - 1 ids.
             settings: how ids are chosen.
             max_tokens: ≥ 1; how many ids to generate at most.
-            run_ahead: decode passes kept in flight, 1 to MAX_RUN_AHEAD. Changes no id.
+            run_ahead: passes kept in flight, 1 to MAX_RUN_AHEAD. Changes no id.
             is_aborted: asked between passes; ends the run early.
             lane: the sequence.
         """
@@ -103,7 +103,7 @@ class Decoder:
             num_prefills = len(in_flight)
             submitted, collected = 1, 0
             while collected < budget:
-                while submitted < budget and len(in_flight) < run_ahead + num_prefills:
+                while submitted < budget and len(in_flight) < run_ahead:
                     in_flight.append(self._decode(len(prompt) + submitted - 1))
                     submitted += 1
                 words = await in_flight.popleft()

@@ -48,7 +48,8 @@ CONTRASTS = """
   const found = [];
   const roots = [document, document.querySelector("leadout-chat").shadowRoot];
   for (const element of roots.flatMap((root) => [...root.querySelectorAll("body *, *")])) {
-    const text = [...element.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data).join("");
+    const own = [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE);
+    const text = own.map((node) => node.data).join("");
     const isShown = element.checkVisibility() && !element.disabled;
     if (!text.trim() || !isShown || element.closest("head, textarea, script")) continue;
     const [a, b] = [luminance(toRgb(getComputedStyle(element).color)), luminance(ground(element))];

@@ -7,7 +7,8 @@ import zlib
 from typing import Any
 
 import pytest
-from gpu_page import GpuPage, ServedFile
+from gpu_page import GpuPage
+from page_server import ServedFile
 
 from leadout.errors import SourceError
 
@@ -40,7 +41,7 @@ class PageSource:
 
 
 class Site:
-    """A file on the server, under an address that no other test's answers are cached for."""
+    """A file on the server, under an address of this test's own."""
 
     def __init__(self, page: GpuPage, name: str) -> None:
         self.page = page
@@ -164,7 +165,7 @@ def test_a_cut_connection_is_taken_up_where_it_stopped(site: Site) -> None:
 def test_a_connection_cut_for_good_says_how_far_it_came(site: Site) -> None:
     served = site.serve(cuts=[1000, *[0] * 30])
     with pytest.raises(
-        SourceError, match=r"stopped at byte \d+ \(.* of .*\): .*connection was cut"
+        SourceError, match=r"stopped at byte \d+ \(.* of .*\): the connection was cut"
     ):
         site.open().read((0, 200_000))
     assert len(served.requests) == 1 + 4

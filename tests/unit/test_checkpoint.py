@@ -226,9 +226,20 @@ async def test_chat_templates_are_found_wherever_they_are(folder: Path, gguf_fol
 async def test_tokenizer_json_is_passed_on_unread(folder: Path, gguf_folder: Path) -> None:
     for place in (folder, gguf_folder):
         assert (await open_folder(place)).tokenizer_json is None
-        found = await open_folder(place, tokenizer__json=b"\xff not even JSON")
+        found = await open_folder(place, tokenizer__json=b"\xff no JSON")
         assert found.tokenizer_json is not None
-        assert await found.tokenizer_json.size() == 17
+        assert await found.tokenizer_json.read(0, 9) == b"\xff no JSON"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("org/tiny-it/", "tiny-it"), ("", "gemma3_text"), ("a\nb", "gemma3_text"), (3, "gemma3_text")],
+)
+async def test_safetensors_are_called_what_config_json_says(
+    folder: Path, path: Any, name: str
+) -> None:
+    checkpoint = await open_folder(folder, config__json=CONFIG | {"_name_or_path": path})
+    assert checkpoint.name == name
 
 
 async def test_extra_files_are_ignored(folder: Path) -> None:

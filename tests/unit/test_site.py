@@ -16,9 +16,11 @@ from leadout_build.site import build_site
 
 REPOSITORY = Path(__file__).parents[2]
 
-#: What a module loads: import … from "x", export … from "x", import("x"), new URL("x", …)
+#: What a module loads: from "x", import "x", import("x"), new URL("x", import.meta.url)
 LOADED = re.compile(
-    r"""(?:\bfrom\s*|^import\s*|\bimport\s*\(\s*|\bnew\s+URL\(\s*)["']([^"']+)["']""", re.MULTILINE
+    r"""(?:\bfrom\s*|^import\s*|\bimport\s*\(\s*)["']([^"']+)["']"""
+    r"""|\bnew\s+URL\(\s*["']([^"']+)["'],\s*import\.meta\.url""",
+    re.MULTILINE,
 )
 
 
@@ -138,7 +140,8 @@ def test_assets_name_files_that_are_there(dist: Path) -> None:
 def test_modules_load_what_is_there_by_relative_address_only(dist: Path) -> None:
     checked = 0
     for path in dist.rglob("*.js"):
-        for loaded in LOADED.findall(re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)):
+        code = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)
+        for loaded in (module or url for module, url in LOADED.findall(code)):
             assert not re.match(r"/|\w+:", loaded), f"{path.name} loads {loaded}"
             assert (path.parent / loaded).exists(), f"{path.name} loads {loaded}"
             checked += 1

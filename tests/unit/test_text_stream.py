@@ -8,7 +8,7 @@ from itertools import chain
 
 import pytest
 import tokenizers
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leadout.errors import RequestError
@@ -45,6 +45,9 @@ def byte_level() -> HuggingFaceTokenizer:
     tokenizer.add_special_tokens(["<eos>"])
     return HuggingFaceTokenizer(tokenizer)
 
+
+# No limits of time: they would measure what else the machine is doing.
+EXAMPLES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 TOKENIZERS = {"gemma": gemma_like, "llama": llama_like, "byte level": byte_level}
 
@@ -87,7 +90,7 @@ def cut_by_definition(text: str, stop: Sequence[str]) -> tuple[str, str | None]:
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
-@settings(max_examples=100, deadline=None)
+@settings(EXAMPLES)
 @given(data=st.data())
 def test_the_deltas_are_the_decoded_text_cut_at_the_stop(kind: str, data: st.DataObject) -> None:
     tokenizer = TOKENIZERS[kind]()
@@ -115,7 +118,7 @@ def test_the_deltas_are_the_decoded_text_cut_at_the_stop(kind: str, data: st.Dat
         assert stream.tokens == until_eos
 
 
-@settings(max_examples=100, deadline=None)
+@settings(EXAMPLES)
 @given(data=st.data())
 def test_the_tokens_kept_are_those_that_begin_before_the_cut(data: st.DataObject) -> None:
     tokenizer = gemma_like()
@@ -130,7 +133,7 @@ def test_the_tokens_kept_are_those_that_begin_before_the_cut(data: st.DataObject
     assert stream.tokens == ids[: sum(begins_before_the_cut)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(EXAMPLES)
 @given(data=st.data())
 def test_whole_characters_come_at_once_where_no_stop_string_is_possible(
     data: st.DataObject,

@@ -17,7 +17,7 @@ import { errorFromMessage, LeadoutError } from "./errors.js";
  * @property {() => void} terminate
  */
 
-/** @typedef {Extract<WorkerMessage, {type: "phase" | "progress" | "delta"}>} WorkerEvent */
+/** @typedef {Extract<WorkerMessage, {type: "phase" | "progress" | "delta" | "logits"}>} WorkerEvent */
 
 /**
  * A request without its id.
@@ -122,7 +122,9 @@ export class Channel {
 
   /** @param {WorkerMessage} message */
   #receive(message) {
-    if (message.type === "device_lost") {
+    const isLost = message.type === "error" && message.error.name === "DeviceLostError";
+    if (message.type === "device_lost" || isLost) {
+      // Which of the two comes first is chance; both mean that nothing else will be answered.
       this.#fail(errorFromMessage(message.error));
       return;
     }

@@ -200,7 +200,7 @@ export function checkRange(name, offset, length, size) {
  * @returns {Promise<number>} how many bytes there were, at most `target.length`
  */
 export async function fillFromStream(stream, target, signal, onBytes = () => {}) {
-  const reader = stream.getReader();
+  const reader = readerOf(stream);
   const cancel = () => void reader.cancel().catch(() => {});
   signal.addEventListener("abort", cancel);
   let got = 0;
@@ -208,7 +208,7 @@ export async function fillFromStream(stream, target, signal, onBytes = () => {})
     while (got < target.length) {
       const { done, value } = await reader.read();
       signal.throwIfAborted();
-      if (done) break;
+      if (done || value === undefined) break;
       const part = value.subarray(0, target.length - got);
       target.set(part, got);
       got += part.length;
@@ -219,6 +219,36 @@ export async function fillFromStream(stream, target, signal, onBytes = () => {})
     cancel();
   }
   return got;
+}
+
+/** What a read from a byte stream fills at most. */
+const PIECE_BYTES = 256 << 10;
+
+/**
+ * Read a stream through one piece of memory. A stream's own pieces are each a new array: hundreds of
+ * megabytes of garbage in a load, which is collected late.
+ *
+ * @param {ReadableStream<Uint8Array>} stream
+ * @returns {{read: () => Promise<{done: boolean, value?: Uint8Array}>, cancel: () => Promise<void>}}
+ *   a value is gone with the next read
+ */
+function readerOf(stream) {
+  let byob;
+  try {
+    byob = stream.getReader({ mode: "byob" });
+  } catch {
+    return stream.getReader(); // a browser whose streams cannot do it: correct, with more garbage
+  }
+  const reader = byob;
+  let memory = new ArrayBuffer(PIECE_BYTES);
+  return {
+    async read() {
+      const { done, value } = await reader.read(new Uint8Array(memory));
+      if (value !== undefined) memory = value.buffer; // reading moved the memory there
+      return { done, value };
+    },
+    cancel: () => reader.cancel(),
+  };
 }
 
 /**

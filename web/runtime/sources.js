@@ -165,7 +165,10 @@ export class UrlSource extends ReadAheadSource {
     const range = `bytes=${offset}-${offset + length - 1}`;
     let response;
     try {
-      response = await this.fetch(this.url, { headers: { Range: range }, signal });
+      // Past the browser's cache: it joins pieces of its own with new ones, under the headers of the
+      // first, so that a file that changed would go unseen.
+      const headers = { Range: range };
+      response = await this.fetch(this.url, { headers, signal, cache: "no-store" });
     } catch (error) {
       if (signal?.aborted) throw error;
       // Browsers do not tell a page why. Once it worked, it can only be the connection.
@@ -208,7 +211,7 @@ export class UrlSource extends ReadAheadSource {
     let size = sizeOf(response);
     if (size === null) {
       // A server of another origin may keep Content-Range to itself, but not Content-Length.
-      const head = await this.fetch(this.url, { method: "HEAD" }).catch(() => null);
+      const head = await this.fetch(this.url, { method: "HEAD", cache: "no-store" }).catch(() => null);
       const length = head?.ok && !head.headers.has("Content-Encoding")
         ? head.headers.get("Content-Length")
         : null;

@@ -450,7 +450,8 @@ export class LeadoutChat extends ElementBase {
   #refreshButtons() {
     const { send, undo, clear } = this.#view;
     const isGenerating = this.#state === "generating";
-    send.disabled = this.#state !== "ready";
+    // Hidden while the model writes, but ready to take the focus back from Stop.
+    send.disabled = this.#state !== "ready" && !isGenerating;
     undo.disabled = isGenerating || !this.#body.canUndo;
     clear.disabled = isGenerating || (this.#body.text === "" && !this.#body.canUndo);
   }

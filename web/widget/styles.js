@@ -80,7 +80,7 @@ progress:indeterminate::-moz-progress-bar { background: transparent; }
   border: 1px solid var(--leadout-line); border-radius: var(--leadout-radius);
   background: var(--leadout-paper);
 }
-.notice .words { flex: 1 1 18rem; min-width: 0; overflow-wrap: anywhere; }
+.notice .words { flex: 1 1 18rem; min-width: 0; max-height: 14rem; overflow-y: auto; overflow-wrap: anywhere; }
 .notice p { margin: .15rem 0 0; color: var(--leadout-soft); }
 .notice.error, .notice.unsupported {
   border-color: color-mix(in oklab, var(--leadout-danger), transparent 55%);

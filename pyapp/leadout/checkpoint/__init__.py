@@ -251,9 +251,8 @@ async def _open_safetensors(files: Mapping[str, Source]) -> Checkpoint:
     else:
         sources, infos = await read_sharded_headers(files[SAFETENSORS_INDEX], files)
     generation_config = await _generation_config(files)
-    path = root.get("_name_or_path")
     return Checkpoint(
-        name=path if isinstance(path, str) and path else str(config["model_type"]),
+        name=_model_name(root) or str(config["model_type"]),
         kind="safetensors",
         sources=sources,
         tensors=_renamed(infos, {t.name: text_name_of_safetensors(t.name) for t in infos}),
@@ -265,6 +264,15 @@ async def _open_safetensors(files: Mapping[str, Source]) -> Checkpoint:
         chat_template=await _chat_template(files),
         generation_config=generation_config,
     )
+
+
+def _model_name(root: Mapping[str, object]) -> str | None:
+    """Return what config.json calls the model, where that can be shown."""
+    path = root.get("_name_or_path")
+    if not isinstance(path, str):
+        return None
+    name = path.rstrip("/").rsplit("/", 1)[-1]
+    return name if 0 < len(name) <= 100 and name.isprintable() else None
 
 
 def _eos_of(*configs: Mapping[str, object]) -> tuple[int, ...]:

@@ -251,7 +251,7 @@ async def _read_tensor(file: _Reader, alignment: int, index: int) -> TensorInfo:
     if offset + num_bytes > file.size:
         raise file.error(
             f"tensor {shown(name)} of {num_bytes:,} bytes at offset {offset:,} ends past the "
-            f"file's {file.size:,} bytes (the file may have been cut short)"
+            f"file's {file.size:,} bytes"
         )
     return TensorInfo(name, tuple(reversed(dims)), ggml_type.name, index, offset, num_bytes)
 
@@ -276,7 +276,7 @@ class _Reader:
     def error(self, problem: str) -> CheckpointError:
         """Return an error that names the file and says what to do."""
         return CheckpointError(
-            f"{self.name}: {problem}; the file is damaged, get it again",
+            f"{self.name}: {problem}; the file is damaged or cut short, get it again",
             file=self.name,
             position=self.position,
             file_bytes=self.size,
@@ -296,7 +296,7 @@ class _Reader:
         if num_bytes > left:
             raise self.error(
                 f"the header goes on for {num_bytes:,} bytes at byte {self.position:,}, but only "
-                f"{left:,} of {self.size:,} are left (the file may have been cut short)"
+                f"{left:,} of {self.size:,} are left"
             )
         kept = self._buffer[self._at :]
         begin = self.position + len(kept)

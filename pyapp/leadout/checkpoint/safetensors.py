@@ -154,7 +154,8 @@ def _tensor(
 ) -> TensorInfo:
     def damaged(problem: str) -> CheckpointError:
         return CheckpointError(
-            f"{file}: tensor {shown(name)} {problem}; the file is damaged, get it again",
+            f"{file}: tensor {shown(name)} {problem}; the file is damaged or cut short, get it "
+            "again",
             file=file,
             tensor=name,
         )
@@ -170,9 +171,7 @@ def _tensor(
         raise damaged("has no data_offsets [begin, end] with begin at most end")
     begin, end = offsets
     if data_start + end > size:
-        raise damaged(
-            f"ends at byte {data_start + end:,}, past the file's {size:,} (it may be cut short)"
-        )
+        raise damaged(f"ends at byte {data_start + end:,}, past the file's {size:,}")
     bits = DTYPE_BITS.get(dtype)
     if bits is not None and math.prod(shape) * bits != 8 * (end - begin):
         raise damaged(

@@ -1,0 +1,100 @@
+"""Gemma 3 against golden vectors and the reference, on any device: what both groups check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from leadout.checkpoint import MemorySource, open_checkpoint
+from leadout.devices.base import Device
+from leadout.engine import Engine, LoadOptions
+from leadout.request import GenerateRequest
+from leadout.sampling import Sampling
+from leadout.tokenizer import Tokenizer
+
+Floats = npt.NDArray[np.float32]
+
+#: Largest difference of a logit, relative to the largest logit. Seen: 4e-6.
+RELATIVE_TOLERANCE = 1e-4
+
+#: With keys and values stored as halves. Seen: 6e-4.
+F16_RELATIVE_TOLERANCE = 5e-3
+
+
+async def _no_tokenizer(text: str) -> Tokenizer:
+    raise AssertionError("these checkpoints have no tokenizer")
+
+
+async def load(device: Device, files: Mapping[str, Path], **options: object) -> Engine:
+    """Load a checkpoint from memory, without its tokenizer."""
+    sources = {name: MemorySource(name, path.read_bytes()) for name, path in files.items()}
+    checkpoint = await open_checkpoint(sources)
+    checkpoint.metadata.pop("tokenizer.ggml.tokens", None)  # ids only
+    return await Engine.load(
+        device,
+        checkpoint,
+        LoadOptions(**options),  # type: ignore[arg-type]
+        _no_tokenizer,
+        lambda phase: None,
+        lambda loaded, total: None,
+    )
+
+
+def folder_files(folder: Path) -> dict[str, Path]:
+    """Return a safetensors checkpoint's files."""
+    return {path.name: path for path in folder.iterdir() if path.suffix in (".json", ".safetensors")}
+
+
+async def scored(engine: Engine, ids: list[int]) -> Floats:
+    """Return the logits of every id, from scoring passes."""
+    chunks = [np.frombuffer(chunk, np.float32) async for chunk in engine.score(ids)]
+    return np.concatenate(chunks).reshape(len(ids), -1)
+
+
+async def decoded(engine: Engine, prompt: list[int], max_tokens: int) -> tuple[list[int], Floats]:
+    """Generate greedily one step at a time; return ids and the logits behind each."""
+    tokens: list[int] = []
+    logits: list[Floats] = []
+    decoder = engine.decoder
+    async for cycle in decoder.run(prompt, Sampling(), max_tokens, 1, lambda: False):
+        tokens += cycle.tokens
+        data = await engine.device.read("logits", 0, 4 * decoder.vocab_size)
+        logits.append(np.frombuffer(data, np.float32))
+    return tokens, np.stack(logits)
+
+
+async def generated(engine: Engine, prompt: list[int], **fields: object) -> list[int]:
+    """Return the ids of a request that ignores the end of the sequence."""
+    request = {"prompt_ids": prompt, "ignore_eos": True, **fields}
+    return (await engine.generate(GenerateRequest.from_json(request))).tokens
+
+
+def relative_error(logits: Floats, golden: Floats) -> float:
+    """Return the largest difference relative to the largest logit."""
+    assert np.isfinite(logits).all()
+    return float(np.abs(logits - golden).max() / np.abs(golden).max())
+
+
+async def check_golden(
+    device: Device, files: Mapping[str, Path], golden: Mapping[str, npt.NDArray[np.generic]],
+    **options: object,
+) -> None:
+    """Assert that scoring, prefill and decoding give transformers' logits and ids."""
+    tolerance = F16_RELATIVE_TOLERANCE if options.get("kv_dtype") == "f16" else RELATIVE_TOLERANCE
+    engine = await load(device, files, **options)
+    try:
+        prompt = [int(token) for token in golden["prompt_ids"]]
+        continuation = [int(token) for token in golden["generated_ids"]]
+        wanted = np.asarray(golden["logits"], np.float32)
+        logits = await scored(engine, prompt + continuation)
+        assert relative_error(logits, wanted) < tolerance, "scoring"
+        tokens, logits = await decoded(engine, prompt, len(continuation))
+        assert tokens == continuation
+        behind = wanted[len(prompt) - 1 : -1]
+        assert relative_error(logits, behind) < tolerance, "prefill and decoding"
+    finally:
+        engine.close()
+    assert device.allocated_bytes == 0

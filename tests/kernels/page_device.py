@@ -1,0 +1,82 @@
+"""The device protocol over a Runtime in Chromium, so that CPython's engine runs on WebGPU."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gpu_page import GpuRuntime
+
+from leadout.checkpoint import MemorySource
+from leadout.checkpoint.load_plan import LoadPlan
+from leadout.checkpoint.source import Source
+from leadout.devices.base import CompiledPlan, DeviceInfo, Progress
+from leadout.plan import BufferSpec, Plan
+
+
+@dataclass
+class PageReadback:
+    runtime: GpuRuntime
+    ticket: int
+
+    def __await__(self) -> Generator[object, None, Sequence[int]]:
+        yield
+        return self.runtime.collect(self.ticket).tolist()
+
+    def discard(self) -> None:
+        self.runtime.discard(self.ticket)
+
+
+@dataclass(frozen=True)
+class CompiledPagePlan:
+    plan: Plan
+    number: int
+
+
+class PageDevice:
+    """Implements `leadout.devices.base.Device`."""
+
+    def __init__(self, runtime: GpuRuntime) -> None:
+        self.runtime = runtime
+        info = runtime.info
+        self.info = DeviceInfo(
+            info["name"], info["max_binding_bytes"], info["max_buffer_bytes"], tuple(info["features"])
+        )
+
+    @property
+    def allocated_bytes(self) -> int:
+        return self.runtime.allocated_bytes
+
+    async def allocate(self, buffers: Mapping[str, BufferSpec]) -> None:
+        self.runtime.allocate({name: spec.bytes for name, spec in buffers.items()})
+
+    def free(self, names: Iterable[str]) -> None:
+        self.runtime.free(list(names))
+
+    async def load(
+        self, load_plan: LoadPlan, sources: Sequence[Source], progress: Progress
+    ) -> None:
+        contents = [await source.read(0, await source.size()) for source in sources]
+        assert all(isinstance(source, MemorySource) for source in sources)
+        for loaded, total in self.runtime.load(load_plan.to_json(), contents):
+            progress(loaded, total)
+
+    async def compile(self, plan: Plan) -> CompiledPagePlan:
+        return CompiledPagePlan(plan, self.runtime.compile(plan.to_json()))
+
+    def write(self, buffer: str, offset: int, data: bytes) -> None:
+        self.runtime.write(buffer, data, offset)
+
+    def submit(self, compiled: CompiledPlan, *params: int) -> PageReadback:
+        assert isinstance(compiled, CompiledPagePlan)
+        return PageReadback(self.runtime, self.runtime.submit(compiled.number, *params))
+
+    def release(self, compiled: CompiledPlan) -> None:
+        assert isinstance(compiled, CompiledPagePlan)
+        self.runtime.release_plan(compiled.number)
+
+    async def read(self, buffer: str, offset: int, num_bytes: int) -> bytes:
+        return self.runtime.read(buffer, num_bytes, offset)
+
+    def close(self) -> None:
+        self.runtime.destroy()

@@ -1,0 +1,95 @@
+"""The engine on WebGPU in Chromium, driven from CPython; the same checks as on the NumPy device."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import reference_gemma3
+import tiny_checkpoints
+from gemma3_cases import (
+    RELATIVE_TOLERANCE,
+    check_golden,
+    decoded,
+    folder_files,
+    generated,
+    load,
+    relative_error,
+    scored,
+)
+from page_device import PageDevice
+
+from leadout.devices.numpy import NumpyDevice
+
+TINY = Path(__file__).parents[1] / "vectors" / "gemma3-tiny"
+SAMPLED = {"temperature": 0.9, "top_k": 50, "top_p": 0.95, "min_p": 0.01, "repetition_penalty": 1.2}
+
+
+@pytest.mark.parametrize("name", ["multi-query", "grouped-query", "odd-scale"])
+async def test_safetensors_give_the_logits_of_transformers(gpu_runtime, name) -> None:
+    with np.load(TINY / name / "golden.npz") as golden:
+        await check_golden(PageDevice(gpu_runtime), folder_files(TINY / name), golden)
+
+
+async def test_a_cache_of_halves_stays_close(gpu_runtime) -> None:
+    with np.load(TINY / "multi-query" / "golden.npz") as golden:
+        files = folder_files(TINY / "multi-query")
+        await check_golden(PageDevice(gpu_runtime), files, golden, kv_dtype="f16")
+
+
+@pytest.mark.parametrize("name", ["multi-query", "grouped-query"])
+async def test_a_gguf_of_the_same_weights_gives_the_same_logits(
+    gpu_runtime, name, tmp_path
+) -> None:
+    config, weights = reference_gemma3.safetensors_weights(TINY / name)
+    path = tmp_path / "tiny.gguf"
+    tiny_checkpoints.write_gguf(path, config, weights)
+    with np.load(TINY / name / "golden.npz") as golden:
+        await check_golden(PageDevice(gpu_runtime), {path.name: path}, golden)
+
+
+async def test_small_bindings_split_tensors_without_changing_the_result(make_runtime) -> None:
+    device = PageDevice(make_runtime(None, max_binding_bytes=65536))
+    with np.load(TINY / "multi-query" / "golden.npz") as golden:
+        await check_golden(
+            device, folder_files(TINY / "multi-query"), golden, context_length=128
+        )
+
+
+async def test_a_mix_of_quantisations_gives_the_logits_of_its_dequantised_values(
+    gpu_runtime, tmp_path
+) -> None:
+    """As in a Q4_K_M file, where q, k and v differ, so that layers are stacked in parts."""
+    config = tiny_checkpoints.tiny_gemma3_config(
+        hidden_size=256, intermediate_size=256, num_attention_heads=8, head_dim=32,
+        max_position_embeddings=512,
+    )  # fmt: skip
+    kinds = {"q_proj": "Q5_0", "v_proj": "Q8_0", "down_proj": "Q6_K", "embed_tokens": "Q8_0"}
+    path = tmp_path / "tiny.gguf"
+    tiny_checkpoints.write_gguf(
+        path,
+        config,
+        tiny_checkpoints.random_gemma3_weights(config, 0),
+        lambda name: next((kind for part, kind in kinds.items() if part in name), "Q4_K"),
+    )
+    read = reference_gemma3.gguf_weights(path)
+    # 300 tokens: two prefill passes, both through the tiled matmul.
+    prompt = [2, *np.random.default_rng(0).integers(5, 512, 299).tolist()]
+    engine = await load(PageDevice(gpu_runtime), {path.name: path})
+    tokens, logits = await decoded(engine, prompt, 4)
+    wanted = reference_gemma3.forward(*read, prompt + tokens[:-1])
+    assert relative_error(logits, wanted[len(prompt) - 1 :]) < RELATIVE_TOLERANCE
+    assert relative_error(await scored(engine, prompt[:20]), wanted[:20]) < RELATIVE_TOLERANCE
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("fields", [{}, {"temperature": 1.0}, SAMPLED])
+async def test_ids_equal_those_of_the_numpy_device_at_any_run_ahead(
+    gpu_runtime, fields, seed
+) -> None:
+    files = folder_files(TINY / "multi-query")
+    on_gpu = await load(PageDevice(gpu_runtime), files, context_length=128)
+    on_numpy = await load(NumpyDevice(), files, context_length=128)
+    request = {**fields, "seed": seed, "max_tokens": 24}
+    wanted = await generated(on_numpy, [2, 9, 11], **request)
+    for run_ahead in (1, 2, 4):
+        assert await generated(on_gpu, [2, 9, 11], run_ahead=run_ahead, **request) == wanted

@@ -1,0 +1,149 @@
+"""Which module may import which: dependencies of the package point one way."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PACKAGE = REPOSITORY / "pyapp/leadout"
+WEB = REPOSITORY / "web"
+
+#: From the ground up. A module imports from layers below its own, or from its own folder.
+LAYERS = (
+    ("errors", "shown", "stats"),
+    ("plan", "config_fields"),
+    ("config", "layouts", "kv_cache", "state", "sampling"),
+    ("checkpoint", "tokenizer"),
+    ("ops", "devices.base"),
+    ("models",),
+    ("passes",),
+    ("drafters",),
+    ("speculative",),
+    ("request", "text_stream", "id_stream", "chat"),
+    ("engine",),
+    ("bridge",),
+)
+
+#: Folders whose modules may import each other.
+FOLDERS = ("checkpoint", "models", "drafters")
+
+#: CPython's side, beside the layers: what it may know of the package is up to this layer.
+CPYTHON_ONLY = {"devices.numpy": "ops", "devices.twins": "ops", "tokenizer_native": "tokenizer"}
+
+#: Modules outside the standard library, and who alone may import them.
+THIRD_PARTY = {
+    "jinja2": re.compile(r"chat"),
+    "js": re.compile(r"bridge"),
+    "numpy": re.compile(r"devices\.(numpy.*|twins.*)"),
+    "pyodide": re.compile(r"bridge"),
+    "tokenizers": re.compile(r"tokenizer_native"),
+}
+
+#: JavaScript folders, and what they never import.
+NEVER_IMPORTED_BY = {
+    "runtime": ("client", "widget", "host", "worker", "testing"),
+    "client": ("runtime", "widget", "host", "testing"),
+    "widget": ("runtime", "host", "worker", "testing"),
+}
+
+
+def module_name(path: Path) -> str:
+    """Return a module's dotted name inside the package, "" for leadout itself."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Yield the full dotted names that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def layer_of(module: str) -> int:
+    """Return the index in LAYERS, by the longest listed name that the module lies in."""
+    names = {name: i for i, layer in enumerate(LAYERS) for name in layer}
+    names |= {name: names[limit] + 1 for name, limit in CPYTHON_ONLY.items()}
+    parts = module.split(".")
+    for length in range(len(parts), 0, -1):
+        if (name := ".".join(parts[:length])) in names:
+            return names[name]
+    pytest.fail(f"leadout.{module} has no place in LAYERS; give it one")
+
+
+def is_cpython_only(module: str) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in CPYTHON_ONLY)
+
+
+def known_module(name: str) -> str | None:
+    """Return the package's module that an imported dotted name lies in, or is."""
+    parts = name.split(".")[1:]
+    for length in range(len(parts), 0, -1):
+        path = PACKAGE.joinpath(*parts[:length])
+        if path.with_suffix(".py").is_file() or (path / "__init__.py").is_file():
+            return ".".join(parts[:length])
+    return None
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name not in ("", "devices")])
+def test_a_module_imports_from_layers_below_its_own(module: str) -> None:
+    for imported in imports_of(MODULES[module]):
+        target = known_module(imported) if imported.split(".")[0] == "leadout" else None
+        if target is None or target == "devices":
+            continue
+        folder = module.split(".", maxsplit=1)[0]
+        if folder in FOLDERS and folder == target.split(".", maxsplit=1)[0]:
+            continue
+        if is_cpython_only(module) and is_cpython_only(target):
+            continue
+        assert layer_of(target) < layer_of(module), f"leadout.{module} imports leadout.{target}"
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if not is_cpython_only(name)])
+def test_what_runs_in_the_browser_never_imports_what_only_cpython_has(module: str) -> None:
+    for imported in imports_of(MODULES[module]):
+        assert not is_cpython_only(imported.removeprefix("leadout.")), imported
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_third_party_modules_stay_where_they_belong(module: str) -> None:
+    for imported in imports_of(MODULES[module]):
+        root = imported.split(".")[0]
+        if root == "leadout" or root in sys.stdlib_module_names:
+            continue
+        assert root in THIRD_PARTY, f"leadout.{module} imports {imported}"
+        assert THIRD_PARTY[root].fullmatch(module), f"leadout.{module} imports {imported}"
+
+
+def test_the_package_never_imports_the_build_step() -> None:
+    for module, path in MODULES.items():
+        assert not [name for name in imports_of(path) if name.startswith("leadout_build")], module
+
+
+@pytest.mark.parametrize("folder", NEVER_IMPORTED_BY)
+def test_javascript_folders_import_one_way(folder: str) -> None:
+    files = sorted((WEB / folder).glob("*.js"))
+    assert files
+    for path in files:
+        code = re.sub(r"/\*.*?\*/", "", path.read_text("utf-8"), flags=re.DOTALL)
+        imported = re.findall(r"""^(?:import|export)\b[^;]*?["']\.\./(\w+)""", code, re.MULTILINE)
+        assert not set(imported) & set(NEVER_IMPORTED_BY[folder]), f"{path.name}: {imported}"
+
+
+def test_pyodide_is_started_in_one_place() -> None:
+    scripts = [path for path in WEB.rglob("*.js") if "node_modules" not in path.parts]
+    users = {path.name for path in scripts if "loadPyodide" in path.read_text("utf-8")}
+    assert users == {"host.js"}

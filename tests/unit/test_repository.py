@@ -1,0 +1,155 @@
+"""Promises that the whole tree keeps: what is listed exists, and nothing stays behind."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import leadout
+from leadout.devices.twins import load_twins
+
+REPOSITORY = Path(__file__).parents[2]
+KERNELS = REPOSITORY / "web/kernels"
+
+MAX_LINES = 500
+MAX_BYTES = 4 << 20
+
+# Written so that this file does not contain what it looks for.
+LEFT_BEHIND = {
+    "a path of one machine": r"(?<![\w.])/(?:work|farm|root|home/\w+)/",
+    "a registry's host": r"(?:py(?:pi)|npm(?:js)|debi(?:an)|python(?:hosted))\.(?:org|com)",
+    "an unfinished piece": r"\b(?:TO(?:DO)|FIX(?:ME)|XX(?:X))\b|raise NotImplemented(?:Error)",
+    "a skipped test": r"pytest\.(?:mark\.)?skip(?:if)?\b|importor(?:skip)",
+}
+
+
+def listed_files() -> list[Path]:
+    """Return every file that is tracked, or would be."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    paths = [REPOSITORY / name for name in done.stdout.split("\0") if name]
+    return [path for path in paths if path.is_file()]
+
+
+def text_of(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+@pytest.mark.parametrize("what", LEFT_BEHIND)
+def test_no_file_holds(what: str) -> None:
+    pattern = re.compile(LEFT_BEHIND[what])
+    found = [
+        f"{path.relative_to(REPOSITORY)}:{number}: {line.strip()[:80]}"
+        for path in listed_files()
+        if (text := text_of(path)) is not None
+        for number, line in enumerate(text.splitlines(), 1)
+        if pattern.search(line)
+    ]
+    assert found == []
+
+
+def test_no_source_file_is_long() -> None:
+    sources = [path for path in listed_files() if path.suffix in (".py", ".js", ".mjs", ".wgsl")]
+    assert len(sources) > 50
+    lengths = {path.name: len(path.read_text("utf-8").splitlines()) for path in sources}
+    assert {name: length for name, length in lengths.items() if length > MAX_LINES} == {}
+
+
+def test_no_file_is_large() -> None:
+    large = {path.name: path.stat().st_size for path in listed_files()}
+    assert {name: size for name, size in large.items() if size > MAX_BYTES} == {}
+
+
+def test_every_kernel_has_its_four_parts() -> None:
+    templates = {path.stem for path in KERNELS.glob("*.wgsl")}
+    tables = set(tomllib.loads((KERNELS / "variants.toml").read_text("utf-8")))
+    assert templates == tables
+    assert templates == set(load_twins())
+    tested = {
+        path.stem.removeprefix("test_") for path in (REPOSITORY / "tests/kernels").glob("test_*.py")
+    }
+    # Kernels of one family (repack_blocks, repack_super) may share a file (test_repack.py).
+    untested = [name for name in templates if not {name, name.split("_")[0]} & tested]
+    assert untested == []
+
+
+def test_every_kernel_opens_with_a_comment_that_names_its_grid_and_twin() -> None:
+    for path in KERNELS.glob("*.wgsl"):
+        text = path.read_text("utf-8")
+        head = text[: text.index("@compute")]
+        for part in ("Grid:", "Twin:"):
+            assert re.search(rf"^//.*\b{part}", head, re.MULTILINE), f"{path.name} lacks {part}"
+
+
+def test_every_module_and_function_that_is_public_has_a_docstring() -> None:
+    for folder in ("pyapp", "build"):
+        for path in (REPOSITORY / folder).rglob("*.py"):
+            assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), path.name
+
+
+def test_the_readme_has_a_line_for_every_module() -> None:
+    tree = (REPOSITORY / "README.md").read_text("utf-8")
+    modules = [
+        path
+        for folder in ("pyapp/leadout", "build/leadout_build")
+        for path in (REPOSITORY / folder).rglob("*.py")
+        if path.name != "__init__.py" and path.parent.name != "twins"
+    ] + list((REPOSITORY / "web").glob("*.js"))
+    assert [path.name for path in modules if path.name not in tree] == []
+
+
+def test_the_readme_lists_no_module_that_is_gone() -> None:
+    tree = (REPOSITORY / "README.md").read_text("utf-8")
+    names = {path.name for path in listed_files()}
+    listed = re.findall(r"^ +(?:\w+/ +)?([\w-]+\.(?:py|js|mjs|ts|txt))\b", tree, re.MULTILINE)
+    assert len(listed) > 50
+    assert [name for name in listed if name not in names] == []
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    documents = [path for path in listed_files() if path.suffix == ".md"]
+    for path in documents:
+        for target in re.findall(r"\]\(([^)#\s]+)", path.read_text("utf-8")):
+            if not re.match(r"\w+:", target):
+                assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_versions_agree() -> None:
+    package = json.loads((REPOSITORY / "web/package.json").read_text("utf-8"))
+    lock = json.loads((REPOSITORY / "web/package-lock.json").read_text("utf-8"))
+    assert package["version"] == leadout.__version__
+    assert lock["packages"][""]["version"] == leadout.__version__
+
+
+def test_exports_of_the_npm_package_exist_and_give_types_first() -> None:
+    package = json.loads((REPOSITORY / "web/package.json").read_text("utf-8"))
+    assert set(package["exports"]) == {".", "./define", "./testing"}
+    for export in package["exports"].values():
+        assert list(export) == ["types", "default"]
+        assert (REPOSITORY / "web" / export["default"]).is_file()
+        expected = export["default"].replace("./", "./types/", 1).replace(".js", ".d.ts")
+        assert export["types"] == expected
+
+
+def test_the_lock_file_names_no_address() -> None:
+    lock = json.loads((REPOSITORY / "web/package-lock.json").read_text("utf-8"))
+    packages = {name: entry for name, entry in lock["packages"].items() if name}
+    assert packages
+    assert not [name for name, entry in packages.items() if "resolved" in entry]
+    assert not [name for name, entry in packages.items() if "integrity" not in entry]
+
+
+def test_ci_runs_make_test() -> None:
+    script = REPOSITORY / ".ci/run"
+    assert os.access(script, os.X_OK)
+    assert "exec make test" in script.read_text("utf-8")
