@@ -154,7 +154,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       prefill_ms: firstMs,
       prefill_tokens: promptIds.length,
       decode_ms: decodeMs,
-      decode_tokens: written.length,
+      decode_tokens: Math.max(0, written.length - 1), // the first one is the prefill's
       cycles: written.length,
       drafted_tokens: 0,
       accepted_tokens: 0,

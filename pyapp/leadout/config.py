@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from leadout.config_fields import Fields
 from leadout.errors import CheckpointError, UnsupportedFormatError, UnsupportedModelError
@@ -65,6 +65,8 @@ class Gemma3TextConfig:
     attention_bias: bool = False
     attn_logit_softcapping: None = None
     final_logit_softcapping: None = None
+
+    model_type: ClassVar[str] = "gemma3_text"
 
     @classmethod
     def from_json(cls, config: Mapping[str, object]) -> Gemma3TextConfig:

@@ -14,10 +14,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from dataclasses import dataclass
 
 from leadout import kv_cache
-from leadout.chat import ChatTemplate, prompt_ids
+from leadout.chat import ChatTemplate
 from leadout.checkpoint import Checkpoint
+from leadout.checkpoint.json_file import read_text
 from leadout.checkpoint.load_plan import LoadPlanBuilder
-from leadout.checkpoint.source import Source
 from leadout.devices.base import Device, Progress
 from leadout.errors import ContextLengthError, RequestError, TokenizerError
 from leadout.id_stream import IdStream
@@ -206,7 +206,7 @@ class Engine:
         else:
             tokenizer = self._tokenizer()
             if request.messages is not None:
-                ids = prompt_ids(self._chat_template(), tokenizer, list(request.messages))
+                ids = self._chat_template().prompt_ids(tokenizer, request.messages)
             else:
                 assert request.prompt is not None
                 ids = tokenizer.encode(request.prompt, add_special_tokens=True)
@@ -313,12 +313,15 @@ class Engine:
                 "This model has no chat template (it is a base model); give a prompt instead of "
                 "messages."
             )
-        return ChatTemplate(source)
+        eos = self.checkpoint.eos_token_ids
+        return ChatTemplate(
+            source,
+            bos_token=self._token_text(self.checkpoint.bos_token_id),
+            eos_token=self._token_text(eos[0] if eos else None),
+        )
 
-
-async def read_text(source: Source) -> str:
-    """Read a whole small file as UTF-8."""
-    return (await source.read(0, await source.size())).decode()
+    def _token_text(self, token: int | None) -> str:
+        return "" if token is None else self._tokenizer().decode([token], False)
 
 
 async def load_tokenizer(checkpoint: Checkpoint, make: TokenizerFactory) -> Tokenizer | None:
@@ -329,5 +332,9 @@ async def load_tokenizer(checkpoint: Checkpoint, make: TokenizerFactory) -> Toke
     if checkpoint.tokenizer_json is not None:
         return await make(await read_text(checkpoint.tokenizer_json))
     if "tokenizer.ggml.tokens" in checkpoint.metadata:
-        return await make(json.dumps(tokenizer_json_from_gguf(checkpoint.metadata)))
+        return await make(json.dumps(
+                tokenizer_json_from_gguf(checkpoint.metadata),
+                ensure_ascii=False,
+                separators=(",", ":"),
+            ))
     return None

@@ -94,7 +94,7 @@ def tokenizer_json_from_gguf(metadata: Mapping[str, object]) -> dict[str, object
 
     Returns:
         A tokenizer.json as a dict, ready for json.dumps; for Gemma's 262,144 pieces about
-        11.6 MB as compact UTF-8. Merges are strings ("left right"), half the size of pairs.
+        12.3 MB as compact UTF-8. Merges are strings ("left right"), shorter than pairs.
 
     Raises:
         TokenizerError: the model is neither "llama" nor "gemma4", an array is missing or of

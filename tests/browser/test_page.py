@@ -240,6 +240,13 @@ def test_an_error_of_one_request_leaves_the_model_usable(open_page: OpenPage) ->
     assert chat.value("chat.text") == "Too long"
 
 
+def test_an_error_that_nobody_named_shows_its_last_line_alone(open_page: OpenPage) -> None:
+    error = {"name": "PythonError", "message": "Traceback\n  File x\nKeyError: 'y'\n"}
+    chat = open_page(loadError=error, wait_for="failed")
+    expect(chat.notice).to_contain_text("KeyError: 'y'")
+    expect(chat.notice).not_to_contain_text("Traceback")
+
+
 def test_every_setting_reaches_the_worker(open_page: OpenPage) -> None:
     chat = open_page()
     chat.page.get_by_text("Settings", exact=True).click()

@@ -53,6 +53,7 @@ export async function follow(stream, view, { append, onDelta }) {
       if (choice.finish_reason) {
         finish_reason = choice.finish_reason;
         stats = /** @type {Stats} */ (chunk.leadout);
+        numTokens = chunk.usage?.completion_tokens ?? numTokens;
         continue;
       }
       const figures = /** @type {ChunkFigures} */ (chunk.leadout);
@@ -73,7 +74,6 @@ export async function follow(stream, view, { append, onDelta }) {
     show();
   }
   if (stats) {
-    numTokens = stats.decode_tokens;
     view.setFigure("tokens", String(numTokens));
     view.setFigure("first_token", formatMs(stats.ttft_ms));
     view.setFigure("speed", formatSpeed(stats.decode_tokens_per_s));

@@ -227,10 +227,9 @@ export class LeadoutChat extends ElementBase {
     if (!model) {
       return;
     }
-    this.#release();
+    this.#reset();
     const loading = new AbortController();
     this.#loading = loading;
-    this.#view.setNotice(null);
     this.#takePhase("loading_runtime");
     try {
       const engine = await Leadout.load({
@@ -315,7 +314,6 @@ export class LeadoutChat extends ElementBase {
     this.#engine = engine;
     this.#ownsEngine = isOwned;
     this.#refreshMode();
-    this.#view.setNotice(null);
     this.#view.setFigure("memory", formatBytes(engine.info.allocated_bytes));
     this.#view.setFigure("adapter", engine.info.device);
     this.#takePhase("ready");
@@ -394,7 +392,7 @@ export class LeadoutChat extends ElementBase {
       return;
     }
     const isGone = this.#engine === null || this.#engine.needsReload;
-    const { title, message, advice } = describeError(error);
+    const { title, message, advice, isNamed } = describeError(error);
     const retry = { label: isGone ? "Load again" : "Try again", isMain: true };
     if (isGone) {
       this.#reset();
@@ -414,10 +412,16 @@ export class LeadoutChat extends ElementBase {
       ],
     });
     this.#emit("error", { error });
+    if (!isNamed) {
+      console.error(error);
+    }
   }
 
   /** @param {Phase} phase */
   #takePhase(phase) {
+    if (phase === this.#state) {
+      return; // load() was ahead of the worker
+    }
     this.#setState(phase);
     this.#view.setLoading(phase === "ready" ? null : describePhase(phase, null));
     this.#emit("phase", { phase });

@@ -13,8 +13,9 @@ import { h } from "./dom.js";
 /** @typedef {{author: "person" | "model", text: string}} Run */
 
 export class Manuscript {
-  /** Neighbours differ in their author; together they are the text. @type {Run[]} */
+  /** Together they are the text; each continuation begins one of its own. @type {Run[]} */
   #runs = [];
+  #isBeginning = false;
   #input = h("textarea", {
     id: "text",
     part: "input",
@@ -53,13 +54,19 @@ export class Manuscript {
 
   /** @returns {{prompt: string} | null} null when there is nothing to continue */
   takeRequest() {
+    this.#isBeginning = true;
     return this.text.trim() ? { prompt: this.text } : null;
   }
 
   /** @param {string} text by the model, to go to the end */
   append(text) {
     const isAtEnd = isScrolledToEnd(this.element);
-    this.#push("model", toUnixLines(text));
+    if (this.#isBeginning) {
+      this.#runs.push({ author: "model", text: toUnixLines(text) });
+      this.#isBeginning = false;
+    } else {
+      this.#push("model", toUnixLines(text));
+    }
     this.#render();
     if (isAtEnd) {
       this.element.scrollTop = this.element.scrollHeight;

@@ -115,13 +115,21 @@ const ERROR_ADVICE = {
 
 /**
  * @param {Error} error
- * @returns {{title: string, message: string, advice: string}}
+ * @returns {{title: string, message: string, advice: string, isNamed: boolean}} not `isNamed`:
+ *   its message was not written for the person who meets it
  */
 export function describeError(error) {
+  const title = ERROR_TITLES[error.name];
+  if (title) {
+    const advice = ERROR_ADVICE[error.name] ?? "";
+    return { title, message: error.message, advice, isNamed: true };
+  }
   return {
-    title: ERROR_TITLES[error.name] ?? "Something went wrong",
-    message: error.message,
-    advice: ERROR_ADVICE[error.name] ?? "",
+    title: "Something went wrong inside Leadout",
+    // Of a Python traceback, the last line says what it was.
+    message: error.message.trim().split("\n").at(-1) ?? "",
+    advice: "The browser's console has the details.",
+    isNamed: false,
   };
 }
 
