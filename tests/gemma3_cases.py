@@ -45,7 +45,9 @@ async def load(device: Device, files: Mapping[str, Path], **options: object) -> 
 
 def folder_files(folder: Path) -> dict[str, Path]:
     """Return a safetensors checkpoint's files."""
-    return {path.name: path for path in folder.iterdir() if path.suffix in (".json", ".safetensors")}
+    return {
+        path.name: path for path in folder.iterdir() if path.suffix in (".json", ".safetensors")
+    }
 
 
 async def scored(engine: Engine, ids: list[int]) -> Floats:
@@ -79,7 +81,9 @@ def relative_error(logits: Floats, golden: Floats) -> float:
 
 
 async def check_golden(
-    device: Device, files: Mapping[str, Path], golden: Mapping[str, npt.NDArray[np.generic]],
+    device: Device,
+    files: Mapping[str, Path],
+    golden: Mapping[str, npt.NDArray[np.generic]],
     **options: object,
 ) -> None:
     """Assert that scoring, prefill and decoding give transformers' logits and ids."""

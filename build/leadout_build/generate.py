@@ -1,7 +1,7 @@
 """`leadout generate`: continue a prompt, on either device, through the same public interfaces.
 
-`webgpu` drives the built site in a headless Chromium by its JavaScript API; `numpy` runs the engine in
-this process. Both print the same object.
+`webgpu` drives the built site in a headless Chromium by its JavaScript API; `numpy` runs the
+engine in this process. Both print the same object.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def js_errors() -> Iterator[None]:
     except JsException as error:
         kind = getattr(errors, str(error.name), None)
         if isinstance(kind, type) and issubclass(kind, LeadoutError):
-            detail = getattr(error, "detail", None)
+            detail: Any = getattr(error, "detail", None)
             facts = detail.to_py() if hasattr(detail, "to_py") else {}
             raise kind(str(error.message), **facts) from error
         raise
@@ -335,9 +335,7 @@ class Bridge:
         start = 0
         engine = self._loaded()
         async for logits in engine.score([int(token) for token in request["ids"]]):
-            self.host.post(
-                parsed({"type": "logits", "id": number, "start": start}), to_js(logits)
-            )
+            self.host.post(parsed({"type": "logits", "id": number, "start": start}), to_js(logits))
             start += len(logits) // (4 * engine.decoder.vocab_size)
         return {"rows": start, "vocab_size": engine.decoder.vocab_size}
 

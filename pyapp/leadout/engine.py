@@ -1,8 +1,8 @@
 """The engine: a checkpoint on a device, ready to continue text.
 
-    load       headers -> model -> LoadPlan -> weights on the device -> Plans compiled -> warmed up
-    generate   request -> ids -> cycles -> text, one request at a time
-    score      ids -> logits, for evaluation
+load       headers -> model -> LoadPlan -> weights on the device -> Plans compiled -> warmed up
+generate   request -> ids -> cycles -> text, one request at a time
+score      ids -> logits, for evaluation
 """
 
 from __future__ import annotations
@@ -158,9 +158,7 @@ class Engine:
         decoder = Decoder(device, passes, context_length, model.vocab_size)
         weights_bytes = sum(spec.bytes for spec in load_plan.buffers.values())
         await device.allocate(buffers)
-        engine = cls(
-            device, checkpoint, config, tokenizer, decoder, list(buffers), weights_bytes
-        )
+        engine = cls(device, checkpoint, config, tokenizer, decoder, list(buffers), weights_bytes)
         try:
             await device.load(load_plan, checkpoint.sources, on_progress)
             for name, data in model.constants().items():
@@ -332,9 +330,11 @@ async def load_tokenizer(checkpoint: Checkpoint, make: TokenizerFactory) -> Toke
     if checkpoint.tokenizer_json is not None:
         return await make(await read_text(checkpoint.tokenizer_json))
     if "tokenizer.ggml.tokens" in checkpoint.metadata:
-        return await make(json.dumps(
+        return await make(
+            json.dumps(
                 tokenizer_json_from_gguf(checkpoint.metadata),
                 ensure_ascii=False,
                 separators=(",", ":"),
-            ))
+            )
+        )
     return None

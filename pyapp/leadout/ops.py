@@ -66,9 +66,7 @@ def activations(b: PlanBuilder, name: str, rows: int, columns: int) -> Binding:
     return b.scratch(name, FLOAT_BYTES * rows * columns)
 
 
-def embed(
-    b: PlanBuilder, table: Matrix, y: Binding, rows: int, scale: float, label: str
-) -> None:
+def embed(b: PlanBuilder, table: Matrix, y: Binding, rows: int, scale: float, label: str) -> None:
     """y[r] = scale * table[token of row r]."""
     for shard in table.shards:
         b.dispatch(
@@ -85,9 +83,7 @@ def embed(
         )
 
 
-def linear(
-    b: PlanBuilder, layer: Linear, x: Binding, y: Binding, rows: int, label: str
-) -> None:
+def linear(b: PlanBuilder, layer: Linear, x: Binding, y: Binding, rows: int, label: str) -> None:
     """y[r] = W x[r], for every part of the layer; y is [rows, layer.num_outputs]."""
     check_rows(rows)
     for matrix, first_output in layer.parts:

@@ -71,9 +71,7 @@ def build_passes(model: Model, num_lanes: int, context_length: int) -> Passes:
     def choose_and_advance(
         b: PlanBuilder, logits: Binding, table_rows: int, first_row: int, num_choices: int
     ) -> Plan:
-        choices = ops.choose(
-            b, logits, vocab_size, num_lanes, table_rows, first_row, num_choices
-        )
+        choices = ops.choose(b, logits, vocab_size, num_lanes, table_rows, first_row, num_choices)
         ops.advance(b, choices, vocab_size, num_lanes, first_row, num_choices, context_length)
         return b.build(readback=results)
 
@@ -91,9 +89,7 @@ def build_passes(model: Model, num_lanes: int, context_length: int) -> Passes:
     def decode() -> Plan:
         b = begin("decode", KV_TILES)
         hidden = model.forward(b, num_lanes, in_tiles=True)
-        return choose_and_advance(
-            b, model.head(b, hidden, num_lanes), num_lanes, 0, num_lanes
-        )
+        return choose_and_advance(b, model.head(b, hidden, num_lanes), num_lanes, 0, num_lanes)
 
     def score() -> tuple[Plan, Binding]:
         b = begin(f"score-{SCORE_ROWS}")
@@ -113,6 +109,4 @@ def build_passes(model: Model, num_lanes: int, context_length: int) -> Passes:
     buffers |= state.buffers(num_lanes, PREFILL_ROWS[-1], vocab_size)
     buffers |= sampling.buffers(num_lanes)
     buffers |= model.buffers()
-    return Passes(
-        prefills, prefills_last, decode_plan, score_plan, SCORE_ROWS, logits, buffers
-    )
+    return Passes(prefills, prefills_last, decode_plan, score_plan, SCORE_ROWS, logits, buffers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from leadout.errors import RequestError
 from leadout.sampling import Sampling
@@ -12,7 +13,7 @@ from leadout.speculative import MAX_RUN_AHEAD
 DEFAULT_MAX_TOKENS = 256
 DEFAULT_RUN_AHEAD = 3
 
-#: Stop strings are held back and searched for on every token, so their number and length are bounded.
+#: Stop strings are searched for on every token, so their number and length are bounded.
 MAX_STOP_STRINGS = 16
 MAX_STOP_CHARS = 256
 
@@ -74,20 +75,20 @@ class GenerateRequest:
         return cls(
             prompt=prompt,
             prompt_ids=None if ids is None else tuple(_list("prompt_ids", ids, int)),
-            messages=None if messages is None else tuple(_list("messages", messages, Mapping)),
+            messages=None if messages is None else tuple(_list("messages", messages, dict)),
             sampling=Sampling(**sampling),  # type: ignore[arg-type]  # checked by Sampling
             stop=(stop,) if isinstance(stop, str) else tuple(_list("stop", stop, str)),
             **given,  # type: ignore[arg-type]  # checked by __post_init__
         )
 
 
+T = TypeVar("T")
+
 _SAMPLING_FIELDS = frozenset(Sampling.__dataclass_fields__)
-_FIELDS = (
-    frozenset(GenerateRequest.__dataclass_fields__) - {"sampling"}
-) | _SAMPLING_FIELDS
+_FIELDS = (frozenset(GenerateRequest.__dataclass_fields__) - {"sampling"}) | _SAMPLING_FIELDS
 
 
-def _list(name: str, values: object, kind: type) -> list[object]:
+def _list(name: str, values: object, kind: type[T]) -> list[T]:
     if not isinstance(values, Sequence) or isinstance(values, str):
         raise RequestError(f"{name} is a {type(values).__name__}; wanted a list.")
     for value in values:

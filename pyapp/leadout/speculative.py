@@ -13,7 +13,7 @@ is never cleared: lengths say what of it counts.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from leadout import ops, sampling, state
@@ -77,7 +77,7 @@ class Decoder:
         run_ahead: int,
         is_aborted: Callable[[], bool],
         lane: int = 0,
-    ) -> AsyncIterator[Cycle]:
+    ) -> AsyncGenerator[Cycle, None]:
         """Generate ids until the caller stops iterating, max_tokens or the context is reached.
 
         Closing the iterator discards what is in flight.
@@ -127,9 +127,7 @@ class Decoder:
         self.device.write("seen", lane * seen, bytes(seen))
         self.device.write("state", lane * state.STATE_BYTES, state.pack_state(length))
 
-    def _prefill(
-        self, lane: int, prompt: Sequence[int]
-    ) -> Iterator[tuple[bool, Readback]]:
+    def _prefill(self, lane: int, prompt: Sequence[int]) -> Iterator[tuple[bool, Readback]]:
         """Submit the prompt pass by pass."""
         start = 0
         while start < len(prompt):
@@ -147,7 +145,7 @@ class Decoder:
         compiled = self._compiled[self.passes.decode.name]
         return self.device.submit(compiled, ops.visible_tiles(position))
 
-    async def score(self, ids: Sequence[int], lane: int = 0) -> AsyncIterator[bytes]:
+    async def score(self, ids: Sequence[int], lane: int = 0) -> AsyncGenerator[bytes, None]:
         """Yield the logits of consecutive ids, for evaluation.
 
         Args:

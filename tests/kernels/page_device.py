@@ -40,7 +40,10 @@ class PageDevice:
         self.runtime = runtime
         info = runtime.info
         self.info = DeviceInfo(
-            info["name"], info["max_binding_bytes"], info["max_buffer_bytes"], tuple(info["features"])
+            info["name"],
+            info["max_binding_bytes"],
+            info["max_buffer_bytes"],
+            tuple(info["features"]),
         )
 
     @property

@@ -11,9 +11,7 @@ def advance(run_kernel, rows, state, choices, first_row, capacity) -> list:
     }  # fmt: skip
     seen = np.zeros((LANES, VOCAB // 32), np.uint32)
     bindings = [np.array(choices, np.uint32), rows, np.array(state, np.uint32), seen]
-    gpu, twin = run_both(
-        run_kernel, "advance", constants, [*bindings, poison(LANES, 4)], (1, 1, 1)
-    )
+    gpu, twin = run_both(run_kernel, "advance", constants, [*bindings, poison(LANES, 4)], (1, 1, 1))
     for a, b in zip(gpu, twin, strict=True):
         assert np.array_equal(a, b)
     return gpu

@@ -44,9 +44,7 @@ def test_attention_over_all_tiles_equals_its_twin(run_kernel, case, dtype) -> No
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_attention_per_tile_equals_its_twin_and_its_grid_may_be_too_large(
-    run_kernel, case
-) -> None:
+def test_attention_per_tile_equals_its_twin_and_its_grid_may_be_too_large(run_kernel, case) -> None:
     heads, kv_heads, dim, shared, window, capacity = case
     last = 1000 if window else capacity - 1
     slots = (window + 62) // 64 + 1 if window else capacity // 64

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 from compare import assert_close, poison, random_planes, row_table, run_both
 

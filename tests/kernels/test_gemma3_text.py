@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from page_device import PageDevice
+
 import reference_gemma3
 import tiny_checkpoints
 from gemma3_cases import (
@@ -16,8 +18,6 @@ from gemma3_cases import (
     relative_error,
     scored,
 )
-from page_device import PageDevice
-
 from leadout.devices.numpy import NumpyDevice
 
 TINY = Path(__file__).parents[1] / "vectors" / "gemma3-tiny"
@@ -50,9 +50,7 @@ async def test_a_gguf_of_the_same_weights_gives_the_same_logits(
 async def test_small_bindings_split_tensors_without_changing_the_result(make_runtime) -> None:
     device = PageDevice(make_runtime(None, max_binding_bytes=65536))
     with np.load(TINY / "multi-query" / "golden.npz") as golden:
-        await check_golden(
-            device, folder_files(TINY / "multi-query"), golden, context_length=128
-        )
+        await check_golden(device, folder_files(TINY / "multi-query"), golden, context_length=128)
 
 
 async def test_a_mix_of_quantisations_gives_the_logits_of_its_dequantised_values(

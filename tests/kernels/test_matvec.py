@@ -19,7 +19,9 @@ def test_matvec_equals_its_twin_in_every_layout(run_kernel, layout, rows) -> Non
     k, n, stride = 32 * 24 if "super" in layout else 32 * 17, 22, 30
     constants = {"K": k, "N": n, "OUT_STRIDE": stride, "OUT_OFFSET": 5}
     variant = f"matvec.{layout}.{rows}.none"
-    gpu, twin = run_both(run_kernel, variant, constants, inputs(layout, rows, k, n, stride), (3, 1, 1))
+    gpu, twin = run_both(
+        run_kernel, variant, constants, inputs(layout, rows, k, n, stride), (3, 1, 1)
+    )
     assert_close(gpu[-1], twin[-1])
 
 
@@ -28,9 +30,7 @@ def test_the_gated_epilogue_equals_its_twin(run_kernel, layout) -> None:
     k, n = 256, 36
     constants = {"K": k, "N": n, "OUT_STRIDE": n // 2}
     variant = f"matvec.{layout}.2.gelu_mul"
-    gpu, twin = run_both(
-        run_kernel, variant, constants, inputs(layout, 2, k, n, n // 2), (3, 2, 1)
-    )
+    gpu, twin = run_both(run_kernel, variant, constants, inputs(layout, 2, k, n, n // 2), (3, 2, 1))
     assert_close(gpu[-1], twin[-1])
 
 

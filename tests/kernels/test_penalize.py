@@ -10,9 +10,7 @@ def test_penalize_counts_history_and_earlier_rows_but_no_later_ones(run_kernel, 
     logits = np.random.default_rng(0).standard_normal((3, VOCAB)).astype(np.float32)
     seen = np.zeros((2, VOCAB // 32), np.uint32)
     seen[1, 2] = 0b101  # ids 64 and 66 of lane 1
-    settings = np.concatenate(
-        [settings_table(), settings_table(repetition_penalty=penalty)]
-    )
+    settings = np.concatenate([settings_table(), settings_table(repetition_penalty=penalty)])
     # Row 0 is another pass's; rows 1 to 3 choose; id 9 comes with row 3 only.
     rows = row_table([(0, 0, 1, True), (1, 7, 5, True), (1, 8, 6, True), (1, 9, 9, True)])
     gpu, twin = run_both(

@@ -15,9 +15,7 @@ def test_qk_norm_rope_equals_its_twin_at_small_and_large_positions(
 ) -> None:
     capacity, lanes = 128, 2
     # A ring: position 100,000 has a slot too. The last row is padding and writes nothing.
-    rows = row_table(
-        [(0, 0, 9, True), (1, 77, 9, True), (0, 100_000, 9, True), (1, 5, 9, False)]
-    )
+    rows = row_table([(0, 0, 9, True), (1, 77, 9, True), (0, 100_000, 9, True), (1, 5, 9, False)])
     rng = np.random.default_rng(dim)
     qkv = rng.standard_normal((len(rows), (heads + 2 * kv_heads) * dim)).astype(np.float32)
     q_weight, k_weight = rng.standard_normal((2, dim)).astype(np.float32)

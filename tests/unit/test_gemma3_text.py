@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import reference_gemma3
 import tiny_checkpoints
 from gemma3_cases import (
@@ -14,7 +15,6 @@ from gemma3_cases import (
     relative_error,
     scored,
 )
-
 from leadout.devices.numpy import NumpyDevice
 
 TINY = Path(__file__).parents[1] / "vectors" / "gemma3-tiny"

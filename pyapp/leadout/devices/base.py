@@ -39,7 +39,9 @@ class DeviceInfo:
 class CompiledPlan(Protocol):
     """A Plan made ready by a device: pipelines compiled, bind groups built."""
 
-    plan: Plan
+    @property
+    def plan(self) -> Plan:
+        """The Plan."""
 
 
 class Readback(Protocol):

@@ -34,7 +34,7 @@ class NumpyReadback:
 
     def __await__(self) -> Generator[object, None, Sequence[int]]:
         """Return the words, after letting others run once, as every wait on a device does."""
-        yield
+        yield None
         return self.words
 
     def discard(self) -> None:

@@ -47,9 +47,7 @@ class Model(Protocol):
         """Return the logits of rows of `forward`'s result, [rows, vocab_size] float32."""
 
 
-def stacked(
-    load: LoadPlanBuilder, name: str, parts: Sequence[tuple[str, TensorLike]]
-) -> Linear:
+def stacked(load: LoadPlanBuilder, name: str, parts: Sequence[tuple[str, TensorLike]]) -> Linear:
     """Stack linear layers along their outputs, as few matrices as their layouts allow.
 
     Args:

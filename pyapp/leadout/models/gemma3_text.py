@@ -151,9 +151,7 @@ class Gemma3Text:
                 Layer(
                     is_sliding=is_sliding,
                     input_layernorm=vector(name + "input_layernorm"),
-                    qkv_proj=stack(
-                        attn + "qkv", attn + "q_proj", attn + "k_proj", attn + "v_proj"
-                    ),
+                    qkv_proj=stack(attn + "qkv", attn + "q_proj", attn + "k_proj", attn + "v_proj"),
                     q_norm=vector(attn + "q_norm"),
                     k_norm=vector(attn + "k_norm"),
                     o_proj=linear(attn + "o_proj"),
@@ -177,9 +175,7 @@ class Gemma3Text:
 
     def buffers(self) -> dict[str, BufferSpec]:
         """Return the KV cache's and the rope tables' buffers."""
-        specs = {
-            name: BufferSpec(align(len(data), 4)) for name, data in self.constants().items()
-        }
+        specs = {name: BufferSpec(align(len(data), 4)) for name, data in self.constants().items()}
         for layer in self.layers:
             specs |= layer.cache.buffers()
         return specs

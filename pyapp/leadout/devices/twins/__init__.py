@@ -39,13 +39,13 @@ class Call:
     weights: dict[object, Floats] = field(default_factory=dict)
     weights_key: object = None
 
-    def int(self, name: str, default: int | None = None) -> int:
+    def integer(self, name: str, default: int | None = None) -> int:
         """Return an integer constant."""
         value = self.constants.get(name, default)
         assert value is not None, f"constant {name} is missing"
         return int(value)
 
-    def float(self, name: str) -> float:
+    def number(self, name: str) -> float:
         """Return a floating-point constant."""
         return float(self.constants[name])
 

@@ -10,15 +10,18 @@ from leadout.devices.twins.norm import normalize
 from leadout.kv_cache import TILE
 from leadout.state import ROW_VALID
 
-_DTYPES: dict[str, type[np.float32] | type[np.float16]] = {"f32": np.float32, "f16": np.float16}
+_DTYPES: dict[str, np.dtype[np.floating]] = {
+    "f32": np.dtype(np.float32),
+    "f16": np.dtype(np.float16),
+}
 
 
 def _caches(
     call: Call, dtype: str, keys: Words, values: Words
 ) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
     """View the caches as [lane, kv head, tile, quad, position, 4] and [.., position, quad, 4]."""
-    kv_heads, quads = call.int("KV_HEADS"), call.int("D") // 4
-    tiles = call.int("CAPACITY") // TILE
+    kv_heads, quads = call.integer("KV_HEADS"), call.integer("D") // 4
+    tiles = call.integer("CAPACITY") // TILE
     return (
         keys.view(_DTYPES[dtype]).reshape(-1, kv_heads, tiles, quads, TILE, 4),
         values.view(_DTYPES[dtype]).reshape(-1, kv_heads, tiles, TILE, quads, 4),
@@ -28,8 +31,8 @@ def _caches(
 @twin
 def qk_norm_rope(call: Call) -> None:
     """Norm and turn queries and keys; write keys and values to the cache."""
-    heads, kv_heads, dim = call.int("HEADS"), call.int("KV_HEADS"), call.int("D")
-    eps, capacity = call.float("EPS"), call.int("CAPACITY")
+    heads, kv_heads, dim = call.integer("HEADS"), call.integer("KV_HEADS"), call.integer("D")
+    eps, capacity = call.number("EPS"), call.integer("CAPACITY")
     rows = call.bindings[1].reshape(-1, 4)
     qkv = call.floats(0)[: len(rows) * (heads + 2 * kv_heads) * dim].reshape(len(rows), -1, dim)
     angles = rows[:, 1].astype(np.float32)[:, None] * call.floats(4)[: dim // 2]
@@ -58,9 +61,9 @@ def _first_visible(position: int, window: int) -> int:
 def attention(call: Call) -> None:
     """Softmax attention of every row over its visible positions."""
     mode, _, dtype = call.args
-    heads, kv_heads, dim = call.int("HEADS"), call.int("KV_HEADS"), call.int("D")
-    window, group = call.int("WINDOW", 0), heads // kv_heads
-    scale = np.float32(call.float("SCALE"))
+    heads, kv_heads, dim = call.integer("HEADS"), call.integer("KV_HEADS"), call.integer("D")
+    window, group = call.integer("WINDOW", 0), heads // kv_heads
+    scale = np.float32(call.number("SCALE"))
     rows = call.bindings[1].reshape(-1, 4)
     q = call.floats(0)[: len(rows) * heads * dim].reshape(-1, kv_heads, group, dim)
     caches = _caches(call, dtype, call.bindings[2], call.bindings[3])
@@ -90,7 +93,7 @@ def attention(call: Call) -> None:
             out[mine] = mixed.transpose(1, 0, 2, 3)
         return
 
-    slots = call.int("SLOTS")
+    slots = call.integer("SLOTS")
     part_o = call.floats(4)[: len(rows) * heads * slots * dim]
     part_o = part_o.reshape(len(rows), kv_heads, group, slots, dim)
     part_ml = call.floats(5)[: len(rows) * heads * slots * 2]
@@ -146,14 +149,14 @@ def _combine(weighted: Floats, m: Floats, total: Floats) -> Floats:
 @twin
 def attention_combine(call: Call) -> None:
     """Add up what attention left per tile."""
-    heads, dim, slots = call.int("HEADS"), call.int("D"), call.int("SLOTS")
+    heads, dim, slots = call.integer("HEADS"), call.integer("D"), call.integer("SLOTS")
     rows = call.bindings[2].reshape(-1, 4)
     part_o = call.floats(0)[: len(rows) * heads * slots * dim].reshape(-1, heads, slots, dim)
     part_ml = call.floats(1)[: len(rows) * heads * slots * 2].reshape(-1, heads, slots, 2)
     out = call.floats(3)[: len(rows) * heads * dim].reshape(-1, heads, dim)
     for r, (_, position, _, flags) in enumerate(rows.tolist()):
         if flags & ROW_VALID:
-            first = _first_visible(position, call.int("WINDOW", 0))
+            first = _first_visible(position, call.integer("WINDOW", 0))
             tiles = position // TILE - first // TILE + 1
             ml = part_ml[r, :, :tiles]
             out[r] = _combine(part_o[r, :, :tiles], ml[..., 0], ml[..., 1])

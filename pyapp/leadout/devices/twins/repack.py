@@ -97,7 +97,7 @@ def repack_super(call: Call) -> None:
 def repack_float(call: Call) -> None:
     """Copy F32, F16 or BF16 values."""
     staging, values = call.bindings
-    words = 4 * call.int("VEC4S_PER_BLOCK")
+    words = 4 * call.integer("VEC4S_PER_BLOCK")
     count, first = int(staging[0]), int(staging[1])
     payload = staging[PARAMS_BYTES // 4 :]
     values[first * words : (first + count) * words] = payload[: count * words]
@@ -115,7 +115,7 @@ def repack_vector(call: Call) -> None:
     else:
         source = _payload(staging, np.dtype({"f32": "<f4", "f16": "<f2"}[name]), count)
     widened = source.astype(np.float32)
-    if add := call.float("ADD"):
+    if add := call.number("ADD"):
         widened += np.float32(add)
     values.view(np.float32)[first : first + count] = widened
 

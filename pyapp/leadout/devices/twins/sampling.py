@@ -28,7 +28,7 @@ assert _SETTINGS.itemsize == SETTINGS_BYTES
 
 
 def _tables(call: Call, rows: int, settings: int) -> tuple[Words, npt.NDArray[np.void]]:
-    first = call.int("FIRST_ROW", 0)
+    first = call.integer("FIRST_ROW", 0)
     return call.bindings[rows].reshape(-1, 4)[first:], call.bindings[settings].view(_SETTINGS)
 
 
@@ -40,9 +40,9 @@ def _seen(seen: Words, lane: int, vocab_size: int) -> npt.NDArray[np.bool_]:
 @twin
 def penalize(call: Call) -> None:
     """Scale the logits of ids that occur at or before the row's position."""
-    vocab_size = call.int("V")
+    vocab_size = call.integer("V")
     rows, settings = _tables(call, 0, 1)
-    rows = rows[: call.int("ROWS")]
+    rows = rows[: call.integer("ROWS")]
     logits = call.floats(3)[: len(rows) * vocab_size].reshape(-1, vocab_size)
     for r, (lane, position, _, _) in enumerate(rows.tolist()):
         penalty = settings["repetition_penalty"][lane]
@@ -106,7 +106,7 @@ def _total(keys: Words, masses: npt.NDArray[np.int64]) -> np.float32:
 @twin
 def sample_filter(call: Call) -> None:
     """The smallest logit that top-k, top-p and min-p leave in the choice."""
-    vocab_size = call.int("V")
+    vocab_size = call.integer("V")
     rows, settings = _tables(call, 1, 2)
     logits = call.floats(0).reshape(-1, vocab_size)
     thresholds = call.floats(3)
@@ -136,11 +136,12 @@ def sample_filter(call: Call) -> None:
 
 
 def _mix(value: Words) -> Words:
-    h = value ^ (value >> np.uint32(16))
+    h: Words = value ^ (value >> np.uint32(16))
     h = h * np.uint32(0x7FEB352D)
     h = h ^ (h >> np.uint32(15))
     h = h * np.uint32(0x846CA68B)
-    return h ^ (h >> np.uint32(16))
+    h ^= h >> np.uint32(16)
+    return h
 
 
 def gumbel(seed: int, position: int, vocab_size: int) -> Floats:
@@ -148,20 +149,19 @@ def gumbel(seed: int, position: int, vocab_size: int) -> Floats:
     with np.errstate(over="ignore"):
         start = np.array([seed], np.uint32) + np.uint32(0x9E3779B9)
         key = _mix(_mix(start) + np.uint32(position))
-        hashes = _mix(key + np.arange(vocab_size, dtype=np.uint32))
+        hashes = _mix(np.add(key, np.arange(vocab_size, dtype=np.uint32), dtype=np.uint32))
     one = np.float32(1.0)
-    v = (hashes.astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-32)
+    v: Floats = (hashes.astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-32)
     v = np.minimum(v, np.float32(0.99999994))
-    series = v * (
-        one + v * (np.float32(0.5) + v * (np.float32(0.33333334) + v * np.float32(0.25)))
-    )
-    return -np.log(np.where(v < np.float32(0.015625), series, -np.log(one - v)))
+    series = v * (one + v * (np.float32(0.5) + v * (np.float32(0.33333334) + v * np.float32(0.25))))
+    noise: Floats = -np.log(np.where(v < np.float32(0.015625), series, -np.log(one - v)))
+    return noise
 
 
 @twin
 def choose_partial(call: Call) -> None:
     """The best token of every chunk of the vocabulary."""
-    vocab_size = call.int("V")
+    vocab_size = call.integer("V")
     rows, settings = _tables(call, 1, 2)
     logits = call.floats(0).reshape(-1, vocab_size)
     chunks = -(-vocab_size // CHOOSE_CHUNK)
@@ -188,7 +188,7 @@ def choose_partial(call: Call) -> None:
 @twin
 def choose_final(call: Call) -> None:
     """The best of the chunks."""
-    vocab_size, chunks = call.int("V"), call.int("CHUNKS")
+    vocab_size, chunks = call.integer("V"), call.integer("CHUNKS")
     best = call.bindings[0].reshape(-1, chunks, 2)
     for r, row in enumerate(best):
         ids = row[:, 1]
@@ -199,8 +199,8 @@ def choose_final(call: Call) -> None:
 @twin
 def mark_seen(call: Call) -> None:
     """Set the bits of the rows' tokens."""
-    vocab_size = call.int("V")
-    for lane, _, token, flags in call.bindings[0].reshape(-1, 4)[: call.int("ROWS")].tolist():
+    vocab_size = call.integer("V")
+    for lane, _, token, flags in call.bindings[0].reshape(-1, 4)[: call.integer("ROWS")].tolist():
         if flags & ROW_VALID and token < vocab_size:
             call.bindings[1][(lane * vocab_size + token) // 32] |= np.uint32(1 << token % 32)
 
@@ -208,12 +208,12 @@ def mark_seen(call: Call) -> None:
 @twin
 def advance(call: Call) -> None:
     """Commit the choices and write the next decode step's rows."""
-    vocab_size, lanes = call.int("V"), call.int("LANES")
-    first, capacity = call.int("FIRST_ROW", 0), call.int("CAPACITY")
+    vocab_size, lanes = call.integer("V"), call.integer("LANES")
+    first, capacity = call.integer("FIRST_ROW", 0), call.integer("CAPACITY")
     rows, state = call.bindings[1].reshape(-1, 4), call.bindings[2].reshape(-1, 4)
     results = call.bindings[4].reshape(-1, 4)
     results[:lanes] = 0
-    for i in range(call.int("CHOICES")):
+    for i in range(call.integer("CHOICES")):
         lane, _, _, flags = rows[first + i].tolist()
         if flags & ROW_VALID:
             token = int(call.bindings[0][i])
