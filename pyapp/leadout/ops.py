@@ -280,7 +280,7 @@ def choose(
         "penalize",
         {**where, "ROWS": num_choices},
         [rows, settings, seen, logits],
-        (_ceil(vocab_size, 256), num_choices, 1),
+        (_ceil(vocab_size, 1024), num_choices, 1),
         "penalize",
     )
     b.dispatch(

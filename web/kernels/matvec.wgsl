@@ -1,14 +1,17 @@
 // y[r, n] = sum over k of W[n, k] * x[r, k]                              (epilogue "none")
 // y[r, n] = gelu(sum of W[n, k] x[r, k]) * sum of W[n + N/2, k] x[r, k]  (epilogue "gelu_mul")
 //
-// For 1 to 8 rows. Every weight is unpacked once and used for all rows. A row's result does not
-// depend on how many rows ran with it: whatever ROWS is, lane l of 16 takes blocks l, l + 16, ... of
-// 32 columns in ascending order, and the 16 partial sums are added in the order of the lanes.
+// For 1 to 8 rows. Every weight is unpacked once and used for all rows, and every activation that is
+// read serves {{ outputs }} outputs. A row's result does not depend on how many rows ran with it: whatever
+// ROWS is, lane l of 16 takes blocks l, l + 16, ... of 32 columns in ascending order, and the 16 partial
+// sums are added in the order of the lanes.
 //
-// W: [N, K] in layout "{{ layout }}", K a multiple of 32. x: [{{ rows }}, K] float32.
-// y: [{{ rows }}, OUT_STRIDE] float32, written from column OUT_OFFSET.
-// N is a multiple of 2. Grid: ceil(N / 8) workgroups over x and y. Twin: devices/twins/linear.py.
+// W: [N, K] in layout "{{ layout }}", K a multiple of 32, N a multiple of {{ outputs }}.
+// x: [{{ rows }}, K] float32. y: [{{ rows }}, OUT_STRIDE] float32, written from column OUT_OFFSET.
+// Grid: ceil(N / {{ 4 * outputs }}) workgroups over x and y. Twin: devices/twins/linear.py.
 {% from "shared/weights.wgsl" import load_block, quad, num_planes with context %}
+{% set is_gated = epilogue == "gelu_mul" %}
+{% set stored = outputs // 2 if is_gated else outputs %}
 
 override K: u32;
 override N: u32;
@@ -22,86 +25,84 @@ override OUT_OFFSET: u32 = 0u;
 
 const ROWS = {{ rows }}u;
 const LANES = 16u;
-const PAIRS = 4u;  // pairs of outputs in a workgroup
+const GROUPS = 4u;     // of lanes in a workgroup
+const OUTPUTS = {{ outputs }}u;  // of a group
+const STORED = {{ stored }}u;   // of them{{ ", gate and up being one" if is_gated }}
 
-// [pair][output of the pair][row][lane], the lane innermost.
-var<workgroup> partial: array<f32, 2u * PAIRS * ROWS * LANES>;
-{% if epilogue == "gelu_mul" %}
+// [group][output][row][lane]
+var<workgroup> partial: array<f32, GROUPS * OUTPUTS * ROWS * LANES>;
+{% if is_gated %}
 {% include "shared/gelu.wgsl" %}
 {% endif %}
 
+// The sum of the 16 lanes' parts of one output of one row.
+fn total(group: u32, output: u32, row: u32) -> f32 {
+  let base = ((group * OUTPUTS + output) * ROWS + row) * LANES;
+  var sum = partial[base];
+  for (var lane = 1u; lane < LANES; lane++) {
+    sum += partial[base + lane];
+  }
+  return sum;
+}
+
 @compute @workgroup_size(64)
 fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
   let lane = thread % LANES;
-  let pair = thread / LANES;
-  let pair_index = (group.y * groups.x + group.x) * PAIRS + pair;
-{% if epilogue == "gelu_mul" %}
-  let n0 = pair_index;
-  let n1 = pair_index + N / 2u;
-{% else %}
-  let n0 = 2u * pair_index;
-  let n1 = n0 + 1u;
-{% endif %}
+  let group = thread / LANES;
+  let first_group = (workgroup.y * workgroups.x + workgroup.x) * GROUPS;
+  let first = (first_group + group) * STORED;
+  let blocks = K / 32u;
+{% for o in range(outputs) %}
 {% for r in range(rows) %}
-  var a{{ r }} = 0.0;
-  var b{{ r }} = 0.0;
+  var sum_{{ o }}_{{ r }} = 0.0;
 {% endfor %}
-  if (2u * pair_index < N) {
-    const BLOCK_QUADS = 8u;
-    let blocks = K / 32u;
+{% endfor %}
+  if ((first_group + group) * OUTPUTS < N) {
+{% for o in range(outputs) %}
+    let base_{{ o }} = (first + {{ o % stored }}u{{ " + N / 2u" if o >= stored }}) * blocks;
+{% endfor %}
     for (var block = lane; block < blocks; block += LANES) {
-{{ load_block("n0 * blocks + block", "p") }}
-{{ load_block("n1 * blocks + block", "q") }}
+{% for o in range(outputs) %}
+{{ load_block("base_" ~ o ~ " + block", "w" ~ o) }}
+{% endfor %}
 {% for j in range(8) %}
       {
-        let p = {{ quad("p", j) }};
-        let q = {{ quad("q", j) }};
+{% for o in range(outputs) %}
+        let q{{ o }} = {{ quad("w" ~ o, j) }};
+{% endfor %}
 {% for r in range(rows) %}
-        let x{{ r }} = x[{{ r }}u * (K / 4u) + block * BLOCK_QUADS + {{ j }}u];
-        a{{ r }} += dot(p, x{{ r }});
-        b{{ r }} += dot(q, x{{ r }});
+        let x{{ r }} = x[{{ r }}u * (K / 4u) + block * 8u + {{ j }}u];
+{% for o in range(outputs) %}
+        sum_{{ o }}_{{ r }} += dot(q{{ o }}, x{{ r }});
+{% endfor %}
 {% endfor %}
       }
 {% endfor %}
     }
   }
+{% for o in range(outputs) %}
 {% for r in range(rows) %}
-  partial[((pair * 2u) * ROWS + {{ r }}u) * LANES + lane] = a{{ r }};
-  partial[((pair * 2u + 1u) * ROWS + {{ r }}u) * LANES + lane] = b{{ r }};
+  partial[((group * OUTPUTS + {{ o }}u) * ROWS + {{ r }}u) * LANES + lane] = sum_{{ o }}_{{ r }};
+{% endfor %}
 {% endfor %}
   workgroupBarrier();
 
-  // One thread adds up one output{{ " pair" if epilogue == "gelu_mul" }} of one row, lanes in ascending order.
-{% if epilogue == "gelu_mul" %}
-  for (var i = thread; i < PAIRS * ROWS; i += 64u) {
-    let n = (group.y * groups.x + group.x) * PAIRS + i / ROWS;
+  for (var i = thread; i < GROUPS * STORED * ROWS; i += 64u) {
+    let output = i / ROWS;
     let row = i % ROWS;
-    if (2u * n < N) {
-      let gate = total((i / ROWS) * 2u * ROWS + row);
-      let up = total(((i / ROWS) * 2u + 1u) * ROWS + row);
+    let n = first_group * STORED + output;
+    if (n < N{{ " / 2u" if is_gated }}) {
+{% if is_gated %}
+      let gate = total(output / STORED, output % STORED, row);
+      let up = total(output / STORED, output % STORED + STORED, row);
       y[row * OUT_STRIDE + OUT_OFFSET + n] = gelu(gate) * up;
-    }
-  }
 {% else %}
-  for (var i = thread; i < 2u * PAIRS * ROWS; i += 64u) {
-    let n = (group.y * groups.x + group.x) * PAIRS * 2u + i / ROWS;
-    let row = i % ROWS;
-    if (n < N) {
-      y[row * OUT_STRIDE + OUT_OFFSET + n] = total(i);
+      y[row * OUT_STRIDE + OUT_OFFSET + n] = total(output / STORED, output % STORED, row);
+{% endif %}
     }
   }
-{% endif %}
-}
-
-// The sum of the 16 lanes' parts of one output of one row.
-fn total(output: u32) -> f32 {
-  var sum = partial[output * LANES];
-  for (var lane = 1u; lane < LANES; lane++) {
-    sum += partial[output * LANES + lane];
-  }
-  return sum;
 }

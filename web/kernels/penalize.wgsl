@@ -6,7 +6,7 @@
 //
 // logits: [ROWS, V] float32. rows: the row table, from row FIRST_ROW. settings: [lanes].
 // seen: [lanes, V / 32] bits. V a multiple of 32.
-// Grid: x = ceil(V / 64 / 4), y = ROWS. Twin: devices/twins/sampling.py.
+// Grid: x = ceil(V / 1024), y = ROWS. Twin: devices/twins/sampling.py.
 
 override V: u32;
 override ROWS: u32;
@@ -26,7 +26,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   if (penalty == 1.0) {
     return;
   }
-  for (var token = id.x * 4u; token < min(id.x * 4u + 4u, V); token++) {
+  for (var token = id.x * 16u; token < min(id.x * 16u + 16u, V); token++) {
     var occurs = ((seen[row.x * (V / 32u) + token / 32u] >> (token % 32u)) & 1u) == 1u;
     for (var other = 0u; other < ROWS; other++) {
       let before = rows[FIRST_ROW + other];

@@ -1,12 +1,16 @@
 {#- Reading a weight matrix in any layout of pyapp/leadout/layouts.py (keep in step).
 
-    Declares the layout's planes as bindings 0 and up (quants as vec4<u32>) and gives
+    Declares the layout's planes as bindings 0 and up, quants as vec4<u32>, and gives to whoever
+    imports them (with context):
 
-      block_scales(b)   what turns quantised values of block b into weights
-      the macro load_block(b, name), which fetches a block's packed values into locals once, and
-      the macro quad(name, j), columns 4j .. 4j + 3 of that block as vec4<f32>, j a constant 0..7
+      num_planes            how many bindings it took
+      load_block(b, name)   a statement: block b's packed values and scales into locals, once
+      quad(name, j)         an expression: columns 4j .. 4j + 3 of that block, vec4<f32>, j constant
 
-    `first_binding` after the planes is num_planes. -#}
+    Packed values are not shifted into place. A mask leaves each of four values in its byte, the
+    conversion to float keeps it there, as a multiple of 2^8k, and the scale, divided by the same
+    power, takes it out again in the multiplication that is needed anyway. Nothing is rounded on the
+    way: all products have at most 24 significant bits. -#}
 {% set num_planes = 1 if layout in ("f32", "f16", "bf16") else (3 if "super" in layout else 2) %}
 @group(0) @binding(0) var<storage, read> quants: array<vec4<u32>>;
 {% if num_planes > 1 %}
@@ -19,6 +23,9 @@
 {% if num_planes > 1 %}
 {% include "shared/half.wgsl" %}
 
+// What takes byte k of a word, converted to float in place, to its weight: times scale[k] plus offset[k].
+const BYTE = vec4<f32>(1.0, 0.00390625, 1.52587890625e-5, 5.9604644775390625e-8);
+
 // Block b's scale and offset (for q8_super16: the scales of its two halves).
 fn block_scales(b: u32) -> vec2<f32> {
 {% if layout.endswith("_affine") %}
@@ -30,7 +37,8 @@ fn block_scales(b: u32) -> vec2<f32> {
   let d = half_to_f32(half_word);
   return vec2<f32>(d, -8.0 * d);
 {% elif layout == "q8_scale" %}
-  return vec2<f32>(half_to_f32(half_word), 0.0);
+  let d = half_to_f32(half_word);
+  return vec2<f32>(d, -128.0 * d);
 {% elif layout == "q8_super16" %}
   let d = half_to_f32(supers[b >> 3u] & 0xffffu);
   let signed = vec2<i32>(vec2<u32>(half_word) << vec2<u32>(24u, 16u)) >> vec2<u32>(24u);
@@ -44,29 +52,26 @@ fn block_scales(b: u32) -> vec2<f32> {
 {% endif %}
 }
 {% endif %}
-
 {% if layout.startswith("q4") %}
-const BYTE_SHIFTS = vec4<u32>(0u, 8u, 16u, 24u);
-
-fn nibbles(word: u32, shift: u32) -> vec4<f32> {
-  return vec4<f32>((vec4<u32>(word >> shift) >> BYTE_SHIFTS) & vec4<u32>(15u));
+// The nibbles in the low halves of four bytes, each times 2^8k. Below 2^28, so as good signed, which
+// converts faster on some devices.
+fn nibbles(word: u32) -> vec4<f32> {
+  return vec4<f32>(vec4<i32>(vec4<u32>(word) & vec4<u32>(0xfu, 0xf00u, 0xf0000u, 0xf000000u)));
 }
-
 {% elif layout.startswith("q8") %}
-const BYTE_LEFT_SHIFTS = vec4<u32>(24u, 16u, 8u, 0u);
-
-fn signed_bytes(word: u32) -> vec4<f32> {
-  return vec4<f32>(vec4<i32>(vec4<u32>(word) << BYTE_LEFT_SHIFTS) >> vec4<u32>(24u));
+// Four bytes, each times 2^8k; the last one signed, the others not.
+fn bytes(word: u32) -> vec4<f32> {
+  let masked = vec4<u32>(word) & vec4<u32>(0xffu, 0xff00u, 0xff0000u, 0xff000000u);
+  return vec4<f32>(bitcast<vec4<i32>>(masked));
 }
-
-{% elif layout != "f32" %}
+{% elif layout == "bf16" %}
 fn halves(low: u32, high: u32) -> vec4<f32> {
-{% if layout == "bf16" %}
   let words = vec4<u32>(low << 16u, low & 0xffff0000u, high << 16u, high & 0xffff0000u);
   return bitcast<vec4<f32>>(words);
-{% else %}
+}
+{% elif layout == "f16" %}
+fn halves(low: u32, high: u32) -> vec4<f32> {
   return vec4<f32>(unpack2x16float(low), unpack2x16float(high));
-{% endif %}
 }
 {% endif %}
 {% macro load_block(b, name) %}
@@ -78,28 +83,45 @@ fn halves(low: u32, high: u32) -> vec4<f32> {
 {% for j in range(4) %}
     let {{ name }}_{{ j }} = quants[({{ b }}) * 4u + {{ j }}u];
 {% endfor %}
-{% elif layout.startswith("q8") %}
-    let {{ name }}_s = block_scales({{ b }});
-    let {{ name }}_0 = quants[({{ b }}) * 2u];
-    let {{ name }}_1 = quants[({{ b }}) * 2u + 1u];
 {% else %}
     let {{ name }}_s = block_scales({{ b }});
+{% if layout.startswith("q4") %}
     let {{ name }}_0 = quants[{{ b }}];
+    let {{ name }}_1 = {{ name }}_0 >> vec4<u32>(4u);
+    let {{ name }}_scale = {{ name }}_s.x * BYTE;
+{% elif layout == "q8_scale" %}
+    // Signed bytes plus 128 are unsigned ones; the last byte of a word stays signed.
+    let {{ name }}_0 = quants[({{ b }}) * 2u] ^ vec4<u32>(0x808080u);
+    let {{ name }}_1 = quants[({{ b }}) * 2u + 1u] ^ vec4<u32>(0x808080u);
+    let {{ name }}_scale = {{ name }}_s.x * BYTE;
+    let {{ name }}_offset = vec4<f32>({{ name }}_s.yyy, 0.0);
+{% elif layout == "q8_super16" %}
+    // -32 .. 31 plus 32, so that the product with a two-level scale is exact; the last byte likewise.
+    let {{ name }}_0 = (quants[({{ b }}) * 2u] ^ vec4<u32>(0x80808080u)) - 0x60606060u;
+    let {{ name }}_1 = (quants[({{ b }}) * 2u + 1u] ^ vec4<u32>(0x80808080u)) - 0x60606060u;
+    let {{ name }}_scale_0 = {{ name }}_s.x * BYTE;
+    let {{ name }}_scale_1 = {{ name }}_s.y * BYTE;
+{% else %}
+    // 0 .. 31, so that sign does not matter.
+    let {{ name }}_0 = quants[({{ b }}) * 2u];
+    let {{ name }}_1 = quants[({{ b }}) * 2u + 1u];
+    let {{ name }}_scale = {{ name }}_s.x * BYTE;
+{% endif %}
 {% endif %}
 {% endmacro %}
 {% macro quad(name, j) %}
-{%- set k = j % 4 -%}
+{%- set packed = name ~ "_" ~ (j // 4) ~ "[" ~ (j % 4) ~ "]" -%}
 {%- if layout == "f32" -%}
 bitcast<vec4<f32>>({{ name }}_{{ j }})
 {%- elif layout in ("f16", "bf16") -%}
 halves({{ name }}_{{ j // 2 }}[{{ 2 * (j % 2) }}], {{ name }}_{{ j // 2 }}[{{ 2 * (j % 2) + 1 }}])
 {%- elif layout == "q8_super16" -%}
-(signed_bytes({{ name }}_{{ j // 4 }}[{{ k }}]) * {{ name }}_s[{{ j // 4 }}])
+fma(bytes({{ packed }}), {{ name }}_scale_{{ j // 4 }}, vec4<f32>(-32.0 * {{ name }}_s[{{ j // 4 }}]))
 {%- elif layout == "q8_scale" -%}
-(signed_bytes({{ name }}_{{ j // 4 }}[{{ k }}]) * {{ name }}_s.x)
+fma(bytes({{ packed }}), {{ name }}_scale, {{ name }}_offset)
 {%- elif layout.startswith("q8") -%}
-fma(signed_bytes({{ name }}_{{ j // 4 }}[{{ k }}]), vec4<f32>({{ name }}_s.x), vec4<f32>({{ name }}_s.y))
+fma(bytes({{ packed }}), {{ name }}_scale, vec4<f32>({{ name }}_s.y))
 {%- else -%}
-fma(nibbles({{ name }}_0[{{ k }}], {{ 4 * (j // 4) }}u), vec4<f32>({{ name }}_s.x), vec4<f32>({{ name }}_s.y))
+fma(nibbles({{ packed }}), {{ name }}_scale, vec4<f32>({{ name }}_s.y))
 {%- endif -%}
 {% endmacro %}
