@@ -58,8 +58,11 @@ export class Host {
    */
   async boot(onPhase) {
     onPhase("loading_runtime");
-    const indexURL = new URL(this.#assets.pyodide, this.#base).href;
-    const { loadPyodide } = await import(new URL("pyodide.mjs", indexURL).href);
+    const folder = new URL(this.#assets.pyodide, this.#base);
+    const { loadPyodide } = await import(new URL("pyodide.mjs", folder).href);
+    // In Node the folder is on the disk, and Pyodide wants its path.
+    const isFile = folder.protocol === "file:";
+    const indexURL = isFile ? decodeURIComponent(folder.pathname) : folder.href;
     const pyodide = await loadPyodide({ indexURL });
     onPhase("loading_package");
     const wheels = this.#assets.wheels.map((wheel) => new URL(wheel, this.#base).href);

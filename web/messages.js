@@ -76,6 +76,7 @@
  * @property {boolean} has_chat_template
  * @property {number} weights_bytes bytes of weights on the device
  * @property {number} allocated_bytes bytes of all buffers on the device
+ * @property {number} peak_bytes the most bytes ever held on the device, loading included
  * @property {string} device the adapter's name
  * @property {number} load_ms
  * @property {number} dispatches_per_step

@@ -99,6 +99,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       has_chat_template: false,
       weights_bytes: total_bytes,
       allocated_bytes: total_bytes + 48_000_000,
+      peak_bytes: total_bytes + 64_000_000,
       device: "Fake adapter",
       load_ms: options.loadMs ?? 0,
       dispatches_per_step: 200,

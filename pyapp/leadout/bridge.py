@@ -325,7 +325,8 @@ class Bridge:
             lambda phase: self._post(type="phase", id=number, phase=phase),
             on_progress,
         )
-        return {"name": model["name"], **self._engine.info()}
+        info = self._engine.info()
+        return {"name": model["name"], **info, "peak_bytes": self._device.peak_bytes}
 
     async def _make_tokenizer(self, text: str) -> JsTokenizer:
         with js_errors():

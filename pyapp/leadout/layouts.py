@@ -14,7 +14,8 @@ Planes, per block b (= row * num_cols / 32 + column / 32), all little-endian:
     f16, bf16      [values: 16 words, column 2i in the low half of word i]
     q4_*           [quants: 4 words; byte i of the 16 holds column i in its low nibble and column
                    i + 16 in its high one, unsigned 0..15]
-    q8_*           [quants: 8 words; byte i is column i, signed]
+    q8_*           [quants: 8 words; byte i is column i, signed; -128..127 in q8_scale, -32..31 in
+                   q8_super16, 0..31 in the others, on which reading them relies]
 
     *_scale        [scale: 1 half per block, block 2i in the low half of word i]   w = d * q
                    (q4_scale: w = d * (q - 8))

@@ -17,6 +17,9 @@ RunKernel = Callable[..., list[npt.NDArray[np.uint32]]]
 #: What outputs hold before a kernel runs: a NaN, so that what is not written is seen.
 POISON = np.uint32(0x7FC0BEEF)
 
+#: What bytes of quants may hold, where a layout does not use all of them; see layouts.py.
+QUANTS = {"q8_affine": (0, 32), "q8_super": (0, 32), "q8_super16": (-32, 32)}
+
 #: Of sums of a few thousand float32 products; seen at most 2e-6.
 TOLERANCE = 2e-5
 
@@ -77,7 +80,8 @@ def random_planes(layout: str, num_rows: int, num_cols: int, seed: int = 0) -> l
             scales = rng.uniform(0.01, 0.1, num_bytes // 2) * rng.choice([-1, 1], num_bytes // 2)
             planes.append(scales.astype(np.float16))
         else:
-            planes.append(rng.integers(0, 256, num_bytes, dtype=np.uint8))
+            low, high = QUANTS.get(layout, (0, 256)) if plane.name == "quants" else (0, 256)
+            planes.append(rng.integers(low, high, num_bytes).astype(np.uint8))
     return planes
 
 

@@ -14,11 +14,12 @@ def inputs(layout: str, rows: int, k: int, n: int, stride: int) -> list:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("rows", ROWS)
-def test_matvec_equals_its_twin_in_every_layout(run_kernel, layout, rows) -> None:
-    # 22 outputs fill two workgroups and a part; 17 blocks leave lane 0 with one more.
-    k, n, stride = 32 * 24 if "super" in layout else 32 * 17, 22, 30
+@pytest.mark.parametrize("outputs", [2, 4])
+def test_matvec_equals_its_twin_in_every_layout(run_kernel, layout, rows, outputs) -> None:
+    # 20 outputs fill a part of their last workgroup; 17 blocks leave lane 0 with one more.
+    k, n, stride = 32 * 24 if "super" in layout else 32 * 17, 20, 30
     constants = {"K": k, "N": n, "OUT_STRIDE": stride, "OUT_OFFSET": 5}
-    variant = f"matvec.{layout}.{rows}.none"
+    variant = f"matvec.{layout}.{rows}.{outputs}.none"
     gpu, twin = run_both(
         run_kernel, variant, constants, inputs(layout, rows, k, n, stride), (3, 1, 1)
     )
@@ -26,28 +27,31 @@ def test_matvec_equals_its_twin_in_every_layout(run_kernel, layout, rows) -> Non
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_gated_epilogue_equals_its_twin(run_kernel, layout) -> None:
+@pytest.mark.parametrize("outputs", [2, 4])
+def test_the_gated_epilogue_equals_its_twin(run_kernel, layout, outputs) -> None:
     k, n = 256, 36
     constants = {"K": k, "N": n, "OUT_STRIDE": n // 2}
-    variant = f"matvec.{layout}.2.gelu_mul"
+    variant = f"matvec.{layout}.2.{outputs}.gelu_mul"
     gpu, twin = run_both(run_kernel, variant, constants, inputs(layout, 2, k, n, n // 2), (3, 2, 1))
     assert_close(gpu[-1], twin[-1])
 
 
 @pytest.mark.parametrize("layout", ["f32", "q4_super", "q8_scale"])
-def test_a_row_has_the_same_bits_however_many_rows_run_with_it(run_kernel, layout) -> None:
+def test_a_row_has_the_same_bits_in_every_variant(run_kernel, layout) -> None:
+    """However many rows run with it, and however many outputs a lane group computes at once."""
     k, n = 512, 16
     rng = np.random.default_rng(2)
     planes, x = random_planes(layout, n, k), rng.standard_normal((8, k)).astype(np.float32)
     constants = {"K": k, "N": n, "OUT_STRIDE": n}
     results = {
-        rows: run_kernel(
-            f"matvec.{layout}.{rows}.none",
+        (rows, outputs): run_kernel(
+            f"matvec.{layout}.{rows}.{outputs}.none",
             constants,
             [*planes, x[:rows], poison(rows, n)],
             (2, 1, 1),
         )[-1].reshape(rows, n)
         for rows in ROWS
+        for outputs in (2, 4)
     }
-    for rows in ROWS:
-        assert np.array_equal(results[rows], results[8][:rows])
+    for (rows, _), result in results.items():
+        assert np.array_equal(result, results[8, 4][:rows])

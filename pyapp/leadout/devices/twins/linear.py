@@ -41,7 +41,7 @@ def matvec(call: Call) -> None:
     rows = int(call.args[1])
     x = call.floats(num_planes)[: rows * call.integer("K")].reshape(rows, -1)
     y = np.stack([weights @ row for row in x])
-    if call.args[2] == "gelu_mul":
+    if call.args[3] == "gelu_mul":
         half = call.integer("N") // 2
         y = gelu(y[:, :half]) * y[:, half:]
     _store(call, num_planes + 1, y)

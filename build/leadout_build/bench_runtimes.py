@@ -1,0 +1,334 @@
+"""Where `leadout bench` runs the engine: a headless Chromium, or Node on Dawn.
+
+Both run the built site's own code, with bench_probe.mjs in the thread that holds the engine.
+Nothing heavy is imported before a runtime is opened: the Node runtime also works where neither
+Playwright nor a server is installed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from leadout import errors
+from leadout.errors import DeviceUnavailableError, LeadoutError, RequestError
+from leadout_build import DIST, ROOT
+from leadout_build.browser import find_browser, has_gpu
+from leadout_build.store import Store
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page, Worker
+
+#: Called with the bytes loaded and those in all.
+OnProgress = Callable[[int, int], None]
+
+PROBE = Path(__file__).with_name("bench_probe.mjs")
+NODE_RUNNER = Path(__file__).with_name("node_runner.mjs")
+SWIFTSHADER_ICD = "vk_swiftshader_icd.json"
+
+#: How long Node may take to end once nobody talks to it any more.
+NODE_EXIT_S = 10
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A load, as it was seen.
+
+    Attributes:
+        info: `ModelInfo` of web/messages.js.
+        events: its "phase" and "progress" messages, each with `at_ms`.
+        samples: [at_ms, bytes] of the JavaScript heap from before the load until its end.
+    """
+
+    info: dict[str, Any]
+    events: list[dict[str, Any]]
+    samples: list[tuple[float, int]]
+
+
+class Runtime(Protocol):
+    """An engine somewhere; `versions` is complete once the model is loaded."""
+
+    versions: dict[str, str]
+
+    def load(self, on_progress: OnProgress) -> Loaded:
+        """Load the model that the runtime was opened for.
+
+        Raises:
+            LeadoutError: one of its children, as in `Engine.load`.
+        """
+
+    def generate(self, request: Mapping[str, object]) -> dict[str, Any]:
+        """Return `Generated` of web/messages.js for a `GenerateRequest`."""
+
+    def submits(self) -> int:
+        """Return how many queue submits there were since the start."""
+
+
+def raise_named(error: Mapping[str, Any]) -> None:
+    """Raise an `ErrorMessage` of web/messages.js as the class that it names."""
+    kind = getattr(errors, str(error["name"]), LeadoutError)
+    is_ours = isinstance(kind, type) and issubclass(kind, LeadoutError)
+    raise (kind if is_ours else LeadoutError)(error["message"], **(error.get("detail") or {}))
+
+
+def read_build(site: Path) -> dict[str, Any]:
+    """Return a built site's build.json.
+
+    Raises:
+        RequestError: the site was not built.
+    """
+    try:
+        facts: dict[str, Any] = json.loads((site / "build.json").read_text("utf-8"))
+    except FileNotFoundError:
+        raise RequestError(
+            f"There is no built site in {site}. Run `leadout build` first."
+        ) from None
+    return facts
+
+
+def site_versions(site: Path) -> dict[str, str]:
+    """Return the versions of what a built site carries."""
+    facts = read_build(site)
+    lock = site / facts["vendor"] / "pyodide/pyodide-lock.json"
+    python = json.loads(lock.read_text("utf-8"))["info"]["python"]
+    return {"leadout": facts["version"], "pyodide_python": python}
+
+
+# ---- Chromium -------------------------------------------------------------------------------
+
+# The page's side. It keeps the engine, and gives answers that survive the way out.
+_START = """({worker}) => {
+  globalThis.bench = {
+    worker: new Worker(new URL(worker, location.href), { type: "module", name: "leadout" }),
+  };
+}"""
+_LOAD = """async ({model}) => {
+  const events = [];
+  const note = (event) => events.push({ ...event, at_ms: Date.now() });
+  const { Leadout } = await import(new URL("./leadout.js", location.href).href);
+  bench.engine = await Leadout.load({
+    model,
+    worker: bench.worker,
+    onPhase: (phase) => note({ type: "phase", phase }),
+    onProgress: (progress) => {
+      note({ type: "progress", ...progress });
+      leadoutProgress(progress.loaded_bytes, progress.total_bytes);
+    },
+  });
+  return { info: bench.engine.info, events };
+}"""
+_GENERATE = "({request}) => bench.engine.generate(request)"
+
+
+class ChromiumRuntime:
+    """The built site in a headless Chromium; see `open_chromium`."""
+
+    def __init__(self, page: Page, worker_path: str, model: str, versions: dict[str, str]) -> None:
+        self.versions = versions
+        self._page = page
+        self._worker_path = worker_path
+        self._model = model
+        self._worker: Worker | None = None
+
+    def load(self, on_progress: OnProgress) -> Loaded:
+        """Load the model; see `Runtime`."""
+        self._page.expose_function("leadoutProgress", on_progress)
+        with self._page.expect_worker() as started:
+            self._page.evaluate(_START, {"worker": self._worker_path})
+        self._worker = started.value
+        self._worker.evaluate(PROBE.read_text("utf-8"))
+        loaded = self._call(_LOAD, {"model": self._model})
+        return Loaded(loaded["info"], loaded["events"], self._probe()["samples"])
+
+    def generate(self, request: Mapping[str, object]) -> dict[str, Any]:
+        """Run one request; see `Runtime`."""
+        generated: dict[str, Any] = self._call(_GENERATE, {"request": dict(request)})
+        return generated
+
+    def submits(self) -> int:
+        """Count submits; see `Runtime`."""
+        return int(self._probe()["submits"])
+
+    def _probe(self) -> dict[str, Any]:
+        assert self._worker is not None
+        found: dict[str, Any] = self._worker.evaluate("() => leadoutProbe()")
+        return found
+
+    def _call(self, script: str, arguments: dict[str, object]) -> Any:
+        from playwright.sync_api import Error as PlaywrightError
+
+        wrapped = (
+            f"async (args) => ({script})(args).then((value) => ({{ value }}), (error) => "
+            "({ error: { name: error.name, message: error.message, detail: error.detail } }))"
+        )
+        try:
+            answer = self._page.evaluate(wrapped, arguments)
+        except PlaywrightError as error:
+            raise LeadoutError(f"Chromium: {error.message.splitlines()[0]}") from error
+        if "error" in answer:
+            raise_named(answer["error"])
+        return answer["value"]
+
+
+@contextmanager
+def open_chromium(model: str, site: Path = DIST) -> Iterator[ChromiumRuntime]:
+    """Serve the built site to a headless Chromium while the context lasts.
+
+    Args:
+        model: a name in the store, or a path.
+        site: the built site.
+
+    Raises:
+        LeadoutError: there is no such model, site or browser.
+    """
+    from leadout_build.headless import BLANK, headless_page, serving
+
+    name = model
+    if not Store().find(model):
+        Store().resolve(model)  # a clear error, if it is no model at all
+        name = Path(model).stem
+    versions = site_versions(site)
+    worker_path = f"{read_build(site)['app']}/worker.js"
+    # Without the flag Chromium rounds the heap's size, and brings it up to date rarely.
+    flags = ["--enable-precise-memory-info"]
+    with serving(site, model=model) as url, headless_page(url + BLANK, flags) as page:
+        browser = page.context.browser
+        assert browser is not None
+        versions["chromium"] = browser.version
+        yield ChromiumRuntime(page, worker_path, name, versions)
+
+
+# ---- Node -----------------------------------------------------------------------------------
+
+
+class NodeRuntime:
+    """The engine in a process of Node; see `open_node`."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[str],
+        log: IO[str],
+        model: dict[str, Any],
+        versions: dict[str, str],
+    ) -> None:
+        self.versions = versions
+        self._process = process
+        self._log = log
+        self._model = model
+        self._last_id = 0
+
+    def load(self, on_progress: OnProgress) -> Loaded:
+        """Load the model; see `Runtime`."""
+        events: list[dict[str, Any]] = []
+
+        def on_event(event: dict[str, Any]) -> None:
+            events.append(event)
+            if event["type"] == "progress":
+                on_progress(event["loaded_bytes"], event["total_bytes"])
+
+        self.versions |= self._ask({"type": "boot"}, on_event)
+        info = self._ask({"type": "load", "model": self._model, "options": {}}, on_event)
+        return Loaded(info, events, self._ask({"type": "probe"})["samples"])
+
+    def generate(self, request: Mapping[str, object]) -> dict[str, Any]:
+        """Run one request; see `Runtime`."""
+        generated: dict[str, Any] = self._ask({"type": "generate", "request": dict(request)})
+        return generated
+
+    def submits(self) -> int:
+        """Count submits; see `Runtime`."""
+        return int(self._ask({"type": "probe"})["submits"])
+
+    def _ask(
+        self,
+        request: dict[str, object],
+        on_event: Callable[[dict[str, Any]], None] = lambda event: None,
+    ) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._last_id += 1
+        try:
+            self._process.stdin.write(json.dumps({**request, "id": self._last_id}) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._ended() from None
+        for line in self._process.stdout:
+            answer = json.loads(line)
+            if answer["type"] in ("error", "device_lost"):
+                raise_named(answer["error"])
+            if answer["type"] == "result":
+                return answer["value"]
+            on_event(answer)
+        raise self._ended()
+
+    def _ended(self) -> LeadoutError:
+        self._log.seek(0)
+        said = [line for line in self._log.read().splitlines() if "Error" in line]
+        reason = said[-1] if said else f"exit code {self._process.wait()}"
+        return DeviceUnavailableError(f"Node ended: {reason}")
+
+
+@contextmanager
+def open_node(model: str, site: Path = DIST) -> Iterator[NodeRuntime]:
+    """Start Node with the built site's code while the context lasts.
+
+    Args:
+        model: a name in the store, or a path.
+        site: the built site.
+
+    Raises:
+        LeadoutError: there is no such model, site, or no Node.
+    """
+    files = Store().resolve(model)
+    name = model if Store().find(model) else Path(model).stem
+    refs = [{"name": file, "url": path.resolve().as_uri()} for file, path in files.items()]
+    node = shutil.which("node")
+    if node is None:
+        raise DeviceUnavailableError("There is no `node` on PATH; install Node.js 20 or later.")
+    app = site.resolve() / read_build(site)["app"]
+    versions = site_versions(site)
+    command = [node, str(NODE_RUNNER), str(app), str(ROOT / "web")]
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            encoding="utf-8",
+            env=vulkan_environment(os.environ),
+        )
+        try:
+            yield NodeRuntime(process, log, {"name": name, "files": refs}, versions)
+        finally:
+            process.communicate()  # closes stdin, which ends it
+            process.wait(NODE_EXIT_S)
+
+
+def vulkan_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment that Dawn needs to find a Vulkan driver.
+
+    A driver that the environment names, or a GPU of this machine, is used as it is; else the
+    SwiftShader that a Chromium brings along renders on the CPU.
+    """
+    found = dict(environment)
+    if "VK_DRIVER_FILES" in found or "VK_ICD_FILENAMES" in found or has_gpu():
+        return found
+    browser = find_browser()
+    if browser is None:
+        return found
+    # A distribution's browser is a script in bin/ for a folder in lib/.
+    for folder in (browser.resolve().parent, browser.parent.parent / "lib" / browser.name):
+        if (folder / SWIFTSHADER_ICD).is_file():
+            found["VK_DRIVER_FILES"] = str(folder / SWIFTSHADER_ICD)
+            paths = [found.get("LD_LIBRARY_PATH", ""), str(folder)]
+            found["LD_LIBRARY_PATH"] = os.pathsep.join(path for path in paths if path)
+            break
+    return found

@@ -1,0 +1,98 @@
+/**
+ * The engine in Node, on Dawn: what a browser's worker is to a page, for benchmarks on machines
+ * that have no browser. bench_runtimes.py starts it:
+ *
+ *     node node_runner.mjs FOLDER_OF_THE_BUILT_APP FOLDER_TO_RESOLVE_WEBGPU_FROM
+ *
+ * Requests of web/messages.js come on stdin, one JSON object a line ("score" is not among them: its
+ * answers are bytes); answers leave on stdout the same way, each with `at_ms`, the time. One more
+ * request, "probe", is answered with what bench_probe.mjs has. The process ends with its stdin.
+ */
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { Readable } from "node:stream";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+const FILE_CHUNK_BYTES = 1 << 20;
+
+const [appFolder, webFolder] = process.argv.slice(2);
+
+/** @param {object} message */
+function post(message) {
+  process.stdout.write(JSON.stringify({ ...message, at_ms: Date.now() }) + "\n");
+}
+
+/** @param {number} id @param {any} error */
+function postError(id, error) {
+  const { name = "Error", message = String(error), detail } = error ?? {};
+  post({ type: "error", id, error: { name, message, detail } });
+}
+
+// stdout is for answers alone; Pyodide and its packages log there, too.
+console.log = console.error;
+
+// Node's fetch refuses file: URLs, which is all that the host and its sources ask for here. Ranges
+// are answered as a server does, so that loading goes through the same code as in a browser.
+globalThis.fetch = async function fetchFile(url, { headers = {} } = {}) {
+  const path = fileURLToPath(url);
+  const found = await stat(path).catch(() => null);
+  if (found === null) return new Response(null, { status: 404 });
+  const range = /^bytes=(\d+)-(\d+)$/.exec(new Headers(headers).get("Range") ?? "");
+  const start = range ? Number(range[1]) : 0;
+  const end = Math.min(range ? Number(range[2]) : Infinity, found.size - 1);
+  if (range && start > end) {
+    const unsatisfied = { "Content-Range": `bytes */${found.size}` };
+    return new Response(null, { status: 416, headers: unsatisfied });
+  }
+  const stream = createReadStream(path, { start, end, highWaterMark: FILE_CHUNK_BYTES });
+  const body = Readable.toWeb(stream);
+  if (!range) return new Response(body);
+  const partial = { "Content-Range": `bytes ${start}-${end}/${found.size}` };
+  return new Response(body, { status: 206, headers: partial });
+};
+
+/** @returns {Promise<any>} a host; its runtime is this process's */
+async function createHost() {
+  // Found as Node finds packages: node_modules there or above, then NODE_PATH.
+  const require = createRequire(join(webFolder, "index.js"));
+  const { create, globals } = await import(pathToFileURL(require.resolve("webgpu")).href);
+  Object.assign(globalThis, globals);
+  await import("./bench_probe.mjs");
+  const base = pathToFileURL(join(appFolder, "/"));
+  const { Host } = await import(new URL("host.js", base).href);
+  // The host keeps the object of create(); once that is collected, Dawn is gone.
+  return Host.create({ base, gpu: create([]), post });
+}
+
+/** @returns {Record<string, string>} */
+function versions() {
+  const require = createRequire(join(webFolder, "index.js"));
+  const manifest = join(dirname(require.resolve("webgpu")), "package.json");
+  return { node: process.versions.node, webgpu: require(manifest).version };
+}
+
+let bridge = null;
+
+/** @param {any} message */
+async function serve(message) {
+  const { id, type } = message;
+  if (type === "boot") {
+    const host = await createHost();
+    bridge = await host.boot((phase) => post({ type: "phase", id, phase }));
+    post({ type: "result", id, value: versions() });
+  } else if (type === "probe") {
+    post({ type: "result", id, value: globalThis.leadoutProbe() });
+  } else {
+    await bridge.handle(message);
+  }
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const message = JSON.parse(line);
+  // Not awaited here: an "abort" must be heard while a request runs.
+  serve(message).catch((error) => postError(message.id, error));
+}
+process.exit(0);
