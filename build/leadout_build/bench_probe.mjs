@@ -1,6 +1,7 @@
 /**
- * Counts queue submits and samples the JavaScript heap, in the thread that holds the engine: a
- * browser's worker (which has this file evaluated in it) or Node (node_runner.mjs imports it).
+ * Counts queue submits in the thread that holds the engine: a browser's worker (which has this file
+ * evaluated in it) or Node (node_runner.mjs imports it). In Node it samples the heap, too; a worker
+ * cannot see its own, bench_runtimes.py asks the browser for it.
  *
  * `leadoutProbe()` ends the sampling, which would cost time in what is measured after loading, and
  * returns all there is. A heap that grows and shrinks within one synchronous stretch is not seen.
@@ -18,13 +19,12 @@
     return submit.call(this, buffers);
   };
 
-  function heapBytes() {
-    if (!isNode) return performance.memory.usedJSHeapSize;
+  function sample() {
     const { heapUsed, external } = process.memoryUsage();
-    return heapUsed + external;
+    samples.push([Date.now(), heapUsed + external]);
   }
 
-  const timer = setInterval(() => samples.push([Date.now(), heapBytes()]), SAMPLE_MS);
+  const timer = isNode ? setInterval(sample, SAMPLE_MS) : undefined;
   globalThis.leadoutProbe = () => {
     clearInterval(timer);
     return { submits, samples };

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ OnProgress = Callable[[int, int], None]
 PROBE = Path(__file__).with_name("bench_probe.mjs")
 NODE_RUNNER = Path(__file__).with_name("node_runner.mjs")
 SWIFTSHADER_ICD = "vk_swiftshader_icd.json"
+
+#: How long Chromium's worker is left alone between two looks at its heap.
+SAMPLE_MS = 50
 
 #: How long Node may take to end once nobody talks to it any more.
 NODE_EXIT_S = 10
@@ -145,12 +149,23 @@ class ChromiumRuntime:
             self._page.evaluate(_START, {"worker": self._worker_path})
         self._worker = started.value
         self._worker.evaluate(PROBE.read_text("utf-8"))
-        loaded = self._call(_LOAD, {"model": self._model})
-        return Loaded(loaded["info"], loaded["events"], self._probe()["samples"])
+        self._page.evaluate(
+            f"(args) => {{ bench.loading = {_settled(_LOAD)}(args); }}", {"model": self._model}
+        )
+        samples = []
+        heap = WorkerHeap(self._page)
+        # The page says what became of the load once it is over; meanwhile the heap is watched.
+        while not self._page.evaluate("Promise.race([bench.loading.then(() => true), false])"):
+            if used_bytes := heap.used_bytes():
+                samples.append((1000 * time.time(), used_bytes))
+            self._page.wait_for_timeout(SAMPLE_MS)
+        loaded = self._answer("() => bench.loading", {})
+        return Loaded(loaded["info"], loaded["events"], samples)
 
     def generate(self, request: Mapping[str, object]) -> dict[str, Any]:
         """Run one request; see `Runtime`."""
-        generated: dict[str, Any] = self._call(_GENERATE, {"request": dict(request)})
+        arguments: dict[str, object] = {"request": dict(request)}
+        generated: dict[str, Any] = self._answer(_settled(_GENERATE), arguments)
         return generated
 
     def submits(self) -> int:
@@ -162,20 +177,62 @@ class ChromiumRuntime:
         found: dict[str, Any] = self._worker.evaluate("() => leadoutProbe()")
         return found
 
-    def _call(self, script: str, arguments: dict[str, object]) -> Any:
+    def _answer(self, script: str, arguments: dict[str, object]) -> Any:
+        """Return what a settled script gave, or raise what it failed with."""
         from playwright.sync_api import Error as PlaywrightError
 
-        wrapped = (
-            f"async (args) => ({script})(args).then((value) => ({{ value }}), (error) => "
-            "({ error: { name: error.name, message: error.message, detail: error.detail } }))"
-        )
         try:
-            answer = self._page.evaluate(wrapped, arguments)
+            answer = self._page.evaluate(script, arguments)
         except PlaywrightError as error:
             raise LeadoutError(f"Chromium: {error.message.splitlines()[0]}") from error
         if "error" in answer:
             raise_named(answer["error"])
         return answer["value"]
+
+
+def _settled(script: str) -> str:
+    """Return a script that never rejects: it gives {value} or {error}."""
+    return (
+        f"((args) => ({script})(args).then((value) => ({{ value }}), (error) => "
+        "({ error: { name: error.name, message: error.message, detail: error.detail } })))"
+    )
+
+
+class WorkerHeap:
+    """The JavaScript heap of the page's one worker, over the DevTools protocol.
+
+    `performance.memory` is a window's, and knows nothing of a worker's heap.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self._session = page.context.new_cdp_session(page)
+        self._target = ""
+        self._used_bytes = 0
+        self._session.on("Target.attachedToTarget", self._attached)
+        self._session.on("Target.receivedMessageFromTarget", self._received)
+        options = {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": False}
+        self._session.send("Target.setAutoAttach", options)
+
+    def used_bytes(self) -> int:
+        """Ask for the heap's size, and return the last answer: the worker may be busy.
+
+        0 until there is one. What memory JavaScript's arrays and Pyodide's own take is counted in.
+        """
+        if self._target:
+            message = json.dumps({"id": 1, "method": "Runtime.getHeapUsage"})
+            arguments = {"sessionId": self._target, "message": message}
+            self._session.send("Target.sendMessageToTarget", arguments)
+        return self._used_bytes
+
+    def _attached(self, event: dict[str, Any]) -> None:
+        if event["targetInfo"]["type"] == "worker":
+            self._target = event["sessionId"]
+
+    def _received(self, event: dict[str, Any]) -> None:
+        found = json.loads(event["message"])
+        if "result" in found:  # and not an event, or the answer of a worker that just starts
+            sizes = found["result"]
+            self._used_bytes = int(sizes["usedSize"] + sizes["backingStorageSize"])
 
 
 @contextmanager
@@ -190,16 +247,12 @@ def open_chromium(model: str, site: Path = DIST) -> Iterator[ChromiumRuntime]:
         LeadoutError: there is no such model, site or browser.
     """
     from leadout_build.headless import BLANK, headless_page, serving
+    from leadout_build.serve import find_model
 
-    name = model
-    if not Store().find(model):
-        Store().resolve(model)  # a clear error, if it is no model at all
-        name = Path(model).stem
+    name, _ = find_model(Store(), model)
     versions = site_versions(site)
     worker_path = f"{read_build(site)['app']}/worker.js"
-    # Without the flag Chromium rounds the heap's size, and brings it up to date rarely.
-    flags = ["--enable-precise-memory-info"]
-    with serving(site, model=model) as url, headless_page(url + BLANK, flags) as page:
+    with serving(site, model=model) as url, headless_page(url + BLANK) as page:
         browser = page.context.browser
         assert browser is not None
         versions["chromium"] = browser.version
@@ -288,7 +341,6 @@ def open_node(model: str, site: Path = DIST) -> Iterator[NodeRuntime]:
         LeadoutError: there is no such model, site, or no Node.
     """
     files = Store().resolve(model)
-    name = model if Store().find(model) else Path(model).stem
     refs = [{"name": file, "url": path.resolve().as_uri()} for file, path in files.items()]
     node = shutil.which("node")
     if node is None:
@@ -306,7 +358,7 @@ def open_node(model: str, site: Path = DIST) -> Iterator[NodeRuntime]:
             env=vulkan_environment(os.environ),
         )
         try:
-            yield NodeRuntime(process, log, {"name": name, "files": refs}, versions)
+            yield NodeRuntime(process, log, {"name": model, "files": refs}, versions)
         finally:
             process.communicate()  # closes stdin, which ends it
             process.wait(NODE_EXIT_S)

@@ -36,12 +36,13 @@ class CompiledPagePlan:
 class PageDevice:
     """Implements `leadout.devices.base.Device`."""
 
-    def __init__(self, runtime: GpuRuntime) -> None:
+    def __init__(self, runtime: GpuRuntime, max_binding_bytes: int | None = None) -> None:
+        """Wrap a runtime, perhaps pretending that it allows no larger bindings."""
         self.runtime = runtime
         info = runtime.info
         self.info = DeviceInfo(
             info["name"],
-            info["max_binding_bytes"],
+            max_binding_bytes or info["max_binding_bytes"],
             info["max_buffer_bytes"],
             tuple(info["features"]),
         )

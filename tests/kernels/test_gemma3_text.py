@@ -25,36 +25,36 @@ SAMPLED = {"temperature": 0.9, "top_k": 50, "top_p": 0.95, "min_p": 0.01, "repet
 
 
 @pytest.mark.parametrize("name", ["multi-query", "grouped-query", "odd-scale"])
-async def test_safetensors_give_the_logits_of_transformers(gpu_runtime, name) -> None:
+async def test_safetensors_give_the_logits_of_transformers(kernel_runtime, name) -> None:
     with np.load(TINY / name / "golden.npz") as golden:
-        await check_golden(PageDevice(gpu_runtime), folder_files(TINY / name), golden)
+        await check_golden(PageDevice(kernel_runtime), folder_files(TINY / name), golden)
 
 
-async def test_a_cache_of_halves_stays_close(gpu_runtime) -> None:
+async def test_a_cache_of_halves_stays_close(kernel_runtime) -> None:
     with np.load(TINY / "multi-query" / "golden.npz") as golden:
         files = folder_files(TINY / "multi-query")
-        await check_golden(PageDevice(gpu_runtime), files, golden, kv_dtype="f16")
+        await check_golden(PageDevice(kernel_runtime), files, golden, kv_dtype="f16")
 
 
 @pytest.mark.parametrize("name", ["multi-query", "grouped-query"])
 async def test_a_gguf_of_the_same_weights_gives_the_same_logits(
-    gpu_runtime, name, tmp_path
+    kernel_runtime, name, tmp_path
 ) -> None:
     config, weights = reference_gemma3.safetensors_weights(TINY / name)
     path = tmp_path / "tiny.gguf"
     tiny_checkpoints.write_gguf(path, config, weights)
     with np.load(TINY / name / "golden.npz") as golden:
-        await check_golden(PageDevice(gpu_runtime), {path.name: path}, golden)
+        await check_golden(PageDevice(kernel_runtime), {path.name: path}, golden)
 
 
-async def test_small_bindings_split_tensors_without_changing_the_result(make_runtime) -> None:
-    device = PageDevice(make_runtime(None, max_binding_bytes=65536))
+async def test_small_bindings_split_tensors_without_changing_the_result(kernel_runtime) -> None:
+    device = PageDevice(kernel_runtime, max_binding_bytes=16384)
     with np.load(TINY / "multi-query" / "golden.npz") as golden:
-        await check_golden(device, folder_files(TINY / "multi-query"), golden, context_length=128)
+        await check_golden(device, folder_files(TINY / "multi-query"), golden)
 
 
 async def test_a_mix_of_quantisations_gives_the_logits_of_its_dequantised_values(
-    gpu_runtime, tmp_path
+    kernel_runtime, tmp_path
 ) -> None:
     """As in a Q4_K_M file, where q, k and v differ, so that layers are stacked in parts."""
     config = tiny_checkpoints.tiny_gemma3_config(
@@ -72,22 +72,23 @@ async def test_a_mix_of_quantisations_gives_the_logits_of_its_dequantised_values
     read = reference_gemma3.gguf_weights(path)
     # 300 tokens: two prefill passes, both through the tiled matmul.
     prompt = [2, *np.random.default_rng(0).integers(5, 512, 299).tolist()]
-    engine = await load(PageDevice(gpu_runtime), {path.name: path})
+    engine = await load(PageDevice(kernel_runtime), {path.name: path})
     tokens, logits = await decoded(engine, prompt, 4)
     wanted = reference_gemma3.forward(*read, prompt + tokens[:-1])
     assert relative_error(logits, wanted[len(prompt) - 1 :]) < RELATIVE_TOLERANCE
     assert relative_error(await scored(engine, prompt[:20]), wanted[:20]) < RELATIVE_TOLERANCE
+    engine.close()
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-@pytest.mark.parametrize("fields", [{}, {"temperature": 1.0}, SAMPLED])
-async def test_ids_equal_those_of_the_numpy_device_at_any_run_ahead(
-    gpu_runtime, fields, seed
-) -> None:
+async def test_ids_equal_those_of_the_numpy_device_at_any_run_ahead(kernel_runtime) -> None:
     files = folder_files(TINY / "multi-query")
-    on_gpu = await load(PageDevice(gpu_runtime), files, context_length=128)
-    on_numpy = await load(NumpyDevice(), files, context_length=128)
-    request = {**fields, "seed": seed, "max_tokens": 24}
-    wanted = await generated(on_numpy, [2, 9, 11], **request)
-    for run_ahead in (1, 2, 4):
-        assert await generated(on_gpu, [2, 9, 11], run_ahead=run_ahead, **request) == wanted
+    on_gpu = await load(PageDevice(kernel_runtime), files)
+    on_numpy = await load(NumpyDevice(), files)
+    for fields in ({}, {"temperature": 1.0}, SAMPLED):
+        for seed in (1, 2, 3):
+            request = {**fields, "seed": seed, "max_tokens": 24}
+            wanted = await generated(on_numpy, [2, 9, 11], **request)
+            for run_ahead in (1, 2, 4):
+                ids = await generated(on_gpu, [2, 9, 11], run_ahead=run_ahead, **request)
+                assert ids == wanted, (fields, seed, run_ahead)
+    on_gpu.close()

@@ -1,0 +1,95 @@
+"""`leadout generate` on real weights, as a person runs it: on both devices, and with bad input."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadout_build import DIST
+from leadout_build.site import build_site
+
+MODEL = "gemma3-270m"
+PROMPT = "The capital of France is"
+NUM_TOKENS = 8
+
+#: Of one command; most of it is for a software renderer on a busy machine.
+PATIENCE_S = 400
+
+#: Enough for the header of the file, so that what is missing is weights.
+CUT_BYTES = 32_000_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def built_site(gemma3_files: dict[str, Path]) -> None:
+    """The site of this tree where the command looks for it."""
+    build_site(DIST)
+
+
+def leadout(*args: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "leadout_build.cli", *args],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+def generate(device: str) -> dict[str, Any]:
+    """Return what `leadout generate --json` prints."""
+    options = ["--raw", "--max-tokens", str(NUM_TOKENS), "--device", device, "--json"]
+    done = leadout("generate", MODEL, PROMPT, *options)
+    assert done.returncode == 0, done.stderr
+    generated: dict[str, Any] = json.loads(done.stdout)
+    return generated
+
+
+def test_both_devices_print_the_same_ids_and_text(vectors: Path) -> None:
+    golden = json.loads((vectors / "gemma3-270m/greedy.json").read_text())["prompts"][0]
+    webgpu, numpy = generate("webgpu"), generate("numpy")
+    for generated in (webgpu, numpy):
+        assert generated["model"] == MODEL
+        assert generated["prompt_tokens"] == golden["prompt_ids"]
+        assert generated["tokens"] == golden["transformers_ids"][:NUM_TOKENS]
+        assert generated["finish_reason"] == "length"
+        assert generated["stats"]["decode_tokens"] == NUM_TOKENS - 1
+    assert webgpu["text"] == numpy["text"]
+    assert webgpu["stats"]["device"] != numpy["stats"]["device"]
+
+
+def one_line_of(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the one line that a failed command says."""
+    assert done.returncode != 0
+    assert done.stdout == ""
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("leadout: error: ")
+    return line
+
+
+@pytest.mark.parametrize("device", ["webgpu", "numpy"])
+def test_an_unknown_model_gets_one_clear_line(device: str) -> None:
+    line = one_line_of(leadout("generate", "no-such-model", PROMPT, "--device", device))
+    assert "no-such-model" in line
+    assert MODEL in line  # what there is instead
+
+
+@pytest.mark.parametrize("device", ["webgpu", "numpy"])
+def test_a_file_cut_short_gets_one_clear_line(
+    device: str, gemma3_gguf: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "cut.gguf"
+    with gemma3_gguf.open("rb") as whole:
+        path.write_bytes(whole.read(CUT_BYTES))
+    line = one_line_of(leadout("generate", str(path), "--prompt-ids", "2 5", "--device", device))
+    assert "cut.gguf" in line
+
+
+def test_an_id_outside_of_the_vocabulary_gets_one_clear_line() -> None:
+    line = one_line_of(leadout("generate", MODEL, "--prompt-ids", "2 262144", "--device", "numpy"))
+    assert "262144" in line
