@@ -11,12 +11,12 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from leadout.errors import LeadoutError, RequestError
 from leadout_build.headless import BLANK, headless_page, serving
 from leadout_build.progress import progress_of
+from leadout_build.serve import find_model
 from leadout_build.store import Store
 
 #: Called with every piece of final text.
@@ -110,10 +110,7 @@ def _on_webgpu(
     from playwright.sync_api import Error as PlaywrightError
 
     options = {} if args.context_length is None else {"contextLength": args.context_length}
-    name = args.model
-    if not Store().find(name):
-        Store().resolve(name)  # a clear error, if it is no model at all
-        name = Path(name).stem
+    name, _ = find_model(Store(), args.model)
     with (
         serving(model=args.model) as url,
         headless_page(url + BLANK) as page,

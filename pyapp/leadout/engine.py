@@ -11,6 +11,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from leadout import kv_cache
@@ -257,7 +258,7 @@ class Engine:
             cycles = self.decoder.run(
                 prompt, request.sampling, request.max_tokens, request.run_ahead, is_aborted
             )
-            try:
+            async with aclosing(cycles):
                 async for cycle in cycles:
                     clock.tokens(len(cycle.tokens), cycle.is_prefill)
                     delta = stream.push(cycle.tokens)
@@ -266,8 +267,6 @@ class Engine:
                     if stream.stopped:
                         finish_reason = "stop"
                         break
-            finally:
-                await cycles.aclose()
             if is_aborted():
                 finish_reason = "abort"
             rest = stream.flush()
@@ -277,8 +276,8 @@ class Engine:
 
     async def score(self, ids: Sequence[int]) -> AsyncIterator[bytes]:
         """Yield logits of consecutive ids; see `Decoder.score`."""
-        async with self._busy:
-            async for logits in self.decoder.score(ids):
+        async with self._busy, aclosing(self.decoder.score(ids)) as chunks:
+            async for logits in chunks:
                 yield logits
 
     def close(self) -> None:

@@ -18,10 +18,10 @@ from leadout.plan import Binding, BufferSpec, Plan, PlanBuilder
 
 #: Row counts of prefill passes, ascending. A prompt is cut into passes of the last size, and the
 #: rest takes the smallest that holds it.
-PREFILL_ROWS = (8, 64, 256)
+PREFILL_ROWS = (32, 64, 256)
 
 #: Rows of a scoring pass.
-SCORE_ROWS = 8
+SCORE_ROWS = 32
 
 
 @dataclass(frozen=True)
@@ -32,24 +32,25 @@ class Passes:
         prefill: by rows; the prompt's passes but the last.
         prefill_last: by rows; ends with the first token.
         decode: reads back the results table.
-        score: leaves the logits of `score_rows` rows in `logits`.
-        buffers: scratch, tables, KV cache and constants.
+        buffers: scratch, tables, KV cache and constants, for all of these.
+        score: leaves the logits of `score_rows` rows in `score_logits`.
+        score_buffers: what it needs on top; large, and only for evaluation.
     """
 
     prefill: dict[int, Plan]
     prefill_last: dict[int, Plan]
     decode: Plan
+    buffers: dict[str, BufferSpec]
     score: Plan
     score_rows: int
-    logits: Binding
-    buffers: dict[str, BufferSpec]
+    score_logits: Binding
+    score_buffers: dict[str, BufferSpec]
 
     def plans(self) -> Iterator[Plan]:
-        """Yield every Plan."""
+        """Yield every Plan that generating takes."""
         yield from self.prefill.values()
         yield from self.prefill_last.values()
         yield self.decode
-        yield self.score
 
 
 def build_passes(model: Model, num_lanes: int, context_length: int) -> Passes:
@@ -84,29 +85,40 @@ def build_passes(model: Model, num_lanes: int, context_length: int) -> Passes:
         # The row table is padded in front, so the prompt's last token is always the last row.
         last = ops.activations(b, "last_hidden", 1, model.hidden_size)
         ops.take_row(b, hidden, rows - 1, model.hidden_size, last, "last_hidden")
-        return choose_and_advance(b, model.head(b, last, 1), rows, rows - 1, 1)
+        logits = ops.activations(b, "logits", 1, vocab_size)
+        model.head(b, last, 1, logits)
+        return choose_and_advance(b, logits, rows, rows - 1, 1)
 
     def decode() -> Plan:
         b = begin("decode", KV_TILES)
         hidden = model.forward(b, num_lanes, in_tiles=True)
-        return choose_and_advance(b, model.head(b, hidden, num_lanes), num_lanes, 0, num_lanes)
-
-    def score() -> tuple[Plan, Binding]:
-        b = begin(f"score-{SCORE_ROWS}")
-        logits = model.head(b, model.forward(b, SCORE_ROWS, in_tiles=False), SCORE_ROWS)
-        return b.build(), logits
+        logits = ops.activations(b, "logits", num_lanes, vocab_size)
+        model.head(b, hidden, num_lanes, logits)
+        return choose_and_advance(b, logits, num_lanes, 0, num_lanes)
 
     prefills = {rows: prefill(rows, is_last=False) for rows in PREFILL_ROWS[-1:]}
     prefills_last = {rows: prefill(rows, is_last=True) for rows in PREFILL_ROWS}
     decode_plan = decode()
-    score_plan, logits = score()
-
     buffers: dict[str, BufferSpec] = {}
     for builder in builders:
         for name, spec in builder.buffers.items():
             known = buffers.get(name)
             buffers[name] = BufferSpec(max(spec.bytes, known.bytes if known else 0))
+    scoring = PlanBuilder(f"score-{SCORE_ROWS}")
+    hidden = model.forward(scoring, SCORE_ROWS, in_tiles=False)
+    score_logits = ops.activations(scoring, "score_logits", SCORE_ROWS, vocab_size)
+    model.head(scoring, hidden, SCORE_ROWS, score_logits)
+    score_buffers = {name: spec for name, spec in scoring.buffers.items() if name not in buffers}
     buffers |= state.buffers(num_lanes, PREFILL_ROWS[-1], vocab_size)
     buffers |= sampling.buffers(num_lanes)
     buffers |= model.buffers()
-    return Passes(prefills, prefills_last, decode_plan, score_plan, SCORE_ROWS, logits, buffers)
+    return Passes(
+        prefill=prefills,
+        prefill_last=prefills_last,
+        decode=decode_plan,
+        buffers=buffers,
+        score=scoring.build(),
+        score_rows=SCORE_ROWS,
+        score_logits=score_logits,
+        score_buffers=score_buffers,
+    )

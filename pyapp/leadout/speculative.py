@@ -155,14 +155,19 @@ class Decoder:
         Yields:
             [rows, vocab_size] float32 as bytes, for up to SCORE_ROWS rows at a time.
         """
-        rows = self.passes.score_rows
-        compiled = self._compiled[self.passes.score.name]
+        passes, rows = self.passes, self.passes.score_rows
         row_bytes = ops.FLOAT_BYTES * self.vocab_size
-        for start in range(0, len(ids), rows):
-            tokens = ids[start : start + rows]
-            self.device.write("rows", 0, state.pack_rows(lane, start, tokens, rows))
-            self.device.submit(compiled).discard()
-            padding = rows - len(tokens)
-            yield await self.device.read(
-                self.passes.logits.buffer, padding * row_bytes, len(tokens) * row_bytes
-            )
+        await self.device.allocate(passes.score_buffers)
+        compiled = await self.device.compile(passes.score)
+        try:
+            for start in range(0, len(ids), rows):
+                tokens = ids[start : start + rows]
+                self.device.write("rows", 0, state.pack_rows(lane, start, tokens, rows))
+                self.device.submit(compiled).discard()
+                padding = rows - len(tokens)
+                yield await self.device.read(
+                    passes.score_logits.buffer, padding * row_bytes, len(tokens) * row_bytes
+                )
+        finally:
+            self.device.release(compiled)
+            self.device.free(passes.score_buffers)

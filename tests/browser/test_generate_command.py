@@ -90,6 +90,7 @@ def test_a_file_cut_short_gets_one_clear_line(
         path.write_bytes(whole.read(CUT_BYTES))
     line = one_line_of(leadout("generate", str(path), "--prompt-ids", "2 5", "--device", device))
     assert "cut.gguf" in line
+    assert "cut short" in line
 
 
 def test_an_id_outside_of_the_vocabulary_gets_one_clear_line() -> None:

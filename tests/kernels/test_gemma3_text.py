@@ -85,10 +85,10 @@ async def test_ids_equal_those_of_the_numpy_device_at_any_run_ahead(kernel_runti
     on_gpu = await load(PageDevice(kernel_runtime), files)
     on_numpy = await load(NumpyDevice(), files)
     for fields in ({}, {"temperature": 1.0}, SAMPLED):
-        for seed in (1, 2, 3):
+        for seed in (1, 2):
             request = {**fields, "seed": seed, "max_tokens": 24}
             wanted = await generated(on_numpy, [2, 9, 11], **request)
-            for run_ahead in (1, 2, 4):
+            for run_ahead in (1, 3):
                 ids = await generated(on_gpu, [2, 9, 11], run_ahead=run_ahead, **request)
                 assert ids == wanted, (fields, seed, run_ahead)
     on_gpu.close()

@@ -15,10 +15,10 @@ NUM_TOKENS = 2000
 #: Rows of the reference's logits at a time: 64 MB of them.
 ROWS = 64
 
-#: Nats, the bound that is promised. Seen: see MAX_KL.
+#: Nats, the bound that is promised. Seen over the first 192 tokens: 1.2e-11.
 MAX_MEAN_KL = 1e-3
 
-#: Nats, of the worst token.
+#: Nats, of the worst token. Seen over the first 192: 5e-11.
 MAX_KL = 1e-6
 
 
@@ -34,7 +34,9 @@ async def test_distributions_over_a_text_equal_the_references(
         logits = np.frombuffer(chunk, np.float32).reshape(-1, engine.decoder.vocab_size)
         if len(wanted) == 0:
             wanted = next(reference)
-        divergences += kl_divergence(wanted[: len(logits)], logits).tolist()
+        # Row by row, so that what is computed in float64 stays in the CPU's caches.
+        for row, wanted_row in zip(logits, wanted, strict=False):
+            divergences.append(float(kl_divergence(wanted_row, row)))
         wanted = wanted[len(logits) :]
     assert len(divergences) == NUM_TOKENS
     print(f"KL: mean {np.mean(divergences):.3g}, largest {max(divergences):.3g}")

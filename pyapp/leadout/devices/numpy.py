@@ -57,7 +57,7 @@ class NumpyDevice:
         )
         self._twins = load_twins()
         self._buffers: dict[str, Words] = {}
-        self._weights: dict[object, Floats] = {}
+        self._weights: dict[tuple[str, int], Floats] = {}
 
     @property
     def allocated_bytes(self) -> int:
@@ -87,9 +87,10 @@ class NumpyDevice:
 
     def free(self, names: Iterable[str]) -> None:
         """Drop buffers."""
-        for name in names:
+        gone = set(names)
+        for name in gone:
             self._buffers.pop(name, None)
-        self._weights.clear()
+        self._weights = {key: w for key, w in self._weights.items() if key[0] not in gone}
 
     async def load(
         self, load_plan: LoadPlan, sources: Sequence[Source], progress: Progress

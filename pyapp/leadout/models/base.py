@@ -43,8 +43,8 @@ class Model(Protocol):
             [rows, hidden_size] float32.
         """
 
-    def head(self, b: PlanBuilder, hidden: Binding, rows: int) -> Binding:
-        """Return the logits of rows of `forward`'s result, [rows, vocab_size] float32."""
+    def head(self, b: PlanBuilder, hidden: Binding, rows: int, logits: Binding) -> None:
+        """Compute logits, [rows, vocab_size] float32, of rows of `forward`'s result."""
 
 
 def stacked(load: LoadPlanBuilder, name: str, parts: Sequence[tuple[str, TensorLike]]) -> Linear:

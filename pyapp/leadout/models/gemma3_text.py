@@ -250,11 +250,9 @@ class Gemma3Text:
             hidden, normed, rows, eps, label + "post_feedforward_layernorm",
         )  # fmt: skip
 
-    def head(self, b: PlanBuilder, hidden: Binding, rows: int) -> Binding:
-        """Return the logits, [rows, vocab_size] float32."""
-        logits = ops.activations(b, "logits", rows, self.vocab_size)
+    def head(self, b: PlanBuilder, hidden: Binding, rows: int, logits: Binding) -> None:
+        """Compute the logits, [rows, vocab_size] float32; see `Model.head`."""
         ops.linear(b, self.lm_head, hidden, logits, rows, "lm_head")
-        return logits
 
 
 def _rope_table(is_sliding: bool) -> str:

@@ -36,8 +36,8 @@ class Call:
     constants: Mapping[str, int | float]
     bindings: list[Words]
     workgroups: tuple[int, int, int] = (1, 1, 1)
-    weights: dict[object, Floats] = field(default_factory=dict)
-    weights_key: object = None
+    weights: dict[tuple[str, int], Floats] = field(default_factory=dict)
+    weights_key: tuple[str, int] | None = None
 
     def integer(self, name: str, default: int | None = None) -> int:
         """Return an integer constant."""
