@@ -69,6 +69,7 @@ def _check_replaceable(out: Path) -> None:
 
 def _assemble(site: Path, root: Path) -> None:
     shutil.copytree(root / "static", site, dirs_exist_ok=True)
+    shutil.copy(root / "README.md", site)  # the page links to it
     node_modules = root / "web/node_modules"
 
     vendor_folder = site / "vendor"

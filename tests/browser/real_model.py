@@ -13,7 +13,7 @@ import numpy.typing as npt
 from playwright.sync_api import CDPSession, Page
 
 #: No answer for so long means that none will come.
-PATIENCE_MS = 240_000
+PATIENCE_MS = 600_000
 
 #: Between two looks at a load under way.
 SAMPLE_MS = 50

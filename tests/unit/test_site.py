@@ -45,6 +45,7 @@ def checkout(tmp_path: Path) -> Path:
     """A small checkout with one kernel and one module, which a test may break."""
     root = tmp_path / "checkout"
     (root / "static").mkdir(parents=True)
+    (root / "README.md").write_text("# A site\n")
     (root / "static/index.html").write_text("<!doctype html>\n")
     (root / "web/kernels").mkdir(parents=True)
     (root / "web/kernels/variants.toml").write_text("[nothing]\n")
