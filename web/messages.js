@@ -30,7 +30,7 @@
  * @property {number} [context_length] rows of KV cache; default: the model's, at most 4096
  * @property {"f32" | "f16"} [kv_dtype] storage of the KV cache; default "f32"
  * @property {number} [max_binding_bytes] pretend that the adapter allows no more (tests)
- * @property {number} [run_ahead] cycles in flight, 1 to 8; default 3
+ * @property {number} [run_ahead] passes in flight for requests that say nothing, 1 to 8; default 3
  */
 
 /**
@@ -48,8 +48,7 @@
  * @property {number} [seed] any unsigned 32-bit integer; default 0
  * @property {string[]} [stop] strings that end the text (they are not part of it)
  * @property {boolean} [ignore_eos]
- * @property {boolean} [raw] take the prompt as it is, without a leading <bos> being implied by a template
- * @property {number} [run_ahead] cycles in flight, 1 to 8
+ * @property {number} [run_ahead] passes in flight, 1 to 8; changes the speed, never the tokens
  */
 
 /**

@@ -226,7 +226,7 @@ class Bridge:
     host: Any
     _device: WebGpuDevice | None = None
     _engine: Engine | None = None
-    _model_name: str = ""
+    _defaults: dict[str, Any] = field(default_factory=dict)
     _aborted: set[int] = field(default_factory=set)
     _controllers: dict[int, Any] = field(default_factory=dict)
     _serving: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -259,7 +259,7 @@ class Bridge:
             case "load":
                 return await self._load(request, number)
             case "generate":
-                fields = GenerateRequest.from_json(request["request"])
+                fields = GenerateRequest.from_json(self._defaults | request["request"])
                 generated = await self._loaded().generate(
                     fields,
                     lambda text, tokens, rate: self._post(
@@ -284,9 +284,10 @@ class Bridge:
     async def _load(self, request: dict[str, Any], number: int) -> object:
         self._unload()
         options = dict(request["options"] or {})
-        options.pop("run_ahead", None)
+        self._defaults = {name: options.pop(name) for name in ("run_ahead",) if name in options}
+        GenerateRequest.from_json({"prompt": "", **self._defaults})  # refused here if at all
         max_binding_bytes = options.pop("max_binding_bytes", None)
-        load_options = LoadOptions(**options)
+        load_options = LoadOptions.from_json(options)
         controller = js.AbortController.new()
         self._controllers[number] = controller
         if number in self._aborted:

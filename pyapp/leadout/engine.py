@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 from leadout import kv_cache
 from leadout.chat import ChatTemplate
@@ -63,6 +64,20 @@ class LoadOptions:
         length = self.context_length
         if length is not None and (not isinstance(length, int) or length < 2):
             raise RequestError(f"context_length is {length!r}; wanted a whole number from 2.")
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> LoadOptions:
+        """Check options that crossed a boundary.
+
+        Raises:
+            RequestError: an option is unknown or out of its range.
+        """
+        unknown = sorted(set(fields) - set(cls.__dataclass_fields__))
+        if unknown:
+            raise RequestError(
+                f"Unknown load options {unknown}; known are {sorted(cls.__dataclass_fields__)}."
+            )
+        return cls(**fields)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ import { LeadoutError } from "./errors.js";
  * @property {AbortSignal | null} [signal]
  */
 
-/** @typedef {SharedParams & {prompt?: string, prompt_ids?: number[], raw?: boolean}} CompletionParams */
+/** @typedef {SharedParams & {prompt?: string, prompt_ids?: number[]}} CompletionParams */
 
 /** @typedef {{type: "text", text: string}} TextPart */
 
@@ -98,7 +98,6 @@ import { LeadoutError } from "./errors.js";
 const PASSED_PARAMS = /** @type {const} */ ([
   "prompt",
   "prompt_ids",
-  "raw",
   "max_tokens",
   "temperature",
   "top_k",

@@ -1,0 +1,53 @@
+import pytest
+
+from leadout.errors import RequestError
+from leadout.request import GenerateRequest
+
+
+def test_a_full_request_is_read() -> None:
+    request = GenerateRequest.from_json(
+        {"prompt": "Once", "temperature": 0.5, "top_k": 3, "seed": 9, "stop": "\n", "run_ahead": 2}
+    )
+    assert request.prompt == "Once"
+    assert (request.sampling.temperature, request.sampling.top_k, request.sampling.seed) == (
+        0.5,
+        3,
+        9,
+    )
+    assert request.stop == ("\n",)
+    assert request.run_ahead == 2
+
+
+def test_null_means_not_given() -> None:
+    request = GenerateRequest.from_json({"prompt": "a", "prompt_ids": None, "top_k": None})
+    assert request.sampling.top_k == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "exactly one"),
+        ({"prompt": "a", "prompt_ids": [1]}, "exactly one"),
+        ({"prompt": 3}, "wanted text"),
+        ({"prompt_ids": "1 2"}, "wanted a list"),
+        ({"prompt_ids": [1, "2"]}, "int items"),
+        ({"prompt_ids": [True]}, "int items"),
+        ({"prompt": "a", "max_tokens": 0}, "max_tokens"),
+        ({"prompt": "a", "max_tokens": 2.5}, "max_tokens"),
+        ({"prompt": "a", "run_ahead": 9}, "run_ahead"),
+        ({"prompt": "a", "temperature": -1}, "temperature"),
+        ({"prompt": "a", "temperature": float("nan")}, "temperature"),
+        ({"prompt": "a", "temperature": "hot"}, "temperature"),
+        ({"prompt": "a", "top_p": 0}, "top_p"),
+        ({"prompt": "a", "top_k": 1.5}, "top_k"),
+        ({"prompt": "a", "min_p": 2}, "min_p"),
+        ({"prompt": "a", "repetition_penalty": 0}, "repetition_penalty"),
+        ({"prompt": "a", "seed": 2**32}, "seed"),
+        ({"prompt": "a", "stop": [""]}, "stop string"),
+        ({"prompt": "a", "stop": ["x"] * 17}, "at most 16"),
+        ({"prompt": "a", "tempreature": 1}, "tempreature"),
+    ],
+)
+def test_a_wrong_field_is_named(fields, message) -> None:
+    with pytest.raises(RequestError, match=message):
+        GenerateRequest.from_json(fields)
