@@ -16,7 +16,7 @@ from leadout_build.site import build_site
 
 MODEL = "gemma3-270m"
 PROMPT = "The capital of France is"
-NUM_TOKENS = 8
+NUM_TOKENS = 4
 
 #: Of one command; most of it is for a software renderer on a busy machine.
 PATIENCE_S = 400

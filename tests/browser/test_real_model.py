@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +18,7 @@ from gemma3_cases import generated
 from leadout_build.headless import BLANK, headless_page, serving
 from leadout_build.native import load_engine
 from reference_gemma3 import forward, gguf_weights, kl_divergence
+from thoroughness import IS_THOROUGH
 
 MODEL = "gemma3-270m"
 
@@ -28,11 +28,8 @@ TIE_MARGIN = 2e-3
 #: Two whose prompt is one pass of 8 rows, and one of 64.
 GREEDY_PROMPTS = ("capital", "japanese", "water")
 
-#: Without a GPU a token takes seconds, so that every commit checks a part of what
-#: `LEADOUT_TEST_THOROUGH=1` checks; see tests/README.md.
-IS_THOROUGH = os.environ.get("LEADOUT_TEST_THOROUGH") == "1"
-NUM_TOKENS = 32 if IS_THOROUGH else 8
-NUM_KL_TOKENS = 200 if IS_THOROUGH else 40
+NUM_TOKENS = 32 if IS_THOROUGH else 6
+NUM_KL_TOKENS = 200 if IS_THOROUGH else 32
 
 #: Nats, the bound that is promised.
 MAX_MEAN_KL = 1e-3
