@@ -17,10 +17,10 @@ from leadout.tokenizer import Tokenizer
 
 Floats = npt.NDArray[np.float32]
 
-#: Largest difference of a logit, relative to the largest logit. Seen: 4e-6.
+#: Largest difference of a logit, relative to the largest logit.
 RELATIVE_TOLERANCE = 1e-4
 
-#: With keys and values stored as halves. Seen: 6e-4.
+#: With keys and values stored as halves.
 F16_RELATIVE_TOLERANCE = 5e-3
 
 

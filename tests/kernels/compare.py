@@ -20,7 +20,7 @@ POISON = np.uint32(0x7FC0BEEF)
 #: What bytes of quants may hold, where a layout does not use all of them; see layouts.py.
 QUANTS = {"q8_affine": (0, 32), "q8_super": (0, 32), "q8_super16": (-32, 32)}
 
-#: Of sums of a few thousand float32 products; seen at most 2e-6.
+#: Of sums of a few thousand float32 products, relative to the largest.
 TOLERANCE = 2e-5
 
 

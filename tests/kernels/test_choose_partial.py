@@ -5,7 +5,7 @@ from compare import poison, row_table, run_both, settings_table
 VOCAB = 4096 + 4096 + 96
 CHUNKS = 3
 
-#: The noise goes through two logarithms, whose accuracy WGSL leaves to the device; seen 2e-6.
+#: The noise goes through two logarithms, whose accuracy WGSL leaves to the device.
 NOISE_TOLERANCE = 2e-5
 
 

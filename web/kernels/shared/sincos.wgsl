@@ -2,7 +2,7 @@
 //
 // WGSL promises accuracy for sin and cos only within [-pi, pi], and some drivers mean it. So the angle
 // is reduced by multiples of pi / 2 in three parts (Cody and Waite), and the rest, within [-pi/4, pi/4],
-// goes through the minimax polynomials of the Cephes library. Error seen: below 2e-7.
+// goes through the minimax polynomials of the Cephes library.
 fn cos_sin(a: f32) -> vec2<f32> {
   let turns = round(a * 0.6366197723675814);
   var r = fma(turns, -1.5703125, a);
