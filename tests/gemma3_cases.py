@@ -13,6 +13,7 @@ from leadout.devices.base import Device
 from leadout.engine import Engine, LoadOptions
 from leadout.request import GenerateRequest
 from leadout.sampling import Sampling
+from leadout.scheduler import FixedSchedule
 from leadout.tokenizer import Tokenizer
 
 Floats = npt.NDArray[np.float32]
@@ -61,9 +62,10 @@ async def decoded(engine: Engine, prompt: list[int], max_tokens: int) -> tuple[l
     tokens: list[int] = []
     logits: list[Floats] = []
     decoder = engine.decoder
-    async for cycle in decoder.run(prompt, Sampling(), max_tokens, 1, lambda: False):
+    schedule = FixedSchedule(0)
+    async for cycle in decoder.run(prompt, Sampling(), max_tokens, 1, lambda: False, schedule):
         tokens += cycle.tokens
-        data = await engine.device.read("logits", 0, 4 * decoder.vocab_size)
+        data = await engine.device.read("logits", 0, 4 * decoder.tables.vocab_size)
         logits.append(np.frombuffer(data, np.float32))
     return tokens, np.stack(logits)
 

@@ -6,6 +6,8 @@ learned ones, and pieces with several splits, so that the order of merges matter
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 PAD, EOS, BOS, UNK = 0, 1, 2, 3
 
 CONTROL = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<unused0>", "<start_of_turn>"]
@@ -64,3 +66,23 @@ def gguf_metadata(**changes: object) -> dict[str, object]:
     }
     metadata.update(changes)
     return {f"tokenizer.ggml.{key}": value for key, value in metadata.items() if value is not None}
+
+
+def with_marks(marks: Sequence[str], token_type: int = 3) -> dict[str, object]:
+    """Return metadata with further tokens at the end, such as Gemma 4's "<|channel>".
+
+    Args:
+        marks: the tokens.
+        token_type: of llama.cpp; 3 is a control token, 4 a user-defined one.
+    """
+    metadata = gguf_metadata()
+    more = {
+        "tokens": list(marks),
+        "token_type": [token_type] * len(marks),
+        "scores": [0.0] * len(marks),
+    }
+    for key, values in more.items():
+        known = metadata[f"tokenizer.ggml.{key}"]
+        assert isinstance(known, list)
+        metadata[f"tokenizer.ggml.{key}"] = [*known, *values]
+    return metadata

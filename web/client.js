@@ -12,7 +12,7 @@
 /** @import {WorkerEvent, WorkerLike} from "./client/channel.js" */
 /** @import {ChatCompletion, ChatCompletionChunk, ChatParams, ChunkFigures} from "./client/completions.js" */
 /** @import {Completion, CompletionChunk, CompletionParams} from "./client/completions.js" */
-/** @import {ModelChoice} from "./client/models.js" */
+/** @import {DrafterChoice, ModelChoice} from "./client/models.js" */
 
 import { Channel } from "./client/channel.js";
 import {
@@ -25,7 +25,7 @@ import {
   toLastChunk,
 } from "./client/completions.js";
 import { LeadoutError } from "./client/errors.js";
-import { listModels, resolveModel } from "./client/models.js";
+import { listModels, resolveModels } from "./client/models.js";
 import { Stream } from "./client/stream.js";
 import { isSupported } from "./client/support.js";
 
@@ -35,7 +35,10 @@ import { isSupported } from "./client/support.js";
  * @typedef {object} LoadParams
  * @property {ModelChoice} model a name that the site lists, a URL of a .gguf or of a folder with
  *   config.json, a File, a list of Files, or {name, files}
- * @property {"auto" | "none"} [drafter] "auto", the default, takes what the model comes with
+ * @property {DrafterChoice} [drafter] what proposes tokens for the model to check: "auto", the
+ *   default, is what comes with the model, if anything does; "none"; "ngram", what the text itself
+ *   says elsewhere; or a model of its own. It changes the speed, never the text
+ * @property {number} [maxDraftTokens] the most that requests may have drafted at a time, 0 to 7
  * @property {AbortSignal | null} [signal] ends the load and frees what it took
  * @property {(progress: Progress) => void} [onProgress]
  * @property {(phase: Phase) => void} [onPhase]
@@ -54,12 +57,9 @@ import { isSupported } from "./client/support.js";
  * @throws {LeadoutError} by name; an abort rejects with the signal's reason (an AbortError)
  */
 async function load(params) {
-  const { drafter = "auto", signal, worker } = params;
+  const { signal, worker } = params;
   signal?.throwIfAborted();
-  if (drafter !== "auto" && drafter !== "none") {
-    throw new LeadoutError("RequestError", `drafter must be "auto" or "none", not "${drafter}".`);
-  }
-  const model = await resolveModel(params.model, { signal });
+  const { model, drafter } = await resolveModels(params.model, params.drafter ?? "auto", { signal });
   if (!worker) {
     // Said before the runtime is fetched, and better than the worker could.
     const { supported, reason, advice } = await isSupported();
@@ -81,7 +81,8 @@ async function load(params) {
   try {
     await channel.request({ type: "boot" }, { signal, onEvent });
     const options = toLoadOptions(params);
-    const info = await channel.request({ type: "load", model, options }, { signal, onEvent });
+    const request = /** @type {const} */ ({ type: "load", model, drafter, options });
+    const info = await channel.request(request, { signal, onEvent });
     return new Engine(channel, info);
   } catch (error) {
     channel.close(error instanceof Error ? error : new Error(String(error)));
@@ -98,8 +99,12 @@ function startWorker() {
  * @param {LoadParams} params
  * @returns {LoadOptions}
  */
-function toLoadOptions({ contextLength, kvDtype, runAhead }) {
+function toLoadOptions({ contextLength, kvDtype, runAhead, drafter, maxDraftTokens }) {
+  // A drafter of one's own is an "mtp" one: the worker sees its files.
+  const isNamed = drafter === "none" || drafter === "mtp" || drafter === "ngram";
   return {
+    ...(isNamed && { drafter }),
+    ...(maxDraftTokens !== undefined && { max_draft_tokens: maxDraftTokens }),
     ...(contextLength !== undefined && { context_length: contextLength }),
     ...(kvDtype !== undefined && { kv_dtype: kvDtype }),
     ...(runAhead !== undefined && { run_ahead: runAhead }),
@@ -150,7 +155,8 @@ export class Engine {
    * Run one request, without OpenAI's shapes around it.
    *
    * @param {GenerateRequest} request
-   * @param {{signal?: AbortSignal | null, onDelta?: (text: string, figures: ChunkFigures) => void}} [options]
+   * @param {{signal?: AbortSignal | null, onDelta?: (text: string, figures: ChunkFigures & {reasoning: string}) => void}} [options]
+   *   onDelta gets the answer's text, and beside the figures what was reasoned; either may be ""
    * @returns {Promise<Generated>}
    */
   generate(request, { signal, onDelta } = {}) {
@@ -160,8 +166,8 @@ export class Engine {
         signal,
         onEvent: (event) => {
           if (event.type === "delta") {
-            const { text, tokens, decode_tokens_per_s } = event;
-            onDelta?.(text, { tokens, decode_tokens_per_s });
+            const { text, reasoning = "", tokens, is_draft = false, decode_tokens_per_s } = event;
+            onDelta?.(text, { reasoning, tokens, is_draft, decode_tokens_per_s });
           }
         },
       },
@@ -317,7 +323,7 @@ function streamChunks(engine, request, head, signal, shape) {
   signal?.addEventListener("abort", onAbort);
   return new Stream(
     async (push) => {
-      let sentLength = 0;
+      const numSent = { text: 0, reasoning: 0 };
       let isFirst = true;
       /** @param {CompletionChunk} chunk */
       const send = (chunk) => {
@@ -327,13 +333,18 @@ function streamChunks(engine, request, head, signal, shape) {
       try {
         const generated = await engine.generate(request, {
           signal: leaving.signal,
-          onDelta: (text, figures) => {
-            sentLength += text.length;
-            send(toChunk(head, text, figures));
+          onDelta: (text, { reasoning, ...figures }) => {
+            numSent.text += text.length;
+            numSent.reasoning += reasoning.length;
+            send(toChunk(head, { text, reasoning, figures }));
           },
         });
         // What the worker held back (it might have begun a stop string) comes with the result.
-        send(toLastChunk(head, generated.text.slice(sentLength), generated));
+        const rest = {
+          text: generated.text.slice(numSent.text),
+          reasoning: (generated.reasoning ?? "").slice(numSent.reasoning),
+        };
+        send(toLastChunk(head, rest, generated));
       } finally {
         signal?.removeEventListener("abort", onAbort);
       }

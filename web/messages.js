@@ -31,10 +31,15 @@
  * @property {"f32" | "f16"} [kv_dtype] storage of the KV cache; default "f32"
  * @property {number} [max_binding_bytes] pretend that the adapter allows no more (tests)
  * @property {number} [run_ahead] passes in flight for requests that say nothing, 1 to 8; default 3
+ * @property {"auto" | "none" | "mtp" | "ngram"} [drafter] what proposes tokens; default "auto":
+ *   "mtp" when the drafter's files are given, else nothing
+ * @property {number} [max_draft_tokens] the most that a request may have drafted per cycle, 0 to 7;
+ *   default 7. What that needs is compiled now; irrelevant without a drafter
  */
 
 /**
- * A completion (`prompt`, or `prompt_ids`) or a chat (`messages`), in OpenAI's names.
+ * A completion (`prompt`, or `prompt_ids`) or a chat (`messages`), in OpenAI's names. The drafter and
+ * what it is asked for change the speed, never the tokens.
  * @typedef {object} GenerateRequest
  * @property {string} [prompt]
  * @property {number[]} [prompt_ids]
@@ -49,12 +54,16 @@
  * @property {string[]} [stop] strings that end the text (they are not part of it)
  * @property {boolean} [ignore_eos]
  * @property {number} [run_ahead] passes in flight, 1 to 8; changes the speed, never the tokens
+ * @property {"auto" | "none" | "mtp" | "ngram"} [drafter] default "auto": what was loaded
+ * @property {number | "auto"} [draft_tokens] drafted per cycle, 0 to 7, at most what was loaded for;
+ *   default "auto": as many as pay
+ * @property {boolean} [enable_thinking] have the chat template ask for reasoning; default false
  */
 
 /**
  * The client's requests.
  * @typedef {{type: "boot", id: number}
- *   | {type: "load", id: number, model: ModelRef, options: LoadOptions}
+ *   | {type: "load", id: number, model: ModelRef, drafter: ModelRef | null, options: LoadOptions}
  *   | {type: "unload", id: number}
  *   | {type: "generate", id: number, request: GenerateRequest}
  *   | {type: "score", id: number, ids: number[]}
@@ -64,6 +73,18 @@
 
 /** In the order in which they pass; "failed" may follow any. They are CSS states of the widget.
  * @typedef {"loading_runtime" | "loading_package" | "loading_weights" | "compiling_kernels" | "warming_up" | "ready" | "failed"} Phase
+ */
+
+/**
+ * How it went when the device's results for one row and for many were compared, bit for bit:
+ * they were the same; they were not, and everything goes through the widest variant; it was switched
+ * off; there was nothing to compare.
+ * @typedef {"identical" | "widest" | "off" | "not run"} SelfTest
+ */
+
+/**
+ * What drafts for a model; an n-gram drafter has no weights.
+ * @typedef {{kind: "mtp" | "ngram", name: string, num_parameters: number, weights_bytes: number}} DrafterInfo
  */
 
 /**
@@ -79,6 +100,9 @@
  * @property {string} device the adapter's name
  * @property {number} load_ms
  * @property {number} dispatches_per_step
+ * @property {DrafterInfo | null} drafter
+ * @property {number} max_draft_tokens
+ * @property {SelfTest} self_test
  */
 
 /**
@@ -88,10 +112,16 @@
  * @property {number} prefill_tokens
  * @property {number} decode_ms from the first token to the last
  * @property {number} decode_tokens
+ * @property {"none" | "mtp" | "ngram"} drafter what drafted
+ * @property {number | "auto"} draft_tokens what was asked for
  * @property {number} cycles
+ * @property {number} tokens_per_cycle
  * @property {number} drafted_tokens
  * @property {number} accepted_tokens
- * @property {number[]} accepted_per_position
+ * @property {number[]} drafted_per_position how often a token was drafted at each place of a draft
+ * @property {number[]} accepted_per_position how often the one there was accepted
+ * @property {SelfTest} self_test
+ * @property {number} [reasoning_tokens] how many of the tokens are no part of the answer
  * @property {number} run_ahead
  * @property {number} ttft_ms
  * @property {number} decode_tokens_per_s
@@ -99,11 +129,12 @@
  */
 
 /**
- * The result of "generate"; `text` and `tokens` hold what was not cut off by a stop.
+ * The result of "generate"; `text`, `reasoning` and `tokens` hold what was not cut off by a stop.
  * @typedef {object} Generated
  * @property {number[]} prompt_tokens
  * @property {number[]} tokens
- * @property {string} text
+ * @property {string} text the answer alone
+ * @property {string} reasoning what the model thought before it; "" where it did not
  * @property {"stop" | "length" | "abort"} finish_reason
  * @property {Stats} stats
  */
@@ -116,11 +147,13 @@
 
 /**
  * The worker's answers. "result" or "error" ends a request. "delta" events of a "generate" carry
- * text that is final (never half a character, never the start of a stop string). The result of
- * "tokenize" is the ids that a prompt of that text has, of "boot" and "unload" null.
+ * text of the answer and of the reasoning that is final (never half a character, never the start of a
+ * stop string); either may be "". The tokens of one event were all drafted and accepted (`is_draft`),
+ * or none was. The result of "tokenize" is the ids that a prompt of that text has, of "boot" and
+ * "unload" null.
  * @typedef {{type: "phase", id: number, phase: Phase}
  *   | {type: "progress", id: number, phase: Phase, loaded_bytes: number, total_bytes: number}
- *   | {type: "delta", id: number, text: string, tokens: number[], decode_tokens_per_s: number}
+ *   | {type: "delta", id: number, text: string, reasoning: string, tokens: number[], is_draft: boolean, decode_tokens_per_s: number}
  *   | {type: "logits", id: number, start: number, data: ArrayBuffer}
  *   | {type: "result", id: number, value: any}
  *   | {type: "error", id: number, error: ErrorMessage}

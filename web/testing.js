@@ -8,8 +8,8 @@
  * @module testing
  */
 
-/** @import {ClientMessage, ErrorMessage, GenerateRequest, ModelInfo} from "./messages.js" */
-/** @import {Phase, Stats, WorkerMessage} from "./messages.js" */
+/** @import {ClientMessage, DrafterInfo, ErrorMessage, GenerateRequest, LoadOptions} from "./messages.js" */
+/** @import {ModelInfo, ModelRef, Phase, Stats, WorkerMessage} from "./messages.js" */
 /** @import {Engine} from "./client.js" */
 
 import { Leadout } from "./client.js";
@@ -17,6 +17,9 @@ import { Leadout } from "./client.js";
 /**
  * @typedef {object} FakeOptions
  * @property {string | ((request: GenerateRequest) => string)} [text] what the model writes
+ * @property {string} [reasoning] what it thinks before, when the request asks for that
+ * @property {number[]} [accepts] how many drafted tokens the target accepts, cycle for cycle, and over
+ *   again; default [2, 0, 3, 1]. Nothing is drafted unless the load brought a drafter
  * @property {number} [tokensPerSecond] default: as fast as it goes
  * @property {number} [bootMs] how long each phase before the weights takes; default 0
  * @property {number} [loadMs] how long the weights take; default 0
@@ -30,6 +33,10 @@ import { Leadout } from "./client.js";
  */
 
 const WEIGHTS_BYTES = 253_000_000;
+const MAX_DRAFT_TOKENS = 7;
+/** What "auto" comes to here. */
+const AUTO_DRAFT_TOKENS = 4;
+const ACCEPTS = [2, 0, 3, 1];
 const NUM_PROGRESS_EVENTS = 20;
 const SCORE_VOCAB_SIZE = 8;
 
@@ -47,12 +54,15 @@ const TOKEN_PATTERN = /\s*\S+|\s+$/g;
 export function createFakeBackend(post, options = {}, crash = () => {}) {
   /** @type {Set<number>} */
   const aborted = new Set();
+  /** What the last load brought. @type {DrafterInfo | null} */
+  let drafter = null;
+  let maxDraftTokens = MAX_DRAFT_TOKENS;
   /** One request at a time, as in the worker. @type {Promise<void>} */
   let queue = Promise.resolve();
   /** @type {Record<"boot" | "load" | "unload" | "generate" | "score" | "tokenize", (message: any) => Promise<unknown>>} */
   const handlers = {
     boot: (message) => boot(message.id),
-    load: (message) => load(message.id, message.model.name),
+    load: (message) => load(message.id, message.model.name, message.drafter, message.options),
     unload: async () => null,
     generate: (message) => generate(message.id, message.request),
     score: (message) => score(message.id, message.ids),
@@ -72,9 +82,11 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
   /**
    * @param {number} id
    * @param {string} name
+   * @param {ModelRef | null} drafterRef
+   * @param {LoadOptions} loadOptions
    * @returns {Promise<ModelInfo>}
    */
-  async function load(id, name) {
+  async function load(id, name, drafterRef, loadOptions) {
     const total_bytes = options.weightsBytes ?? WEIGHTS_BYTES;
     post({ type: "phase", id, phase: "loading_weights" });
     for (let step = 0; step <= NUM_PROGRESS_EVENTS; step++) {
@@ -91,6 +103,8 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       await sleep(options.bootMs ?? 0);
     }
     post({ type: "phase", id, phase: "ready" });
+    drafter = toDrafterInfo(drafterRef, loadOptions);
+    maxDraftTokens = loadOptions.max_draft_tokens ?? MAX_DRAFT_TOKENS;
     return {
       name,
       architecture: "gemma3_text",
@@ -103,6 +117,9 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       device: "Fake adapter",
       load_ms: options.loadMs ?? 0,
       dispatches_per_step: 200,
+      drafter,
+      max_draft_tokens: maxDraftTokens,
+      self_test: drafter ? "identical" : "not run",
       ...options.info,
     };
   }
@@ -114,16 +131,26 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
   async function generate(id, request) {
     throwIfGiven(options.generateError);
     const started = performance.now();
-    const words = splitTokens(
-      typeof options.text === "function" ? options.text(request) : (options.text ?? " Hello."),
-    );
+    const tokens = [
+      ...splitTokens(request.enable_thinking ? (options.reasoning ?? "") : "").map((text) => ({
+        text: "",
+        reasoning: text,
+      })),
+      ...splitTokens(
+        typeof options.text === "function" ? options.text(request) : (options.text ?? " Hello."),
+      ).map((text) => ({ text, reasoning: "" })),
+    ];
     const maxTokens = request.max_tokens ?? 256;
     const prompt = request.prompt ?? request.messages?.map(({ content }) => content).join(" ") ?? "";
     const promptIds = request.prompt_ids ?? splitTokens(prompt).map(toId);
-    /** @type {string[]} */
+    const drafting = new Drafting(request.drafter === "none" ? null : drafter, request, {
+      accepts: options.accepts ?? ACCEPTS,
+      maxDraftTokens,
+    });
+    /** @type {typeof tokens} */
     const written = [];
     let firstMs = 0;
-    for (const text of words.slice(0, maxTokens)) {
+    for (const token of tokens.slice(0, maxTokens)) {
       await sleep(1000 / (options.tokensPerSecond ?? Infinity));
       if (aborted.has(id)) {
         break;
@@ -137,39 +164,42 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
         crash();
         return new Promise(() => {});
       }
+      const isFirst = written.length === 0;
       firstMs ||= performance.now() - started;
-      written.push(text);
+      written.push(token);
       const seconds = (performance.now() - started - firstMs) / 1000;
       post({
         type: "delta",
         id,
-        text,
-        tokens: [toId(text)],
+        ...token,
+        tokens: [toId(token.text + token.reasoning)],
+        is_draft: isFirst ? false : drafting.take(),
         decode_tokens_per_s: seconds > 0 ? (written.length - 1) / seconds : 0,
       });
     }
     const decodeMs = performance.now() - started - firstMs;
+    const numDecoded = Math.max(0, written.length - 1); // the first one is the prefill's
     /** @type {Stats} */
     const stats = {
       load_ms: options.loadMs ?? 0,
       prefill_ms: firstMs,
       prefill_tokens: promptIds.length,
       decode_ms: decodeMs,
-      decode_tokens: Math.max(0, written.length - 1), // the first one is the prefill's
-      cycles: written.length,
-      drafted_tokens: 0,
-      accepted_tokens: 0,
-      accepted_per_position: [],
+      decode_tokens: numDecoded,
+      ...drafting.toStats(numDecoded),
+      self_test: drafter ? "identical" : "not run",
+      reasoning_tokens: written.filter(({ reasoning }) => reasoning).length,
       run_ahead: 1,
       ttft_ms: firstMs,
-      decode_tokens_per_s: decodeMs > 0 ? ((written.length - 1) * 1000) / decodeMs : 0,
+      decode_tokens_per_s: decodeMs > 0 ? (numDecoded * 1000) / decodeMs : 0,
       device: "Fake adapter",
     };
-    const isCut = written.length < words.length;
+    const isCut = written.length < tokens.length;
     return {
       prompt_tokens: promptIds,
-      tokens: written.map(toId),
-      text: written.join(""),
+      tokens: written.map(({ text, reasoning }) => toId(text + reasoning)),
+      text: written.map(({ text }) => text).join(""),
+      reasoning: written.map(({ reasoning }) => reasoning).join(""),
       finish_reason: aborted.has(id) ? "abort" : isCut ? "length" : "stop",
       stats,
     };
@@ -207,6 +237,81 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       }
     });
   };
+}
+
+/**
+ * @param {ModelRef | null} ref
+ * @param {LoadOptions} options
+ * @returns {DrafterInfo | null} what a load brings
+ */
+function toDrafterInfo(ref, { drafter = "auto" }) {
+  if (drafter === "ngram") {
+    return { kind: "ngram", name: "n-gram", num_parameters: 0, weights_bytes: 0 };
+  }
+  if (!ref || drafter === "none") {
+    return null;
+  }
+  return { kind: "mtp", name: ref.name, num_parameters: 77_730_000, weights_bytes: 155_500_000 };
+}
+
+/** Cycles of drafted tokens, some of them accepted, and one of the target's own. */
+class Drafting {
+  /** @type {Stats["drafter"]} */
+  #kind;
+  #asked;
+  #draftTokens;
+  #accepts;
+  #numCycles = 0;
+  /** Of this cycle, how many accepted tokens are still to come; at 0 comes the target's. */
+  #numLeft = -1;
+  /** @type {number[]} */
+  #draftedPerPosition;
+  /** @type {number[]} */
+  #acceptedPerPosition;
+
+  /**
+   * @param {DrafterInfo | null} drafter
+   * @param {GenerateRequest} request
+   * @param {{accepts: number[], maxDraftTokens: number}} options
+   */
+  constructor(drafter, { draft_tokens = "auto" }, { accepts, maxDraftTokens }) {
+    this.#kind = drafter?.kind ?? "none";
+    this.#asked = draft_tokens;
+    const wanted = draft_tokens === "auto" ? AUTO_DRAFT_TOKENS : draft_tokens;
+    this.#draftTokens = drafter ? Math.min(wanted, maxDraftTokens) : 0;
+    this.#accepts = accepts;
+    this.#draftedPerPosition = Array(this.#draftTokens).fill(0);
+    this.#acceptedPerPosition = Array(this.#draftTokens).fill(0);
+  }
+
+  /** @returns {boolean} whether the next token is a drafted one */
+  take() {
+    if (this.#numLeft < 0) {
+      const accepted = this.#accepts[this.#numCycles % this.#accepts.length];
+      this.#numLeft = Math.min(accepted, this.#draftTokens);
+      this.#numCycles++;
+      for (let position = 0; position < this.#draftTokens; position++) {
+        this.#draftedPerPosition[position]++;
+        this.#acceptedPerPosition[position] += Number(position < this.#numLeft);
+      }
+    }
+    return this.#numLeft-- > 0;
+  }
+
+  /** @param {number} numDecoded */
+  toStats(numDecoded) {
+    const sum = (/** @type {number[]} */ counts) => counts.reduce((a, b) => a + b, 0);
+    return {
+      drafter: this.#kind,
+      draft_tokens: this.#asked,
+      cycles: this.#numCycles,
+      tokens_per_cycle: this.#numCycles ? numDecoded / this.#numCycles : 0,
+      drafted_tokens: sum(this.#draftedPerPosition),
+      accepted_tokens: sum(this.#acceptedPerPosition),
+      drafted_per_position: this.#draftedPerPosition,
+      accepted_per_position: this.#acceptedPerPosition,
+    };
+  }
 }
 
 /** A Worker of createFakeBackend, in the page itself: pass it to `Leadout.load`. */

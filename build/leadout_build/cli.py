@@ -16,6 +16,9 @@ from typing import NoReturn
 from leadout.errors import LeadoutError
 from leadout_build import DIST
 
+#: Keep in step with `GenerateRequest` in web/messages.js.
+MAX_DRAFT_TOKENS = 7
+
 INTERRUPTED = 130
 BAD_USAGE = 2
 
@@ -155,6 +158,16 @@ def _number(is_valid: Callable[[float], bool], wanted: str) -> Callable[[str], f
     return parse
 
 
+def _draft_tokens(text: str) -> int | str:
+    """Parse how many tokens to draft per cycle."""
+    if text == "auto":
+        return text
+    try:
+        return _whole(0, MAX_DRAFT_TOKENS)(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error} or auto") from None
+
+
 def _ids(text: str) -> list[int]:
     """Parse token ids, separated by spaces or commas."""
     words = text.replace(",", " ").split()
@@ -194,7 +207,9 @@ def _parser() -> argparse.ArgumentParser:
     pull.add_argument(
         "model",
         metavar="MODEL",
-        help="gemma3-270m, a path, or hf:owner/name[:file] from the Hugging Face Hub",
+        help="gemma3-270m, a path, or hf:owner/name[:file] from the Hugging Face Hub. A drafter is "
+        "pulled by its own name, such as hf:google/gemma-4-E2B-it-assistant, and then found "
+        "wherever its target, gemma-4-E2B-it, is run",
     )
     inspect = add("inspect", _inspect, "show a model's architecture, tensors and sizes")
     inspect.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
@@ -211,7 +226,8 @@ def _add_serve_arguments(parser: _Parser) -> None:
     parser.add_argument(
         "--model",
         metavar="NAME_OR_PATH",
-        help=f"the model that the page proposes, else the first in the store: {_MODEL_HELP}",
+        help="the model that the page proposes, with the drafter beside it, else the first in the "
+        f"store: {_MODEL_HELP}",
     )
     parser.add_argument(
         "--allow-origin",
@@ -239,10 +255,20 @@ def _add_generate_arguments(parser: _Parser) -> None:
         "--drafter",
         choices=("auto", "none", "mtp", "ngram"),
         default="auto",
-        help="what proposes tokens; the text is the same with any",
+        help="what proposes tokens; the text is the same with any. auto: the drafter that lies "
+        "beside MODEL, if any (X-assistant in the store; MODEL/assistant, MODEL-assistant, or a "
+        ".gguf drafter beside a .gguf); mtp: the same, and an error without one; ngram: what the "
+        "text itself says elsewhere",
     )
-    add("--drafter-model", metavar="MODEL", help="the drafter's own weights, for mtp")
-    add("--draft-tokens", type=_whole(1), metavar="K", help="tokens proposed per cycle")
+    add("--drafter-model", metavar="MODEL", help=f"the drafter, wherever it lies: {_MODEL_HELP}")
+    add(
+        "--draft-tokens",
+        type=_draft_tokens,
+        default="auto",
+        metavar="K",
+        help="tokens proposed per cycle, 0 to 7; auto follows what is accepted, and what it costs",
+    )
+    add("--thinking", action="store_true", help="let the model reason first (on stderr)")
     add(
         "--temperature",
         type=_number(lambda value: 0 <= value <= 100, "0 (greedy) to 100"),

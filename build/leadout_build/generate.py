@@ -14,13 +14,14 @@ from collections.abc import Callable
 from typing import Any
 
 from leadout.errors import LeadoutError, RequestError
+from leadout_build.drafters import Drafter, drafter_named, drafter_of, require_drafter
 from leadout_build.headless import BLANK, headless_page, serving
 from leadout_build.progress import progress_of
 from leadout_build.serve import find_model
 from leadout_build.store import Store
 
-#: Called with every piece of final text.
-OnText = Callable[[str], None]
+#: Called with every piece of final text: of the answer, and of the reasoning.
+OnText = Callable[[str, str], None]
 
 # What the page does for us: load, then one request. The arguments come as one object.
 _SCRIPT = """async ({name, options, request, prompt, raw}) => {
@@ -32,27 +33,48 @@ _SCRIPT = """async ({name, options, request, prompt, raw}) => {
       request.messages = [{ role: "user", content: prompt }];
     } else request.prompt = prompt;
   }
-  return engine.generate(request, { onDelta: (text) => leadoutText(text) });
+  const onDelta = (text, { reasoning }) => leadoutText(text, reasoning);
+  return engine.generate(request, { onDelta });
 }"""
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; see `leadout generate --help`."""
-    if args.drafter == "mtp" or args.drafter_model is not None:
-        raise RequestError(f"{args.model} has no drafter; use --drafter none.")
-    if args.drafter == "ngram":
-        raise RequestError("The n-gram drafter needs a model with a verify pass; use none.")
+    store = Store()
+    drafter = find_drafter(args, store)
     request = request_of(args)
-    on_text: OnText = (lambda text: None) if args.json else _print_text
+    on_text: OnText = (lambda text, reasoning: None) if args.json else _print_text
     if args.device == "numpy":
-        generated = asyncio.run(_on_numpy(args, request, on_text))
+        generated = asyncio.run(_on_numpy(args, request, store, drafter, on_text))
     else:
-        generated = _on_webgpu(args, request, on_text)
+        generated = _on_webgpu(args, request, store, on_text)
     if args.json:
         print(json.dumps({"model": args.model, **generated}, ensure_ascii=False))
     else:
         print()
     return 0
+
+
+def find_drafter(args: argparse.Namespace, store: Store) -> Drafter | None:
+    """Return the drafter to load beside the model, or None.
+
+    Raises:
+        RequestError: --drafter-model names weights that --drafter does without.
+        ModelNotFoundError: --drafter mtp or --drafter-model, and there is none.
+        StoreError: a stored model is incomplete.
+    """
+    if args.drafter in ("none", "ngram"):
+        if args.drafter_model is not None:
+            raise RequestError(
+                f"--drafter {args.drafter} needs no weights, and --drafter-model names some; leave "
+                "one of the two out."
+            )
+        return None
+    if args.drafter_model is not None:
+        return drafter_named(store, args.drafter_model)
+    if args.drafter == "mtp":
+        return require_drafter(store, args.model)
+    return drafter_of(store, args.model)
 
 
 def request_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -70,49 +92,80 @@ def request_of(args: argparse.Namespace) -> dict[str, Any]:
     }
     if args.run_ahead is not None:
         request["run_ahead"] = args.run_ahead
+    if args.draft_tokens != "auto":
+        request["draft_tokens"] = args.draft_tokens
+    if args.thinking:
+        request["enable_thinking"] = True
     if args.prompt_ids is not None:
         request["prompt_ids"] = args.prompt_ids
     return request
 
 
-def _print_text(text: str) -> None:
+def load_options_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what of web/messages.js' LoadOptions is not the default."""
+    options: dict[str, Any] = {}
+    if args.context_length is not None:
+        options["context_length"] = args.context_length
+    if args.drafter != "auto":
+        options["drafter"] = args.drafter
+    if args.draft_tokens != "auto":
+        # Plans for longer drafts would be compiled for nothing.
+        options["max_draft_tokens"] = args.draft_tokens
+    return options
+
+
+def _print_text(text: str, reasoning: str) -> None:
+    # So that a pipe gets the answer alone.
+    sys.stderr.write(reasoning)
+    sys.stderr.flush()
     sys.stdout.write(text)
     sys.stdout.flush()
 
 
 async def _on_numpy(
-    args: argparse.Namespace, request: dict[str, Any], on_text: OnText
+    args: argparse.Namespace,
+    request: dict[str, Any],
+    store: Store,
+    drafter: Drafter | None,
+    on_text: OnText,
 ) -> dict[str, Any]:
     from leadout.engine import LoadOptions
     from leadout.request import GenerateRequest
     from leadout_build.native import load_engine
 
+    beside: dict[str, Any] = {} if drafter is None else {"drafter_files": drafter.files}
     with progress_of("Loading") as progress:
         engine = await load_engine(
-            Store().resolve(args.model),
-            LoadOptions(context_length=args.context_length),
+            store.resolve(args.model),
+            LoadOptions(**load_options_of(args)),
             progress,
+            **beside,
         )
     if args.prompt is not None:
         if engine.info()["has_chat_template"] and not args.raw:
             request["messages"] = [{"role": "user", "content": args.prompt}]
         else:
             request["prompt"] = args.prompt
-    generated = await engine.generate(
-        GenerateRequest.from_json(request), lambda text, tokens, rate: on_text(text)
-    )
+
+    def on_delta(text: str, *figures: Any) -> None:
+        on_text(text, figures[0] if isinstance(figures[0], str) else "")
+
+    generated = await engine.generate(GenerateRequest.from_json(request), on_delta)
     return generated.to_json()
 
 
 def _on_webgpu(
-    args: argparse.Namespace, request: dict[str, Any], on_text: OnText
+    args: argparse.Namespace,
+    request: dict[str, Any],
+    store: Store,
+    on_text: OnText,
 ) -> dict[str, Any]:
     from playwright.sync_api import Error as PlaywrightError
 
-    options = {} if args.context_length is None else {"contextLength": args.context_length}
-    name, _ = find_model(Store(), args.model)
+    options = {_camel_case(name): value for name, value in load_options_of(args).items()}
+    name, _ = find_model(store, args.model, args.drafter_model)
     with (
-        serving(model=args.model) as url,
+        serving(model=args.model, store=store, drafter=args.drafter_model) as url,
         headless_page(url + BLANK) as page,
         progress_of("Loading") as progress,
     ):
@@ -140,3 +193,9 @@ def _on_webgpu(
         raise kind(generated["error"]["message"], **(generated["error"]["detail"] or {}))
     value: dict[str, Any] = generated["value"]
     return value
+
+
+def _camel_case(name: str) -> str:
+    """Return what JavaScript calls an option."""
+    first, *others = name.split("_")
+    return first + "".join(word.title() for word in others)

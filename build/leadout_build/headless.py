@@ -23,7 +23,10 @@ BLANK = "build.json"
 
 @contextmanager
 def serving(
-    site: Path = DIST, model: str | None = None, store: Store | None = None
+    site: Path = DIST,
+    model: str | None = None,
+    store: Store | None = None,
+    drafter: str | None = None,
 ) -> Iterator[str]:
     """Serve the site on a free port while the context lasts; yield its URL.
 
@@ -31,6 +34,7 @@ def serving(
         site: the built site.
         model: name or path of the model that the page proposes.
         store: default: the user's.
+        drafter: name or path of what drafts for it; default: what lies beside it.
 
     Raises:
         RequestError: the site was not built.
@@ -39,7 +43,9 @@ def serving(
     if not (site / "index.html").is_file():
         raise RequestError(f"There is no built site in {site}. Run `leadout build` first.")
     store = store or Store()
-    default_model, extra_model = (None, None) if model is None else find_model(store, model)
+    default_model, extra_model = (
+        (None, None) if model is None else find_model(store, model, drafter)
+    )
     app = create_app(site, store, default_model=default_model, extra_model=extra_model)
     listener = listen("127.0.0.1", 0)
     config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)

@@ -3,6 +3,8 @@
 /                         dist/, with index.html for a folder
 /models/index.json        what the store has: keep in step with web/client/models.js
 /models/<name>/<file>     the store's files, in ranges
+
+A drafter is no model of its own there: its target names it, and its files lie under its own name.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uvicorn
@@ -25,6 +27,7 @@ from starlette.routing import Route
 
 from leadout.errors import PortInUseError, RequestError, StoreError
 from leadout_build import DIST
+from leadout_build.drafters import Drafter, drafter_named, drafter_of, pair_names, stored_drafters
 from leadout_build.security import Guard, check_origin, is_loopback, site_policy
 from leadout_build.site_files import (
     REVALIDATE,
@@ -46,10 +49,12 @@ class ServedModel:
     Attributes:
         name: under /models/.
         files: file name → path.
+        drafter: what drafts for it, if anything does.
     """
 
     name: str
     files: Mapping[str, Path]
+    drafter: Drafter | None = None
 
 
 def create_app(
@@ -71,25 +76,24 @@ def create_app(
     """
 
     def list_models(_request: Request) -> Response:
-        entries = [
-            _describe(model.name, {file.name: (file.bytes, file.sha256) for file in files})
-            for model in store.list_models()
-            if (files := model.checkpoint_files)
-        ]
+        entries = _describe_stored(store)
         if extra_model is not None:
-            found = {name: (path.stat().st_size, None) for name, path in extra_model.files.items()}
             entries = [entry for entry in entries if entry["name"] != extra_model.name]
-            entries.append(_describe(extra_model.name, found))
+            drafter = extra_model.drafter
+            entries.append(
+                {
+                    **_describe(extra_model.name, _files_on_disk(extra_model.files)),
+                    "drafter": drafter and _describe(drafter.name, _files_on_disk(drafter.files)),
+                }
+            )
         proposed = default_model or next((entry["name"] for entry in entries), None)
         models = [{**entry, "default": entry["name"] == proposed} for entry in entries]
         return JSONResponse({"models": models}, headers={"cache-control": REVALIDATE})
 
     def send_model_file(request: Request) -> Response:
         name, file = request.path_params["name"], request.path_params["file"]
-        if extra_model is not None and name == extra_model.name:
-            path = extra_model.files.get(file)
-        else:
-            path = _find_stored_file(store, name, file)
+        extra = _extra_files(extra_model, name)
+        path = _find_stored_file(store, name, file) if extra is None else extra.get(file)
         if path is None or not path.is_file():
             raise HTTPException(404)
         return answer_file(request, path, REVALIDATE)
@@ -221,20 +225,40 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def find_model(store: Store, name_or_path: str) -> tuple[str, ServedModel | None]:
+def find_model(
+    store: Store, name_or_path: str, drafter: str | None = None
+) -> tuple[str, ServedModel | None]:
     """Return what a model is called where it is served, and the model if the store lacks it.
+
+    Args:
+        store: where names are looked up.
+        name_or_path: of the model, as `Store.resolve` takes it.
+        drafter: the same of its drafter; default: the one that lies beside the model, if any.
 
     Raises:
         ModelNotFoundError: no such model.
         StoreError: the stored model is incomplete.
     """
     files = store.resolve(name_or_path)
-    folder = next(iter(files.values())).parent
-    if folder.parent == store.models_folder and folder.name == name_or_path:
-        return name_or_path, None
+    is_stored = store.holds(name_or_path, files)
+    if is_stored and drafter is None:
+        return name_or_path, None  # what drafts for it is in the store, too
+    found = drafter_of(store, name_or_path) if drafter is None else drafter_named(store, drafter)
     weights = [path for name, path in files.items() if name.endswith(".gguf")]
-    name = weights[0].stem if weights else folder.absolute().name
-    return name, ServedModel(name, files)
+    folder = next(iter(files.values())).parent.absolute()
+    name = name_or_path if is_stored else weights[0].stem if weights else folder.name
+    if found is not None and found.name == name:
+        found = replace(found, name=f"{name}-assistant")
+    return name, ServedModel(name, files, found)
+
+
+def _extra_files(extra: ServedModel | None, name: str) -> Mapping[str, Path] | None:
+    """Return the files under a name that are not the store's, or None."""
+    if extra is not None and name == extra.name:
+        return extra.files
+    if extra is not None and extra.drafter is not None and name == extra.drafter.name:
+        return extra.drafter.files
+    return None
 
 
 def _find_stored_file(store: Store, name: str, file: str) -> Path | None:
@@ -246,6 +270,25 @@ def _find_stored_file(store: Store, name: str, file: str) -> Path | None:
         return None
     path = model.folder / file
     return path if is_file_inside(path, store.models_folder) else None
+
+
+def _describe_stored(store: Store) -> list[dict[str, object]]:
+    """Return the store's models, each with its drafter, which is none of them."""
+    models = [model for model in store.list_models() if model.checkpoint_files]
+    entries = {
+        model.name: _describe(
+            model.name, {file.name: (file.bytes, file.sha256) for file in model.checkpoint_files}
+        )
+        for model in models
+    }
+    drafters = stored_drafters(models)
+    targets = [name for name in entries if name not in drafters]
+    pairs = pair_names(targets, drafters)
+    return [{**entries[name], "drafter": entries.get(pairs.get(name, ""))} for name in targets]
+
+
+def _files_on_disk(files: Mapping[str, Path]) -> dict[str, tuple[int, str | None]]:
+    return {name: (path.stat().st_size, None) for name, path in files.items()}
 
 
 def _describe(name: str, files: Mapping[str, tuple[int, str | None]]) -> dict[str, object]:

@@ -18,13 +18,14 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
 
 from leadout.errors import IntegrityError, ModelNotFoundError, StoreError
+from leadout_build.drafter_files import is_drafter_gguf
 from leadout_build.progress import format_bytes
 
 logger = logging.getLogger(__name__)
@@ -162,7 +163,7 @@ class Store:
 
         Args:
             name_or_path: a name in the store; else a path to a .gguf file, or to a folder with
-                config.json and *.safetensors, or with a single .gguf file.
+                config.json and *.safetensors, or with a single .gguf file besides drafters.
 
         Raises:
             ModelNotFoundError: there is no such model.
@@ -182,6 +183,11 @@ class Store:
             f"`leadout pull MODEL` adds one.",
             name=name_or_path,
         )
+
+    def holds(self, name_or_path: str, files: Mapping[str, Path]) -> bool:
+        """Return whether what `resolve` made of a name or path is the stored model of that name."""
+        folder = next(iter(files.values())).parent
+        return folder.parent == self.models_folder and folder.name == name_or_path
 
     @contextlib.contextmanager
     def write(self, name: str) -> Iterator[ModelWriter]:
@@ -403,6 +409,8 @@ def _resolve_folder(folder: Path) -> dict[str, Path]:
     ggufs = [name for name in files if name.endswith(".gguf")]
     if "config.json" in files and any(name.endswith(".safetensors") for name in files):
         return {name: path for name, path in files.items() if name not in ggufs}
+    if len(ggufs) > 1:
+        ggufs = [name for name in ggufs if not is_drafter_gguf(files[name])]
     if len(ggufs) == 1:
         # A config.json beside a GGUF describes something else: the GGUF has its own.
         return {name: files[name] for name in (ggufs[0], "tokenizer.json") if name in files}

@@ -22,7 +22,7 @@ import js
 from pyodide.ffi import JsException, create_proxy, to_js
 
 from leadout import errors
-from leadout.checkpoint import open_checkpoint
+from leadout.checkpoint import Checkpoint, open_checkpoint
 from leadout.checkpoint.load_plan import LoadPlan
 from leadout.checkpoint.source import Source
 from leadout.devices.base import CompiledPlan, DeviceInfo, Progress
@@ -262,12 +262,14 @@ class Bridge:
                 fields = GenerateRequest.from_json(self._defaults | request["request"])
                 generated = await self._loaded().generate(
                     fields,
-                    lambda text, tokens, rate: self._post(
+                    lambda delta: self._post(
                         type="delta",
                         id=number,
-                        text=text,
-                        tokens=tokens,
-                        decode_tokens_per_s=round(rate, 3),
+                        text=delta.text,
+                        reasoning=delta.reasoning,
+                        tokens=delta.tokens,
+                        is_draft=delta.is_draft,
+                        decode_tokens_per_s=round(delta.decode_tokens_per_s, 3),
                     ),
                     lambda: number in self._aborted,
                 )
@@ -296,13 +298,7 @@ class Bridge:
             with js_errors():
                 self._device = WebGpuDevice(await self.host.createRuntime(max_binding_bytes))
         self._device.abort_signal = controller.signal
-        model = request["model"]
-        files = {
-            ref["name"]: JsSource(
-                self.host.openSource(ref["name"], ref.get("url"), ref.get("file"))
-            )
-            for ref in model["files"]
-        }
+        model, drafter = request["model"], request.get("drafter")
         last_step = -1
 
         def on_progress(loaded: int, total: int) -> None:
@@ -320,14 +316,26 @@ class Bridge:
 
         self._engine = await Engine.load(
             self._device,
-            await open_checkpoint(files),
+            await self._open(model),
             load_options,
             self._make_tokenizer,
             lambda phase: self._post(type="phase", id=number, phase=phase),
             on_progress,
+            await self._open(drafter) if drafter else None,
         )
         info = self._engine.info()
         return {"name": model["name"], **info, "peak_bytes": self._device.peak_bytes}
+
+    async def _open(self, model: dict[str, Any]) -> Checkpoint:
+        """Open the checkpoint of a `ModelRef`."""
+        return await open_checkpoint(
+            {
+                ref["name"]: JsSource(
+                    self.host.openSource(ref["name"], ref.get("url"), ref.get("file"))
+                )
+                for ref in model["files"]
+            }
+        )
 
     async def _make_tokenizer(self, text: str) -> JsTokenizer:
         with js_errors():
@@ -338,8 +346,8 @@ class Bridge:
         engine = self._loaded()
         async for logits in engine.score([int(token) for token in request["ids"]]):
             self.host.post(parsed({"type": "logits", "id": number, "start": start}), to_js(logits))
-            start += len(logits) // (4 * engine.decoder.vocab_size)
-        return {"rows": start, "vocab_size": engine.decoder.vocab_size}
+            start += len(logits) // (4 * engine.decoder.tables.vocab_size)
+        return {"rows": start, "vocab_size": engine.decoder.tables.vocab_size}
 
     def _unload(self) -> None:
         if self._engine is not None:

@@ -23,6 +23,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from leadout.errors import ChatTemplateError, RequestError
+from leadout.reasoning import CHANNEL_OPEN, without_thoughts
 from leadout.tokenizer import Tokenizer
 
 MAX_SOURCE_CHARS = 1 << 18  # the longest published templates have some 2**15
@@ -78,6 +79,8 @@ class ChatTemplate:
         self,
         messages: Sequence[Mapping[str, object]],
         add_generation_prompt: bool = True,
+        *,
+        enable_thinking: bool = False,
         **kwargs: object,
     ) -> str:
         """Return the prompt's text.
@@ -86,7 +89,8 @@ class ChatTemplate:
             messages: {"role": …, "content": …} each, in the order of the conversation. Further
                 keys reach the template as they are.
             add_generation_prompt: end with the beginning of the model's turn.
-            kwargs: further names for the template, such as `tools` or `enable_thinking`.
+            enable_thinking: ask the model to reason first, where the template knows how to.
+            kwargs: further names for the template, such as `tools`.
 
         Raises:
             RequestError: a message has no role or no text.
@@ -97,6 +101,7 @@ class ChatTemplate:
             "tools": None,  # asked for with `is none` by some templates
             "documents": None,
             **self._special_tokens,
+            "enable_thinking": enable_thinking,
             **kwargs,
             "messages": _checked_messages(messages),
             "add_generation_prompt": add_generation_prompt,
@@ -125,17 +130,28 @@ class ChatTemplate:
         tokenizer: Tokenizer,
         messages: Sequence[Mapping[str, object]],
         add_generation_prompt: bool = True,
+        *,
+        enable_thinking: bool = False,
         **kwargs: object,
     ) -> list[int]:
         """Return the prompt's ids.
 
         The template alone decides about <bos>: nothing is added while encoding, so that a
-        template which writes it does not get a second one.
+        template which writes it does not get a second one. What the model thought in earlier turns
+        is left out, whether or not the template would do so (see `reasoning.without_thoughts`).
+
+        Args:
+            tokenizer: encodes the text.
+            messages: see `render`, as for the others.
 
         Raises:
             RequestError, ChatTemplateError: see `render`.
         """
-        text = self.render(messages, add_generation_prompt, **kwargs)
+        if tokenizer.id_of(CHANNEL_OPEN) is not None:
+            messages = without_thoughts(_checked_messages(messages))
+        text = self.render(
+            messages, add_generation_prompt, enable_thinking=enable_thinking, **kwargs
+        )
         return tokenizer.encode(text, add_special_tokens=False)
 
 

@@ -1,6 +1,6 @@
-"""The engine: a checkpoint on a device, ready to continue text.
+"""The engine: a model on a device, ready to continue text.
 
-load       headers -> model -> LoadPlan -> weights on the device -> Plans compiled -> warmed up
+load       see loading.py
 generate   request -> ids -> cycles -> text, one request at a time
 score      ids -> logits, for evaluation
 """
@@ -8,76 +8,54 @@ score      ids -> logits, for evaluation
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
 
-from leadout import kv_cache
 from leadout.chat import ChatTemplate
 from leadout.checkpoint import Checkpoint
 from leadout.checkpoint.json_file import read_text
-from leadout.checkpoint.load_plan import LoadPlanBuilder
 from leadout.devices.base import Device, Progress
-from leadout.errors import ContextLengthError, RequestError, TokenizerError
-from leadout.id_stream import IdStream
-from leadout.models.registry import Config, place_model, read_config
-from leadout.passes import PREFILL_ROWS, build_passes
+from leadout.errors import ContextLengthError, DrafterError, RequestError, TokenizerError
+from leadout.loading import LoadedModel, LoadOptions, OnPhase, load_model
+from leadout.reasoning import ReasoningStream
 from leadout.request import GenerateRequest
-from leadout.sampling import Sampling
+from leadout.scheduler import FixedSchedule, Schedule
 from leadout.speculative import Decoder
 from leadout.stats import Clock, Stats
-from leadout.text_stream import TextStream, byte_tokens_of
+from leadout.text_stream import byte_tokens_of
 from leadout.tokenizer import Tokenizer, tokenizer_json_from_gguf
 
-DEFAULT_CONTEXT_LENGTH = 4096
-
-#: Called with the name of the boot phase that begins; see `Phase` in web/messages.js.
-OnPhase = Callable[[str], None]
-
-#: Called with text that is final, the ids behind it, and the tokens per second so far.
-OnDelta = Callable[[str, list[int], float], None]
-
-#: Makes a tokenizer from a tokenizer.json.
-TokenizerFactory = Callable[[str], Awaitable[Tokenizer]]
+__all__ = ["Delta", "Engine", "Generated", "LoadOptions", "OnDelta", "OnPhase", "TokenizerFactory"]
 
 
 @dataclass(frozen=True)
-class LoadOptions:
-    """How to load; see `LoadOptions` in web/messages.js.
+class Delta:
+    """A piece of output that is final.
 
     Attributes:
-        context_length: positions of the KV cache; None takes the model's, at most 4096.
-        kv_dtype: "f32" or "f16".
-        num_lanes: sequences kept at once.
+        text: of the answer.
+        reasoning: of the thoughts before it.
+        tokens: the ids that came with it.
+        is_draft: whether these were drafted and accepted.
+        decode_tokens_per_s: so far.
     """
 
-    context_length: int | None = None
-    kv_dtype: str = "f32"
-    num_lanes: int = 1
+    text: str
+    reasoning: str
+    tokens: list[int]
+    is_draft: bool
+    decode_tokens_per_s: float
 
-    def __post_init__(self) -> None:
-        if self.kv_dtype not in kv_cache.KV_BYTES:
-            raise RequestError(f"kv_dtype is {self.kv_dtype!r}; wanted 'f32' or 'f16'.")
-        length = self.context_length
-        if length is not None and (not isinstance(length, int) or length < 2):
-            raise RequestError(f"context_length is {length!r}; wanted a whole number from 2.")
 
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> LoadOptions:
-        """Check options that crossed a boundary.
+#: Called with every piece of output, in order, as it becomes final.
+OnDelta = Callable[[Delta], None]
 
-        Raises:
-            RequestError: an option is unknown or out of its range.
-        """
-        unknown = sorted(set(fields) - set(cls.__dataclass_fields__))
-        if unknown:
-            raise RequestError(
-                f"Unknown load options {unknown}; known are {sorted(cls.__dataclass_fields__)}."
-            )
-        return cls(**fields)
+#: Makes a tokenizer from a tokenizer.json.
+TokenizerFactory = Callable[[str], Awaitable[Tokenizer]]
 
 
 @dataclass(frozen=True)
@@ -87,6 +65,7 @@ class Generated:
     prompt_tokens: list[int]
     tokens: list[int]
     text: str
+    reasoning: str
     finish_reason: str
     stats: Stats
 
@@ -96,6 +75,7 @@ class Generated:
             "prompt_tokens": self.prompt_tokens,
             "tokens": self.tokens,
             "text": self.text,
+            "reasoning": self.reasoning,
             "finish_reason": self.finish_reason,
             "stats": self.stats.to_json(),
         }
@@ -108,22 +88,22 @@ class Engine:
         self,
         device: Device,
         checkpoint: Checkpoint,
-        config: Config,
         tokenizer: Tokenizer | None,
-        decoder: Decoder,
-        buffers: Sequence[str],
-        weights_bytes: int,
+        model: LoadedModel,
+        load_ms: float,
     ) -> None:
         self.device = device
         self.checkpoint = checkpoint
-        self.config = config
         self.tokenizer = tokenizer
-        self.decoder = decoder
-        self.weights_bytes = weights_bytes
-        self.load_ms = 0.0
-        self._buffers = list(buffers)
+        self.model = model
+        self.load_ms = load_ms
         self._busy = asyncio.Lock()
         self._byte_tokens: dict[int, int] | None = None
+
+    @property
+    def decoder(self) -> Decoder:
+        """What runs the model's Plans."""
+        return self.model.decoder
 
     @classmethod
     async def load(
@@ -134,76 +114,47 @@ class Engine:
         make_tokenizer: TokenizerFactory,
         on_phase: OnPhase,
         on_progress: Progress,
+        drafter: Checkpoint | None = None,
     ) -> Engine:
         """Load a checkpoint.
 
         Args:
             device: gets all buffers; on failure it is left without any of them.
             checkpoint: opened.
-            options: context and KV cache.
+            options: context, KV cache, drafts.
             make_tokenizer: see `TokenizerFactory`.
             on_phase: told of every phase.
             on_progress: told of the weights' bytes.
+            drafter: the checkpoint of the drafter that was made for the model.
 
         Raises:
             LeadoutError: one of its children, named by what failed.
         """
         started = time.perf_counter()
         on_phase("loading_weights")
-        config = read_config(checkpoint)
         tokenizer = await load_tokenizer(checkpoint, make_tokenizer)
-        limit = config.max_position_embeddings
-        context_length = options.context_length or min(limit, DEFAULT_CONTEXT_LENGTH)
-        if context_length > limit:
-            raise RequestError(
-                f"context_length is {context_length}; the model allows at most {limit}."
-            )
-        load = LoadPlanBuilder(device.info.max_binding_bytes)
-        model = place_model(
-            checkpoint,
-            config,
-            load,
-            num_lanes=options.num_lanes,
-            context_length=context_length,
-            max_rows=PREFILL_ROWS[-1],
-            kv_dtype=options.kv_dtype,
-        )
-        load_plan = load.build()
-        passes = build_passes(model, options.num_lanes, context_length)
-        buffers = {**load_plan.buffers, **passes.buffers}
-        decoder = Decoder(device, passes, context_length, model.vocab_size)
-        weights_bytes = sum(spec.bytes for spec in load_plan.buffers.values())
-        await device.allocate(buffers)
-        engine = cls(device, checkpoint, config, tokenizer, decoder, list(buffers), weights_bytes)
-        try:
-            await device.load(load_plan, checkpoint.sources, on_progress)
-            for name, data in model.constants().items():
-                device.write(name, 0, data)
-            on_phase("compiling_kernels")
-            await decoder.compile()
-            on_phase("warming_up")
-            first = checkpoint.bos_token_id or 0
-            async for _ in decoder.run([first], Sampling(), 2, 1, lambda: False):
-                pass
-        except BaseException:
-            engine.close()
-            raise
-        engine.load_ms = 1000 * (time.perf_counter() - started)
+        model = await load_model(device, checkpoint, drafter, options, on_phase, on_progress)
+        load_ms = 1000 * (time.perf_counter() - started)
         on_phase("ready")
-        return engine
+        return cls(device, checkpoint, tokenizer, model, load_ms)
 
     def info(self) -> dict[str, object]:
         """Return what a page shows of a model; `ModelInfo` in web/messages.js."""
+        model = self.model
         return {
-            "architecture": self.config.model_type,
+            "architecture": model.config.model_type,
             "num_parameters": self.checkpoint.num_parameters,
-            "context_length": self.decoder.context_length,
+            "context_length": self.decoder.tables.context_length,
             "has_chat_template": self.checkpoint.chat_template is not None,
-            "weights_bytes": self.weights_bytes,
+            "weights_bytes": model.weights_bytes,
             "allocated_bytes": self.device.allocated_bytes,
             "device": self.device.info.name,
             "load_ms": round(self.load_ms, 3),
-            "dispatches_per_step": len(self.decoder.passes.decode.dispatches),
+            "dispatches_per_step": len(self.decoder.passes.cycles[0].dispatches),
+            "drafter": dataclasses.asdict(model.drafter) if model.drafter is not None else None,
+            "max_draft_tokens": model.max_draft_tokens,
+            "self_test": model.self_test,
+            "cycle_ms": {str(k): round(ms, 3) for k, ms in model.costs.items()},
         }
 
     def prompt_tokens(self, request: GenerateRequest) -> list[int]:
@@ -220,74 +171,108 @@ class Engine:
         else:
             tokenizer = self._tokenizer()
             if request.messages is not None:
-                ids = self._chat_template().prompt_ids(tokenizer, request.messages)
+                ids = self._chat_template().prompt_ids(
+                    tokenizer, request.messages, enable_thinking=request.enable_thinking
+                )
             else:
                 assert request.prompt is not None
                 ids = tokenizer.encode(request.prompt, add_special_tokens=True)
         if not ids:
             raise RequestError("The prompt is empty; give at least one token.")
+        tables = self.decoder.tables
         for token in ids:
-            if not 0 <= token < self.decoder.vocab_size:
+            if not 0 <= token < tables.vocab_size:
                 raise RequestError(
-                    f"Token id {token} is outside of the vocabulary of {self.decoder.vocab_size}.",
+                    f"Token id {token} is outside of the vocabulary of {tables.vocab_size}.",
                     token=token,
                 )
-        if len(ids) >= self.decoder.context_length:
+        if len(ids) >= tables.context_length:
             raise ContextLengthError(
                 f"The prompt has {len(ids)} tokens; the context holds "
-                f"{self.decoder.context_length} with the answer. Shorten the prompt, or load the "
+                f"{tables.context_length} with the answer. Shorten the prompt, or load the "
                 "model with a longer context.",
                 prompt_tokens=len(ids),
-                context_length=self.decoder.context_length,
+                context_length=tables.context_length,
             )
         return ids
 
     async def generate(
         self,
         request: GenerateRequest,
-        on_delta: OnDelta = lambda text, tokens, rate: None,
+        on_delta: OnDelta = lambda delta: None,
         is_aborted: Callable[[], bool] = lambda: False,
     ) -> Generated:
         """Continue a prompt. Requests wait for one another.
 
         Args:
             request: checked.
-            on_delta: told of every piece of text, in order, as it becomes final.
+            on_delta: told of every piece of output.
             is_aborted: asked between passes; ends the generation with what there is.
 
         Raises:
-            see `prompt_tokens`; DeviceLostError.
+            see `prompt_tokens`; DrafterError: another drafter was asked for than was loaded;
+            DeviceLostError.
         """
         async with self._busy:
             prompt = self.prompt_tokens(request)
+            schedule = await self._schedule(request)
+            is_drafting = not isinstance(schedule, FixedSchedule) or schedule.num_drafts > 0
+            drafter = self.model.drafter
             stats = Stats(
                 self.device.info.name,
                 request.run_ahead,
                 load_ms=self.load_ms,
                 prefill_tokens=len(prompt),
+                cached_tokens=self.decoder.reusable(prompt),
+                drafter=drafter.kind if drafter is not None and is_drafting else "none",
+                draft_tokens=request.draft_tokens if is_drafting else 0,
+                self_test=self.model.self_test,
             )
             clock = Clock(stats)
             eos = () if request.ignore_eos else self.checkpoint.eos_token_ids
-            stream = self._text_stream(request.stop, eos)
+            stream = self._stream(request.stop, eos, prompt)
             finish_reason = "length"
             cycles = self.decoder.run(
-                prompt, request.sampling, request.max_tokens, request.run_ahead, is_aborted
+                prompt,
+                request.sampling,
+                request.max_tokens,
+                request.run_ahead,
+                is_aborted,
+                schedule,
             )
+
+            def push(tokens: list[int], is_draft: bool) -> int:
+                """Take tokens up to a stop; return how many these were."""
+                text = reasoning = ""
+                num_pushed = 0
+                for token in tokens:
+                    if stream.stopped:
+                        break
+                    num_pushed += 1
+                    more_text, more_reasoning = stream.push([token])
+                    text += more_text
+                    reasoning += more_reasoning
+                if text or reasoning:
+                    rate = stats.decode_tokens_per_s
+                    on_delta(Delta(text, reasoning, tokens[:num_pushed], is_draft, rate))
+                return num_pushed
+
             async with aclosing(cycles):
                 async for cycle in cycles:
-                    clock.tokens(len(cycle.tokens), cycle.is_prefill)
-                    delta = stream.push(cycle.tokens)
-                    if delta:
-                        on_delta(delta, cycle.tokens, stats.decode_tokens_per_s)
+                    count = push(cycle.tokens[:-1], is_draft=True)
+                    count += push(cycle.tokens[-1:], is_draft=False)
+                    clock.tokens(count, cycle.is_prefill, cycle.num_drafted)
                     if stream.stopped:
                         finish_reason = "stop"
                         break
             if is_aborted():
                 finish_reason = "abort"
-            rest = stream.flush()
-            if rest:
-                on_delta(rest, [], stats.decode_tokens_per_s)
-            return Generated(prompt, stream.tokens, stream.text, finish_reason, stats)
+            text, reasoning = stream.flush()
+            if text or reasoning:
+                on_delta(Delta(text, reasoning, [], False, stats.decode_tokens_per_s))
+            return Generated(
+                prompt, stream.tokens, stream.text, stream.reasoning, finish_reason, stats
+            )
 
     async def score(self, ids: Sequence[int]) -> AsyncIterator[bytes]:
         """Yield logits of consecutive ids; see `Decoder.score`."""
@@ -298,17 +283,43 @@ class Engine:
     def close(self) -> None:
         """Give the device's memory back; the engine cannot be used afterwards."""
         self.decoder.release()
-        self.device.free(self._buffers)
-        self._buffers = []
+        self.device.free(self.model.buffers)
+        self.model.buffers = []
 
-    def _text_stream(self, stop: Sequence[str], eos: Collection[int]) -> TextStream | IdStream:
+    async def _schedule(self, request: GenerateRequest) -> Schedule:
+        """Return what decides on the request's drafts."""
+        model, wanted = self.model, request.draft_tokens
+        loaded = model.drafter.kind if model.drafter is not None else "none"
+        if request.drafter not in ("auto", "none", loaded):
+            raise DrafterError(
+                f"The request wants the drafter {request.drafter!r}, and the model was loaded with "
+                f"{loaded!r}; load it with that drafter, or leave the choice to it.",
+                wanted=request.drafter,
+                loaded=loaded,
+            )
+        if request.drafter == "none" or loaded == "none" or wanted == 0:
+            return FixedSchedule(0)
+        if wanted == "auto":
+            return model.schedule()
+        assert isinstance(wanted, int)
+        if wanted > model.max_draft_tokens:
+            raise RequestError(
+                f"draft_tokens is {wanted}; the model was loaded for at most "
+                f"{model.max_draft_tokens} (max_draft_tokens)."
+            )
+        await self.decoder.prepare(wanted)
+        return FixedSchedule(wanted)
+
+    def _stream(
+        self, stop: Sequence[str], eos: Collection[int], prompt: Sequence[int]
+    ) -> ReasoningStream:
         if self.tokenizer is None:
             if stop:
                 self._tokenizer()
-            return IdStream(eos)
+            return ReasoningStream(None, eos_ids=eos)
         if self._byte_tokens is None:
             self._byte_tokens = byte_tokens_of(self.tokenizer)
-        return TextStream(self.tokenizer, stop, eos, self._byte_tokens)
+        return ReasoningStream(self.tokenizer, stop, eos, self._byte_tokens, prompt)
 
     def _tokenizer(self) -> Tokenizer:
         if self.tokenizer is None:

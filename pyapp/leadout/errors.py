@@ -83,6 +83,10 @@ class TensorError(CheckpointError):
     """A tensor is missing, doubled, or of another shape than the configuration says."""
 
 
+class DrafterError(CheckpointError):
+    """A drafter is missing, or was not made for its target."""
+
+
 class TokenizerError(CheckpointError):
     """The tokenizer is missing or invalid."""
 

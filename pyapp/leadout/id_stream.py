@@ -12,12 +12,14 @@ class IdStream:
         stopped: whether an end-of-sequence id has come. Later ids are ignored.
         tokens: the ids before it.
         text: always empty.
+        stop_string: always None.
     """
 
     def __init__(self, eos_ids: Collection[int]) -> None:
         self.stopped = False
         self.tokens: list[int] = []
         self.text = ""
+        self.stop_string: str | None = None
         self._eos_ids = frozenset(eos_ids)
 
     def push(self, ids: Iterable[int]) -> str:

@@ -58,13 +58,6 @@ class KvCache:
         """The values' buffer."""
         return Binding(self.name + ".values", 0, self.bytes)
 
-    @property
-    def max_tiles(self) -> int:
-        """The most tiles that one row can see."""
-        if self.window == 0:
-            return self.capacity // TILE
-        return (self.window + TILE - 2) // TILE + 1
-
     def buffers(self) -> dict[str, BufferSpec]:
         """Return the buffers to allocate."""
         return {
@@ -77,3 +70,8 @@ def capacity_for(context_length: int, window: int, max_rows: int) -> int:
     """Return the slots a layer needs: the context's, or the window's and one pass's rows."""
     full = align(context_length, TILE)
     return min(full, align(window + max_rows, TILE)) if window else full
+
+
+def tiles_of_window(window: int) -> int:
+    """Return the most tiles that a row can see through a window."""
+    return (window + TILE - 2) // TILE + 1

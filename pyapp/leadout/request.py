@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from leadout.errors import RequestError
+from leadout.loading import DRAFTERS
 from leadout.sampling import Sampling
 from leadout.speculative import MAX_RUN_AHEAD
+from leadout.state import MAX_DRAFT_TOKENS
 
 DEFAULT_MAX_TOKENS = 256
 DEFAULT_RUN_AHEAD = 3
@@ -26,6 +28,9 @@ class GenerateRequest:
         prompt: text, or None.
         prompt_ids: token ids, or None.
         messages: a chat, or None. Exactly one of the three is given.
+        drafter: "auto" is what the model was loaded with.
+        draft_tokens: per cycle, or "auto", which follows what pays.
+        enable_thinking: asks the chat template for reasoning.
     """
 
     prompt: str | None = None
@@ -36,6 +41,9 @@ class GenerateRequest:
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
     run_ahead: int = DEFAULT_RUN_AHEAD
+    drafter: str = "auto"
+    draft_tokens: int | str = "auto"
+    enable_thinking: bool = False
 
     def __post_init__(self) -> None:
         given = [self.prompt, self.prompt_ids, self.messages]
@@ -43,6 +51,14 @@ class GenerateRequest:
             raise RequestError("Give exactly one of prompt, prompt_ids and messages.")
         _whole("max_tokens", self.max_tokens, 1, 2**31 - 1)
         _whole("run_ahead", self.run_ahead, 1, MAX_RUN_AHEAD)
+        if self.drafter not in DRAFTERS:
+            raise RequestError(f"drafter is {self.drafter!r}; wanted one of {DRAFTERS}.")
+        if self.draft_tokens != "auto":
+            _whole("draft_tokens", self.draft_tokens, 0, MAX_DRAFT_TOKENS)
+        if not isinstance(self.enable_thinking, bool):
+            raise RequestError(
+                f"enable_thinking is {self.enable_thinking!r}; wanted true or false."
+            )
         if len(self.stop) > MAX_STOP_STRINGS:
             raise RequestError(
                 f"stop has {len(self.stop)} strings; wanted at most {MAX_STOP_STRINGS}."

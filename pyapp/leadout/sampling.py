@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 
 from leadout.errors import RequestError
-from leadout.plan import BufferSpec
+from leadout.plan import Binding, BufferSpec
 
 SETTINGS_BYTES = 32
 
@@ -67,6 +67,11 @@ def _check(name: str, value: float, low: float, high: float, wanted: str) -> Non
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or math.isnan(value) or not low <= value <= high:
         raise RequestError(f"{name} is {value!r}; wanted {wanted}.", field=name)
+
+
+def settings(num_lanes: int) -> Binding:
+    """Return the binding of all lanes' settings."""
+    return Binding("settings", 0, SETTINGS_BYTES * num_lanes)
 
 
 def buffers(num_lanes: int) -> dict[str, BufferSpec]:

@@ -1,29 +1,45 @@
 """The cycle: from a prompt to a stream of token ids, with the device always ahead.
 
-    1. begin    the lane's settings, seen ids and state are written
+    1. begin    the lane's settings, known tokens and state are written
     2. prefill  the prompt goes through in passes of fixed sizes; the last one chooses a token
-    3. cycle    each decode pass takes its row from what the pass before left on the device, so
-                `run_ahead` of them are queued before the first is read
-    4. collect  ids are read back in order; on a stop the passes still in flight are discarded
+    3. cycle    draft k tokens, verify them and the last known token in one pass, accept: all on the
+                device, from what the cycle before left there, so `run_ahead` of them are queued
+                before the first is read; k is decided when a cycle is submitted
+    4. collect  ids are read back in order; on a stop the cycles still in flight are discarded
 
 State machine of a lane: idle -> (begin) prefilling -> (first token) decoding -> idle. The KV cache
 is never cleared: lengths say what of it counts.
+
+A prompt that begins like the lane's last one takes over its keys and values, but only those that
+were made by prefill: a pass with many rows adds in another order than one with few, and ids must
+not depend on what was generated before. So the answers in a conversation are prefilled once, in
+the turn after them, and the turns before never again.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from leadout import ops, sampling, state
 from leadout.devices.base import CompiledPlan, Device, Readback
+from leadout.kv_cache import KvCache
 from leadout.passes import PREFILL_ROWS, Passes
+from leadout.scheduler import Schedule, automatic_counts
+from leadout.state import Tables
 
 #: Prefill passes that may be in flight; more would only delay an abort.
 PREFILL_IN_FLIGHT = 2
 
 MAX_RUN_AHEAD = 8
+
+#: Cycles timed for each number of drafts, behind one that is not.
+_TIMED_CYCLES = 4
+
+#: A drafter sees two positions further back than its window says; see models/gemma4_assistant.py.
+_EXTRA_WINDOW = 2
 
 
 @dataclass
@@ -31,14 +47,29 @@ class Cycle:
     """What one collected pass brought.
 
     Attributes:
-        tokens: ids, in order; empty when the context was full.
+        tokens: ids, in order; all but the last were drafted. Empty when the context was full.
+        num_drafted: drafts that were verified.
         is_prefill: it was the prompt's last pass.
-        in_flight: decode passes queued behind it when it was collected.
+        in_flight: passes queued behind it when it was collected.
     """
 
     tokens: list[int]
+    num_drafted: int
     is_prefill: bool
     in_flight: int
+
+
+@dataclass
+class _Lane:
+    """What the host knows of a lane's KV cache.
+
+    Attributes:
+        prefilled: tokens whose keys and values were made by prefill.
+        written: positions below this may hold keys and values of any kind.
+    """
+
+    prefilled: list[int] = field(default_factory=list)
+    written: int = 0
 
 
 @dataclass
@@ -48,19 +79,31 @@ class Decoder:
     Attributes:
         device: where they run.
         passes: the Plans.
-        context_length: positions a lane can hold.
-        vocab_size: ids.
+        caches: of the model, for what of them can be taken over.
     """
 
     device: Device
     passes: Passes
-    context_length: int
-    vocab_size: int
+    caches: Sequence[KvCache]
     _compiled: dict[str, CompiledPlan] = field(default_factory=dict)
+    _lanes: dict[int, _Lane] = field(default_factory=dict)
 
-    async def compile(self) -> None:
-        """Compile all Plans."""
-        for plan in self.passes.plans():
+    @property
+    def tables(self) -> Tables:
+        """Sizes of what stays on the device."""
+        return self.passes.tables
+
+    async def compile(self, num_drafts: Sequence[int]) -> None:
+        """Compile all prefills, and cycles with so many drafts."""
+        for plan in self.passes.prefills():
+            self._compiled[plan.name] = await self.device.compile(plan)
+        for k in num_drafts:
+            await self.prepare(k)
+
+    async def prepare(self, num_drafts: int) -> None:
+        """Compile cycles with so many drafts, where that was not done."""
+        plan = self.passes.cycles[num_drafts]
+        if plan.name not in self._compiled:
             self._compiled[plan.name] = await self.device.compile(plan)
 
     def release(self) -> None:
@@ -76,74 +119,145 @@ class Decoder:
         max_tokens: int,
         run_ahead: int,
         is_aborted: Callable[[], bool],
+        schedule: Schedule,
         lane: int = 0,
     ) -> AsyncGenerator[Cycle, None]:
         """Generate ids until the caller stops iterating, max_tokens or the context is reached.
 
-        Closing the iterator discards what is in flight.
+        Closing the iterator discards what is in flight. All arguments but the prompt, the
+        settings and max_tokens change the speed alone, never an id.
 
         Args:
             prompt: 1 to context_length - 1 ids.
             settings: how ids are chosen.
             max_tokens: ≥ 1; how many ids to generate at most.
-            run_ahead: passes kept in flight, 1 to MAX_RUN_AHEAD. Changes no id.
+            run_ahead: cycles kept in flight, 1 to MAX_RUN_AHEAD.
             is_aborted: asked between passes; ends the run early.
+            schedule: says how many tokens to draft; only what was prepared is taken.
             lane: the sequence.
         """
-        budget = min(max_tokens, self.context_length - len(prompt))
-        self._begin(lane, len(prompt), settings)
-        in_flight: deque[Readback] = deque()
+        budget = min(max_tokens, self.tables.context_length - len(prompt))
+        start = self.reusable(prompt, lane)
+        self._begin(lane, prompt, settings)
+        in_flight: deque[tuple[Readback, int]] = deque()
+        prefills: deque[Readback] = deque()
+        collected = 0
         try:
-            for is_last, readback in self._prefill(lane, prompt):
-                in_flight.append(readback)
-                if not is_last and len(in_flight) >= PREFILL_IN_FLIGHT:
-                    await in_flight.popleft()
+            for readback in self._prefill(lane, prompt, start):
+                prefills.append(readback)
+                if len(prefills) > PREFILL_IN_FLIGHT:
+                    await prefills.popleft()
                 if is_aborted():
                     return
-            num_prefills = len(in_flight)
-            submitted, collected = 1, 0
+            in_flight.append((prefills.pop(), 0))
+            is_prefill = True
             while collected < budget:
-                while submitted < budget and len(in_flight) < run_ahead:
-                    in_flight.append(self._decode(len(prompt) + submitted - 1))
-                    submitted += 1
-                words = await in_flight.popleft()
-                if num_prefills > 0:
-                    num_prefills -= 1
-                    if num_prefills > 0:
-                        continue
-                count, token = words[lane * state.RESULT_WORDS : lane * state.RESULT_WORDS + 2]
+                while len(in_flight) < run_ahead and collected + len(in_flight) < budget:
+                    # Every cycle in flight brings a token at least.
+                    left = budget - collected - len(in_flight)
+                    num_drafts = self._prepared(min(schedule.choose(), left - 1))
+                    known = len(prompt) + collected + sum(1 + k for _, k in in_flight)
+                    in_flight.append((self._cycle(lane, known, num_drafts), num_drafts))
+                    schedule.submitted(num_drafts)
+                while prefills:
+                    await prefills.popleft()
+                readback, num_drafts = in_flight.popleft()
+                result = state.read_result(await readback, lane)
                 if is_aborted():
                     return
-                yield Cycle([token] * count, collected == 0, len(in_flight))
-                collected += 1
+                if not is_prefill:
+                    schedule.collected(num_drafts, result.num_drafted, len(result.tokens))
+                tokens = result.tokens[: budget - collected]
+                collected += len(tokens)
+                yield Cycle(tokens, result.num_drafted, is_prefill, len(in_flight))
+                is_prefill = False
+                if not tokens:
+                    return
         finally:
-            for readback in in_flight:
+            for readback in [*prefills, *(readback for readback, _ in in_flight)]:
                 readback.discard()
+            self._end(lane)
 
-    def _begin(self, lane: int, length: int, settings: sampling.Sampling) -> None:
-        size = sampling.SETTINGS_BYTES
-        self.device.write("settings", lane * size, settings.pack())
-        seen = state.seen_bytes(self.vocab_size)
-        self.device.write("seen", lane * seen, bytes(seen))
-        self.device.write("state", lane * state.STATE_BYTES, state.pack_state(length))
+    def reusable(self, prompt: Sequence[int], lane: int = 0) -> int:
+        """Return how many of a prompt's first ids need no prefill."""
+        known = self._lanes.get(lane, _Lane())
+        length = 0
+        for a, b in zip(known.prefilled, prompt[:-1], strict=False):
+            if a != b:
+                break
+            length += 1
+        for cache in self.caches:
+            # A ring has lost what more than its capacity of positions were written after.
+            first_visible = length + 1 - cache.window - _EXTRA_WINDOW
+            if cache.window and known.written - cache.capacity > max(first_visible, 0):
+                return 0
+        return length
 
-    def _prefill(self, lane: int, prompt: Sequence[int]) -> Iterator[tuple[bool, Readback]]:
-        """Submit the prompt pass by pass."""
-        start = 0
+    async def measure(self, max_draft_tokens: int) -> dict[int, float]:
+        """Time cycles by their number of drafts, in milliseconds, for `AutoSchedule`."""
+        costs = {}
+        tokens = [0] * 8
+        for k in automatic_counts(max_draft_tokens):
+            await self.prepare(k)
+            self._begin(0, tokens, sampling.Sampling())
+            self.device.write("state", 0, state.pack_active(len(tokens), tokens[-1]))
+            row = state.pack_rows(0, len(tokens) - 1, tokens[-1:], 1)
+            self.device.write("lane_rows", 0, row)
+            await self._cycle(0, len(tokens), k)
+            started = time.perf_counter()
+            readbacks = [
+                self._cycle(0, len(tokens) + i * (1 + k), k) for i in range(1, 1 + _TIMED_CYCLES)
+            ]
+            for readback in readbacks:
+                await readback
+            costs[k] = 1000 * (time.perf_counter() - started) / _TIMED_CYCLES
+        self._end(0)
+        self._lanes.clear()
+        return costs
+
+    def _prepared(self, num_drafts: int) -> int:
+        """Return the largest number of drafts up to this one whose cycle is compiled."""
+        cycles = self.passes.cycles
+        return max(k for k in cycles if k <= num_drafts and cycles[k].name in self._compiled)
+
+    def _begin(self, lane: int, prompt: Sequence[int], settings: sampling.Sampling) -> None:
+        tables, device = self.tables, self.device
+        device.write("settings", lane * sampling.SETTINGS_BYTES, settings.pack())
+        device.write("seen", lane * tables.seen_bytes, tables.pack_seen(prompt))
+        device.write("history", lane * tables.history_bytes, state.pack_tokens(prompt))
+        device.write("state", lane * state.STATE_BYTES, state.pack_state(len(prompt)))
+
+    def _end(self, lane: int) -> None:
+        """Make the lane idle, so that cycles of other lanes leave it alone."""
+        self.device.write("state", lane * state.STATE_BYTES, bytes(state.STATE_BYTES))
+        self.device.write("lane_rows", lane * state.ROW_BYTES, bytes(state.ROW_BYTES))
+
+    def _prefill(self, lane: int, prompt: Sequence[int], start: int) -> Iterator[Readback]:
+        """Submit the prompt pass by pass, from the first token that is not in the cache."""
+        known = self._lanes.setdefault(lane, _Lane())
+        del known.prefilled[start:]
+        last = state.pack_rows(lane, len(prompt) - 1, prompt[-1:], 1)
+        self.device.write("last_row", 0, last)
         while start < len(prompt):
             left = len(prompt) - start
             is_last = left <= PREFILL_ROWS[-1]
             rows = next(size for size in PREFILL_ROWS if size >= min(left, PREFILL_ROWS[-1]))
             tokens = prompt[start : start + rows]
             self.device.write("rows", 0, state.pack_rows(lane, start, tokens, rows))
-            plans = self.passes.prefill_last if is_last else self.passes.prefill
-            yield is_last, self.device.submit(self._compiled[plans[rows].name])
             start += len(tokens)
+            known.prefilled += tokens
+            known.written = max(known.written, start)
+            plan = (self.passes.prefill_last if is_last else self.passes.prefill)[rows]
+            tiles = [ops.visible_tiles(len(prompt) - 1)] * len(plan.params)
+            yield self.device.submit(self._compiled[plan.name], *tiles)
 
-    def _decode(self, position: int) -> Readback:
-        """Submit a decode pass whose row stands at `position`."""
-        compiled = self._compiled[self.passes.decode.name]
-        return self.device.submit(compiled, ops.visible_tiles(position))
+    def _cycle(self, lane: int, known: int, num_drafts: int) -> Readback:
+        """Submit a cycle whose lane has at most `known` tokens before it."""
+        last = min(known + num_drafts, self.tables.context_length)
+        lane_state = self._lanes.setdefault(lane, _Lane())
+        lane_state.written = max(lane_state.written, last)
+        compiled = self._compiled[self.passes.cycles[num_drafts].name]
+        return self.device.submit(compiled, ops.visible_tiles(last - 1))
 
     async def score(self, ids: Sequence[int], lane: int = 0) -> AsyncGenerator[bytes, None]:
         """Yield the logits of consecutive ids, for evaluation.
@@ -156,7 +270,8 @@ class Decoder:
             [rows, vocab_size] float32 as bytes, for up to SCORE_ROWS rows at a time.
         """
         passes, rows = self.passes, self.passes.score_rows
-        row_bytes = ops.FLOAT_BYTES * self.vocab_size
+        row_bytes = ops.FLOAT_BYTES * self.tables.vocab_size
+        self._lanes.pop(lane, None)
         await self.device.allocate(passes.score_buffers)
         compiled = await self.device.compile(passes.score)
         try:

@@ -1,42 +1,103 @@
 """What stays on the device between passes, word by word.
 
-Keep in step with web/kernels/advance.wgsl, which writes all three tables.
+Keep in step with the kernels named behind each table.
 
-    rows      one vec4<u32> a row: (lane, position, token, flags); flag 1 = valid. A row that is not
-              valid is padding: it writes nothing to the KV cache and is not attended to.
-    state     one vec4<u32> a lane: (length, last token, is active, 0). `length` counts the known
-              tokens, prompt and generated; the last of them is not in the KV cache yet.
-    results   one vec4<u32> a lane: (tokens chosen in this pass, the token, 0, 0), read back.
-    seen      one bit per lane and id of the vocabulary: which ids the lane's tokens include.
+    rows        the row table of a prefill pass, written by the host
+    last_row    one row: the prompt's last token, written by the host
+    lane_rows   each lane's next row: its last known token (accept)
+    draft_rows  the same as a drafter sees it, its token being the one drafted last (place_draft)
+    cycle_rows  the rows of a verify pass, 1 + k of each lane one behind the other (place_draft,
+                ngram_draft)
+
+                All of these: one vec4<u32> a row: (lane, position, token, flags); flag 1 = valid.
+                A row that is not valid is padding: it writes nothing to the KV cache and is not
+                attended to.
+
+    state       one vec4<u32> a lane: (length, last token, is active, 0). `length` counts the known
+                tokens, prompt and generated; the last of them is not in the KV cache yet (accept).
+    results     12 words a lane: (tokens of this pass, drafts verified, 0, 0, the tokens), read
+                back. All tokens but the last are accepted drafts (accept).
+    history     one word per lane and position: the lane's known tokens (accept).
+    seen        one bit per lane and id of the vocabulary: which ids the lane's tokens include
+                (accept).
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from leadout.plan import Binding, BufferSpec
 
 ROW_VALID = 1
 ROW_BYTES = 16
 STATE_BYTES = 16
-RESULT_BYTES = 16
-RESULT_WORDS = RESULT_BYTES // 4
+
+#: The most tokens that one cycle can propose; with the bonus token they fill a result.
+MAX_DRAFT_TOKENS = 7
+
+RESULT_HEAD_WORDS = 4
+RESULT_WORDS = RESULT_HEAD_WORDS + MAX_DRAFT_TOKENS + 1
+RESULT_BYTES = 4 * RESULT_WORDS
 
 
-def buffers(num_lanes: int, max_rows: int, vocab_size: int) -> dict[str, BufferSpec]:
-    """Return the buffers of the tables above."""
-    return {
-        "rows": BufferSpec(ROW_BYTES * max(max_rows, num_lanes)),
-        "state": BufferSpec(STATE_BYTES * num_lanes),
-        "results": BufferSpec(RESULT_BYTES * num_lanes),
-        "seen": BufferSpec(num_lanes * seen_bytes(vocab_size)),
-    }
+@dataclass(frozen=True)
+class Tables:
+    """The tables' sizes.
 
+    Attributes:
+        num_lanes: sequences kept at once.
+        vocab_size: ids, a multiple of 32.
+        context_length: positions a lane can hold.
+    """
 
-def seen_bytes(vocab_size: int) -> int:
-    """Return the bytes of one lane's bits of seen ids."""
-    return vocab_size // 8
+    num_lanes: int
+    vocab_size: int
+    context_length: int
+
+    @property
+    def seen_bytes(self) -> int:
+        """Bytes of one lane's bits of seen ids."""
+        return self.vocab_size // 8
+
+    @property
+    def history_bytes(self) -> int:
+        """Bytes of one lane's history."""
+        return 4 * self.context_length
+
+    @property
+    def state(self) -> Binding:
+        """The binding of all lanes' state."""
+        return Binding("state", 0, STATE_BYTES * self.num_lanes)
+
+    @property
+    def results(self) -> Binding:
+        """The binding of all lanes' results."""
+        return Binding("results", 0, RESULT_BYTES * self.num_lanes)
+
+    @property
+    def seen(self) -> Binding:
+        """The binding of all lanes' bits of seen ids."""
+        return Binding("seen", 0, self.num_lanes * self.seen_bytes)
+
+    @property
+    def history(self) -> Binding:
+        """The binding of all lanes' known tokens."""
+        return Binding("history", 0, self.num_lanes * self.history_bytes)
+
+    def buffers(self, num_rows: dict[str, int]) -> dict[str, BufferSpec]:
+        """Return all buffers; `num_rows` has the rows of each row table."""
+        fixed = (self.state, self.results, self.seen, self.history)
+        tables = {name: BufferSpec(ROW_BYTES * rows) for name, rows in num_rows.items()}
+        return {**tables, **{binding.buffer: BufferSpec(binding.bytes) for binding in fixed}}
+
+    def pack_seen(self, tokens: Sequence[int]) -> bytes:
+        """Return a lane's bits of seen ids."""
+        bits = bytearray(self.seen_bytes)
+        for token in tokens:
+            bits[token // 8] |= 1 << token % 8
+        return bytes(bits)
 
 
 def pack_rows(lane: int, start: int, tokens: Sequence[int], num_rows: int) -> bytes:
@@ -64,6 +125,33 @@ def pack_state(length: int) -> bytes:
     return struct.pack("<4I", length, 0, 0, 0)
 
 
-def row_table(num_rows: int) -> Binding:
-    """Return the binding of the first `num_rows` rows."""
-    return Binding("rows", 0, ROW_BYTES * num_rows)
+def pack_tokens(tokens: Sequence[int]) -> bytes:
+    """Return tokens as they lie in a lane's history."""
+    return struct.pack(f"<{len(tokens)}I", *tokens)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one pass did for a lane.
+
+    Attributes:
+        tokens: new ids in order; all but the last are accepted drafts. Empty when the context is
+            full or the lane idle.
+        num_drafted: drafts that were verified.
+    """
+
+    tokens: list[int]
+    num_drafted: int
+
+
+def read_result(words: Sequence[int], lane: int) -> Result:
+    """Return a lane's result from the words read back."""
+    start = lane * RESULT_WORDS
+    count, drafted = words[start], words[start + 1]
+    tokens = start + RESULT_HEAD_WORDS
+    return Result([int(token) for token in words[tokens : tokens + count]], int(drafted))
+
+
+def pack_active(length: int, token: int) -> bytes:
+    """Return the state of a lane that decodes: its known tokens, and the last of them."""
+    return struct.pack("<4I", length, token, 1, 0)

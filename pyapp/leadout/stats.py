@@ -15,10 +15,19 @@ class Stats:
         load_ms: how long loading the model took, once.
         prefill_ms: from the request to the first token, which is also `ttft_ms`.
         prefill_tokens: tokens of the prompt.
+        cached_tokens: how many of these were in the KV cache already.
         decode_ms: from the first token to the last.
         decode_tokens: tokens after the first.
-        cycles: decode passes collected.
-        run_ahead: passes that were allowed in flight.
+        cycles: verify passes collected, plain decoding included.
+        tokens_per_cycle: tokens after the first by cycles.
+        run_ahead: cycles that were allowed in flight.
+        drafter: "none", "mtp" or "ngram".
+        draft_tokens: as the request said.
+        self_test: see `loading.LoadedModel`.
+        drafted_tokens: tokens proposed and verified.
+        accepted_tokens: those of them that are part of the result.
+        drafted_per_position: the same by their place in the draft.
+        accepted_per_position: likewise.
         decode_tokens_per_s: over `decode_ms`; 0 while there is only one token.
     """
 
@@ -27,11 +36,17 @@ class Stats:
     load_ms: float = 0.0
     prefill_ms: float = 0.0
     prefill_tokens: int = 0
+    cached_tokens: int = 0
     decode_ms: float = 0.0
     decode_tokens: int = 0
     cycles: int = 0
+    tokens_per_cycle: float = 0.0
+    drafter: str = "none"
+    draft_tokens: int | str = 0
+    self_test: str = "not run"
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    drafted_per_position: list[int] = field(default_factory=list)
     accepted_per_position: list[int] = field(default_factory=list)
     ttft_ms: float = 0.0
     decode_tokens_per_s: float = 0.0
@@ -50,8 +65,8 @@ class Clock:
         self._started = time.perf_counter()
         self._first = self._started
 
-    def tokens(self, count: int, is_prefill: bool) -> None:
-        """Note that a pass brought tokens."""
+    def tokens(self, count: int, is_prefill: bool, num_drafted: int = 0) -> None:
+        """Note that a pass brought tokens, all but the last of which were drafted."""
         now = time.perf_counter()
         stats = self.stats
         if is_prefill:
@@ -60,6 +75,19 @@ class Clock:
             return
         stats.cycles += 1
         stats.decode_tokens += count
+        stats.tokens_per_cycle = stats.decode_tokens / stats.cycles
+        accepted = min(max(count - 1, 0), num_drafted)
+        stats.drafted_tokens += num_drafted
+        stats.accepted_tokens += accepted
+        _count(stats.drafted_per_position, num_drafted, num_drafted)
+        _count(stats.accepted_per_position, accepted, num_drafted)
         stats.decode_ms = 1000 * (now - self._first)
         if stats.decode_ms > 0:
             stats.decode_tokens_per_s = 1000 * stats.decode_tokens / stats.decode_ms
+
+
+def _count(counts: list[int], number: int, length: int) -> None:
+    """Add one to the first `number` of counts, of which there are then at least `length`."""
+    counts += [0] * (length - len(counts))
+    for position in range(number):
+        counts[position] += 1

@@ -11,7 +11,7 @@ import pytest
 from leadout.chat import MAX_OUTPUT_CHARS, MAX_SOURCE_CHARS, ChatTemplate
 from leadout.errors import ChatTemplateError, RequestError
 from leadout.tokenizer_native import HuggingFaceTokenizer
-from tiny_vocabulary import BOS, gguf_metadata
+from tiny_vocabulary import BOS, gguf_metadata, with_marks
 
 # Equivalent to the template of Gemma 3's instruction-tuned checkpoints, for texts.
 GEMMA_3 = """\
@@ -37,8 +37,9 @@ GEMMA_3 = """\
 {%- endif -%}
 """
 
-# Like that of Gemma 4's: a system turn of its own, and a flag for thinking.
-GEMMA_4 = """\
+# Built like that of Gemma 4's larger checkpoints (12B, 26B-A4B, 31B): a system turn of its own, a
+# flag for thinking, and where that is off an empty thought, which the model goes on from.
+GEMMA_4_LARGE = """\
 {%- macro without_thoughts(text) -%}
     {%- for part in text.split('<|channel>thought') -%}
         {%- if loop.first -%}
@@ -72,6 +73,15 @@ GEMMA_4 = """\
     {%- endif -%}
 {%- endif -%}
 """
+EMPTY_THOUGHT = """\
+    {%- if not (enable_thinking is defined and enable_thinking) -%}
+        {{- '<|channel>thought\\n<channel|>' -}}
+    {%- endif -%}
+"""
+assert EMPTY_THOUGHT in GEMMA_4_LARGE
+
+# E2B's and E4B's: the same without the empty thought.
+GEMMA_4_SMALL = GEMMA_4_LARGE.replace(EMPTY_THOUGHT, "")
 
 
 def user(content: str) -> dict[str, str]:
@@ -119,17 +129,33 @@ def test_gemma_3_refuses_two_user_turns_in_its_own_words() -> None:
     assert e.value.detail == {"line": 11}
 
 
-def test_gemma_4_has_a_system_turn_and_an_empty_thought() -> None:
-    assert template(GEMMA_4).render([system("Be brief."), user("Hi!")]) == (
-        "<bos><|turn>system\nBe brief.<turn|>\n<|turn>user\nHi!<turn|>\n"
-        "<|turn>model\n<|channel>thought\n<channel|>"
+@pytest.mark.parametrize(
+    ("source", "end"),
+    [(GEMMA_4_SMALL, ""), (GEMMA_4_LARGE, "<|channel>thought\n<channel|>")],
+    ids=["small", "large"],
+)
+def test_gemma_4_has_a_system_turn_and_where_it_is_large_an_empty_thought(
+    source: str, end: str
+) -> None:
+    assert template(source).render([system("Be brief."), user("Hi!")]) == (
+        "<bos><|turn>system\nBe brief.<turn|>\n<|turn>user\nHi!<turn|>\n<|turn>model\n" + end
     )
 
 
-def test_gemma_4_thinks_when_it_is_told_to() -> None:
-    assert template(GEMMA_4).render([user("Hi!")], enable_thinking=True) == (
+@pytest.mark.parametrize("source", [GEMMA_4_SMALL, GEMMA_4_LARGE], ids=["small", "large"])
+def test_gemma_4_thinks_when_it_is_told_to(source: str) -> None:
+    assert template(source).render([user("Hi!")], enable_thinking=True) == (
         "<bos><|turn>system\n<|think|><turn|>\n<|turn>user\nHi!<turn|>\n<|turn>model\n"
     )
+    assert template(source).render([system("Be brief."), user("Hi!")], enable_thinking=True) == (
+        "<bos><|turn>system\n<|think|>Be brief.<turn|>\n<|turn>user\nHi!<turn|>\n<|turn>model\n"
+    )
+
+
+def test_thinking_is_off_unless_it_is_asked_for() -> None:
+    chat = template("{{ enable_thinking }}")
+    assert chat.render([user("a")]) == "False"
+    assert chat.render([user("a")], enable_thinking=True) == "True"
 
 
 def test_gemma_4_forgets_earlier_thoughts() -> None:
@@ -138,7 +164,7 @@ def test_gemma_4_forgets_earlier_thoughts() -> None:
         assistant("<|channel>thought\nA greeting.<channel|>Hello."),
         user("Bye."),
     ]
-    assert template(GEMMA_4).render(messages) == (
+    assert template(GEMMA_4_LARGE).render(messages) == (
         "<bos><|turn>user\nHi!<turn|>\n<|turn>model\nHello.<turn|>\n<|turn>user\nBye.<turn|>\n"
         "<|turn>model\n<|channel>thought\n<channel|>"
     )
@@ -146,8 +172,43 @@ def test_gemma_4_forgets_earlier_thoughts() -> None:
 
 def test_tools_reach_the_template_as_plain_json() -> None:
     tools = [{"function": {"name": "f", "description": "<é> & 'x'"}}]
-    text = template(GEMMA_4).render([user("Hi!")], tools=tools)
+    text = template(GEMMA_4_LARGE).render([user("Hi!")], tools=tools)
     assert """<|tool>{"name": "f", "description": "<é> & 'x'"}<tool|>""" in text
+
+
+def gemma_4_tokenizer() -> HuggingFaceTokenizer:
+    """A tiny tokenizer with the marks of Gemma 4."""
+    marks = ["<|turn>", "<turn|>", "<|channel>", "<channel|>", "<|think|>"]
+    return HuggingFaceTokenizer.from_gguf(with_marks(marks))
+
+
+#: A template that hands on whatever it gets, as some converted checkpoints carry.
+CARELESS = "{% for m in messages %}<|turn>{{ m.role ~ '\n' ~ m.content }}<turn|>{% endfor %}"
+
+
+@pytest.mark.parametrize("source", [GEMMA_4_SMALL, CARELESS], ids=["small", "careless"])
+def test_prompt_ids_hold_no_earlier_thoughts_whatever_the_template(source: str) -> None:
+    tokenizer = gemma_4_tokenizer()
+    thoughtful = {**assistant("<|channel>thought\nso<channel|>that"), "reasoning_content": "so"}
+    chat = template(source)
+    ids = chat.prompt_ids(tokenizer, [user("the"), thoughtful, user("is")])
+    assert ids == chat.prompt_ids(tokenizer, [user("the"), assistant("that"), user("is")])
+    assert tokenizer.id_of("<|channel>") not in ids
+
+
+def test_prompt_ids_ask_for_thoughts_through_the_template() -> None:
+    tokenizer = gemma_4_tokenizer()
+    chat = template(GEMMA_4_SMALL)
+    think = tokenizer.id_of("<|think|>")
+    assert think in chat.prompt_ids(tokenizer, [user("the")], enable_thinking=True)
+    assert think not in chat.prompt_ids(tokenizer, [user("the")])
+
+
+def test_a_tokenizer_without_channels_leaves_a_history_as_it_is() -> None:
+    tokenizer = HuggingFaceTokenizer.from_gguf(gguf_metadata())
+    chat = template(CARELESS)
+    messages = [user("a"), assistant("<|channel>b<channel|>"), user("c")]
+    assert tokenizer.decode(chat.prompt_ids(tokenizer, messages)) == chat.render(messages)
 
 
 @pytest.mark.parametrize("source", [GEMMA_3, GEMMA_3.replace("{{ bos_token }}", "", 1)])
@@ -234,6 +295,8 @@ def test_arithmetic_and_joining_work_as_ever() -> None:
 def test_bad_messages_are_a_request_error(messages: Any) -> None:
     with pytest.raises(RequestError, match="message"):
         template(GEMMA_3).render(messages)
+    with pytest.raises(RequestError, match="message"):
+        template(GEMMA_3).prompt_ids(gemma_4_tokenizer(), messages)
 
 
 @pytest.mark.parametrize(
@@ -318,5 +381,5 @@ def test_a_template_that_failed_can_be_used_again() -> None:
 
 def test_long_conversations_stay_far_below_the_limits() -> None:
     messages = [user("a" * 400), assistant("b" * 400)] * 1000
-    text = template(GEMMA_4).render([*messages, user("c")])
+    text = template(GEMMA_4_LARGE).render([*messages, user("c")])
     assert 800_000 < len(text) < MAX_OUTPUT_CHARS

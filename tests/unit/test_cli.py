@@ -116,6 +116,10 @@ def one_error_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["generate", "m", "Hi", "--seed", "-1"], "0 to 4294967295"),
         (["generate", "m", "Hi", "--run-ahead", "9"], "1 to 8"),
         (["generate", "m", "Hi", "--device", "cpu"], "invalid choice: 'cpu'"),
+        (["generate", "m", "Hi", "--drafter", "big"], "invalid choice: 'big'"),
+        (["generate", "m", "Hi", "--draft-tokens", "8"], "0 to 7"),
+        (["generate", "m", "Hi", "--draft-tokens", "-1"], "0 to 7"),
+        (["generate", "m", "Hi", "--draft-tokens", "some"], "0 to 7 or auto"),
         (["bench", "m", "--shape", "e2b"], "not both"),
         (["bench", "--rows", "1,0"], "at least 1"),
     ],
@@ -136,7 +140,8 @@ def test_bad_arguments_get_one_clear_line(
 def test_generate_passes_every_option_on(parsed: list[argparse.Namespace]) -> None:
     command = [
         *("generate", "m", "--prompt-ids", "2 5,9", "--max-tokens", "7", "--device", "numpy"),
-        *("--drafter", "none", "--temperature", "0.7", "--top-k", "40", "--top-p", "0.9"),
+        *("--drafter", "mtp", "--drafter-model", "d", "--draft-tokens", "3", "--thinking"),
+        *("--temperature", "0.7", "--top-k", "40", "--top-p", "0.9"),
         *("--min-p", "0.1", "--repetition-penalty", "1.1", "--seed", "4294967295", "--stop", "a"),
         *("--stop", "b", "--run-ahead", "2", "--context-length", "512", "--raw", "--ignore-eos"),
         "--json",
@@ -150,9 +155,10 @@ def test_generate_passes_every_option_on(parsed: list[argparse.Namespace]) -> No
         "prompt_ids": [2, 5, 9],
         "max_tokens": 7,
         "device": "numpy",
-        "drafter": "none",
-        "drafter_model": None,
-        "draft_tokens": None,
+        "drafter": "mtp",
+        "drafter_model": "d",
+        "draft_tokens": 3,
+        "thinking": True,
         "temperature": 0.7,
         "top_k": 40,
         "top_p": 0.9,
@@ -174,6 +180,11 @@ def test_defaults_are_greedy_and_take_nothing_over_from_the_last_run(
     cli.main(["generate", "m", "Hi", "--stop", "x"])
     cli.main(["generate", "m", "Hi"])
     assert (parsed[1].temperature, parsed[1].seed, parsed[1].stop) == (0.0, 0, [])
+    assert (parsed[1].drafter, parsed[1].draft_tokens, parsed[1].thinking) == (
+        "auto",
+        "auto",
+        False,
+    )
     cli.main(["bench"])
     assert (parsed[2].model, parsed[2].shape, parsed[2].rows) == (None, None, [1, 2, 4, 8])
 

@@ -18,10 +18,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tiny_gemma4
 from leadout.checkpoint import Checkpoint, open_checkpoint
 from leadout.checkpoint.gguf import read_gguf_header
 from leadout.checkpoint.safetensors import read_safetensors_header
-from leadout.config import Gemma3TextConfig, read_config
+from leadout.checkpoint.token_ordering import read_token_ordering
+from leadout.config import Gemma3TextConfig, Gemma4AssistantConfig, Gemma4TextConfig, read_config
 from leadout.errors import LeadoutError
 from raw_headers import (
     ARRAY,
@@ -71,6 +73,12 @@ def _valid_gguf() -> bytes:
         path = Path(folder) / "model.gguf"
         weights = random_gemma3_weights(CONFIG)
         return write_gguf(path, CONFIG, weights, "Q8_0", vocabulary).read_bytes()
+
+
+def _valid_gemma4_gguf(config: dict[str, Any]) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        weights = tiny_gemma4.tiny_weights(config)
+        return tiny_gemma4.write_gguf(Path(folder) / "model.gguf", config, weights)
 
 
 VALID_GGUF = _valid_gguf()
@@ -159,6 +167,24 @@ def test_a_damaged_gguf_is_refused_or_read(edits: list[tuple[int, bytes]], cut: 
     open_files(model__gguf=edited(VALID_GGUF, edits, cut))
 
 
+TARGET, DRAFTER = tiny_gemma4.tiny_target(), tiny_gemma4.tiny_drafter()
+VALID_GEMMA4_GGUFS = [_valid_gemma4_gguf(config) for config in (TARGET, DRAFTER)]
+
+
+@FUZZ
+@given(st.sampled_from(VALID_GEMMA4_GGUFS), edits_of(5000), st.none() | st.integers(0, 9000))
+def test_a_damaged_gemma4_gguf_is_refused_or_read(
+    valid: bytes, edits: list[tuple[int, bytes]], cut: int | None
+) -> None:
+    assert open_files(model__gguf=valid) is not None
+    checkpoint = open_files(model__gguf=edited(valid, edits, cut))
+    if checkpoint is not None and "masked_embedding.token_ordering" in checkpoint.tensors:
+        try:
+            assert len(run(read_token_ordering(checkpoint, 128))) == 4 * 128
+        except LeadoutError as error:
+            check_error(error)
+
+
 SAFETENSORS_HEADER_BYTES = 8 + int.from_bytes(VALID_SAFETENSORS[:8], "little")
 
 
@@ -215,6 +241,29 @@ def test_any_value_of_any_field_is_refused_or_read(changes: dict[str, Any]) -> N
         Gemma3TextConfig.from_json({"model_type": "gemma3", "text_config": CONFIG | changes})
     except LeadoutError as error:
         check_error(error)
+
+
+GEMMA4_FIELDS = st.sampled_from([*TARGET, "per_layer_config", "rope_parameters", "text_config"])
+PER_LAYER = st.dictionaries(
+    st.sampled_from(["0", "1", "03", 2, "x"]),
+    st.dictionaries(st.sampled_from(["head_dim", "num_key_value_heads", "skip"]), LEAVES) | JSON,
+)
+
+
+@FUZZ
+@given(st.dictionaries(GEMMA4_FIELDS, JSON | PER_LAYER, min_size=1))
+def test_any_value_of_any_field_of_gemma4_is_refused_or_read(changes: dict[str, Any]) -> None:
+    drafter = DRAFTER | {"text_config": DRAFTER["text_config"] | changes}
+    for config in (TARGET | changes, {"model_type": "gemma4", "text_config": TARGET | changes}):
+        try:
+            Gemma4TextConfig.from_json(config)
+        except LeadoutError as error:
+            check_error(error)
+    for config in (drafter, DRAFTER | changes):
+        try:
+            Gemma4AssistantConfig.from_json(config)
+        except LeadoutError as error:
+            check_error(error)
 
 
 @FUZZ

@@ -17,7 +17,7 @@ WEB = REPOSITORY / "web"
 #: From the ground up. A module imports from layers below its own, or from its own folder.
 LAYERS = (
     ("errors", "shown", "stats"),
-    ("plan", "config_fields"),
+    ("plan",),
     ("config", "layouts", "kv_cache", "state", "sampling"),
     ("checkpoint", "tokenizer"),
     ("ops", "devices.base"),
@@ -25,13 +25,15 @@ LAYERS = (
     ("passes",),
     ("drafters",),
     ("speculative",),
-    ("request", "text_stream", "id_stream", "chat"),
+    ("request", "text_stream", "id_stream"),
+    ("reasoning",),
+    ("chat",),
     ("engine",),
     ("bridge",),
 )
 
 #: Folders whose modules may import each other.
-FOLDERS = ("checkpoint", "models", "drafters")
+FOLDERS = ("config", "checkpoint", "models", "drafters")
 
 #: CPython's side, beside the layers: what it may know of the package is up to this layer.
 CPYTHON_ONLY = {"devices.numpy": "ops", "devices.twins": "ops", "tokenizer_native": "tokenizer"}

@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 
 from leadout.errors import ModelNotFoundError, PortInUseError, RequestError
 from leadout_build.security import is_known_host, site_policy
-from leadout_build.serve import ServedModel, create_app, serve
+from leadout_build.serve import ServedModel, create_app, find_model, serve
 from leadout_build.site_files import find_file
 from leadout_build.store import Store
 
@@ -173,6 +173,7 @@ def test_the_list_of_models_is_what_the_page_reads(client: TestClient) -> None:
         "default": True,
         "bytes": len(WEIGHTS),
         "files": [{"name": "alpha.gguf", "bytes": len(WEIGHTS), "sha256": sha256}],
+        "drafter": None,
     }
     assert (second["name"], second["default"]) == ("beta", False)
 
@@ -194,6 +195,69 @@ def test_the_proposed_model_may_be_another_or_lie_outside_of_the_store(
     assert [model["name"] for model in models if model["default"]] == ["my model"]
     assert client.get("/models/my%20model/my%20model.gguf").content == b"GGUF"
     assert client.get("/models/my%20model/other.gguf").status_code == 404
+
+
+def put_folder(store: Store, name: str, model_type: str) -> None:
+    with store.write(name) as writer:
+        writer.add("config.json", [f'{{"model_type": "{model_type}"}}'.encode()])
+        writer.add("model.safetensors", [WEIGHTS])
+        writer.commit("a test", None)
+
+
+def test_a_drafter_is_listed_with_its_target_and_not_by_itself(site: Path, store: Store) -> None:
+    put_folder(store, "alpha-assistant", "gemma4_assistant")
+    put_folder(store, "orphan-assistant", "gemma4_assistant")
+    put_folder(store, "beta-assistant", "gemma3_text")  # a model that is called so
+    client = TestClient(create_app(site, store), base_url=ORIGIN)
+    models = {model["name"]: model for model in client.get("/models/index.json").json()["models"]}
+    assert sorted(models) == ["alpha", "beta", "beta-assistant"]
+    drafter = models["alpha"]["drafter"]
+    assert drafter["name"] == "alpha-assistant"
+    assert [file["name"] for file in drafter["files"]] == ["config.json", "model.safetensors"]
+    assert drafter["bytes"] == sum(file["bytes"] for file in drafter["files"])
+    assert models["beta"]["drafter"] is None
+    assert client.get("/models/alpha-assistant/model.safetensors").content == WEIGHTS
+
+
+def write_model_folder(folder: Path, model_type: str, weights: bytes) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text(f'{{"model_type": "{model_type}"}}')
+    (folder / "model.safetensors").write_bytes(weights)
+    return folder
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_a_drafter_outside_of_the_store_is_served_beside_its_target(
+    site: Path, store: Store, tmp_path: Path, is_named: bool
+) -> None:
+    target = write_model_folder(tmp_path / "target", "gemma4", b"target")
+    write_model_folder(tmp_path / "target" / "assistant", "gemma4_assistant", b"beside")
+    other = write_model_folder(tmp_path / "x", "gemma4_assistant", b"named") if is_named else None
+    name, extra = find_model(store, str(target), str(other) if other else None)
+    app = create_app(site, store, default_model=name, extra_model=extra)
+    client = TestClient(app, base_url=ORIGIN)
+    listed = client.get("/models/index.json").json()["models"][-1]
+    assert (listed["name"], listed["default"]) == ("target", True)
+    assert listed["drafter"]["name"] == ("x" if is_named else "target-assistant")
+    at = f"/models/{listed['drafter']['name']}"
+    assert client.get(f"{at}/model.safetensors").content == (b"named" if is_named else b"beside")
+    assert client.get(f"{at}/other.safetensors").status_code == 404
+    assert client.get("/models/target/model.safetensors").content == b"target"
+
+
+def test_a_stored_model_may_be_served_with_a_drafter_from_elsewhere(
+    site: Path, store: Store, tmp_path: Path
+) -> None:
+    assert find_model(store, "alpha") == ("alpha", None)
+    drafter = tmp_path / "alpha.gguf"
+    drafter.write_bytes(b"GGUF")
+    name, extra = find_model(store, "alpha", str(drafter))
+    client = TestClient(create_app(site, store, extra_model=extra), base_url=ORIGIN)
+    models = {model["name"]: model for model in client.get("/models/index.json").json()["models"]}
+    assert name == "alpha"
+    assert models["alpha"]["drafter"]["name"] == "alpha-assistant"  # no two of one name
+    assert client.get("/models/alpha/alpha.gguf").content == WEIGHTS
+    assert client.get("/models/alpha-assistant/alpha.gguf").content == b"GGUF"
 
 
 def test_a_site_without_models_has_an_empty_list(site: Path, tmp_path: Path) -> None:

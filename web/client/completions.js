@@ -23,6 +23,8 @@ import { LeadoutError } from "./errors.js";
  * @property {string | string[] | null} [stop] strings that end the text and are not part of it
  * @property {boolean | null} [ignore_eos]
  * @property {number | null} [run_ahead] cycles in flight, 1 to 8
+ * @property {"auto" | "none" | "mtp" | "ngram" | null} [drafter] default "auto": what was loaded
+ * @property {number | "auto" | null} [draft_tokens] drafted per cycle, 0 to 7; default "auto"
  * @property {AbortSignal | null} [signal]
  */
 
@@ -30,22 +32,38 @@ import { LeadoutError } from "./errors.js";
 
 /** @typedef {{type: "text", text: string}} TextPart */
 
-/** @typedef {{role: string, content: string | TextPart[]}} ChatMessage */
+/**
+ * A message may carry more, such as an answer's `reasoning_content`; it is left out of the prompt.
+ * @typedef {{role: string, content: string | TextPart[]}} ChatMessage
+ */
 
-/** @typedef {SharedParams & {messages: ChatMessage[]}} ChatParams */
+/**
+ * `enable_thinking`: have the model reason before it answers, where its chat template knows how.
+ * @typedef {SharedParams & {messages: ChatMessage[], enable_thinking?: boolean | null}} ChatParams
+ */
 
 /**
  * @typedef {object} Usage
  * @property {number} prompt_tokens
  * @property {number} completion_tokens
  * @property {number} total_tokens
- * @property {{accepted_prediction_tokens: number, rejected_prediction_tokens: number}} completion_tokens_details
+ * @property {{accepted_prediction_tokens: number, rejected_prediction_tokens: number, reasoning_tokens?: number}} completion_tokens_details
  */
 
 /** @typedef {"stop" | "length" | "abort"} FinishReason */
 
-/** What Leadout adds to a chunk: the ids of its text and the speed so far.
- * @typedef {{tokens: number[], decode_tokens_per_s: number}} ChunkFigures
+/**
+ * What Leadout adds to a chunk: the ids of its text, whether these were drafted (and accepted; a chunk
+ * never mixes the two kinds), and the speed so far.
+ * @typedef {{tokens: number[], is_draft: boolean, decode_tokens_per_s: number}} ChunkFigures
+ */
+
+/** A piece of an answer, as it comes. @typedef {{text: string, reasoning: string, figures: ChunkFigures}} Piece */
+
+/**
+ * A continuation. `reasoning_content` is there only where the model reasoned, and is no part of `text`.
+ * @template {FinishReason | null} T
+ * @typedef {{index: 0, text: string, reasoning_content?: string, logprobs: null, finish_reason: T}} CompletionChoice
  */
 
 /**
@@ -54,7 +72,7 @@ import { LeadoutError } from "./errors.js";
  * @property {"text_completion"} object
  * @property {number} created seconds since 1970
  * @property {string} model
- * @property {{index: 0, text: string, logprobs: null, finish_reason: FinishReason}[]} choices
+ * @property {CompletionChoice<FinishReason>[]} choices
  * @property {Usage} usage
  * @property {Stats} leadout
  */
@@ -67,9 +85,13 @@ import { LeadoutError } from "./errors.js";
  * @property {"text_completion"} object
  * @property {number} created
  * @property {string} model
- * @property {{index: 0, text: string, logprobs: null, finish_reason: FinishReason | null}[]} choices
+ * @property {CompletionChoice<FinishReason | null>[]} choices
  * @property {Usage} [usage]
  * @property {ChunkFigures | Stats} leadout
+ */
+
+/** As the field is called by other servers of reasoning models; it is there only where there is some.
+ * @typedef {{role: "assistant", content: string, reasoning_content?: string}} AnswerMessage
  */
 
 /**
@@ -78,7 +100,7 @@ import { LeadoutError } from "./errors.js";
  * @property {"chat.completion"} object
  * @property {number} created
  * @property {string} model
- * @property {{index: 0, message: {role: "assistant", content: string}, logprobs: null, finish_reason: FinishReason}[]} choices
+ * @property {{index: 0, message: AnswerMessage, logprobs: null, finish_reason: FinishReason}[]} choices
  * @property {Usage} usage
  * @property {Stats} leadout
  */
@@ -89,7 +111,7 @@ import { LeadoutError } from "./errors.js";
  * @property {"chat.completion.chunk"} object
  * @property {number} created
  * @property {string} model
- * @property {{index: 0, delta: {role?: "assistant", content?: string}, logprobs: null, finish_reason: FinishReason | null}[]} choices
+ * @property {{index: 0, delta: Partial<AnswerMessage>, logprobs: null, finish_reason: FinishReason | null}[]} choices
  * @property {Usage} [usage]
  * @property {ChunkFigures | Stats} leadout
  */
@@ -107,7 +129,12 @@ const PASSED_PARAMS = /** @type {const} */ ([
   "seed",
   "ignore_eos",
   "run_ahead",
+  "drafter",
+  "draft_tokens",
 ]);
+
+/** Those that mean something to a chat template alone. */
+const PASSED_CHAT_PARAMS = /** @type {const} */ (["enable_thinking"]);
 
 /** Parameters that end here. */
 const OWN_PARAMS = ["model", "stream", "signal", "stop", "messages", "max_completion_tokens"];
@@ -125,7 +152,9 @@ export function toGenerateRequest(params, kind) {
     // OpenAI's clients send null for "the default".
     Object.fromEntries(Object.entries(params).filter(([, value]) => value != null))
   );
-  const known = new Set([...PASSED_PARAMS, ...OWN_PARAMS]);
+  /** @type {readonly string[]} */
+  const passed = kind === "chat" ? [...PASSED_PARAMS, ...PASSED_CHAT_PARAMS] : PASSED_PARAMS;
+  const known = new Set([...passed, ...OWN_PARAMS]);
   for (const name of Object.keys(given)) {
     if (!known.has(name)) {
       throw requestError(`Leadout has no parameter "${name}". Leave it out.`, name);
@@ -141,7 +170,7 @@ export function toGenerateRequest(params, kind) {
   }
   /** @type {Record<string, unknown>} */
   const request = {};
-  for (const name of PASSED_PARAMS) {
+  for (const name of passed) {
     if (name in given) {
       request[name] = given[name];
     }
@@ -195,6 +224,7 @@ export function toUsage({ prompt_tokens, tokens, stats }) {
     completion_tokens_details: {
       accepted_prediction_tokens: stats.accepted_tokens,
       rejected_prediction_tokens: stats.drafted_tokens - stats.accepted_tokens,
+      ...(stats.reasoning_tokens !== undefined && { reasoning_tokens: stats.reasoning_tokens }),
     },
   };
 }
@@ -216,17 +246,22 @@ function randomId() {
 
 /** @typedef {ReturnType<typeof newHead>} Head */
 
+/** @param {string} reasoning */
+function withReasoning(reasoning) {
+  return reasoning ? { reasoning_content: reasoning } : {};
+}
+
 /**
  * @param {Head} head
  * @param {Generated} generated
  * @returns {Completion}
  */
 export function toCompletion(head, generated) {
-  const { text, finish_reason, stats } = generated;
+  const { text, reasoning, finish_reason, stats } = generated;
   return {
     ...head,
     object: "text_completion",
-    choices: [{ index: 0, text, logprobs: null, finish_reason }],
+    choices: [{ index: 0, text, ...withReasoning(reasoning), logprobs: null, finish_reason }],
     usage: toUsage(generated),
     leadout: stats,
   };
@@ -238,8 +273,9 @@ export function toCompletion(head, generated) {
  * @returns {ChatCompletion}
  */
 export function toChatCompletion(head, generated) {
-  const { text, finish_reason, stats } = generated;
-  const message = /** @type {const} */ ({ role: "assistant", content: text });
+  const { text, reasoning, finish_reason, stats } = generated;
+  /** @type {AnswerMessage} */
+  const message = { role: "assistant", content: text, ...withReasoning(reasoning) };
   return {
     ...head,
     object: "chat.completion",
@@ -251,31 +287,30 @@ export function toChatCompletion(head, generated) {
 
 /**
  * @param {Head} head
- * @param {string} text
- * @param {ChunkFigures} figures
+ * @param {Piece} piece
  * @returns {CompletionChunk}
  */
-export function toChunk(head, text, figures) {
+export function toChunk(head, { text, reasoning, figures }) {
   return {
     ...head,
     object: "text_completion",
-    choices: [{ index: 0, text, logprobs: null, finish_reason: null }],
+    choices: [{ index: 0, text, ...withReasoning(reasoning), logprobs: null, finish_reason: null }],
     leadout: figures,
   };
 }
 
 /**
  * @param {Head} head
- * @param {string} text what no chunk carried yet
+ * @param {{text: string, reasoning: string}} rest what no chunk carried yet
  * @param {Generated} generated
  * @returns {CompletionChunk}
  */
-export function toLastChunk(head, text, generated) {
+export function toLastChunk(head, { text, reasoning }, generated) {
   const { finish_reason, stats } = generated;
   return {
     ...head,
     object: "text_completion",
-    choices: [{ index: 0, text, logprobs: null, finish_reason }],
+    choices: [{ index: 0, text, ...withReasoning(reasoning), logprobs: null, finish_reason }],
     usage: toUsage(generated),
     leadout: stats,
   };
@@ -287,9 +322,13 @@ export function toLastChunk(head, text, generated) {
  * @returns {ChatCompletionChunk}
  */
 export function toChatChunk(chunk, isFirst) {
-  const { text, finish_reason } = chunk.choices[0];
-  /** @type {{role?: "assistant", content?: string}} */
-  const delta = isFirst ? { role: "assistant", content: text } : text ? { content: text } : {};
+  const { text, reasoning_content, finish_reason } = chunk.choices[0];
+  /** @type {Partial<AnswerMessage>} */
+  const delta = {
+    ...(isFirst && { role: "assistant" }),
+    ...((isFirst || text) && { content: text }),
+    ...(reasoning_content && { reasoning_content }),
+  };
   return {
     ...chunk,
     object: "chat.completion.chunk",

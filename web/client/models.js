@@ -1,5 +1,6 @@
 /**
- * From what a page calls a model (a name, a URL, files) to the ModelRef that the worker loads.
+ * From what a page calls a model (a name, a URL, files) to the ModelRefs that the worker loads: the
+ * model's, and its drafter's.
  *
  * @module models
  */
@@ -7,16 +8,24 @@
 /** @import {FileRef, ModelRef} from "../messages.js" */
 
 import { LeadoutError } from "./errors.js";
+import { sortFiles } from "./picked_files.js";
 
 /** @typedef {string | URL | Blob | Blob[] | ModelRef} ModelChoice */
 
 /**
- * A model that the site itself serves (an entry of models/index.json).
- * @typedef {object} ListedModel
- * @property {string} name
- * @property {boolean} default whether the site proposes it
- * @property {number} bytes
- * @property {{name: string, bytes: number, sha256: string}[]} files
+ * "auto" is what comes with the model: in the site's list, or among its files; "mtp" the same, and an
+ * error where nothing comes with it. Anything else is a model of its own, as for the target.
+ * @typedef {"auto" | "none" | "mtp" | "ngram" | ModelChoice} DrafterChoice
+ */
+
+/** A model and what comes with it. @typedef {{model: ModelRef, drafter: ModelRef | null}} ModelPair */
+
+/** @typedef {{name: string, bytes: number, files: {name: string, bytes: number, sha256: string | null}[]}} ListedFiles */
+
+/**
+ * A model that the site itself serves (an entry of models/index.json). `default`: whether the site
+ * proposes it.
+ * @typedef {ListedFiles & {default: boolean, drafter?: ListedFiles | null}} ListedModel
  */
 
 /** The folder that holds leadout.js, models/ and this release's app-<hash>/. */
@@ -52,31 +61,54 @@ export async function listModels({ signal } = {}) {
 
 /**
  * @param {ModelChoice} model
+ * @param {DrafterChoice} drafter
  * @param {{signal?: AbortSignal | null}} [options]
- * @returns {Promise<ModelRef>} with absolute URLs, because the worker has another base
+ * @returns {Promise<ModelPair>} with absolute URLs, because the worker has another base
  */
-export async function resolveModel(model, { signal } = {}) {
+export async function resolveModels(model, drafter, { signal } = {}) {
+  const pair = await resolve(model, signal);
+  if (drafter === "none" || drafter === "ngram") {
+    return { ...pair, drafter: null };
+  }
+  if (drafter === "mtp" && !pair.drafter) {
+    throw new LeadoutError(
+      "ModelNotFoundError",
+      `No drafter comes with ${pair.model.name}: wanted one in the site's list, or a file beside the ` +
+        `model's whose name contains "assistant". Give it as \`drafter\`.`,
+      { name: pair.model.name },
+    );
+  }
+  if (drafter === "auto" || drafter === "mtp") {
+    return pair;
+  }
+  return { ...pair, drafter: (await resolve(drafter, signal)).model };
+}
+
+/**
+ * @param {ModelChoice} model
+ * @param {AbortSignal | null} [signal]
+ * @returns {Promise<ModelPair>}
+ */
+async function resolve(model, signal) {
   if (model instanceof URL) {
-    return resolveUrl(model, signal);
+    return alone(await resolveUrl(model, signal));
   }
   if (typeof model === "string") {
     return isUrlLike(model)
-      ? resolveUrl(new URL(model, document.baseURI), signal)
+      ? alone(await resolveUrl(new URL(model, document.baseURI), signal))
       : resolveName(model, signal);
   }
   if (model instanceof Blob) {
-    return resolveFiles([model]);
+    return sortFiles([model]);
   }
   if (Array.isArray(model)) {
-    return resolveFiles(model);
+    return sortFiles(model);
   }
   if (Array.isArray(model?.files)) {
-    return {
-      name: model.name,
-      files: model.files.map((file) =>
-        file.url ? { ...file, url: new URL(file.url, document.baseURI).href } : file,
-      ),
-    };
+    const files = model.files.map((file) =>
+      file.url ? { ...file, url: new URL(file.url, document.baseURI).href } : file,
+    );
+    return alone({ name: model.name, files });
   }
   throw new LeadoutError(
     "RequestError",
@@ -93,13 +125,25 @@ export function isUrlLike(text) {
 }
 
 /**
- * @param {string} name
+ * @param {ModelRef} model
+ * @returns {ModelPair}
+ */
+function alone(model) {
+  return { model, drafter: null };
+}
+
+/**
+ * @param {string} name of a model, or of a model's drafter
  * @param {AbortSignal | null} [signal]
- * @returns {Promise<ModelRef>}
+ * @returns {Promise<ModelPair>}
  */
 async function resolveName(name, signal) {
   const models = await listModels({ signal });
   const listed = models.find((model) => model.name === name);
+  const drafter = models.find((model) => model.drafter?.name === name)?.drafter;
+  if (!listed && drafter) {
+    return alone(toModelRef(drafter));
+  }
   if (!listed) {
     const known = models.map((model) => model.name).join(", ") || "none";
     throw new LeadoutError(
@@ -108,8 +152,16 @@ async function resolveName(name, signal) {
       { name, known: models.map((model) => model.name) },
     );
   }
+  return { model: toModelRef(listed), drafter: listed.drafter ? toModelRef(listed.drafter) : null };
+}
+
+/**
+ * @param {ListedFiles} listed
+ * @returns {ModelRef}
+ */
+function toModelRef({ name, files }) {
   const folder = new URL(`models/${encodeURIComponent(name)}/`, SITE_URL);
-  return { name, files: listed.files.map((file) => fileAt(folder, file.name)) };
+  return { name, files: files.map((file) => fileAt(folder, file.name)) };
 }
 
 /**
@@ -166,31 +218,6 @@ async function listWeights(folder, signal) {
     throw new LeadoutError("CheckpointError", `${response.url} names no shard.`);
   }
   return [indexName, ...shards].map((name) => fileAt(folder, String(name)));
-}
-
-/**
- * @param {Blob[]} files as a file picker or a drop gives them
- * @returns {ModelRef}
- */
-function resolveFiles(files) {
-  const named = files.map((file) => ({
-    name: file instanceof File ? file.name : "model.gguf",
-    file,
-  }));
-  const weights = named.find(({ name }) => name.endsWith(".gguf"));
-  if (weights) {
-    return { name: withoutSuffix(weights.name), files: [weights] };
-  }
-  if (named.some(({ name }) => name === "config.json")) {
-    const path = files[0] instanceof File ? files[0].webkitRelativePath : "";
-    return { name: path.split("/").at(-2) || "local model", files: named };
-  }
-  const names = named.map(({ name }) => name).join(", ") || "none";
-  throw new LeadoutError(
-    "UnsupportedFormatError",
-    `Wanted a .gguf file, or config.json with its .safetensors files; the files given are: ${names}.`,
-    { files: named.map(({ name }) => name) },
-  );
 }
 
 /**

@@ -1,6 +1,7 @@
 // Attention of one row's query heads over the KV cache, positions taken in tiles of 64:
 //
-//   s[h, p] = SCALE * dot(q[h], k[p])       for p in (position - WINDOW, position], WINDOW 0: from 0
+//   s[h, p] = SCALE * dot(q[h], k[p])       for p from position + 1 - WINDOW (WINDOW 0: from 0)
+//                                           to position - BEHIND
 //   m[h] = max s[h];   l[h] = sum exp(s[h] - m[h]);   o[h] = sum exp(s[h, p] - m[h]) * v[p]
 //
 // Mode "tiles" (decode, verify): one workgroup a tile writes (o, m, l) of its tile, which
@@ -23,6 +24,7 @@ override KV_HEADS: u32;
 override D: u32;
 override SCALE: f32;
 override WINDOW: u32 = 0u;
+override BEHIND: u32 = 0u;
 override CAPACITY: u32;
 {% if mode == "tiles" %}
 override SLOTS: u32;
@@ -59,12 +61,13 @@ fn main(
   let kv_head = first_head / (HEADS / KV_HEADS);
   let position = row.y;
   let first_visible = select(0u, position + 1u - WINDOW, WINDOW > 0u && position + 1u > WINDOW);
+  let last_visible = position - BEHIND;
   let head_base = group.z * HEADS + first_head;
   let is_valid = (row.w & 1u) == 1u;
 
 {% if mode == "tiles" %}
   let tile = first_visible / TILE + group.x;
-  if (!is_valid || tile > position / TILE) {
+  if (!is_valid || tile > last_visible / TILE) {
     return;
   }
 {% else %}
@@ -86,13 +89,13 @@ fn main(
   var l_{{ h }} = 0.0;
 {% endfor %}
 {% if mode == "rows" %}
-  for (var tile = first_visible / TILE; tile <= position / TILE; tile++) {
+  for (var tile = first_visible / TILE; tile <= last_visible / TILE; tile++) {
 {% else %}
   {
 {% endif %}
     let base = tile_base(row.x, kv_head, tile * TILE);
     let from_slot = max(first_visible, tile * TILE) - tile * TILE;
-    let to_slot = min(position, tile * TILE + TILE - 1u) - tile * TILE;
+    let to_slot = min(last_visible, tile * TILE + TILE - 1u) - tile * TILE;
     workgroupBarrier();  // queries are there; scores of the tile before are no longer read
 
     // A thread per position: its scores.

@@ -1,6 +1,6 @@
 // o[h] = sum over tiles of exp(m_t - m) * o_t[h] / sum over tiles of exp(m_t - m) * l_t,  m = max m_t
 //
-// Tiles in ascending order, as many as the row's position and WINDOW make visible.
+// Tiles in ascending order, as many as the row's position, WINDOW and BEHIND make visible.
 //
 // part_o: [rows, HEADS, SLOTS, D], part_ml: [rows, HEADS, SLOTS] of (m, l), from attention.wgsl in mode
 // "tiles". rows: the row table. o: [rows, HEADS, D] float32; rows that are not valid give zeros.
@@ -9,6 +9,7 @@
 override HEADS: u32;
 override D: u32;
 override WINDOW: u32 = 0u;
+override BEHIND: u32 = 0u;
 override SLOTS: u32;
 
 @group(0) @binding(0) var<storage, read> part_o: array<vec4<f32>>;
@@ -34,7 +35,7 @@ fn main(
   }
   let position = row.y;
   let first_visible = select(0u, position + 1u - WINDOW, WINDOW > 0u && position + 1u > WINDOW);
-  let tiles = position / TILE - first_visible / TILE + 1u;
+  let tiles = (position - BEHIND) / TILE - first_visible / TILE + 1u;
   let base = head * SLOTS;
 
   var m = part_ml[base].x;

@@ -1,23 +1,28 @@
-// The best token of every chunk of 4096 of the vocabulary:
+// The best token of every chunk of 4096 logits:
 //
-//   argmax over ids with logit ≥ threshold of   logit / temperature + gumbel(seed, position + 1, id)
+//   argmax over ids with logit ≥ threshold of   logit / temperature + gumbel(seed, position + AHEAD, id)
 //
 // or of the logit alone at temperature 0; of equals, the lowest id. The noise depends on the position of
 // the token to choose, not on how it was drafted, which is what makes speculation change nothing.
 // Source: Gumbel-max sampling; drafter invariance, arXiv:2408.07978.
 //
-// logits: [rows, V] float32. rows: the row table, from row FIRST_ROW. settings: [lanes].
-// thresholds: [rows] float32. best: [rows, ceil(V / 4096)] of (value as bits, id), id V where a chunk
-// holds none. Grid: x = ceil(V / 4096), y = rows. Twin: devices/twins/sampling.py.
+// logits: [rows, COUNT] float32, of all ids in their order ("all"), or of ids: [rows, COUNT] u32 ("mapped").
+// rows: the row table; the choice is for the token AHEAD positions behind the row's. settings: [lanes].
+// thresholds: [rows] float32. best: [rows, ceil(COUNT / 4096)] of (value as bits, id), id V where a chunk
+// holds none. Grid: x = ceil(COUNT / 4096), y = rows. Twin: devices/twins/sampling.py.
 
 override V: u32;
-override FIRST_ROW: u32 = 0u;
+override COUNT: u32;
+override AHEAD: u32 = 1u;
 
 @group(0) @binding(0) var<storage, read> logits: array<f32>;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> settings: array<Settings>;
 @group(0) @binding(3) var<storage, read> thresholds: array<f32>;
 @group(0) @binding(4) var<storage, read_write> best: array<vec2<u32>>;
+{% if ids == "mapped" %}
+@group(0) @binding(5) var<storage, read> ids: array<u32>;
+{% endif %}
 
 {% include "shared/settings.wgsl" %}
 {% include "shared/noise.wgsl" %}
@@ -25,7 +30,11 @@ override FIRST_ROW: u32 = 0u;
 const CHUNK = 4096u;
 
 var<workgroup> values: array<f32, 64>;
-var<workgroup> ids: array<u32, 64>;
+var<workgroup> best_ids: array<u32, 64>;
+
+fn is_better(value: f32, id: u32, best_value: f32, best_id: u32) -> bool {
+  return best_id == V || value > best_value || (value == best_value && id < best_id);
+}
 
 @compute @workgroup_size(64)
 fn main(
@@ -33,37 +42,36 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let row = rows[FIRST_ROW + group.y];
+  let row = rows[group.y];
   let wanted = settings[row.x];
-  let key = noise_key(wanted.seed, row.y + 1u);
+  let key = noise_key(wanted.seed, row.y + AHEAD);
   let threshold = thresholds[group.y];
   var value = 0.0;
   var id = V;
-  for (var i = group.x * CHUNK + thread; i < min(group.x * CHUNK + CHUNK, V); i += 64u) {
-    let logit = logits[group.y * V + i];
+  for (var i = group.x * CHUNK + thread; i < min(group.x * CHUNK + CHUNK, COUNT); i += 64u) {
+    let logit = logits[group.y * COUNT + i];
+    let token = {{ "ids[group.y * COUNT + i]" if ids == "mapped" else "i" }};
     if (wanted.temperature == 0.0) {
-      if (id == V || logit > value) {
+      if (is_better(logit, token, value, id)) {
         value = logit;
-        id = i;
+        id = token;
       }
     } else if (logit >= threshold) {
-      let noisy = logit / wanted.temperature + gumbel(key, i);
-      if (id == V || noisy > value) {
+      let noisy = logit / wanted.temperature + gumbel(key, token);
+      if (is_better(noisy, token, value, id)) {
         value = noisy;
-        id = i;
+        id = token;
       }
     }
   }
   values[thread] = value;
-  ids[thread] = id;
+  best_ids[thread] = id;
   workgroupBarrier();
   if (thread == 0u) {
     for (var i = 1u; i < 64u; i++) {
-      let is_better = ids[i] < V
-        && (id == V || values[i] > value || (values[i] == value && ids[i] < id));
-      if (is_better) {
+      if (best_ids[i] < V && is_better(values[i], best_ids[i], value, id)) {
         value = values[i];
-        id = ids[i];
+        id = best_ids[i];
       }
     }
     best[group.y * groups.x + group.x] = vec2<u32>(bitcast<u32>(value), id);

@@ -2,7 +2,7 @@
 //
 // E: the rows FIRST .. FIRST + N of the embedding, [N, K] in layout "{{ layout }}"; rows of the
 // table whose token lies elsewhere are left alone (another shard's dispatch writes them).
-// rows: the row table, see pyapp/leadout/state.py. y: [rows, K] float32.
+// rows: the row table, see pyapp/leadout/state.py. y: [rows, OUT_STRIDE] float32, its first K columns.
 // Grid: x = ceil(K / 2048), y = rows. Twin: devices/twins/linear.py.
 {% from "shared/weights.wgsl" import load_block, quad, num_planes with context %}
 
@@ -10,6 +10,7 @@ override K: u32;
 override N: u32;
 override FIRST: u32 = 0u;
 override SCALE: f32 = 1.0;
+override OUT_STRIDE: u32;
 
 {% include "shared/weights.wgsl" %}
 
@@ -24,7 +25,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     return;
   }
 {{ load_block("(token - FIRST) * blocks + id.x", "p") }}
-  let out = id.y * (K / 4u) + id.x * 8u;
+  let out = id.y * (OUT_STRIDE / 4u) + id.x * 8u;
 {% for j in range(8) %}
   y[out + {{ j }}u] = SCALE * {{ quad("p", j) }};
 {% endfor %}

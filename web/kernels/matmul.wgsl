@@ -1,4 +1,5 @@
-// y[r, n] = sum over k of W[n, k] * x[r, k], for many rows (prefill).
+// y[r, n] = softcap(sum over k of W[n, k] * x[r, k]), for many rows (prefill); softcap(s) is s where CAP
+// is 0, else CAP * tanh(s / CAP).
 //
 // A workgroup computes 32 rows x 64 outputs: 32 columns of both at a time are unpacked into workgroup
 // memory, and each of 256 threads keeps 2 rows x 4 outputs in registers.
@@ -12,11 +13,14 @@ override K: u32;
 override N: u32;
 override OUT_STRIDE: u32;
 override OUT_OFFSET: u32 = 0u;
+override CAP: f32 = 0.0;
 
 {% include "shared/weights.wgsl" %}
 
 @group(0) @binding({{ num_planes }}) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding({{ num_planes + 1 }}) var<storage, read_write> y: array<f32>;
+
+{% include "shared/softcap.wgsl" %}
 
 const TILE_ROWS = 32u;
 const TILE_OUTPUTS = 64u;
@@ -68,8 +72,8 @@ fn main(
   for (var i = 0u; i < 4u; i++) {
     let n = first_output + column + 16u * i;
     if (n < N) {
-      y[(first_row + row) * OUT_STRIDE + OUT_OFFSET + n] = sums[0][i];
-      y[(first_row + row + 16u) * OUT_STRIDE + OUT_OFFSET + n] = sums[1][i];
+      y[(first_row + row) * OUT_STRIDE + OUT_OFFSET + n] = softcap(sums[0][i]);
+      y[(first_row + row + 16u) * OUT_STRIDE + OUT_OFFSET + n] = softcap(sums[1][i]);
     }
   }
 }

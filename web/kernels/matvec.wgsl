@@ -1,4 +1,4 @@
-// y[r, n] = sum over k of W[n, k] * x[r, k]                              (epilogue "none")
+// y[r, n] = softcap(sum over k of W[n, k] * x[r, k])                     (epilogue "none")
 // y[r, n] = gelu(sum of W[n, k] x[r, k]) * sum of W[n + N/2, k] x[r, k]  (epilogue "gelu_mul")
 //
 // For 1 to 8 rows. Every weight is unpacked once and used for all rows, and every activation that is
@@ -7,6 +7,7 @@
 // sums are added in the order of the lanes.
 //
 // W: [N, K] in layout "{{ layout }}", K a multiple of 32, N a multiple of {{ outputs }}.
+// softcap(s) is s where CAP is 0, else CAP * tanh(s / CAP).
 // x: [{{ rows }}, K] float32. y: [{{ rows }}, OUT_STRIDE] float32, written from column OUT_OFFSET.
 // Grid: ceil(N / {{ 4 * outputs }}) workgroups over x and y. Twin: devices/twins/linear.py.
 {% from "shared/weights.wgsl" import load_block, quad, num_planes with context %}
@@ -17,6 +18,9 @@ override K: u32;
 override N: u32;
 override OUT_STRIDE: u32;
 override OUT_OFFSET: u32 = 0u;
+{% if not is_gated %}
+override CAP: f32 = 0.0;
+{% endif %}
 
 {% include "shared/weights.wgsl" %}
 
@@ -33,6 +37,8 @@ const STORED = {{ stored }}u;   // of them{{ ", gate and up being one" if is_gat
 var<workgroup> partial: array<f32, GROUPS * OUTPUTS * ROWS * LANES>;
 {% if is_gated %}
 {% include "shared/gelu.wgsl" %}
+{% else %}
+{% include "shared/softcap.wgsl" %}
 {% endif %}
 
 // The sum of the 16 lanes' parts of one output of one row.
@@ -101,7 +107,7 @@ fn main(
       let up = total(output / STORED, output % STORED + STORED, row);
       y[row * OUT_STRIDE + OUT_OFFSET + n] = gelu(gate) * up;
 {% else %}
-      y[row * OUT_STRIDE + OUT_OFFSET + n] = total(output / STORED, output % STORED, row);
+      y[row * OUT_STRIDE + OUT_OFFSET + n] = softcap(total(output / STORED, output % STORED, row));
 {% endif %}
     }
   }

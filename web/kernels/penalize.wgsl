@@ -4,37 +4,41 @@
 // lane in this pass. Does nothing when the lane's repetition_penalty is 1.
 // Source: repetition penalty of CTRL, arXiv:1909.05858, with the sign rule that transformers uses.
 //
-// logits: [ROWS, V] float32. rows: the row table, from row FIRST_ROW. settings: [lanes].
-// seen: [lanes, V / 32] bits. V a multiple of 32.
-// Grid: x = ceil(V / 1024), y = ROWS. Twin: devices/twins/sampling.py.
+// logits: [ROWS, COUNT] float32, of all ids in their order ("all"), or of ids: [ROWS, COUNT] u32 ("mapped").
+// rows: the row table. settings: [lanes]. seen: [lanes, V / 32] bits. V a multiple of 32.
+// Grid: x = ceil(COUNT / 1024), y = ROWS. Twin: devices/twins/sampling.py.
 
 override V: u32;
 override ROWS: u32;
-override FIRST_ROW: u32 = 0u;
+override COUNT: u32;
 
 @group(0) @binding(0) var<storage, read> rows: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> settings: array<Settings>;
 @group(0) @binding(2) var<storage, read> seen: array<u32>;
 @group(0) @binding(3) var<storage, read_write> logits: array<f32>;
+{% if ids == "mapped" %}
+@group(0) @binding(4) var<storage, read> ids: array<u32>;
+{% endif %}
 
 {% include "shared/settings.wgsl" %}
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  let row = rows[FIRST_ROW + id.y];
+  let row = rows[id.y];
   let penalty = settings[row.x].repetition_penalty;
   if (penalty == 1.0) {
     return;
   }
-  for (var token = id.x * 16u; token < min(id.x * 16u + 16u, V); token++) {
+  for (var i = id.x * 16u; i < min(id.x * 16u + 16u, COUNT); i++) {
+    let token = {{ "ids[id.y * COUNT + i]" if ids == "mapped" else "i" }};
     var occurs = ((seen[row.x * (V / 32u) + token / 32u] >> (token % 32u)) & 1u) == 1u;
     for (var other = 0u; other < ROWS; other++) {
-      let before = rows[FIRST_ROW + other];
+      let before = rows[other];
       occurs = occurs || (before.x == row.x && before.y <= row.y && before.z == token && (before.w & 1u) == 1u);
     }
     if (occurs) {
-      let logit = logits[id.y * V + token];
-      logits[id.y * V + token] = select(logit * penalty, logit / penalty, logit > 0.0);
+      let logit = logits[id.y * COUNT + i];
+      logits[id.y * COUNT + i] = select(logit * penalty, logit / penalty, logit > 0.0);
     }
   }
 }

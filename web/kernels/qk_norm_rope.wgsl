@@ -1,23 +1,27 @@
-// For every row and head of qkv = [queries | keys | values]:
+// For every row and head of x = [queries | keys | values], or [queries | keys] where keys are values too:
 //
 //   q = rope(rms_norm(query) * q_weight)        -> q
 //   k = rope(rms_norm(key) * k_weight)          -> key cache, at the row's lane and position
-//   v = value                                   -> value cache
+//   v = value, or rms_norm(value)               -> value cache
 //
 // rope turns the pair (x[i], x[i + D/2]) by the angle position * inv_freq[i].
 //
-// qkv: [rows, (HEADS + 2 KV_HEADS) * D] float32. rows: the row table. q_weight, k_weight: [D].
-// inv_freq: [D / 2]. q: [rows, HEADS, D] float32. Caches: see shared/kv.wgsl. D a multiple of 8.
+// x: [rows, IN_HEADS * D] float32; its values begin with head FIRST_VALUE, and NORM_VALUES is 1 where they
+// get a norm (without weight). rows: the row table. q_weight, k_weight: [D]. inv_freq: [D / 2].
+// q: [rows, HEADS, D] float32. Caches: see shared/kv.wgsl. D a multiple of 8.
 // Rows that are not valid write nothing to the caches.
 // Grid: x = HEADS + 2 KV_HEADS, y = rows. Twin: devices/twins/attention.py.
 
 override HEADS: u32;
 override KV_HEADS: u32;
+override IN_HEADS: u32;
+override FIRST_VALUE: u32;
+override NORM_VALUES: u32 = 0u;
 override D: u32;
 override EPS: f32;
 override CAPACITY: u32;
 
-@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> q_weight: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> k_weight: array<vec4<f32>>;
@@ -28,7 +32,7 @@ override CAPACITY: u32;
 
 {% include "shared/kv.wgsl" %}
 {% include "shared/sum64.wgsl" %}
-{% include "shared/sincos.wgsl" %}
+{% include "shared/rope.wgsl" %}
 
 @compute @workgroup_size(64)
 fn main(
@@ -39,46 +43,40 @@ fn main(
   let head = group.x;
   let row = rows[group.y];
   let is_valid = (row.w & 1u) == 1u;
-  let start = (group.y * (HEADS + 2u * KV_HEADS) + head) * quads;
+  let is_value = head >= HEADS + KV_HEADS;
+  let in_head = select(head, head - HEADS - KV_HEADS + FIRST_VALUE, is_value);
+  let start = (group.y * IN_HEADS + in_head) * quads;
 
-  if (head >= HEADS + KV_HEADS) {
+  var squares = 0.0;
+  for (var i = thread; i < quads; i += 64u) {
+    squares += dot(x[start + i], x[start + i]);
+  }
+  let scale = inverseSqrt(sum64(thread, squares) / f32(D) + EPS);
+
+  if (is_value) {
     if (is_valid) {
       let base = tile_base(row.x, head - HEADS - KV_HEADS, row.y) + (row.y % TILE) * quads;
       for (var i = thread; i < quads; i += 64u) {
-        values[base + i] = kv_pack(qkv[start + i]);
+        values[base + i] = kv_pack(x[start + i] * select(1.0, scale, NORM_VALUES == 1u));
       }
     }
     return;
   }
 
-  var squares = 0.0;
-  for (var i = thread; i < quads; i += 64u) {
-    squares += dot(qkv[start + i], qkv[start + i]);
-  }
-  let scale = inverseSqrt(sum64(thread, squares) / f32(D) + EPS);
   let is_query = head < HEADS;
-
   for (var i = thread; i < quads / 2u; i += 64u) {
     let j = i + quads / 2u;
-    let low = qkv[start + i] * scale * select(k_weight[i], q_weight[i], is_query);
-    let high = qkv[start + j] * scale * select(k_weight[j], q_weight[j], is_query);
-    let angles = f32(row.y) * inv_freq[i];
-    let t0 = cos_sin(angles.x);
-    let t1 = cos_sin(angles.y);
-    let t2 = cos_sin(angles.z);
-    let t3 = cos_sin(angles.w);
-    let cosines = vec4<f32>(t0.x, t1.x, t2.x, t3.x);
-    let sines = vec4<f32>(t0.y, t1.y, t2.y, t3.y);
-    let turned_low = low * cosines - high * sines;
-    let turned_high = high * cosines + low * sines;
+    let low = x[start + i] * scale * select(k_weight[i], q_weight[i], is_query);
+    let high = x[start + j] * scale * select(k_weight[j], q_weight[j], is_query);
+    let result = turned(low, high, f32(row.y) * inv_freq[i]);
     if (is_query) {
       let out = (group.y * HEADS + head) * quads;
-      q[out + i] = turned_low;
-      q[out + j] = turned_high;
+      q[out + i] = result.low;
+      q[out + j] = result.high;
     } else if (is_valid) {
       let base = tile_base(row.x, head - HEADS, row.y) + row.y % TILE;
-      keys[base + i * TILE] = kv_pack(turned_low);
-      keys[base + j * TILE] = kv_pack(turned_high);
+      keys[base + i * TILE] = kv_pack(result.low);
+      keys[base + j * TILE] = kv_pack(result.high);
     }
   }
 }

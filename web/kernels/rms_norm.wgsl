@@ -1,10 +1,11 @@
-// y[r] = x[r] / sqrt(mean(x[r]^2) + EPS) * weight
+// y[r] = SCALE * x[r] / sqrt(mean(x[r]^2) + EPS) * weight
 //
 // x, y: [rows, D] float32, weight: [D] float32, D a multiple of 4.
 // Grid: x = rows. Twin: devices/twins/norm.py.
 
 override D: u32;
 override EPS: f32;
+override SCALE: f32 = 1.0;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;
@@ -23,7 +24,7 @@ fn main(
   for (var i = thread; i < quads; i += 64u) {
     squares += dot(x[row + i], x[row + i]);
   }
-  let scale = inverseSqrt(sum64(thread, squares) / f32(D) + EPS);
+  let scale = inverseSqrt(sum64(thread, squares) / f32(D) + EPS) * SCALE;
   for (var i = thread; i < quads; i += 64u) {
     y[row + i] = x[row + i] * scale * weight[i];
   }

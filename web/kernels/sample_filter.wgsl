@@ -11,11 +11,10 @@
 // order in which threads add.
 // Source: top-p, arXiv:1904.09751; min-p, arXiv:2407.01082.
 //
-// logits: [rows, V] float32. rows: the row table, from row FIRST_ROW. settings: [lanes].
+// logits: [rows, V] float32. rows: the row table. settings: [lanes].
 // thresholds: [rows] float32. Grid: x = rows. Twin: devices/twins/sampling.py.
 
 override V: u32;
-override FIRST_ROW: u32 = 0u;
 
 @group(0) @binding(0) var<storage, read> logits: array<f32>;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;
@@ -116,7 +115,7 @@ fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let lane = rows[FIRST_ROW + group.x].x;
+  let lane = rows[group.x].x;
   let wanted = settings[lane];
   let has_top_k = wanted.top_k > 0u && wanted.top_k < V;
   let has_top_p = wanted.top_p < 1.0;

@@ -4,14 +4,22 @@
  * @module conversation
  */
 
-import { h } from "./dom.js";
-import { isScrolledToEnd } from "./manuscript.js";
+/** @import {WrittenPiece} from "./follow.js" */
 
-/** @typedef {{role: string, content: string}} Message */
+import { appendText, h } from "./dom.js";
+import { isScrolledToEnd } from "./manuscript.js";
+import { ReasoningBox } from "./reasoning_box.js";
+
+/**
+ * `reasoning_content` is what the model thought before it answered; it is shown, and not said again.
+ * @typedef {{role: string, content: string, reasoning_content?: string}} Message
+ */
+
+/** A message as it is shown. @typedef {{message: Message, content: HTMLElement, reasoning: ReasoningBox, element: HTMLElement}} Turn */
 
 export class Conversation {
-  /** @type {Message[]} */
-  #messages = [];
+  /** @type {Turn[]} */
+  #turns = [];
   #log = h("div", { class: "log", role: "log", "aria-live": "off", "aria-label": "Conversation", tabindex: "0" });
   #input = h("textarea", {
     id: "text",
@@ -43,17 +51,20 @@ export class Conversation {
   }
 
   get messages() {
-    return this.#messages.map((message) => ({ ...message }));
+    return this.#turns.map(({ message }) => ({ ...message }));
   }
 
   set messages(messages) {
-    this.#messages = messages.map(({ role, content }) => ({ role, content }));
-    this.#log.replaceChildren(...this.#messages.map(turn));
+    this.#turns = [];
+    this.#log.replaceChildren();
+    for (const message of messages) {
+      this.#add(message);
+    }
   }
 
   /** What the model said last. */
   get continuation() {
-    const last = this.#messages.at(-1);
+    const last = this.#turns.at(-1)?.message;
     return last?.role === "assistant" ? last.content : "";
   }
 
@@ -66,19 +77,28 @@ export class Conversation {
       return null;
     }
     this.#input.value = "";
-    this.messages = [...this.#messages, { role: "user", content }];
+    this.#add({ role: "user", content });
     const request = { messages: this.messages };
-    this.messages = [...this.#messages, { role: "assistant", content: "" }];
+    this.#add({ role: "assistant", content: "" });
     this.#log.scrollTop = this.#log.scrollHeight;
     return request;
   }
 
-  /** @param {string} text of the model's turn */
-  append(text) {
+  /** @param {WrittenPiece[]} pieces of the model's turn */
+  append(pieces) {
     const isAtEnd = isScrolledToEnd(this.#log);
-    const last = /** @type {Message} */ (this.#messages.at(-1));
-    last.content += text;
-    this.#log.lastElementChild?.querySelector(".content")?.append(text);
+    const { message, content, reasoning } = /** @type {Turn} */ (this.#turns.at(-1));
+    for (const piece of pieces) {
+      if (piece.reasoning) {
+        message.reasoning_content = (message.reasoning_content ?? "") + piece.reasoning;
+        reasoning.append(piece.reasoning);
+      }
+      if (piece.text) {
+        message.content += piece.text;
+        appendText(content, piece.text, piece.is_draft);
+        reasoning.setThinking(false);
+      }
+    }
     if (isAtEnd) {
       this.#log.scrollTop = this.#log.scrollHeight;
     }
@@ -86,15 +106,18 @@ export class Conversation {
 
   /** @returns {boolean} whether there is something to take back */
   get canUndo() {
-    return this.#messages.at(-1)?.role === "assistant";
+    return this.#turns.at(-1)?.message.role === "assistant";
   }
 
   /** Take back the last question with its answer; the question can be edited again. */
   undo() {
     if (this.canUndo) {
-      const question = this.#messages.at(-2);
-      this.messages = this.#messages.slice(0, -2);
-      this.#input.value ||= question?.content ?? "";
+      this.#turns.pop()?.element.remove();
+      if (this.#turns.at(-1)?.message.role === "user") {
+        const question = this.#turns.pop();
+        question?.element.remove();
+        this.#input.value ||= question?.message.content ?? "";
+      }
     }
   }
 
@@ -105,7 +128,7 @@ export class Conversation {
 
   /** An error came before the first word: the question goes back to the text area. */
   giveBack() {
-    if (this.continuation === "") {
+    if (this.continuation === "" && !this.#turns.at(-1)?.reasoning.text) {
       this.undo();
     }
   }
@@ -114,20 +137,29 @@ export class Conversation {
   setBusy(isBusy) {
     this.#input.readOnly = isBusy;
     this.element.classList.toggle("busy", isBusy);
+    if (!isBusy) {
+      this.#turns.at(-1)?.reasoning.setThinking(false);
+    }
   }
 
   focus() {
     this.#input.focus();
   }
-}
 
-/** @param {Message} message */
-function turn({ role, content }) {
-  const isModel = role === "assistant";
-  return h(
-    "article",
-    { class: isModel ? "turn model" : "turn", part: isModel ? "answer" : "question" },
-    h("div", { class: "who" }, isModel ? "Model" : role === "user" ? "You" : role),
-    h("div", { class: "content" }, content),
-  );
+  /** @param {Message} message */
+  #add({ role, content, reasoning_content }) {
+    const isModel = role === "assistant";
+    const text = h("div", { class: "content" }, content);
+    const reasoning = new ReasoningBox(reasoning_content);
+    const element = h(
+      "article",
+      { class: isModel ? "turn model" : "turn", part: isModel ? "answer" : "question" },
+      h("div", { class: "who" }, isModel ? "Model" : role === "user" ? "You" : role),
+      ...(isModel ? [reasoning.element] : []),
+      text,
+    );
+    this.#log.append(element);
+    const message = { role, content, ...(reasoning_content && { reasoning_content }) };
+    this.#turns.push({ message, content: text, reasoning, element });
+  }
 }

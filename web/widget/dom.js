@@ -21,3 +21,25 @@ export function h(tag, attributes = {}, ...children) {
   element.append(...children);
   return element;
 }
+
+/**
+ * Add text to the end of an element; runs of drafted text are spans of their own, for a style to
+ * mark.
+ *
+ * @param {Element} element
+ * @param {string} text
+ * @param {boolean} isDraft
+ */
+export function appendText(element, text, isDraft) {
+  let target = element;
+  if (isDraft) {
+    const last = element.lastChild;
+    const isRun = last instanceof HTMLElement && last.classList.contains("draft");
+    target = isRun ? last : element.appendChild(h("span", { class: "draft" }));
+  }
+  if (target.lastChild instanceof Text) {
+    target.lastChild.appendData(text);
+  } else {
+    target.append(text);
+  }
+}

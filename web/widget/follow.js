@@ -11,9 +11,12 @@
 import { isAbort } from "../client/errors.js";
 import { formatMs, formatSpeed } from "./words.js";
 
+/** A piece of text as it came. @typedef {{text: string, reasoning: string, is_draft: boolean}} WrittenPiece */
+
 /**
  * @typedef {object} Written
  * @property {string} text
+ * @property {string} reasoning
  * @property {FinishReason} finish_reason
  * @property {number} num_tokens
  * @property {Stats | null} stats null after an abort: nobody waits for the worker to count
@@ -22,14 +25,17 @@ import { formatMs, formatSpeed } from "./words.js";
 /**
  * @param {AsyncIterable<CompletionChunk | ChatCompletionChunk>} stream
  * @param {View} view
- * @param {{append: (text: string) => void, onDelta: (text: string, figures: ChunkFigures) => void}} handlers
+ * @param {{append: (pieces: WrittenPiece[]) => void, onDelta: (piece: WrittenPiece & ChunkFigures) => void}} handlers
+ *   append is called once a frame at most, however fast the tokens come
  * @returns {Promise<Written>} an abort is an end like others; other errors reject
  */
 export async function follow(stream, view, { append, onDelta }) {
   const started = performance.now();
   let numTokens = 0;
   let text = "";
-  let unshown = "";
+  let reasoning = "";
+  /** @type {WrittenPiece[]} */
+  let unshown = [];
   let frame = 0;
   /** @type {FinishReason} */
   let finish_reason = "abort";
@@ -37,21 +43,21 @@ export async function follow(stream, view, { append, onDelta }) {
   let stats = null;
   const show = () => {
     frame = 0;
-    if (unshown) {
+    if (unshown.length > 0) {
       append(unshown);
-      unshown = "";
+      unshown = [];
     }
   };
   try {
     for await (const chunk of stream) {
-      const [choice] = chunk.choices;
-      const piece = "delta" in choice ? (choice.delta.content ?? "") : choice.text;
-      text += piece;
-      unshown += piece;
-      // One repaint a frame is enough, however fast the tokens come.
+      const piece = toPiece(chunk);
+      text += piece.text;
+      reasoning += piece.reasoning;
+      unshown.push(piece);
       frame ||= requestAnimationFrame(show);
-      if (choice.finish_reason) {
-        finish_reason = choice.finish_reason;
+      const [{ finish_reason: reason }] = chunk.choices;
+      if (reason) {
+        finish_reason = reason;
         stats = /** @type {Stats} */ (chunk.leadout);
         numTokens = chunk.usage?.completion_tokens ?? numTokens;
         continue;
@@ -63,7 +69,8 @@ export async function follow(stream, view, { append, onDelta }) {
       numTokens += figures.tokens.length;
       view.setFigure("tokens", String(numTokens));
       view.setFigure("speed", formatSpeed(figures.decode_tokens_per_s));
-      onDelta(piece, figures);
+      view.drafting.take(figures);
+      onDelta({ ...piece, ...figures });
     }
   } catch (error) {
     if (!isAbort(error)) {
@@ -77,6 +84,18 @@ export async function follow(stream, view, { append, onDelta }) {
     view.setFigure("tokens", String(numTokens));
     view.setFigure("first_token", formatMs(stats.ttft_ms));
     view.setFigure("speed", formatSpeed(stats.decode_tokens_per_s));
+    view.drafting.finish(stats);
   }
-  return { text, finish_reason, num_tokens: numTokens, stats };
+  return { text, reasoning, finish_reason, num_tokens: numTokens, stats };
+}
+
+/**
+ * @param {CompletionChunk | ChatCompletionChunk} chunk
+ * @returns {WrittenPiece}
+ */
+function toPiece({ choices: [choice], leadout }) {
+  const is_draft = "is_draft" in leadout && leadout.is_draft;
+  return "delta" in choice
+    ? { text: choice.delta.content ?? "", reasoning: choice.delta.reasoning_content ?? "", is_draft }
+    : { text: choice.text, reasoning: choice.reasoning_content ?? "", is_draft };
 }

@@ -4,11 +4,11 @@
  *
  *     <leadout-chat model="gemma3-270m"></leadout-chat>
  *
- * Attributes: `model` (a name that the site lists, or a URL), `mode` ("completion" or "chat";
- * without it, chat when the model has a chat template), `autoload` (load without a click),
- * `data-state` (set by the element, see State). Slots: header, footer, unsupported. Parts: notice,
- * loading, progress, sheet, input, continuation, question, answer, actions, send, stop, undo,
- * clear, status, figures, settings.
+ * Attributes: `model` (a name that the site lists, or a URL), `drafter` ("auto", "none", "ngram", or
+ * as `model`; see Leadout.load), `mode` ("completion" or "chat"; without it, chat when the model has a
+ * chat template), `autoload` (load without a click), `data-state` (set by the element, see State).
+ * Slots: header, footer, unsupported. Parts: notice, loading, progress, sheet, input, continuation,
+ * question, answer, reasoning, actions, send, stop, undo, clear, status, figures, drafting, settings.
  *
  * The states and what leads from one to the next:
  * 1. "idle": no model loaded. load() → 2, or "unsupported" where there is no WebGPU.
@@ -22,17 +22,20 @@
 
 /** @import {Engine} from "../client.js" */
 /** @import {LoadParams, Progress} from "../client.js" */
-/** @import {ModelChoice} from "../client/models.js" */
+/** @import {DrafterChoice, ModelChoice} from "../client/models.js" */
 /** @import {Phase} from "../messages.js" */
 /** @import {Settings} from "./settings.js" */
 /** @import {Body} from "./view.js" */
 
 import { isAbort, LeadoutError } from "../client/errors.js";
 import { Leadout } from "../client.js";
+import { Choice, upgradeProperties } from "./attributes.js";
 import { Conversation } from "./conversation.js";
 import { follow } from "./follow.js";
 import { Manuscript } from "./manuscript.js";
-import { findSize, nameModel } from "./offer.js";
+import { errorNotice, offerNotice, unsupportedNotice } from "./notices.js";
+import { findSize } from "./offer.js";
+import { toParams } from "./params.js";
 import { getStyleSheet } from "./styles.js";
 import { View } from "./view.js";
 import { describeError, describeFinish, describePhase, describeState, formatBytes } from "./words.js";
@@ -40,27 +43,38 @@ import { describeError, describeFinish, describePhase, describeState, formatByte
 /** @typedef {"idle" | "unsupported" | "generating" | Phase} State */
 
 /** Properties that a page may have set before the element was defined. */
-const PROPERTIES = ["model", "mode", "engine", "settings", "text", "messages", "loadOptions"];
+const PROPERTIES = ["drafter", "model", "mode", "engine", "settings", "text", "messages"];
 
 // Importing must work where there is no DOM (a server that renders pages).
 const ElementBase = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (class {});
 
 export class LeadoutChat extends ElementBase {
-  static observedAttributes = ["model", "mode", "autoload"];
+  static observedAttributes = ["model", "drafter", "mode", "autoload"];
 
   /** Passed to Leadout.load beside the model. @type {Partial<LoadParams>} */
   loadOptions = {};
 
   #root = this.attachShadow({ mode: "open" });
-  #view = new View(this.#root, { onCancel: () => this.unload() });
+  #view = new View(this.#root, {
+    onCancel: () => this.unload(),
+    onSend: () => this.send(),
+    onStop: () => this.stop(),
+    onUndo: () => this.#edit(() => this.#body.undo()),
+    onClear: () => this.#edit(() => this.#body.clear()),
+    onInput: () => this.#refreshButtons(),
+  });
   #manuscript = new Manuscript();
   #conversation = new Conversation();
   /** @type {Body} */
   #body = this.#manuscript;
   /** @type {State} */
   #state = "idle";
-  /** A model that is no string. @type {ModelChoice | null} */
-  #model = null;
+  /** @type {Choice<ModelChoice>} */
+  #model = new Choice(this, "model", () => this.#startAnew());
+  /** @type {Choice<DrafterChoice>} */
+  #drafter = new Choice(this, "drafter", () => this.#takeDrafter());
+  /** What the engine was loaded with. @type {DrafterChoice | null} */
+  #loadedDrafter = null;
   /** @type {Engine | null} */
   #engine = null;
   #ownsEngine = false;
@@ -72,28 +86,12 @@ export class LeadoutChat extends ElementBase {
   constructor() {
     super();
     this.#root.adoptedStyleSheets = [getStyleSheet()];
-    const { send, stop, undo, clear } = this.#view;
-    send.addEventListener("click", () => this.send());
-    stop.addEventListener("click", () => this.stop());
-    undo.addEventListener("click", () => this.#edit(() => this.#body.undo()));
-    clear.addEventListener("click", () => this.#edit(() => this.#body.clear()));
-    this.#root.addEventListener("input", () => this.#refreshButtons());
-    this.#root.addEventListener("keydown", (event) => {
-      this.#handleKey(/** @type {KeyboardEvent} */ (event));
-    });
     this.#view.setBody(this.#body);
     this.#refreshButtons();
   }
 
   connectedCallback() {
-    for (const name of PROPERTIES) {
-      if (Object.hasOwn(this, name) && name !== "loadOptions") {
-        const self = /** @type {Record<string, any>} */ (/** @type {unknown} */ (this));
-        const value = self[name];
-        delete self[name];
-        self[name] = value;
-      }
-    }
+    upgradeProperties(this, PROPERTIES);
     this.#setState(this.#state);
     if (this.#state === "idle") {
       this.#offer();
@@ -124,9 +122,9 @@ export class LeadoutChat extends ElementBase {
     if (name === "mode") {
       this.#refreshMode();
     } else if (name === "model") {
-      this.#model = null;
-      this.#reset();
-      this.#offer();
+      this.#model.takeAttribute();
+    } else if (name === "drafter") {
+      this.#drafter.takeAttribute();
     } else if (after !== null && this.#state === "idle") {
       this.#offer();
     }
@@ -139,24 +137,24 @@ export class LeadoutChat extends ElementBase {
 
   /** What to load. Another model unloads this one. @returns {ModelChoice | null} */
   get model() {
-    return this.#model ?? this.getAttribute("model");
+    return this.#model.get();
   }
 
   set model(model) {
-    if (typeof model === "string") {
-      if (this.getAttribute("model") === model) {
-        this.#model = null;
-        this.#reset();
-        this.#offer();
-      } else {
-        this.setAttribute("model", model);
-      }
-      return;
-    }
-    this.removeAttribute("model");
-    this.#model = model;
-    this.#reset();
-    this.#offer();
+    this.#model.set(model);
+  }
+
+  /**
+   * What drafts for the model; see Leadout.load. One that needs to be loaded unloads the model.
+   *
+   * @returns {DrafterChoice}
+   */
+  get drafter() {
+    return this.#drafter.get() ?? this.loadOptions.drafter ?? "auto";
+  }
+
+  set drafter(drafter) {
+    this.#drafter.set(drafter);
   }
 
   /** @returns {"completion" | "chat"} */
@@ -229,12 +227,15 @@ export class LeadoutChat extends ElementBase {
     }
     this.#reset();
     const loading = new AbortController();
+    const { drafter } = this;
     this.#loading = loading;
+    this.#loadedDrafter = drafter;
     this.#takePhase("loading_runtime");
     try {
       const engine = await Leadout.load({
         ...this.loadOptions,
         model,
+        drafter,
         signal: loading.signal,
         onPhase: (phase) => phase !== "ready" && this.#takePhase(phase),
         onProgress: (progress) => this.#takeProgress(progress),
@@ -267,27 +268,25 @@ export class LeadoutChat extends ElementBase {
       this.#body.focus();
       return;
     }
-    const settings = this.settings;
-    const seed = settings.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
+    const isChat = "messages" in request;
+    const params = toParams(this.settings, { info: engine.info, drafter: this.drafter, isChat });
     const generating = new AbortController();
     this.#generating = generating;
-    this.#view.setNotice(null);
-    this.#view.setFigure("seed", String(seed));
+    this.#view.begin(params.seed);
     this.#setState("generating");
-    const params = { ...settings, seed, stream: /** @type {const} */ (true), signal: generating.signal };
+    const options = { ...params, stream: /** @type {const} */ (true), signal: generating.signal };
     try {
-      const stream =
-        "messages" in request
-          ? await engine.chat.completions.create({ ...params, ...request })
-          : await engine.completions.create({ ...params, ...request });
+      const stream = isChat
+        ? await engine.chat.completions.create({ ...options, ...request })
+        : await engine.completions.create({ ...options, ...request });
       const { num_tokens, ...written } = await follow(stream, this.#view, {
-        append: (text) => this.#body.append(text),
-        onDelta: (text, figures) => this.#emit("delta", { text, ...figures }),
+        append: (pieces) => this.#body.append(pieces),
+        onDelta: (delta) => this.#emit("delta", delta),
       });
       if (generating === this.#generating) {
         this.#setState("ready");
         this.#view.setStatus(describeFinish(written.finish_reason, num_tokens));
-        this.#emit("finish", { ...written, seed });
+        this.#emit("finish", { ...written, seed: params.seed });
       }
     } catch (error) {
       this.#body.giveBack();
@@ -316,6 +315,7 @@ export class LeadoutChat extends ElementBase {
     this.#refreshMode();
     this.#view.setFigure("memory", formatBytes(engine.info.allocated_bytes));
     this.#view.setFigure("adapter", engine.info.device);
+    this.#view.drafting.setDrafter(engine.info.drafter);
     this.#takePhase("ready");
     engine.lost.then((error) => {
       if (engine === this.#engine) {
@@ -342,7 +342,24 @@ export class LeadoutChat extends ElementBase {
     this.#view.setNotice(null);
     this.#view.setFigure("memory", "–");
     this.#view.setFigure("adapter", "–");
+    this.#view.drafting.setDrafter(null);
     this.#setState("idle");
+  }
+
+  /** Another drafter was chosen: go on if the engine can do that, else let go of the model. */
+  #takeDrafter() {
+    const { drafter } = this;
+    // A drafter that is loaded can be left out, request by request.
+    const isLoaded = drafter === this.#loadedDrafter || drafter === "none";
+    const isForeign = this.#engine !== null && !this.#ownsEngine;
+    if (!isForeign && !((this.#engine || this.#loading) && isLoaded)) {
+      this.#startAnew();
+    }
+  }
+
+  #startAnew() {
+    this.#reset();
+    this.#offer();
   }
 
   /**
@@ -364,7 +381,7 @@ export class LeadoutChat extends ElementBase {
     if (!support.supported) {
       this.#setState("unsupported");
       const { reason, advice } = support;
-      this.#view.setNotice({ kind: "unsupported", title: reason, lines: [advice], actions: [] });
+      this.#view.setNotice(unsupportedNotice(support));
       this.#emit("error", { error: new LeadoutError("DeviceUnavailableError", reason, { advice }) });
       return;
     }
@@ -375,14 +392,10 @@ export class LeadoutChat extends ElementBase {
       await this.load();
       return;
     }
-    const size = await findSize(model);
-    if (this.#state === "idle" && model === this.model) {
-      this.#view.setNotice({
-        kind: "offer",
-        title: nameModel(model),
-        lines: [size ? `${size}, to be loaded into this tab.` : "To be loaded into this tab."],
-        actions: [{ label: "Load model", run: () => this.load(), isMain: true }],
-      });
+    const { drafter } = this;
+    const size = await findSize(model, drafter);
+    if (this.#state === "idle" && model === this.model && drafter === this.drafter) {
+      this.#view.setNotice(offerNotice(model, size, () => this.load()));
     }
   }
 
@@ -392,8 +405,6 @@ export class LeadoutChat extends ElementBase {
       return;
     }
     const isGone = this.#engine === null || this.#engine.needsReload;
-    const { title, message, advice, isNamed } = describeError(error);
-    const retry = { label: isGone ? "Load again" : "Try again", isMain: true };
     if (isGone) {
       this.#reset();
       this.#setState("failed");
@@ -401,18 +412,15 @@ export class LeadoutChat extends ElementBase {
     } else {
       this.#setState("ready");
     }
-    const dismiss = { label: "Dismiss", run: () => this.#view.setNotice(null) };
-    this.#view.setNotice({
-      kind: "error",
-      title,
-      lines: [message, advice],
-      actions: [
-        { ...retry, run: () => (isGone ? this.load() : this.send()) },
-        ...(isGone ? [] : [dismiss]),
-      ],
-    });
+    const run = () => (isGone ? this.load() : this.send());
+    this.#view.setNotice(
+      errorNotice(error, {
+        retry: { label: isGone ? "Load again" : "Try again", run },
+        dismiss: isGone ? null : () => this.#view.setNotice(null),
+      }),
+    );
     this.#emit("error", { error });
-    if (!isNamed) {
+    if (!describeError(error).isNamed) {
       console.error(error);
     }
   }
@@ -461,7 +469,10 @@ export class LeadoutChat extends ElementBase {
   }
 
   #refreshMode() {
-    const body = this.mode === "chat" ? this.#conversation : this.#manuscript;
+    const isChat = this.mode === "chat";
+    const { drafter, max_draft_tokens } = this.#engine?.info ?? { drafter: null, max_draft_tokens: 0 };
+    this.#view.settings.setRelevant({ isChat, maxDraftTokens: drafter ? max_draft_tokens : null });
+    const body = isChat ? this.#conversation : this.#manuscript;
     if (body !== this.#body) {
       body.text = this.#body.text;
       this.#body = body;
@@ -475,17 +486,6 @@ export class LeadoutChat extends ElementBase {
     change();
     this.#refreshButtons();
     this.#body.focus();
-  }
-
-  /** @param {KeyboardEvent} event */
-  #handleKey(event) {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-      event.preventDefault();
-      this.send();
-    } else if (event.key === "Escape" && this.#state === "generating") {
-      event.preventDefault();
-      this.stop();
-    }
   }
 
   /**

@@ -8,13 +8,21 @@
  * @module manuscript
  */
 
-import { h } from "./dom.js";
+/** @import {WrittenPiece} from "./follow.js" */
 
-/** @typedef {{author: "person" | "model", text: string}} Run */
+import { appendText, h } from "./dom.js";
+import { ReasoningBox } from "./reasoning_box.js";
+
+/**
+ * A stretch of text of one origin: `turn` is the number of the continuation it came with, 0 for the
+ * person's; `isDraft`, whether a drafter had guessed it.
+ * @typedef {{turn: number, isDraft: boolean, text: string}} Run
+ */
 
 export class Manuscript {
-  /** Together they are the text; each continuation begins one of its own. @type {Run[]} */
+  /** Together they are the text; no two neighbours are of one origin. @type {Run[]} */
   #runs = [];
+  #numTurns = 0;
   #isBeginning = false;
   #input = h("textarea", {
     id: "text",
@@ -23,17 +31,21 @@ export class Manuscript {
     placeholder: "Begin a text, and the model goes on.",
     autocapitalize: "sentences",
   });
+  // A last line break has a line after it only if something stands there.
+  #end = h("span", { class: "end" }, "\u200b");
   #copy = h("div", { class: "copy", "aria-hidden": "true" });
+  #scroller = h(
+    "div",
+    { class: "scroller" },
+    h("label", { for: "text", class: "unseen" }, "Text"),
+    h("div", { class: "stack" }, this.#copy, this.#input),
+  );
+  #reasoning = new ReasoningBox();
 
   sendLabel = "Continue";
 
   constructor() {
-    this.element = h(
-      "div",
-      { class: "scroller" },
-      h("label", { for: "text", class: "unseen" }, "Text"),
-      h("div", { class: "stack" }, this.#copy, this.#input),
-    );
+    this.element = h("div", { class: "manuscript" }, this.#scroller, this.#reasoning.element);
     this.#input.addEventListener("input", () => this.#takeEdit());
   }
 
@@ -42,14 +54,14 @@ export class Manuscript {
   }
 
   set text(text) {
-    this.#runs = text ? [{ author: "person", text: toUnixLines(text) }] : [];
+    this.#runs = text ? [{ turn: 0, isDraft: false, text: toUnixLines(text) }] : [];
+    this.#reasoning.text = "";
     this.#render();
   }
 
   /** What the model wrote last; "" when the person wrote last. */
   get continuation() {
-    const last = this.#runs.at(-1);
-    return last?.author === "model" ? last.text : "";
+    return this.#lastTurn().map((run) => run.text).join("");
   }
 
   /** @returns {{prompt: string} | null} null when there is nothing to continue */
@@ -58,18 +70,26 @@ export class Manuscript {
     return this.text.trim() ? { prompt: this.text } : null;
   }
 
-  /** @param {string} text by the model, to go to the end */
-  append(text) {
-    const isAtEnd = isScrolledToEnd(this.element);
+  /** @param {WrittenPiece[]} pieces by the model, to go to the end */
+  append(pieces) {
+    const isAtEnd = isScrolledToEnd(this.#scroller);
     if (this.#isBeginning) {
-      this.#runs.push({ author: "model", text: toUnixLines(text) });
       this.#isBeginning = false;
-    } else {
-      this.#push("model", toUnixLines(text));
+      this.#numTurns++;
+      this.#reasoning.text = "";
     }
-    this.#render();
+    for (const { text, reasoning, is_draft } of pieces) {
+      this.#reasoning.append(reasoning);
+      if (text) {
+        this.#reasoning.setThinking(false);
+        const run = { turn: this.#numTurns, isDraft: is_draft, text: toUnixLines(text) };
+        this.#push(run);
+        this.#show(run);
+      }
+    }
+    this.#input.value = this.text;
     if (isAtEnd) {
-      this.element.scrollTop = this.element.scrollHeight;
+      this.#scroller.scrollTop = this.#scroller.scrollHeight;
     }
   }
 
@@ -81,7 +101,8 @@ export class Manuscript {
   /** Take back what the model wrote last. */
   undo() {
     if (this.canUndo) {
-      this.#runs.pop();
+      this.#runs.splice(-this.#lastTurn().length);
+      this.#reasoning.text = "";
       this.#render();
     }
   }
@@ -97,6 +118,9 @@ export class Manuscript {
   setBusy(isBusy) {
     this.#input.readOnly = isBusy;
     this.element.classList.toggle("busy", isBusy);
+    if (!isBusy) {
+      this.#reasoning.setThinking(false);
+    }
   }
 
   focus() {
@@ -123,37 +147,50 @@ export class Manuscript {
     const head = sliceRuns(this.#runs, 0, start);
     const tail = sliceRuns(this.#runs, before.length - end, before.length);
     this.#runs = head;
-    this.#push("person", after.slice(start, after.length - end));
+    this.#push({ turn: 0, isDraft: false, text: after.slice(start, after.length - end) });
     for (const run of tail) {
-      this.#push(run.author, run.text);
+      this.#push(run);
     }
     this.#render();
   }
 
-  /**
-   * @param {Run["author"]} author
-   * @param {string} text
-   */
-  #push(author, text) {
+  /** @returns {Run[]} those that the model wrote last, up to what the person wrote among them */
+  #lastTurn() {
+    const turn = this.#runs.at(-1)?.turn ?? 0;
+    const before = this.#runs.findLastIndex((run) => run.turn !== turn);
+    return turn ? this.#runs.slice(before + 1) : [];
+  }
+
+  /** @param {Run} run */
+  #push({ turn, isDraft, text }) {
     const last = this.#runs.at(-1);
-    if (last?.author === author) {
+    if (last?.turn === turn && last.isDraft === isDraft) {
       last.text += text;
     } else if (text) {
-      this.#runs.push({ author, text });
+      this.#runs.push({ turn, isDraft, text });
     }
   }
 
+  /** Put all of the text into the copy, one span for each author in turn. */
   #render() {
-    this.#copy.replaceChildren(
-      ...this.#runs.map(({ author, text }) =>
-        h("span", author === "model" ? { class: "model", part: "continuation" } : {}, text),
-      ),
-      // A last line break has a line after it only if something stands there.
-      h("span", { class: "end" }, "\u200b"),
-    );
+    this.#copy.replaceChildren(this.#end);
+    for (const run of this.#runs) {
+      this.#show(run);
+    }
     if (this.#input.value !== this.text) {
       this.#input.value = this.text;
     }
+  }
+
+  /** Put a run at the end of the copy. @param {Run} run */
+  #show({ turn, isDraft, text }) {
+    let span = /** @type {HTMLElement | null} */ (this.#end.previousElementSibling);
+    if (span?.dataset.turn !== String(turn)) {
+      span = h("span", turn ? { class: "model", part: "continuation" } : {});
+      span.dataset.turn = String(turn);
+      this.#end.before(span);
+    }
+    appendText(span, text, isDraft);
   }
 }
 
@@ -166,10 +203,10 @@ export class Manuscript {
 function sliceRuns(runs, start, end) {
   const slice = [];
   let position = 0;
-  for (const { author, text } of runs) {
+  for (const { text, ...origin } of runs) {
     const part = text.slice(Math.max(0, start - position), Math.max(0, end - position));
     if (part) {
-      slice.push({ author, text: part });
+      slice.push({ ...origin, text: part });
     }
     position += text.length;
   }

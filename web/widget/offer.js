@@ -4,7 +4,7 @@
  * @module offer
  */
 
-/** @import {ModelChoice} from "../client/models.js" */
+/** @import {DrafterChoice, ModelChoice} from "../client/models.js" */
 
 import { isUrlLike } from "../client/models.js";
 import { Leadout } from "../client.js";
@@ -24,16 +24,21 @@ export function nameModel(model) {
 
 /**
  * @param {ModelChoice} model
+ * @param {DrafterChoice} drafter
  * @returns {Promise<string | null>} for example "253 MB"; null when only the load will tell
  */
-export async function findSize(model) {
+export async function findSize(model, drafter) {
   if (model instanceof Blob) {
     return formatBytes(model.size);
   }
   if (typeof model === "string" && !isUrlLike(model)) {
     try {
       const listed = (await Leadout.listModels()).find(({ name }) => name === model);
-      return listed ? formatBytes(listed.bytes) : null;
+      if (!listed) {
+        return null;
+      }
+      const isWithDrafter = drafter === "auto" || drafter === "mtp";
+      return formatBytes(listed.bytes + ((isWithDrafter && listed.drafter?.bytes) || 0));
     } catch {
       return null; // the load, if somebody wants it, says what is wrong
     }

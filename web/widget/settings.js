@@ -1,5 +1,5 @@
 /**
- * The settings panel: sampling, limits and stops, with the browser's own validation.
+ * The settings panel: sampling, limits, stops and drafting, with the browser's own validation.
  *
  * @module settings
  */
@@ -16,6 +16,9 @@ import { h } from "./dom.js";
  * @property {number | null} seed null = another one each time
  * @property {number} max_tokens
  * @property {string[]} stop
+ * @property {number | "auto"} draft_tokens drafted per cycle, 0 to 7
+ * @property {boolean} enable_thinking have the model reason before it answers
+ * @property {boolean} mark_drafts underline what was drafted
  */
 
 /** A place to start that reads well with small models. @type {Readonly<Settings>} */
@@ -28,9 +31,15 @@ export const DEFAULT_SETTINGS = Object.freeze({
   seed: null,
   max_tokens: 256,
   stop: [],
+  draft_tokens: "auto",
+  enable_thinking: false,
+  mark_drafts: false,
 });
 
-/** @typedef {Exclude<keyof Settings, "stop">} NumberName */
+/** @typedef {"temperature" | "max_tokens" | "top_k" | "top_p" | "min_p" | "repetition_penalty" | "seed"} NumberName */
+
+/** Keep in step with `GenerateRequest` in ../messages.js. */
+const MAX_DRAFT_TOKENS = 7;
 
 /** @type {{name: NumberName, label: string, hint: string, min: number, max: number, step: string}[]} */
 const NUMBER_FIELDS = [
@@ -47,6 +56,21 @@ export class SettingsPanel {
   /** @type {Map<NumberName, HTMLInputElement>} */
   #inputs = new Map();
   #stop = h("textarea", { id: "stop", rows: "2", spellcheck: "false", autocomplete: "off" });
+  #draftTokens = h(
+    "select",
+    { id: "draft_tokens" },
+    h("option", { value: "auto" }, "Auto"),
+    ...Array.from({ length: MAX_DRAFT_TOKENS + 1 }, (_, count) =>
+      h("option", { value: String(count) }, String(count)),
+    ),
+  );
+  #thinking = h("input", { id: "enable_thinking", type: "checkbox" });
+  #marks = h("input", { id: "mark_drafts", type: "checkbox" });
+  #draftFields = [
+    field("draft_tokens", "Draft length", "tokens per cycle; 0 is off", this.#draftTokens),
+    field("mark_drafts", "Mark drafted tokens", "underlined where accepted", this.#marks),
+  ];
+  #thinkingField = field("enable_thinking", "Thinking", "reason before answering", this.#thinking);
 
   constructor() {
     const fields = NUMBER_FIELDS.map(({ name, label, hint, min, max, step }) => {
@@ -58,13 +82,11 @@ export class SettingsPanel {
         step,
         inputmode: step === "1" ? "numeric" : "decimal",
         autocomplete: "off",
-        "aria-describedby": `${name}-hint`,
         required: name !== "seed",
       });
       this.#inputs.set(name, input);
       return field(name, label, hint, input);
     });
-    this.#stop.setAttribute("aria-describedby", "stop-hint");
     const reset = h("button", { type: "button", class: "quiet" }, "Reset settings");
     reset.addEventListener("click", () => this.set(DEFAULT_SETTINGS));
     this.element = h(
@@ -76,10 +98,36 @@ export class SettingsPanel {
         { class: "fields" },
         ...fields,
         field("stop", "Stop at", "one per line; \\n is a line break", this.#stop),
+        this.#thinkingField,
+        ...this.#draftFields,
       ),
       reset,
     );
     this.set(DEFAULT_SETTINGS);
+    this.setRelevant({ isChat: false, maxDraftTokens: null });
+  }
+
+  /**
+   * Show what has an effect on the loaded model; the values of the rest are kept.
+   *
+   * @param {{isChat: boolean, maxDraftTokens: number | null}} model null: nothing drafts
+   */
+  setRelevant({ isChat, maxDraftTokens }) {
+    this.#thinkingField.hidden = !isChat;
+    for (const element of this.#draftFields) {
+      element.hidden = maxDraftTokens === null;
+    }
+    for (const option of this.#draftTokens.options) {
+      option.disabled = maxDraftTokens !== null && Number(option.value) > maxDraftTokens;
+    }
+    if (this.#draftTokens.selectedOptions[0]?.disabled) {
+      this.#draftTokens.value = "auto";
+    }
+  }
+
+  /** @param {() => void} onChange called when marks are wanted, or no more */
+  onMarksChange(onChange) {
+    this.#marks.addEventListener("change", onChange);
   }
 
   /** @param {Partial<Settings>} settings */
@@ -92,6 +140,15 @@ export class SettingsPanel {
     }
     if (settings.stop) {
       this.#stop.value = settings.stop.map((text) => text.replaceAll("\n", "\\n")).join("\n");
+    }
+    const { draft_tokens, enable_thinking, mark_drafts } = settings;
+    if (draft_tokens !== undefined) {
+      this.#draftTokens.value = String(draft_tokens);
+    }
+    this.#thinking.checked = enable_thinking ?? this.#thinking.checked;
+    if (mark_drafts !== undefined && mark_drafts !== this.#marks.checked) {
+      this.#marks.checked = mark_drafts;
+      this.#marks.dispatchEvent(new Event("change"));
     }
   }
 
@@ -107,7 +164,14 @@ export class SettingsPanel {
       .split("\n")
       .filter((line) => line !== "")
       .map((line) => line.replaceAll("\\n", "\n"));
-    return /** @type {Settings} */ ({ ...numbers, stop });
+    const drafted = this.#draftTokens.value;
+    return /** @type {Settings} */ ({
+      ...numbers,
+      stop,
+      draft_tokens: drafted === "auto" ? "auto" : Number(drafted),
+      enable_thinking: this.#thinking.checked,
+      mark_drafts: this.#marks.checked,
+    });
   }
 
   /** @returns {boolean} false after showing the field that is out of its range */
@@ -130,9 +194,11 @@ export class SettingsPanel {
  * @param {HTMLElement} control
  */
 function field(id, label, hint, control) {
+  control.setAttribute("aria-describedby", `${id}-hint`);
+  const isCheck = control.getAttribute("type") === "checkbox";
   return h(
     "div",
-    { class: `field ${id}` },
+    { class: `field ${id}${isCheck ? " check" : ""}` },
     h("label", { for: id }, label),
     control,
     h("span", { class: "hint", id: `${id}-hint` }, hint),

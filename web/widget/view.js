@@ -5,6 +5,7 @@
  */
 
 import { h } from "./dom.js";
+import { DraftingPanel } from "./drafting.js";
 import { SettingsPanel } from "./settings.js";
 
 /** @import {Conversation} from "./conversation.js" */
@@ -13,6 +14,8 @@ import { SettingsPanel } from "./settings.js";
 /** @typedef {Manuscript | Conversation} Body */
 
 /** @typedef {{label: string, run: () => void, isMain?: boolean}} Action */
+
+/** @typedef {{kind: "offer" | "error" | "unsupported", title: string, lines: string[], actions: Action[]}} Notice */
 
 const FIGURES = /** @type {const} */ ({
   speed: "Speed",
@@ -27,6 +30,7 @@ const FIGURES = /** @type {const} */ ({
 
 export class View {
   settings = new SettingsPanel();
+  drafting = new DraftingPanel();
   send = h("button", { type: "button", class: "main", part: "send" }, "Continue");
   stop = h("button", { type: "button", class: "main", part: "stop", hidden: true }, "Stop");
   undo = h("button", { type: "button", class: "quiet", part: "undo" }, "Take back");
@@ -49,10 +53,28 @@ export class View {
 
   /**
    * @param {ShadowRoot} root
-   * @param {{onCancel: () => void}} handlers
+   * @param {Record<"onCancel" | "onSend" | "onStop" | "onUndo" | "onClear" | "onInput", () => void>} handlers
    */
-  constructor(root, { onCancel }) {
+  constructor(root, { onCancel, onSend, onStop, onUndo, onClear, onInput }) {
     this.#cancel.addEventListener("click", onCancel);
+    this.send.addEventListener("click", onSend);
+    this.stop.addEventListener("click", onStop);
+    this.undo.addEventListener("click", onUndo);
+    this.clear.addEventListener("click", onClear);
+    root.addEventListener("input", onInput);
+    root.addEventListener("keydown", (event) => {
+      const { key, ctrlKey, metaKey } = /** @type {KeyboardEvent} */ (event);
+      if (key === "Enter" && (ctrlKey || metaKey)) {
+        event.preventDefault();
+        onSend();
+      } else if (key === "Escape" && !this.stop.hidden) {
+        event.preventDefault();
+        onStop();
+      }
+    });
+    this.settings.onMarksChange(() => {
+      this.#sheet.classList.toggle("marked", this.settings.get().mark_drafts);
+    });
     const figures = h("dl", { class: "figures", part: "figures" });
     for (const [name, label] of Object.entries(FIGURES)) {
       const value = h("dd", { "data-figure": name }, "–");
@@ -74,9 +96,17 @@ export class View {
         this.clear,
       ),
       figures,
+      this.drafting.element,
       this.settings.element,
       h("slot", { name: "footer" }),
     );
+  }
+
+  /** A text begins. @param {number} seed */
+  begin(seed) {
+    this.setNotice(null);
+    this.setFigure("seed", String(seed));
+    this.drafting.begin();
   }
 
   /** @param {Body} body the sheet's contents */
@@ -112,7 +142,7 @@ export class View {
   /**
    * Show a notice above the sheet, or none.
    *
-   * @param {{kind: "offer" | "error" | "unsupported", title: string, lines: string[], actions: Action[]} | null} notice
+   * @param {Notice | null} notice
    */
   setNotice(notice) {
     this.#notice.hidden = notice === null;

@@ -53,6 +53,14 @@ export function formatSpeed(perSecond) {
 }
 
 /**
+ * @param {number} share 0 to 1
+ * @returns {string} for example "60 %"
+ */
+export function formatShare(share) {
+  return `${Math.round(100 * share)}\u202f%`;
+}
+
+/**
  * @param {Phase} phase
  * @param {{loaded_bytes: number, total_bytes: number} | null} progress
  * @returns {string} for example "Loading weights, 121 of 253 MB"

@@ -6,6 +6,7 @@ streams them to a device.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from leadout.checkpoint.gguf import GgufHeader, Value, read_gguf_header
 from leadout.checkpoint.json_file import read_json_object, read_text
 from leadout.checkpoint.names import (
     GGUF_ARCHITECTURES,
+    PLAIN_NORMS,
     GgufArchitecture,
     text_name_of_gguf,
     text_name_of_safetensors,
@@ -47,6 +49,8 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 GENERATION_CONFIG = "generation_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
 
+_LM_HEAD = "lm_head.weight"
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -58,13 +62,15 @@ class Checkpoint:
         sources: the files that tensors lie in.
         tensors: of the text model, by Hugging Face name; vision and audio towers are left out.
         metadata: GGUF's keys and values (its vocabulary among them); {} for safetensors.
-        config: the text model's part of config.json, or the same fields made of GGUF metadata;
-            `config.read_config` checks it.
-        norms_are_folded: norm weights have the 1 of (1 + weight) added already.
+        config: the text model's part of config.json (with a drafter's own fields), or the same
+            fields made of GGUF metadata; `config.read_config` checks it.
+        norms_are_folded: nothing has to be added to norm weights: the 1 of (1 + weight) is in them
+            already, or the model multiplies by the weight alone.
         tokenizer_json: tokenizer.json, where there is one.
         chat_template: the Jinja template of a chat, where there is one.
         eos_token_ids: tokens that end a text.
         bos_token_id: the token that begins one, where the model has one.
+        suppress_tokens: tokens that are never chosen, all of them in the vocabulary.
         generation_config: generation_config.json, {} where there is none.
     """
 
@@ -76,6 +82,7 @@ class Checkpoint:
     norms_are_folded: bool
     eos_token_ids: tuple[int, ...]
     bos_token_id: int | None
+    suppress_tokens: tuple[int, ...] = ()
     metadata: dict[str, Value] = field(default_factory=dict)
     tokenizer_json: Source | None = None
     chat_template: str | None = None
@@ -177,8 +184,14 @@ async def _open_gguf(name: str, files: Mapping[str, Source]) -> Checkpoint:
     tensors = _renamed(
         header.tensors, {t.name: text_name_of_gguf(architecture, t.name) for t in header.tensors}
     )
-    config = config_from_gguf(architecture.model_type, metadata, _vocab_size(name, header))
-    config["tie_word_embeddings"] = "lm_head.weight" not in tensors
+    shapes = {tensor.name: tensor.shape for tensor in tensors.values()}
+    vocab_size = _vocab_size(name, header)
+    config = config_from_gguf(architecture.model_type, metadata, vocab_size, shapes)
+    config["tie_word_embeddings"] = _LM_HEAD not in tensors
+    generation_config = await _generation_config(files)
+    suppressed: object = metadata.get("tokenizer.ggml.suppress_tokens")
+    if suppressed is None:
+        suppressed = generation_config.get("suppress_tokens")
     template = metadata.get("tokenizer.chat_template")
     chat_template = template if isinstance(template, str) else await _chat_template(files)
     return Checkpoint(
@@ -190,10 +203,11 @@ async def _open_gguf(name: str, files: Mapping[str, Source]) -> Checkpoint:
         norms_are_folded=architecture.norms_are_folded,
         eos_token_ids=_gguf_eos(name, metadata, architecture, chat_template is not None),
         bos_token_id=_token_id(name, metadata, "tokenizer.ggml.bos_token_id"),
+        suppress_tokens=_suppress_tokens(suppressed, tensors),
         metadata=metadata,
         tokenizer_json=files.get(TOKENIZER),
         chat_template=chat_template,
-        generation_config=await _generation_config(files),
+        generation_config=generation_config,
     )
 
 
@@ -224,12 +238,13 @@ def _vocab_size(name: str, header: GgufHeader) -> int:
 def _gguf_eos(
     name: str, metadata: Mapping[str, Value], architecture: GgufArchitecture, is_chat: bool
 ) -> tuple[int, ...]:
-    """Return the end-of-text ids. Converters leave the end of a turn out, so it is looked up."""
+    """Return the end-of-text ids. Converters leave some out for chats, so they are looked up."""
     keys = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id")
     ids = [_token_id(name, metadata, key) for key in keys]
     tokens = metadata.get("tokenizer.ggml.tokens")
     if is_chat and isinstance(tokens, list):
-        ids += [i for i, token in enumerate(tokens) if token == architecture.end_of_turn]
+        for end_token in architecture.end_tokens:
+            ids += [i for i, token in enumerate(tokens) if token == end_token]
     return tuple(dict.fromkeys(token_id for token_id in ids if token_id is not None))
 
 
@@ -250,16 +265,21 @@ async def _open_safetensors(files: Mapping[str, Source]) -> Checkpoint:
         infos = await read_safetensors_header(files[SAFETENSORS])
     else:
         sources, infos = await read_sharded_headers(files[SAFETENSORS_INDEX], files)
+    names = {info.name: text_name_of_safetensors(info.name) for info in infos}
+    if config["tie_word_embeddings"] is True:  # a copy of the embedding, where it is there
+        names = {name: None if text == _LM_HEAD else text for name, text in names.items()}
+    tensors = _renamed(infos, names)
     generation_config = await _generation_config(files)
     return Checkpoint(
         name=_model_name(root) or str(config["model_type"]),
         kind="safetensors",
         sources=sources,
-        tensors=_renamed(infos, {t.name: text_name_of_safetensors(t.name) for t in infos}),
+        tensors=tensors,
         config=config,
-        norms_are_folded=False,
+        norms_are_folded=config["model_type"] in PLAIN_NORMS,
         eos_token_ids=_eos_of(generation_config, config),
         bos_token_id=_bos_of(generation_config, config),
+        suppress_tokens=_suppress_tokens(generation_config.get("suppress_tokens"), tensors),
         tokenizer_json=files.get(TOKENIZER),
         chat_template=await _chat_template(files),
         generation_config=generation_config,
@@ -316,6 +336,21 @@ def _renamed(
         )
     check_formats(tensors)
     return tensors
+
+
+def _suppress_tokens(value: object, tensors: Mapping[str, TensorInfo]) -> tuple[int, ...]:
+    """Return the ids of tokens that are never chosen; those past the vocabulary never are."""
+    if value is None:
+        return ()
+    if not isinstance(value, list | array):
+        raise CheckpointError(
+            f"suppress_tokens is {shown(value)}, a list of token ids is wanted; get the file again",
+            found=shown(value),
+        )
+    ids = dict.fromkeys(_checked_id(token_id, "suppress_tokens") for token_id in value)
+    embedding = tensors.get("model.embed_tokens.weight")
+    vocab_size = embedding.shape[0] if embedding is not None and embedding.shape else 0
+    return tuple(token_id for token_id in ids if token_id < vocab_size)
 
 
 def _checked_id(value: object, what: str) -> int:

@@ -65,6 +65,15 @@ class LoadStep:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """Where a matrix's shard or a vector came to lie: its name, its layout and its planes."""
+
+    name: str
+    layout: str
+    planes: tuple[Binding, ...]
+
+
+@dataclass(frozen=True)
 class LoadPlan:
     """Everything a device needs to load a model; see the module's docstring.
 
@@ -72,11 +81,13 @@ class LoadPlan:
         buffers: the weights' buffers, by name.
         pipelines: repacking pipelines, without duplicates.
         steps: in file order.
+        placed: what the steps write, piece by piece; stays in Python.
     """
 
     buffers: Mapping[str, BufferSpec]
     pipelines: tuple[Pipeline, ...]
     steps: tuple[LoadStep, ...]
+    placed: tuple[Placed, ...] = ()
 
     @property
     def total_bytes(self) -> int:
@@ -85,7 +96,9 @@ class LoadPlan:
 
     def to_json(self) -> Json:
         """Return the form that crosses to JavaScript (snake_case on both sides)."""
-        return Json({**dataclasses.asdict(self), "total_bytes": self.total_bytes})
+        fields = dataclasses.asdict(dataclasses.replace(self, placed=()))
+        del fields["placed"]
+        return Json({**fields, "total_bytes": self.total_bytes})
 
 
 class TensorLike(Protocol):
@@ -148,9 +161,13 @@ class LoadPlanBuilder:
         max_binding_bytes: the device's limit. A matrix with a larger plane is split by rows.
         max_buffer_bytes: the device's limit, or None where it does not bind: a shard's planes
             share a buffer.
+        prefix: before the names of all buffers, so that two models can lie on one device.
     """
 
-    def __init__(self, max_binding_bytes: int, max_buffer_bytes: int | None = None) -> None:
+    def __init__(
+        self, max_binding_bytes: int, max_buffer_bytes: int | None = None, prefix: str = ""
+    ) -> None:
+        self.prefix = prefix
         self._max_binding_bytes = max_binding_bytes
         self._max_buffer_bytes = max_buffer_bytes
         self._buffers: dict[str, BufferSpec] = {}
@@ -158,6 +175,7 @@ class LoadPlanBuilder:
         self._pipelines: dict[str, int] = {}
         self._pipeline_list: list[Pipeline] = []
         self._steps: list[LoadStep] = []
+        self._placed: list[Placed] = []
 
     def matrix(self, name: str, tensors: Sequence[TensorLike]) -> Matrix:
         """Place one matrix, made of tensors stacked by rows.
@@ -189,8 +207,10 @@ class LoadPlanBuilder:
         rows_per_shard = self._rows_per_shard(name, layout, num_rows, num_cols)
         for row_start in range(0, num_rows, rows_per_shard):
             row_end = min(row_start + rows_per_shard, num_rows)
-            shard = self._place(f"{name}#{len(shards)}", layout, row_start, row_end, num_cols)
+            buffer = f"{self.prefix}{name}#{len(shards)}"
+            shard = self._place(buffer, layout, row_start, row_end, num_cols)
             shards.append(shard)
+            self._placed.append(Placed(name, layout.name, shard.planes))
             for tensor, tensor_start in zip(tensors, row_starts, strict=True):
                 first = max(row_start, tensor_start)
                 end = min(row_end, tensor_start + tensor.shape[0])
@@ -219,8 +239,9 @@ class LoadPlanBuilder:
         length = prod(tensor.shape)
         assert length > 0, f"{tensor.name} is empty"
         assert tensor.bytes == length * known.bytes, f"{tensor.name}: {tensor.bytes} bytes"
-        binding = Binding(VECTORS_BUFFER, align(self._vectors_bytes), 4 * length)
+        binding = Binding(self.prefix + VECTORS_BUFFER, align(self._vectors_bytes), 4 * length)
         self._vectors_bytes = binding.offset + binding.bytes
+        self._placed.append(Placed(name, "f32", (binding,)))
         pipeline = self._pipeline(Pipeline(f"repack_vector.{known.layout}", {"ADD": add}))
         for start, count in _steps(length, STEP_BYTES // known.bytes):
             self._steps.append(
@@ -241,9 +262,9 @@ class LoadPlanBuilder:
         """Return the finished LoadPlan."""
         buffers = dict(self._buffers)
         if self._vectors_bytes:
-            buffers[VECTORS_BUFFER] = BufferSpec(self._vectors_bytes)
+            buffers[self.prefix + VECTORS_BUFFER] = BufferSpec(self._vectors_bytes)
         steps = sorted(self._steps, key=lambda step: (step.source, step.offset))
-        return LoadPlan(buffers, tuple(self._pipeline_list), tuple(steps))
+        return LoadPlan(buffers, tuple(self._pipeline_list), tuple(steps), tuple(self._placed))
 
     def _rows_per_shard(self, name: str, layout: Layout, num_rows: int, num_cols: int) -> int:
         """Return how many rows a shard may have: all, or an even number."""

@@ -10,6 +10,12 @@ from leadout.errors import CheckpointError, UnsupportedFormatError
 from leadout.layouts import LAYOUT_OF_FORMAT
 from leadout.shown import shown
 
+#: The one tensor of whole numbers: which tokens belong to which centroid of a drafter's head.
+TOKEN_ORDERING = "masked_embedding.token_ordering"
+#: How that one may be stored -> type code of an array. Others would have lost ids above their
+#: precision.
+INTEGER_FORMATS = {"I32": "i", "I64": "q"}
+
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
@@ -76,12 +82,14 @@ def check_formats(tensors: Mapping[str, TensorInfo]) -> None:
         UnsupportedFormatError: naming the first such tensor, its format and what is read.
     """
     for name, tensor in tensors.items():
-        if tensor.format not in LAYOUT_OF_FORMAT:
-            readable = ", ".join(LAYOUT_OF_FORMAT)
+        is_ordering = name == TOKEN_ORDERING
+        readable = INTEGER_FORMATS if is_ordering else LAYOUT_OF_FORMAT
+        if tensor.format not in readable:
             raise UnsupportedFormatError(
                 f"tensor {shown(name)} is stored as {tensor.format}, which Leadout does not read; "
-                f"use a file whose tensors are among {readable}",
+                f"use a file {'where it is' if is_ordering else 'whose tensors are'} among "
+                f"{', '.join(readable)}",
                 tensor=name,
                 format=tensor.format,
-                supported=list(LAYOUT_OF_FORMAT),
+                supported=list(readable),
             )

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from leadout.checkpoint.load_plan import LoadPlanBuilder, TensorLike
+from leadout.kv_cache import KvCache
 from leadout.layouts import LAYOUT_OF_FORMAT
 from leadout.ops import Linear
 from leadout.plan import Binding, BufferSpec, PlanBuilder
+from leadout.rows import Rows
 
-#: Name of the param that decode Plans take: tiles of the KV cache that any row can see.
+#: Name of the param that Plans with few rows take: tiles of the KV cache that any row can see.
 KV_TILES = "kv_tiles"
 
 
@@ -25,25 +27,36 @@ class Model(Protocol):
     vocab_size: int
     hidden_size: int
 
+    @property
+    def caches(self) -> Sequence[KvCache]:
+        """The KV caches, one of every layer that writes one."""
+
     def buffers(self) -> dict[str, BufferSpec]:
         """Return the KV cache's and the constants' buffers (not the weights')."""
 
     def constants(self) -> dict[str, bytes]:
         """Return what to write into buffers once, after allocation."""
 
-    def forward(self, b: PlanBuilder, rows: int, in_tiles: bool) -> Binding:
-        """Run all layers over the row table; return the final norm's output.
+    def embed(self, b: PlanBuilder, rows: Rows, y: Binding, stride: int | None = None) -> None:
+        """Write the rows' embeddings, scaled as the layers want them, to y, [rows, stride]."""
+
+    def forward(self, b: PlanBuilder, rows: Rows, last: Rows | None = None) -> Binding:
+        """Run all layers over the rows; return the final norm's output.
 
         Args:
             b: gets the dispatches.
-            rows: rows of the pass.
-            in_tiles: decode or verify (few rows, attention spread over tiles) or prefill.
+            rows: of the pass.
+            last: a table of one row, the last of a prefill pass. Given, only that row's result is
+                computed: from where no layer writes keys and values any more, the others stop.
 
         Returns:
-            [rows, hidden_size] float32.
+            [rows, hidden_size] float32, or [1, hidden_size] with `last`.
         """
 
-    def head(self, b: PlanBuilder, hidden: Binding, rows: int, logits: Binding) -> None:
+    def fill_cache(self, b: PlanBuilder, rows: Rows) -> None:
+        """Run the rows only as far as layers write keys and values."""
+
+    def head(self, b: PlanBuilder, hidden: Binding, rows: Rows, logits: Binding) -> None:
         """Compute logits, [rows, vocab_size] float32, of rows of `forward`'s result."""
 
 

@@ -30,6 +30,7 @@ from leadout.layouts import Matrix, Vector
 from leadout.models.base import Shapes, single, stacked
 from leadout.ops import Linear
 from leadout.plan import Binding, BufferSpec, PlanBuilder, align
+from leadout.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -173,11 +174,16 @@ class Gemma3Text:
             )
         self.norm = vector("norm")
 
+    @property
+    def caches(self) -> list[KvCache]:
+        """The layers' caches."""
+        return [layer.cache for layer in self.layers]
+
     def buffers(self) -> dict[str, BufferSpec]:
         """Return the KV cache's and the rope tables' buffers."""
         specs = {name: BufferSpec(align(len(data), 4)) for name, data in self.constants().items()}
-        for layer in self.layers:
-            specs |= layer.cache.buffers()
+        for cache in self.caches:
+            specs |= cache.buffers()
         return specs
 
     def constants(self) -> dict[str, bytes]:
@@ -188,19 +194,31 @@ class Gemma3Text:
             tables[_rope_table(is_sliding)] = struct.pack(f"<{len(values)}f", *values)
         return tables
 
-    def forward(self, b: PlanBuilder, rows: int, in_tiles: bool) -> Binding:
-        """Run all layers over the row table; see `Model.forward`."""
+    def embed(self, b: PlanBuilder, rows: Rows, y: Binding, stride: int | None = None) -> None:
+        """Write the rows' scaled embeddings; see `Model.embed`."""
+        scale = math.sqrt(self.hidden_size)
+        ops.embed(b, self.embed_tokens, y, rows, scale, "embed_tokens", stride)
+
+    def forward(self, b: PlanBuilder, rows: Rows, last: Rows | None = None) -> Binding:
+        """Run all layers over the rows; see `Model.forward`. The last layer writes keys, too."""
         config = self.config
-        hidden = ops.activations(b, "hidden", rows, config.hidden_size)
-        normed = ops.activations(b, "normed", rows, config.hidden_size)
-        scale = math.sqrt(config.hidden_size)
-        ops.embed(b, self.embed_tokens, hidden, rows, scale, "embed_tokens")
+        hidden = ops.activations(b, "hidden", rows.count, config.hidden_size)
+        normed = ops.activations(b, "normed", rows.count, config.hidden_size)
+        self.embed(b, rows, hidden)
         first = self.layers[0].input_layernorm
-        ops.rms_norm(b, hidden, first, normed, rows, config.rms_norm_eps, first.name)
+        ops.rms_norm(b, hidden, first, normed, rows.count, config.rms_norm_eps, first.name)
         followers = [layer.input_layernorm for layer in self.layers[1:]] + [self.norm]
         for i, (layer, following) in enumerate(zip(self.layers, followers, strict=True)):
-            self._layer(b, i, layer, following, hidden, normed, rows, in_tiles)
-        return normed
+            self._layer(b, i, layer, following, hidden, normed, rows)
+        if last is None:
+            return normed
+        last_normed = ops.activations(b, "last_normed", 1, config.hidden_size)
+        ops.take_row(b, normed, rows.count - 1, config.hidden_size, last_normed, "last_normed")
+        return last_normed
+
+    def fill_cache(self, b: PlanBuilder, rows: Rows) -> None:
+        """Run all layers; see `Model.fill_cache`."""
+        self.forward(b, rows)
 
     def _layer(
         self,
@@ -210,23 +228,18 @@ class Gemma3Text:
         following: Vector,
         hidden: Binding,
         normed: Binding,
-        rows: int,
-        in_tiles: bool,
+        rows: Rows,
     ) -> None:
         """Append one layer: `normed` holds its input, and then the next one's."""
         config, eps = self.config, self.config.rms_norm_eps
         heads, head_dim = config.num_attention_heads, config.head_dim
         label = f"layers.{i}."
-        qkv = ops.activations(b, "qkv", rows, layer.qkv_proj.num_outputs)
-        queries = ops.activations(b, "queries", rows, heads * head_dim)
-        attended = ops.activations(b, "attended", rows, heads * head_dim)
-        delta = ops.activations(b, "delta", rows, config.hidden_size)
-        inner = ops.activations(b, "inner", rows, config.intermediate_size)
-        inv_freq = Vector(
-            _rope_table(layer.is_sliding),
-            head_dim // 2,
-            Binding(_rope_table(layer.is_sliding), 0, 2 * head_dim),
-        )
+        qkv = ops.activations(b, "qkv", rows.count, layer.qkv_proj.num_outputs)
+        queries = ops.activations(b, "queries", rows.count, heads * head_dim)
+        attended = ops.activations(b, "attended", rows.count, heads * head_dim)
+        delta = ops.activations(b, "delta", rows.count, config.hidden_size)
+        inner = ops.activations(b, "inner", rows.count, config.intermediate_size)
+        inv_freq = Binding(_rope_table(layer.is_sliding), 0, 2 * head_dim)
 
         ops.linear(b, layer.qkv_proj, normed, qkv, rows, label + "qkv_proj")
         ops.qk_norm_rope(
@@ -235,22 +248,22 @@ class Gemma3Text:
         )  # fmt: skip
         attention_scale = config.query_pre_attn_scalar**-0.5
         ops.attention(
-            b, queries, layer.cache, attended, heads, attention_scale, rows, in_tiles,
+            b, queries, layer.cache, attended, heads, attention_scale, rows,
             label + "attention",
         )  # fmt: skip
         ops.linear(b, layer.o_proj, attended, delta, rows, label + "o_proj")
         ops.add_rms_norm(
             b, delta, layer.post_attention_layernorm, layer.pre_feedforward_layernorm,
-            hidden, normed, rows, eps, label + "post_attention_layernorm",
+            hidden, normed, rows.count, eps, label + "post_attention_layernorm",
         )  # fmt: skip
         ops.gated_linear(b, layer.gate_up_proj, normed, inner, rows, label + "gate_up_proj")
         ops.linear(b, layer.down_proj, inner, delta, rows, label + "down_proj")
         ops.add_rms_norm(
             b, delta, layer.post_feedforward_layernorm, following,
-            hidden, normed, rows, eps, label + "post_feedforward_layernorm",
+            hidden, normed, rows.count, eps, label + "post_feedforward_layernorm",
         )  # fmt: skip
 
-    def head(self, b: PlanBuilder, hidden: Binding, rows: int, logits: Binding) -> None:
+    def head(self, b: PlanBuilder, hidden: Binding, rows: Rows, logits: Binding) -> None:
         """Compute the logits, [rows, vocab_size] float32; see `Model.head`."""
         ops.linear(b, self.lm_head, hidden, logits, rows, "lm_head")
 

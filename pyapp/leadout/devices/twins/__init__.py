@@ -67,6 +67,16 @@ def twin(function: Twin) -> Twin:
 
 def load_twins() -> dict[str, Twin]:
     """Import every module of twins and return the registry."""
-    from leadout.devices.twins import attention, linear, norm, repack, sampling  # noqa: F401
+    from leadout.devices.twins import (  # noqa: F401
+        attention,
+        checks,
+        choice,
+        draft,
+        experts,
+        linear,
+        norm,
+        repack,
+        sampling,
+    )
 
     return TWINS

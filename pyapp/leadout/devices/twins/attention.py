@@ -1,4 +1,4 @@
-"""Twins of qk_norm_rope, attention and attention_combine."""
+"""Twins of qk_norm_rope, q_norm_rope, attention and attention_combine."""
 
 from __future__ import annotations
 
@@ -28,29 +28,47 @@ def _caches(
     )
 
 
+def _turned(x: Floats, rows: Words, inv_freq: Floats) -> Floats:
+    """Turn [rows, heads, dim] by the rows' positions."""
+    half = x.shape[-1] // 2
+    angles = rows[:, 1].astype(np.float32)[:, None] * inv_freq
+    cosines, sines = np.cos(angles)[:, None, :], np.sin(angles)[:, None, :]
+    low, high = x[..., :half], x[..., half:]
+    return np.concatenate([low * cosines - high * sines, high * cosines + low * sines], -1)
+
+
+@twin
+def q_norm_rope(call: Call) -> None:
+    """Norm and turn queries."""
+    heads, dim = call.integer("HEADS"), call.integer("D")
+    rows = call.bindings[1].reshape(-1, 4)
+    x = call.floats(0)[: len(rows) * heads * dim].reshape(len(rows), heads, dim)
+    normed = normalize(x, call.number("EPS")) * call.floats(2)[:dim]
+    call.floats(4)[: x.size] = _turned(normed, rows, call.floats(3)[: dim // 2]).ravel()
+
+
 @twin
 def qk_norm_rope(call: Call) -> None:
     """Norm and turn queries and keys; write keys and values to the cache."""
     heads, kv_heads, dim = call.integer("HEADS"), call.integer("KV_HEADS"), call.integer("D")
     eps, capacity = call.number("EPS"), call.integer("CAPACITY")
     rows = call.bindings[1].reshape(-1, 4)
-    qkv = call.floats(0)[: len(rows) * (heads + 2 * kv_heads) * dim].reshape(len(rows), -1, dim)
-    angles = rows[:, 1].astype(np.float32)[:, None] * call.floats(4)[: dim // 2]
-    cosines, sines = np.cos(angles)[:, None, :], np.sin(angles)[:, None, :]
-
-    def turn(x: Floats) -> Floats:
-        low, high = x[..., : dim // 2], x[..., dim // 2 :]
-        return np.concatenate([low * cosines - high * sines, high * cosines + low * sines], -1)
-
-    queries = turn(normalize(qkv[:, :heads], eps) * call.floats(2)[:dim])
+    in_heads, first_value = call.integer("IN_HEADS"), call.integer("FIRST_VALUE")
+    x = call.floats(0)[: len(rows) * in_heads * dim].reshape(len(rows), in_heads, dim)
+    inv_freq = call.floats(4)[: dim // 2]
+    queries = _turned(normalize(x[:, :heads], eps) * call.floats(2)[:dim], rows, inv_freq)
     call.floats(5)[: queries.size] = queries.ravel()
-    new_keys = turn(normalize(qkv[:, heads : heads + kv_heads], eps) * call.floats(3)[:dim])
+    new_keys = normalize(x[:, heads : heads + kv_heads], eps) * call.floats(3)[:dim]
+    new_keys = _turned(new_keys, rows, inv_freq)
+    new_values = x[:, first_value : first_value + kv_heads]
+    if call.integer("NORM_VALUES", 0):
+        new_values = normalize(new_values, eps)
     keys, values = _caches(call, call.args[0], call.bindings[6], call.bindings[7])
     for r, (lane, position, _, flags) in enumerate(rows.tolist()):
         if flags & ROW_VALID:
             tile, slot = position % capacity // TILE, position % TILE
             keys[lane, :, tile, :, slot] = new_keys[r].reshape(kv_heads, -1, 4)
-            values[lane, :, tile, slot] = qkv[r, heads + kv_heads :].reshape(kv_heads, -1, 4)
+            values[lane, :, tile, slot] = new_values[r].reshape(kv_heads, -1, 4)
 
 
 def _first_visible(position: int, window: int) -> int:
@@ -63,6 +81,7 @@ def attention(call: Call) -> None:
     mode, _, dtype = call.args
     heads, kv_heads, dim = call.integer("HEADS"), call.integer("KV_HEADS"), call.integer("D")
     window, group = call.integer("WINDOW", 0), heads // kv_heads
+    behind = call.integer("BEHIND", 0)
     scale = np.float32(call.number("SCALE"))
     rows = call.bindings[1].reshape(-1, 4)
     q = call.floats(0)[: len(rows) * heads * dim].reshape(-1, kv_heads, group, dim)
@@ -76,13 +95,13 @@ def attention(call: Call) -> None:
             mine = [r for r in valid if rows[r, 0] == lane]
             positions = rows[mine, 1].astype(np.int64)
             first = _first_visible(int(positions.min()), window)
-            keys, values, where = _visible(caches, lane, first, int(positions.max()))
+            keys, values, where = _visible(caches, lane, first, int(positions.max()) - behind)
             # [kv head, row * group, position]
             queries = q[mine].transpose(1, 0, 2, 3).reshape(kv_heads, -1, dim)
             scores = (scale * (queries @ keys.swapaxes(1, 2))).reshape(
                 kv_heads, len(mine), group, -1
             )
-            too_late = where > positions[:, None]
+            too_late = where > positions[:, None] - behind
             too_early = where <= positions[:, None] - window if window else False
             masked = np.broadcast_to((too_late | too_early)[None, :, None], scores.shape)
             scores[masked] = -np.inf
@@ -101,10 +120,11 @@ def attention(call: Call) -> None:
     for r in valid:
         lane, position = int(rows[r, 0]), int(rows[r, 1])
         first = _first_visible(position, window)
-        keys, values, where = _visible(caches, lane, first, position)
+        last = position - behind
+        keys, values, where = _visible(caches, lane, first, last)
         tiles = len(where) // TILE
         scores = scale * (q[r] @ keys.swapaxes(1, 2))
-        scores[..., (where < first) | (where > position)] = -np.inf
+        scores[..., (where < first) | (where > last)] = -np.inf
         scores = scores.reshape(kv_heads, group, tiles, TILE)
         m = scores.max(axis=-1, keepdims=True)
         p = np.exp(scores - m)
@@ -157,7 +177,7 @@ def attention_combine(call: Call) -> None:
     for r, (_, position, _, flags) in enumerate(rows.tolist()):
         if flags & ROW_VALID:
             first = _first_visible(position, call.integer("WINDOW", 0))
-            tiles = position // TILE - first // TILE + 1
+            tiles = (position - call.integer("BEHIND", 0)) // TILE - first // TILE + 1
             ml = part_ml[r, :, :tiles]
             out[r] = _combine(part_o[r, :, :tiles], ml[..., 0], ml[..., 1])
         else:

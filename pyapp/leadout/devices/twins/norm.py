@@ -1,4 +1,4 @@
-"""Twins of rms_norm, add_rms_norm and take_row."""
+"""Twins of rms_norm, rms_norm_sum, add_rms_norm, per_layer_input and take_row."""
 
 from __future__ import annotations
 
@@ -18,18 +18,44 @@ def rms_norm(call: Call) -> None:
     """y = rms_norm(x) * weight."""
     size = call.integer("D")
     x = call.floats(0).reshape(-1, size)
-    y = normalize(x, call.number("EPS")) * call.floats(1)[:size]
+    scale = np.float32(call.constants.get("SCALE", 1.0))
+    y = scale * normalize(x, call.number("EPS")) * call.floats(1)[:size]
     call.floats(2)[: y.size] = y.ravel()
 
 
 @twin
 def add_rms_norm(call: Call) -> None:
-    """h += rms_norm(x) * post_weight; y = rms_norm(h) * next_weight."""
+    """h = (h + rms_norm(x) * post_weight) * scalar; y = rms_norm(h) * next_weight."""
+    following, scaling = call.args
     size, eps = call.integer("D"), call.number("EPS")
     x = call.floats(0).reshape(-1, size)
-    h = call.floats(3)[: x.size].reshape(-1, size)
+    h = call.floats(2)[: x.size].reshape(-1, size)
     h += normalize(x, eps) * call.floats(1)[:size]
-    call.floats(4)[: h.size] = (normalize(h, eps) * call.floats(2)[:size]).ravel()
+    if scaling == "scaled":
+        h *= call.floats(3)[0]
+    if following == "norm":
+        weight = call.floats(-2)[:size]
+        call.floats(-1)[: h.size] = (normalize(h, eps) * weight).ravel()
+
+
+@twin
+def rms_norm_sum(call: Call) -> None:
+    """y = rms_norm(x) * x_weight + rms_norm(z) * z_weight."""
+    size, eps = call.integer("D"), call.number("EPS")
+    x = call.floats(0).reshape(-1, size)
+    z = call.floats(2)[: x.size].reshape(-1, size)
+    y = normalize(x, eps) * call.floats(1)[:size] + normalize(z, eps) * call.floats(3)[:size]
+    call.floats(4)[: y.size] = y.ravel()
+
+
+@twin
+def per_layer_input(call: Call) -> None:
+    """y = (rms_norm(SCALE * projected) * weight + embedded) / sqrt(2)."""
+    size, scale = call.integer("D"), np.float32(call.number("SCALE"))
+    projected = scale * call.floats(0).reshape(-1, size)
+    embedded = call.floats(1)[: projected.size].reshape(-1, size)
+    y = normalize(projected, call.number("EPS")) * call.floats(2)[:size] + embedded
+    call.floats(3)[: y.size] = (y * np.float32(0.5**0.5)).ravel()
 
 
 @twin

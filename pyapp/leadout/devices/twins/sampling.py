@@ -1,4 +1,4 @@
-"""Twins of penalize, sample_filter, choose_partial, choose_final, mark_seen and advance."""
+"""Twins of suppress, penalize, sample_filter, choose_partial and choose_final."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leadout.devices.twins import Call, Floats, Words, twin
-from leadout.ops import CHOOSE_CHUNK
+from leadout.ops.choice import CHOOSE_CHUNK
 from leadout.sampling import SETTINGS_BYTES
 from leadout.state import ROW_VALID
 
@@ -28,8 +28,15 @@ assert _SETTINGS.itemsize == SETTINGS_BYTES
 
 
 def _tables(call: Call, rows: int, settings: int) -> tuple[Words, npt.NDArray[np.void]]:
-    first = call.integer("FIRST_ROW", 0)
-    return call.bindings[rows].reshape(-1, 4)[first:], call.bindings[settings].view(_SETTINGS)
+    return call.bindings[rows].reshape(-1, 4), call.bindings[settings].view(_SETTINGS)
+
+
+def _ids(call: Call, rows: int) -> Words:
+    """Return the id behind every logit, [rows, count]; a "mapped" variant binds them last."""
+    count = call.integer("COUNT")
+    if call.args[0] == "mapped":
+        return call.bindings[-1][: rows * count].reshape(rows, count)
+    return np.broadcast_to(np.arange(count, dtype=np.uint32), (rows, count))
 
 
 def _seen(seen: Words, lane: int, vocab_size: int) -> npt.NDArray[np.bool_]:
@@ -38,12 +45,20 @@ def _seen(seen: Words, lane: int, vocab_size: int) -> npt.NDArray[np.bool_]:
 
 
 @twin
+def suppress(call: Call) -> None:
+    """Take ids out of the choice."""
+    logits = call.floats(1).reshape(-1, call.integer("V"))
+    logits[:, call.bindings[0][: call.integer("COUNT")]] = MOST_NEGATIVE
+
+
+@twin
 def penalize(call: Call) -> None:
     """Scale the logits of ids that occur at or before the row's position."""
     vocab_size = call.integer("V")
     rows, settings = _tables(call, 0, 1)
     rows = rows[: call.integer("ROWS")]
-    logits = call.floats(3)[: len(rows) * vocab_size].reshape(-1, vocab_size)
+    ids = _ids(call, len(rows))
+    logits = call.floats(3)[: ids.size].reshape(ids.shape)
     for r, (lane, position, _, _) in enumerate(rows.tolist()):
         penalty = settings["repetition_penalty"][lane]
         if penalty == 1.0:
@@ -52,8 +67,8 @@ def penalize(call: Call) -> None:
         for other_lane, other_position, token, flags in rows.tolist():
             if other_lane == lane and other_position <= position and flags & ROW_VALID:
                 occurs[token] = True
-        row = logits[r]
-        row[occurs] = np.where(row > 0, row / penalty, row * penalty)[occurs]
+        row, here = logits[r], occurs[ids[r]]
+        row[here] = np.where(row > 0, row / penalty, row * penalty)[here]
 
 
 def keys_of(values: Floats) -> Words:
@@ -135,7 +150,8 @@ def sample_filter(call: Call) -> None:
         thresholds[r] = value_of(threshold)
 
 
-def _mix(value: Words) -> Words:
+def mix(value: Words) -> Words:
+    """Return the hash of every word; see web/kernels/shared/noise.wgsl."""
     h: Words = value ^ (value >> np.uint32(16))
     h = h * np.uint32(0x7FEB352D)
     h = h ^ (h >> np.uint32(15))
@@ -148,8 +164,8 @@ def gumbel(seed: int, position: int, vocab_size: int) -> Floats:
     """Return the noise of every token id at a position; see web/kernels/shared/noise.wgsl."""
     with np.errstate(over="ignore"):
         start = np.array([seed], np.uint32) + np.uint32(0x9E3779B9)
-        key = _mix(_mix(start) + np.uint32(position))
-        hashes = _mix(np.add(key, np.arange(vocab_size, dtype=np.uint32), dtype=np.uint32))
+        key = mix(mix(start) + np.uint32(position))
+        hashes = mix(np.add(key, np.arange(vocab_size, dtype=np.uint32), dtype=np.uint32))
     one = np.float32(1.0)
     v: Floats = (hashes.astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-32)
     v = np.minimum(v, np.float32(0.99999994))
@@ -160,29 +176,33 @@ def gumbel(seed: int, position: int, vocab_size: int) -> Floats:
 
 @twin
 def choose_partial(call: Call) -> None:
-    """The best token of every chunk of the vocabulary."""
-    vocab_size = call.integer("V")
+    """The best token of every chunk of the logits."""
+    vocab_size, count = call.integer("V"), call.integer("COUNT")
     rows, settings = _tables(call, 1, 2)
-    logits = call.floats(0).reshape(-1, vocab_size)
-    chunks = -(-vocab_size // CHOOSE_CHUNK)
+    ids = _ids(call, len(rows))
+    logits = call.floats(0)[: ids.size].reshape(ids.shape)
+    chunks = -(-count // CHOOSE_CHUNK)
     best = call.bindings[4][: len(logits) * chunks * 2].reshape(-1, chunks, 2)
     for r, row in enumerate(logits):
         wanted = settings[rows[r, 0]]
         if wanted["temperature"] == 0.0:
-            values, inside = row, np.ones(vocab_size, bool)
+            values, inside = row, np.ones(count, bool)
         else:
-            noise = gumbel(int(wanted["seed"]), int(rows[r, 1]) + 1, vocab_size)
-            values = row / wanted["temperature"] + noise
+            position = int(rows[r, 1]) + call.integer("AHEAD", 1)
+            noise = gumbel(int(wanted["seed"]), position, vocab_size)
+            values = row / wanted["temperature"] + noise[ids[r]]
             inside = row >= call.floats(3)[r]
         for chunk in range(chunks):
             start = chunk * CHOOSE_CHUNK
-            part = slice(start, min(start + CHOOSE_CHUNK, vocab_size))
-            candidates = np.flatnonzero(inside[part])
+            part = slice(start, min(start + CHOOSE_CHUNK, count))
+            candidates = np.flatnonzero(inside[part]) + start
             if len(candidates) == 0:
                 best[r, chunk] = (0, vocab_size)
                 continue
-            index = candidates[np.argmax(values[part][candidates])] + start
-            best[r, chunk] = (values[index].view(np.uint32), index)
+            largest = values[candidates].max()
+            equal = candidates[values[candidates] == largest]
+            index = equal[np.argmin(ids[r, equal])]
+            best[r, chunk] = (values[index].view(np.uint32), ids[r, index])
 
 
 @twin
@@ -194,33 +214,3 @@ def choose_final(call: Call) -> None:
         ids = row[:, 1]
         values = np.where(ids < vocab_size, row[:, 0].copy().view(np.float32), -np.inf)
         call.bindings[1][r] = ids[np.argmax(values)]
-
-
-@twin
-def mark_seen(call: Call) -> None:
-    """Set the bits of the rows' tokens."""
-    vocab_size = call.integer("V")
-    for lane, _, token, flags in call.bindings[0].reshape(-1, 4)[: call.integer("ROWS")].tolist():
-        if flags & ROW_VALID and token < vocab_size:
-            call.bindings[1][(lane * vocab_size + token) // 32] |= np.uint32(1 << token % 32)
-
-
-@twin
-def advance(call: Call) -> None:
-    """Commit the choices and write the next decode step's rows."""
-    vocab_size, lanes = call.integer("V"), call.integer("LANES")
-    first, capacity = call.integer("FIRST_ROW", 0), call.integer("CAPACITY")
-    rows, state = call.bindings[1].reshape(-1, 4), call.bindings[2].reshape(-1, 4)
-    results = call.bindings[4].reshape(-1, 4)
-    results[:lanes] = 0
-    for i in range(call.integer("CHOICES")):
-        lane, _, _, flags = rows[first + i].tolist()
-        if flags & ROW_VALID:
-            token = int(call.bindings[0][i])
-            call.bindings[3][(lane * vocab_size + token) // 32] |= np.uint32(1 << token % 32)
-            state[lane] = (state[lane, 0] + np.uint32(1), token, 1, 0)
-            results[lane] = (1, token, 0, 0)
-    for lane in range(lanes):
-        length, token, is_active, _ = state[lane].tolist()
-        position = (length - 1) % 2**32
-        rows[lane] = (lane, position, token, int(is_active == 1 and position < capacity))

@@ -40,6 +40,10 @@ class Fields:
             return self._values[name]
         return self._defaults.get(name, default)
 
+    def has(self, name: str) -> bool:
+        """Return whether the values or the defaults have a field, be it null."""
+        return name in self._values or name in self._defaults
+
     def wrong(self, name: str, value: object, wanted: str) -> CheckpointError:
         """Return the error for a field."""
         return CheckpointError(
@@ -59,20 +63,25 @@ class Fields:
             raise self.wrong(name, value, f"a whole number from {minimum:,} to {maximum:,}")
         return value
 
-    def uniform(self, name: str, num_layers: int, default: object = _REQUIRED) -> int:
-        """Return a whole number that GGUF may give once or, each time the same, per layer."""
+    def per_layer(self, name: str, num_layers: int, default: object = _REQUIRED) -> tuple[int, ...]:
+        """Return a whole number for each layer, which GGUF may give once for all of them."""
         value = self._value(name, default)
         if not isinstance(value, array):
-            return self.integer(name, 1, default=default)
+            return (self.integer(name, 1, default=default),) * num_layers
         if len(value) != num_layers:
             raise self.wrong(name, value, f"an array of {num_layers} numbers, one a layer")
-        if len(set(value)) != 1:
+        return tuple(Fields({name: item}, {}, self.prefix).integer(name, 1) for item in value)
+
+    def uniform(self, name: str, num_layers: int, default: object = _REQUIRED) -> int:
+        """Return a whole number that GGUF may give once or, each time the same, per layer."""
+        values = self.per_layer(name, num_layers, default)
+        if len(set(values)) != 1:
             raise UnsupportedModelError(
                 f"{self.prefix}{name} differs between layers, Leadout runs models of this "
                 "architecture where it does not",
                 field=self.prefix + name,
             )
-        return Fields({name: value[0]}, {}, self.prefix).integer(name, 1)
+        return values[0]
 
     def positive(self, name: str) -> float:
         """Return a finite number above 0."""

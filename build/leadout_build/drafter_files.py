@@ -1,0 +1,90 @@
+"""Whether a checkpoint is a drafter's: from its config.json or its GGUF header alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from leadout.errors import LeadoutError
+
+#: What GGUF and config.json call the drafters of Gemma 4.
+GGUF_ARCHITECTURE = "gemma4-assistant"
+MODEL_TYPES = frozenset({"gemma4_assistant", "gemma4_unified_assistant"})
+
+#: Of a GGUF, enough to hold its architecture, which is the first thing that converters write.
+_HEAD_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class GgufWidths:
+    """What of a GGUF's header pairs targets and drafters.
+
+    Attributes:
+        architecture: `general.architecture`, or None where it has none.
+        embedding_length: the width of the model's own hidden states.
+        embedding_length_out: of a drafter, the width of its target's.
+    """
+
+    architecture: object = None
+    embedding_length: object = None
+    embedding_length_out: object = None
+
+
+def is_drafter(files: Mapping[str, Path]) -> bool:
+    """Return whether a model's files, file name → path, are a drafter's."""
+    if "config.json" in files:
+        return _is_drafter_config(files["config.json"])
+    return any(is_drafter_gguf(path) for name, path in files.items() if name.endswith(".gguf"))
+
+
+def is_drafter_gguf(path: Path) -> bool:
+    """Return whether a GGUF holds a drafter; one that cannot be read does not."""
+    # Reading a whole header takes half a second, and most files in a folder are no drafters.
+    try:
+        with path.open("rb") as file:
+            if GGUF_ARCHITECTURE.encode() not in file.read(_HEAD_BYTES):
+                return False
+    except OSError:
+        return False
+    return gguf_widths(path).architecture == GGUF_ARCHITECTURE
+
+
+def gguf_widths(path: Path) -> GgufWidths:
+    """Return what a GGUF's header says; nothing where it cannot be read."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return GgufWidths()
+    return _read_widths(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _read_widths(path: Path, _size: int, _mtime_ns: int) -> GgufWidths:
+    from leadout.checkpoint import FileSource
+    from leadout.checkpoint.gguf import read_gguf_header
+
+    try:
+        # In a thread, because the caller's may have an event loop running (Playwright's).
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            header = pool.submit(asyncio.run, read_gguf_header(FileSource(path))).result()
+    except LeadoutError:
+        return GgufWidths()  # whoever opens it says what is wrong with it
+    architecture = header.metadata.get("general.architecture")
+    return GgufWidths(
+        architecture,
+        header.metadata.get(f"{architecture}.embedding_length"),
+        header.metadata.get(f"{architecture}.embedding_length_out"),
+    )
+
+
+def _is_drafter_config(path: Path) -> bool:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False  # as above
+    return isinstance(config, dict) and config.get("model_type") in MODEL_TYPES

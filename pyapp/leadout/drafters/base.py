@@ -1,0 +1,58 @@
+"""What a cycle asks of a drafter."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from leadout.plan import Binding, BufferSpec, PlanBuilder
+from leadout.rows import Rows
+from leadout.state import Tables
+
+
+class Drafter(Protocol):
+    """Proposes tokens, on the device.
+
+    Attributes:
+        kind: "mtp" or "ngram".
+    """
+
+    kind: str
+
+    def buffers(self, lane_rows: Rows) -> dict[str, BufferSpec]:
+        """Return its buffers (not the weights' nor scratch)."""
+
+    def constants(self) -> dict[str, bytes]:
+        """Return what to write into buffers once, after allocation."""
+
+    def draft(
+        self, b: PlanBuilder, lane_rows: Rows, rows: Rows, tables: Tables, num_drafts: int
+    ) -> None:
+        """Fill the rows of a verify pass: each lane's last token and its drafts.
+
+        Args:
+            b: gets the dispatches.
+            lane_rows: each lane's last known token.
+            rows: of the verify pass, written, padding included.
+            tables: of the engine.
+            num_drafts: of each lane, ≥ 1.
+        """
+
+    def keep(
+        self,
+        b: PlanBuilder,
+        hidden: Binding,
+        rows: Rows,
+        tables: Tables,
+        num_groups: int,
+        num_drafts: int,
+    ) -> None:
+        """Keep of a finished pass, behind `accept`, what the next drafts start from.
+
+        Args:
+            b: gets the dispatches.
+            hidden: the target's final hidden states, [rows, hidden_size] float32.
+            rows: of the pass.
+            tables: of the engine.
+            num_groups: lanes in `rows`.
+            num_drafts: of each.
+        """

@@ -1,0 +1,44 @@
+"""Prompt lookup: what followed the last tokens when they last stood in prompt or output.
+
+It has no weights and works with every model. It pays where text repeats: code, tables, quotes.
+
+Source: prompt lookup decoding (Saxena, 2023), as in transformers' PromptLookupCandidateGenerator.
+"""
+
+from __future__ import annotations
+
+from leadout import ops
+from leadout.plan import Binding, BufferSpec, PlanBuilder
+from leadout.rows import Rows
+from leadout.state import Tables
+
+
+class NgramDrafter:
+    """Implements `drafters.base.Drafter` over the lanes' history on the device."""
+
+    kind = "ngram"
+
+    def buffers(self, lane_rows: Rows) -> dict[str, BufferSpec]:  # noqa: ARG002
+        """It has none."""
+        return {}
+
+    def constants(self) -> dict[str, bytes]:
+        """It has none."""
+        return {}
+
+    def draft(
+        self, b: PlanBuilder, lane_rows: Rows, rows: Rows, tables: Tables, num_drafts: int
+    ) -> None:
+        """Look the last tokens up; see `Drafter.draft`."""
+        ops.ngram_draft(b, lane_rows, rows, tables, num_drafts)
+
+    def keep(
+        self,
+        b: PlanBuilder,
+        hidden: Binding,
+        rows: Rows,
+        tables: Tables,
+        num_groups: int,
+        num_drafts: int,
+    ) -> None:
+        """Nothing: the history is all it needs."""

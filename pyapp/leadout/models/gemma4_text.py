@@ -1,0 +1,230 @@
+"""Gemma 4 text models (`gemma4_text`, `gemma4_unified_text`): E2B, E4B, 12B, 26B-A4B, 31B.
+
+    h = embed_tokens(token) * sqrt(hidden_size)
+    p = (norm(per_layer_model_projection(h) / sqrt(hidden_size))            per-layer inputs, in
+         + embed_tokens_per_layer(token) * sqrt(their size)) / sqrt(2)      E2B and E4B
+    h = layers(h, p)                                                        see gemma4_layers.py
+    logits = softcap(lm_head(norm(h)))
+
+From the first layer on that has no keys and values of its own, no later row needs the result of an
+earlier one; so of a prompt only the last row goes there.
+
+Source: transformers, models/gemma4/modeling_gemma4.py.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from leadout import ops
+from leadout.checkpoint import Checkpoint, check_tensors
+from leadout.checkpoint.load_plan import LoadPlanBuilder
+from leadout.config import Gemma4TextConfig
+from leadout.kv_cache import KvCache, capacity_for
+from leadout.layouts import Matrix, Vector
+from leadout.models.base import Shapes, single
+from leadout.models.gemma4_layers import Gemma4Layers, Reading, Stream, expert_shapes, layer_shapes
+from leadout.ops import Linear
+from leadout.plan import Binding, BufferSpec, PlanBuilder
+from leadout.rows import Rows
+
+
+@dataclass(frozen=True)
+class PerLayerTables:
+    """What per-layer inputs are made of."""
+
+    embedding: Matrix
+    projection: Linear
+    norm: Vector
+
+
+def expected_shapes(config: Gemma4TextConfig, checkpoint: Checkpoint) -> Shapes:
+    """Return the tensors that a checkpoint must have, by Hugging Face name."""
+    hidden, layers = config.hidden_size, config.num_hidden_layers
+    shapes: dict[str, tuple[int, ...]] = {
+        "model.embed_tokens.weight": (config.vocab_size, hidden),
+        "model.norm.weight": (hidden,),
+    }
+    for i, layer in enumerate(config.layers):
+        shapes |= layer_shapes(config, i, has_own_cache=layer.kv_layer == i)
+        if config.enable_moe_block:
+            are_apart = f"model.layers.{i}.experts.gate_proj" in checkpoint.tensors
+            shapes |= expert_shapes(config, i, are_apart)
+    if size := config.hidden_size_per_layer_input:
+        shapes |= {
+            "model.embed_tokens_per_layer.weight": (
+                config.vocab_size_per_layer_input,
+                layers * size,
+            ),
+            "model.per_layer_model_projection.weight": (layers * size, hidden),
+            "model.per_layer_projection_norm.weight": (size,),
+        }
+    if not config.tie_word_embeddings:
+        shapes["lm_head.weight"] = (config.vocab_size, hidden)
+    return shapes
+
+
+class Gemma4Text:
+    """A Gemma 4 text model on a device; implements `leadout.models.base.Model`."""
+
+    def __init__(
+        self,
+        config: Gemma4TextConfig,
+        checkpoint: Checkpoint,
+        load: LoadPlanBuilder,
+        *,
+        num_lanes: int,
+        context_length: int,
+        max_rows: int,
+        kv_dtype: str,
+    ) -> None:
+        """Check the checkpoint's tensors and place them.
+
+        Args:
+            config: of the checkpoint.
+            checkpoint: where the tensors are.
+            load: gets every tensor.
+            num_lanes: sequences kept at once.
+            context_length: positions a lane can hold.
+            max_rows: the most rows of one pass.
+            kv_dtype: "f32" or "f16".
+
+        Raises:
+            TensorError: a tensor is missing or has another shape.
+        """
+        check_tensors(checkpoint, expected_shapes(config, checkpoint))
+        self.config = config
+        self.vocab_size = config.vocab_size
+        self.hidden_size = config.hidden_size
+        tensors = checkpoint.tensors
+        self.embed_tokens = load.matrix("embed_tokens", [tensors["model.embed_tokens.weight"]])
+        self.lm_head = (
+            Linear([(self.embed_tokens, 0)], config.vocab_size)
+            if config.tie_word_embeddings
+            else single(load, "lm_head", tensors["lm_head.weight"])
+        )
+        self.per_layer: PerLayerTables | None = None
+        if config.hidden_size_per_layer_input:
+            name = "per_layer_model_projection"
+            self.per_layer = PerLayerTables(
+                load.matrix(
+                    "embed_tokens_per_layer", [tensors["model.embed_tokens_per_layer.weight"]]
+                ),
+                single(load, name, tensors[f"model.{name}.weight"]),
+                load.vector(
+                    "per_layer_projection_norm", tensors["model.per_layer_projection_norm.weight"]
+                ),
+            )
+        self.layers = Gemma4Layers(config, checkpoint, load)
+        self._caches = {
+            i: KvCache(
+                name=f"layers.{i}.kv",
+                num_lanes=num_lanes,
+                num_key_value_heads=layer.num_key_value_heads,
+                head_dim=layer.head_dim,
+                window=(window := config.sliding_window if layer.is_sliding else 0),
+                capacity=capacity_for(context_length, window, max_rows),
+                dtype=kv_dtype,
+            )
+            for i, layer in enumerate(config.layers)
+            if layer.kv_layer == i
+        }
+        self._readings = [Reading(self._caches[layer.kv_layer]) for layer in config.layers]
+        #: Layers from this one on have no keys and values of their own.
+        self.first_shared = max(self._caches) + 1
+
+    @property
+    def caches(self) -> list[KvCache]:
+        """The caches of the layers that write one."""
+        return list(self._caches.values())
+
+    def shared_cache(self, layer_type: str) -> KvCache:
+        """Return the cache of the last layer of a type that writes one, for a drafter."""
+        return self._caches[
+            max(i for i in self._caches if self.config.layers[i].layer_type == layer_type)
+        ]
+
+    def buffers(self) -> dict[str, BufferSpec]:
+        """Return the KV cache's and the rope tables' buffers."""
+        specs = self.layers.buffers()
+        for cache in self.caches:
+            specs |= cache.buffers()
+        return specs
+
+    def constants(self) -> dict[str, bytes]:
+        """Return the rope tables."""
+        return self.layers.constants()
+
+    def embed(self, b: PlanBuilder, rows: Rows, y: Binding, stride: int | None = None) -> None:
+        """Write the rows' scaled embeddings; see `Model.embed`."""
+        scale = math.sqrt(self.hidden_size)
+        ops.embed(b, self.embed_tokens, y, rows, scale, "embed_tokens", stride)
+
+    def forward(self, b: PlanBuilder, rows: Rows, last: Rows | None = None) -> Binding:
+        """Run all layers over the rows; see `Model.forward`."""
+        num_layers = self.config.num_hidden_layers
+        stream = self._begin(b, rows)
+        if last is None or self.first_shared == num_layers:
+            self.layers.run(b, stream, range(num_layers), self._readings)
+            return stream.normed if last is None else self._last(b, stream, last).normed
+        self.layers.run(b, stream, range(self.first_shared), self._readings)
+        stream = self._last(b, stream, last)
+        self.layers.run(b, stream, range(self.first_shared, num_layers), self._readings)
+        return stream.normed
+
+    def fill_cache(self, b: PlanBuilder, rows: Rows) -> None:
+        """Run the layers that write keys and values; see `Model.fill_cache`."""
+        self.layers.run(b, self._begin(b, rows), range(self.first_shared), self._readings)
+
+    def head(self, b: PlanBuilder, hidden: Binding, rows: Rows, logits: Binding) -> None:
+        """Compute the logits, [rows, vocab_size] float32; see `Model.head`."""
+        softcap = self.config.final_logit_softcapping
+        ops.linear(b, self.lm_head, hidden, logits, rows, "lm_head", softcap=softcap)
+
+    def _begin(self, b: PlanBuilder, rows: Rows) -> Stream:
+        """Embed the rows and compute their per-layer inputs."""
+        config = self.config
+        hidden = ops.activations(b, "hidden", rows.count, config.hidden_size)
+        normed = ops.activations(b, "normed", rows.count, config.hidden_size)
+        self.embed(b, rows, hidden)
+        per_layer = None
+        if self.per_layer is not None:
+            size, layers = config.hidden_size_per_layer_input, config.num_hidden_layers
+            per_layer = ops.activations(b, "per_layer", rows.count, layers * size)
+            embedded = ops.activations(b, "per_layer_embedded", rows.count, layers * size)
+            projected = ops.activations(b, "per_layer_projected", rows.count, layers * size)
+            ops.embed(
+                b, self.per_layer.embedding, embedded, rows, math.sqrt(size),
+                "embed_tokens_per_layer",
+            )  # fmt: skip
+            ops.linear(
+                b, self.per_layer.projection, hidden, projected, rows, "per_layer_model_projection"
+            )
+            ops.per_layer_input(
+                b, projected, embedded, self.per_layer.norm, per_layer, rows.count, layers,
+                config.rms_norm_eps, config.hidden_size**-0.5, "per_layer_input",
+            )  # fmt: skip
+        stream = Stream(rows, hidden, normed, per_layer)
+        self.layers.begin(b, stream)
+        return stream
+
+    def _last(self, b: PlanBuilder, stream: Stream, last: Rows) -> Stream:
+        """Go on with the last row alone."""
+        config, row = self.config, stream.rows.count - 1
+
+        def take(x: Binding, name: str, columns: int) -> Binding:
+            y = ops.activations(b, name, 1, columns)
+            ops.take_row(b, x, row, columns, y, name)
+            return y
+
+        per_layer = stream.per_layer
+        if per_layer is not None:
+            columns = config.num_hidden_layers * config.hidden_size_per_layer_input
+            per_layer = take(per_layer, "last_per_layer", columns)
+        return Stream(
+            last,
+            take(stream.hidden, "last_hidden", config.hidden_size),
+            take(stream.normed, "last_normed", config.hidden_size),
+            per_layer,
+        )

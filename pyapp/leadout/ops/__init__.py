@@ -1,0 +1,56 @@
+"""One function per kernel: constants, bindings and grid, from what the caller means.
+
+Activations are row-major float32 [rows, columns], and `rows.Rows` says which rows these are.
+"""
+
+from leadout.ops.attention import attention, q_norm_rope, qk_norm_rope, visible_tiles
+from leadout.ops.checks import check_finite, digest, fill
+from leadout.ops.choice import accept, choose, place_draft, suppress, take_accepted
+from leadout.ops.draft import Candidates, candidate_logits, ngram_draft, top_centroids
+from leadout.ops.experts import Experts, expert_linear, mix_experts, route
+from leadout.ops.grid import FLOAT_BYTES, activations
+from leadout.ops.linear import Linear, embed, gated_linear, gelu_mul, linear
+from leadout.ops.norm import (
+    add_rms_norm,
+    gelu_times,
+    per_layer_input,
+    rms_norm,
+    rms_norm_sum,
+    take_row,
+)
+
+__all__ = [
+    "FLOAT_BYTES",
+    "Candidates",
+    "Experts",
+    "Linear",
+    "accept",
+    "activations",
+    "add_rms_norm",
+    "attention",
+    "candidate_logits",
+    "check_finite",
+    "choose",
+    "digest",
+    "embed",
+    "expert_linear",
+    "fill",
+    "gated_linear",
+    "gelu_mul",
+    "gelu_times",
+    "linear",
+    "mix_experts",
+    "ngram_draft",
+    "per_layer_input",
+    "place_draft",
+    "q_norm_rope",
+    "qk_norm_rope",
+    "rms_norm",
+    "rms_norm_sum",
+    "route",
+    "suppress",
+    "take_accepted",
+    "take_row",
+    "top_centroids",
+    "visible_tiles",
+]

@@ -1,0 +1,216 @@
+"""The choice of tokens, and what a cycle commits."""
+
+from __future__ import annotations
+
+from leadout import sampling, state
+from leadout.ops.grid import activations, ceil
+from leadout.plan import Binding, PlanBuilder
+from leadout.rows import Rows
+from leadout.state import Tables
+
+#: Ids in a chunk of web/kernels/choose_partial.wgsl.
+CHOOSE_CHUNK = 4096
+
+
+def choose(
+    b: PlanBuilder,
+    logits: Binding,
+    num_logits: int,
+    rows: Rows,
+    tables: Tables,
+    label: str,
+    *,
+    ids: Binding | None = None,
+    ahead: int = 1,
+) -> Binding:
+    """Choose a token for every row; return the choices, [rows] u32.
+
+    Args:
+        b: gets the dispatches.
+        logits: [rows, num_logits] float32; penalised in place.
+        num_logits: the vocabulary's size, or with `ids` the number of candidates.
+        rows: whose table has each choice's lane and position.
+        tables: of the engine.
+        label: for profiles, and the name of the scratch buffers.
+        ids: [rows, num_logits] u32, the candidates' ids; None: all ids in their order.
+        ahead: the choice is for the token so many positions behind the row's.
+    """
+    settings = sampling.settings(tables.num_lanes)
+    thresholds = activations(b, label + ".thresholds", rows.count, 1)
+    choices = b.scratch(label + ".choices", 4 * rows.count)
+    chunks = ceil(num_logits, CHOOSE_CHUNK)
+    best = b.scratch(label + ".best", 8 * rows.count * chunks)
+    kind = "all" if ids is None else "mapped"
+    mapped = [] if ids is None else [ids]
+    constants = {"V": tables.vocab_size, "COUNT": num_logits}
+    b.dispatch(
+        f"penalize.{kind}",
+        {**constants, "ROWS": rows.count},
+        [rows.table, settings, tables.seen, logits, *mapped],
+        (ceil(num_logits, 1024), rows.count, 1),
+        label + ".penalize",
+    )
+    b.dispatch(
+        "sample_filter",
+        {"V": num_logits},
+        [logits, rows.table, settings, thresholds],
+        (rows.count, 1, 1),
+        label + ".sample_filter",
+    )
+    b.dispatch(
+        f"choose_partial.{kind}",
+        {**constants, "AHEAD": ahead},
+        [logits, rows.table, settings, thresholds, best, *mapped],
+        (chunks, rows.count, 1),
+        label + ".choose_partial",
+    )
+    b.dispatch(
+        "choose_final",
+        {"V": tables.vocab_size, "CHUNKS": chunks},
+        [best, choices],
+        (rows.count, 1, 1),
+        label + ".choose_final",
+    )
+    return choices
+
+
+def suppress(
+    b: PlanBuilder, logits: Binding, ids: Binding, num_ids: int, rows: Rows, vocab_size: int
+) -> None:
+    """Make the logits of some ids, [num_ids] u32, as small as they can be, in every row."""
+    b.dispatch(
+        "suppress",
+        {"V": vocab_size, "COUNT": num_ids},
+        [ids, logits],
+        (ceil(num_ids, 64), rows.count, 1),
+        "suppress",
+    )
+
+
+def accept(
+    b: PlanBuilder,
+    choices: Binding,
+    rows: Rows,
+    tables: Tables,
+    lane_rows: Rows,
+    num_groups: int,
+    num_drafts: int,
+) -> Binding:
+    """Commit the accepted drafts and the bonus token of every lane.
+
+    Args:
+        b: gets the dispatch.
+        choices: [rows] u32, the target's token behind every row.
+        rows: 1 + num_drafts of each lane, one lane behind the other.
+        tables: of the engine.
+        lane_rows: each lane's next row, written.
+        num_groups: lanes in `rows`.
+        num_drafts: drafts of each.
+
+    Returns:
+        The results' binding; `state.read_result` reads it.
+    """
+    b.dispatch(
+        "accept",
+        {
+            "V": tables.vocab_size,
+            "LANES": tables.num_lanes,
+            "GROUPS": num_groups,
+            "DRAFTS": num_drafts,
+            "CAPACITY": tables.context_length,
+        },
+        [
+            choices,
+            rows.table,
+            lane_rows.table,
+            tables.state,
+            tables.seen,
+            tables.history,
+            tables.results,
+        ],
+        (1, 1, 1),
+        "accept",
+    )
+    return tables.results
+
+
+def take_accepted(
+    b: PlanBuilder,
+    x: Binding,
+    rows: Rows,
+    tables: Tables,
+    y: Binding,
+    num_groups: int,
+    num_drafts: int,
+    columns: int,
+    stride: int,
+    offset: int,
+    label: str,
+) -> None:
+    """y[lane, offset :] = x[the row behind which the lane's last token was chosen].
+
+    Args:
+        b: gets the dispatch.
+        x: [rows, columns] float32.
+        rows: as `accept` had them.
+        tables: of the engine, whose results `accept` wrote.
+        y: [lanes, stride] float32; a lane without new tokens keeps what it has.
+        num_groups: as `accept` had them.
+        num_drafts: likewise.
+        columns: of x.
+        stride: columns of y.
+        offset: the first one written.
+        label: for profiles.
+    """
+    b.dispatch(
+        "take_accepted",
+        {
+            "D": columns,
+            "DRAFTS": num_drafts,
+            "OUT_STRIDE": stride,
+            "OUT_OFFSET": offset,
+            "RESULT_WORDS": state.RESULT_WORDS,
+        },
+        [x, rows.table, tables.results, y],
+        (ceil(columns, 256), num_groups, 1),
+        label,
+    )
+
+
+def place_draft(
+    b: PlanBuilder,
+    choices: Binding,
+    lane_rows: Rows,
+    draft_rows: Rows,
+    rows: Rows,
+    tables: Tables,
+    num_drafts: int,
+    step: int,
+) -> None:
+    """Put draft number `step` of every lane into the verify pass's rows and the drafter's.
+
+    Step 0 puts the lane's last known token there, and marks the rows that pad the pass.
+
+    Args:
+        b: gets the dispatch.
+        choices: [lanes] u32, the drafts; not read in step 0.
+        lane_rows: each lane's last known token.
+        draft_rows: the drafter's rows, written.
+        rows: the verify pass's rows, written.
+        tables: of the engine.
+        num_drafts: of each lane in this cycle.
+        step: 0 to num_drafts.
+    """
+    b.dispatch(
+        "place_draft",
+        {
+            "LANES": tables.num_lanes,
+            "DRAFTS": num_drafts,
+            "STEP": step,
+            "ROWS": rows.count,
+            "CAPACITY": tables.context_length,
+        },
+        [choices, lane_rows.table, draft_rows.table, rows.table],
+        (1, 1, 1),
+        f"place_draft.{step}",
+    )

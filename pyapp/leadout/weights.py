@@ -1,0 +1,119 @@
+"""Weights on the device: checked for values that are no numbers, or made up for a shape.
+
+A NaN or an infinity in a checkpoint would turn every later token into noise; it is found once,
+behind loading. Of quantised matrices the scales are looked at, since quants are always finite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from leadout import ops
+from leadout.checkpoint.load_plan import LoadPlan
+from leadout.devices.base import Device
+from leadout.errors import TensorError
+from leadout.layouts import LAYOUTS
+from leadout.plan import BINDING_ALIGNMENT_BYTES, Binding, BufferSpec, PlanBuilder
+
+_FLAGS = "weights.flags"
+
+
+@dataclass(frozen=True)
+class _Made:
+    """How made-up words of a plane look: `fill`'s keep and set bits."""
+
+    keep: int
+    bits: int
+
+
+#: Small positive and negative weights: signs and mantissas from the hash, the exponent fixed.
+_MADE_UP = {
+    "f32": _Made(0x807FFFFF, 0x3C000000),  # ±0.008 .. ±0.016
+    "f16": _Made(0x83FF83FF, 0x20002000),  # the same
+    "bf16": _Made(0x807F807F, 0x3C003C00),  # the same
+    "quants": _Made(0xFFFFFFFF, 0),
+    "quants_31": _Made(0x1F1F1F1F, 0),
+    "quants_32": _Made(0x9F9F9F9F, 0),
+    "scale": _Made(0x03FF03FF, 0x14001400),  # 0.001 .. 0.002
+    "affine": _Made(0x03FF03FF, 0x94001400),  # d likewise, m its negative
+    "factors": _Made(0x0F0F0F0F, 0x01010101),
+    "super": _Made(0x03FF03FF, 0x08000800),  # 0.0001 .. 0.0002
+}
+
+
+async def check_weights(device: Device, load_plan: LoadPlan, name: str) -> None:
+    """Refuse weights with an infinity or a NaN.
+
+    Args:
+        device: has the weights.
+        load_plan: what brought them.
+        name: the checkpoint's, for the message.
+
+    Raises:
+        TensorError: naming the first such tensor.
+    """
+    b = PlanBuilder("check-weights")
+    places = list(_finite_planes(load_plan))
+    flags = b.scratch(_FLAGS, BINDING_ALIGNMENT_BYTES * len(places))
+    for i, (label, plane, kind) in enumerate(places):
+        flag = Binding(_FLAGS, BINDING_ALIGNMENT_BYTES * i, 4)
+        ops.check_finite(b, plane, kind, flag, label)
+    plan = b.build(readback=flags)
+    await device.allocate({_FLAGS: BufferSpec(flags.bytes)})
+    compiled = await device.compile(plan)
+    try:
+        words = await device.submit(compiled)
+    finally:
+        device.release(compiled)
+        device.free([_FLAGS])
+    stride = BINDING_ALIGNMENT_BYTES // 4
+    for i, (label, _, _) in enumerate(places):
+        if words[i * stride]:
+            raise TensorError(
+                f"{name}: {label} holds values that are infinite or not a number; get the "
+                "checkpoint again, or another one.",
+                tensor=label,
+            )
+
+
+def _finite_planes(load_plan: LoadPlan) -> Iterator[tuple[str, Binding, str]]:
+    """Yield (tensor, plane to look at, what its words are), each plane once."""
+    for placed in load_plan.placed:
+        layout = placed.layout
+        if layout in ("f32", "f16", "bf16"):
+            kind = "half" if layout == "f16" else layout
+            yield placed.name, placed.planes[0], kind
+        else:
+            # The halves: two-level layouts have them in the last plane, others in the scales.
+            yield placed.name, placed.planes[-1], "half"
+
+
+async def fill_weights(device: Device, load_plan: LoadPlan) -> None:
+    """Make up weights for a LoadPlan without a file: of its layouts, and never extreme."""
+    b = PlanBuilder("fill-weights")
+    for placed in load_plan.placed:
+        if placed.layout in ("f32", "f16", "bf16"):
+            made = _MADE_UP[placed.layout]
+            ops.fill(b, placed.planes[0], 1, made.keep, made.bits, placed.name)
+            continue
+        for plane, binding in zip(LAYOUTS[placed.layout].planes, placed.planes, strict=True):
+            made = _MADE_UP[_kind_of(placed.layout, plane.name)]
+            ops.fill(b, binding, 1, made.keep, made.bits, f"{placed.name}.{plane.name}")
+    compiled = await device.compile(b.build())
+    try:
+        await device.submit(compiled)
+    finally:
+        device.release(compiled)
+
+
+def _kind_of(layout: str, plane: str) -> str:
+    if plane == "quants":
+        return {"q8_super16": "quants_32", "q8_affine": "quants_31", "q8_super": "quants_31"}.get(
+            layout, "quants"
+        )
+    if plane == "super":
+        return "super"
+    if "super" in layout:
+        return "factors"
+    return "affine" if layout.endswith("affine") else "scale"

@@ -1,0 +1,267 @@
+"""The MTP loop of Gemma 4 as simply as it can be had: a full pass of the target in every round.
+
+Used by make_tiny_gemma4.py and train_tiny_pair.py; needs torch and transformers. It drafts as
+transformers' SinglePositionMultiTokenCandidateGenerator does (generation/candidate_generator.py),
+but from keys and values of the committed tokens alone. That generator cuts what the last verify
+pass left to `current_length` entries, and so its drafter also sees rejected drafts: the one at the
+bonus token's position, and past the window all of them.
+
+What a drafter's sliding layers see is a rule of its own (WINDOW_RULES):
+
+- "inclusive", transformers: the last `sliding_window + 1` committed positions. Its mask is
+  bidirectional with the distance included, and counts from the end of the keys;
+- "causal", what the target's own mask would give a query at the bonus token's position, and what
+  llama.cpp does: the last `sliding_window - 1`.
+
+Up to a context of `sliding_window - 1` tokens they are the same.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.generation.candidate_generator import (
+    SinglePositionMultiTokenCandidateGenerator,
+)
+
+WINDOW_RULES = ("inclusive", "causal")
+SharedKv = dict[str, tuple[torch.Tensor, torch.Tensor]]
+
+
+@dataclass
+class TargetState:
+    """What a pass of the target over `ids` leaves behind."""
+
+    logits: torch.Tensor  # [length, vocab_size]
+    hidden_states: torch.Tensor  # [length, hidden_size], after the last norm
+    shared_kv: SharedKv  # per layer type: keys, values [1, heads, length, head_dim]
+
+
+@dataclass
+class Draft:
+    """One round of drafting, a list entry per step."""
+
+    input_ids: list[int] = field(default_factory=list)
+    draft_ids: list[int] = field(default_factory=list)
+    logits: list[np.ndarray] = field(default_factory=list)  # [vocab_size]
+    hidden_states: list[np.ndarray] = field(default_factory=list)  # [backbone_hidden_size]
+    centroids: list[np.ndarray] = field(default_factory=list)  # [top_k], the best first
+    centroid_margins: list[float] = field(default_factory=list)  # last chosen to first not chosen
+
+
+@torch.no_grad()
+def run_target(target: Any, ids: list[int]) -> TargetState:
+    """Run the target over all ids at once, without a cache."""
+    out = target(
+        torch.tensor([ids]),
+        use_cache=False,
+        output_hidden_states=True,
+        return_shared_kv_states=True,
+    )
+    return TargetState(out.logits[0], out.hidden_states[-1][0], dict(out.shared_kv_states))
+
+
+def crop(shared_kv: SharedKv, length: int, window: int, rule: str) -> SharedKv:
+    """Return the first `length` keys and values, as far as the window rule lets them be seen."""
+    cropped = {name: (k[:, :, :length], v[:, :, :length]) for name, (k, v) in shared_kv.items()}
+    if rule == "causal":
+        k, v = cropped["sliding_attention"]
+        first = max(0, length - (window - 1))
+        cropped["sliding_attention"] = (k[:, :, first:], v[:, :, first:])
+    return cropped
+
+
+@torch.no_grad()
+def draft(
+    target: Any,
+    assistant: Any,
+    state: TargetState,
+    length: int,
+    bonus_id: int,
+    num_tokens: int,
+    rule: str,
+) -> Draft:
+    """Draft after `length` committed tokens and the bonus token that follows them.
+
+    Args:
+        target: the target, for its scaled embedding.
+        assistant: the drafter.
+        state: a pass of the target over at least `length` tokens.
+        length: number of committed tokens in the KV cache, ≥ 1; the bonus token's position.
+        bonus_id: the target's choice after them, not in the cache.
+        num_tokens: how many ids to draft.
+        rule: one of WINDOW_RULES.
+    """
+    window = assistant.config.get_text_config().sliding_window
+    shared_kv = crop(state.shared_kv, length, window, rule)
+    embed = target.get_input_embeddings()
+    hidden = state.hidden_states[None, length - 1 : length]
+    position_ids = torch.tensor([[length]])  # the same for every step of a round
+    result = Draft()
+    token = bonus_id
+    body_out: list[torch.Tensor] = []
+    hook = assistant.model.register_forward_hook(
+        lambda module, args, out: body_out.append(out.last_hidden_state)
+    )
+    for _ in range(num_tokens):
+        embedded = embed(torch.tensor([[token]]))
+        out = assistant(
+            inputs_embeds=torch.cat([embedded, hidden], dim=-1),
+            position_ids=position_ids,
+            attention_mask=None,
+            shared_kv_states=shared_kv,
+            use_cache=False,
+        )
+        hidden = out.last_hidden_state
+        result.input_ids.append(token)
+        token = int(out.logits[0, -1].argmax())
+        result.draft_ids.append(token)
+        result.logits.append(out.logits[0, -1].numpy())
+        result.hidden_states.append(hidden[0, -1].numpy())
+        if assistant.masked_embedding is not None:
+            scores = assistant.masked_embedding.centroids(body_out[-1][0, -1])
+            top_k = assistant.masked_embedding.centroid_intermediate_top_k
+            best = torch.sort(scores, descending=True)
+            result.centroids.append(best.indices[:top_k].numpy())
+            result.centroid_margins.append(float(best.values[top_k - 1] - best.values[top_k]))
+    hook.remove()
+    return result
+
+
+@dataclass
+class Generation:
+    """A whole assisted generation."""
+
+    ids: list[int]
+    num_accepted: list[int]  # per verify pass
+    draft_ids: list[list[int]]
+
+
+def generate(
+    target: Any,
+    assistant: Any,
+    prompt: list[int],
+    num_new_tokens: int,
+    num_draft_tokens: int,
+    rule: str,
+) -> Generation:
+    """Generate greedily in rounds of draft and verify, always from exact state.
+
+    A draft is no longer than what may still be generated less the bonus token, as in
+    transformers: the last rounds draft less, and the very last may verify no draft at all.
+    """
+    state = run_target(target, prompt)
+    ids = [*prompt, int(state.logits[-1].argmax())]
+    total = len(prompt) + num_new_tokens
+    result = Generation([], [], [])
+    while len(ids) < total:
+        length = len(ids) - 1
+        num = min(num_draft_tokens, total - len(ids) - 1)
+        drafted = (
+            draft(target, assistant, state, length, ids[-1], num, rule).draft_ids if num else []
+        )
+        state = run_target(target, ids + drafted)
+        chosen = state.logits[length:].argmax(-1).tolist()
+        accepted = 0
+        while accepted < num and drafted[accepted] == chosen[accepted]:
+            accepted += 1
+        ids += chosen[: accepted + 1]
+        result.num_accepted.append(accepted)
+        result.draft_ids.append(drafted)
+    result.ids = ids[len(prompt) :]
+    return result
+
+
+@contextmanager
+def recorded_lengths() -> Iterator[list[int]]:
+    """Record the number of committed ids at each call of transformers' candidate generator."""
+    lengths: list[int] = []
+    original = SinglePositionMultiTokenCandidateGenerator.get_candidates
+
+    def recording(self: Any, input_ids: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        lengths.append(input_ids.shape[1])
+        return original(self, input_ids, *args, **kwargs)
+
+    SinglePositionMultiTokenCandidateGenerator.get_candidates = recording
+    try:
+        yield lengths
+    finally:
+        SinglePositionMultiTokenCandidateGenerator.get_candidates = original
+
+
+def plain_generate(target: Any, prompt: list[int], num_new_tokens: int) -> list[int]:
+    """Return what transformers' generate() gives greedily, end tokens ignored."""
+    ids = torch.tensor([prompt])
+    out = target.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        do_sample=False,
+        max_new_tokens=num_new_tokens,
+        min_new_tokens=num_new_tokens,
+        eos_token_id=None,
+        use_cache=True,
+    )
+    return out[0, len(prompt) :].tolist()
+
+
+def transformers_generate(
+    target: Any, assistant: Any, prompt: list[int], num_new_tokens: int, num_draft_tokens: int
+) -> tuple[list[int], list[int]]:
+    """Return ids and accepted counts per verify pass of generate(assistant_model=...)."""
+    assistant.generation_config = copy.deepcopy(assistant.generation_config)
+    assistant.generation_config.num_assistant_tokens = num_draft_tokens
+    ids = torch.tensor([prompt])
+    with recorded_lengths() as lengths, torch.no_grad():
+        out = target.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            assistant_model=assistant,
+            do_sample=False,
+            max_new_tokens=num_new_tokens,
+            min_new_tokens=num_new_tokens,
+            eos_token_id=None,
+        )
+    # The first call is before the prefill, which itself gives one token.
+    ends = [*lengths[1:], out.shape[1]]
+    accepted = [after - before - 1 for before, after in zip(ends, ends[1:], strict=False)]
+    return out[0, len(prompt) :].tolist(), accepted
+
+
+def assisted_record(
+    target: Any,
+    assistant: Any,
+    prompt: list[int],
+    num_new_tokens: int,
+    draft_lengths: tuple[int, ...],
+) -> dict[str, Any]:
+    """Return one prompt's assisted generations, checked against plain ones.
+
+    Raises:
+        SystemExit: when any of them has other ids than plain generation.
+    """
+    plain = plain_generate(target, prompt, num_new_tokens)
+    logits = run_target(target, prompt + plain).logits[len(prompt) - 1 : -1]
+    top = torch.sort(logits, dim=-1).values
+    record: dict[str, Any] = {
+        "prompt_ids": prompt,
+        "ids": plain,
+        "margins": [round(float(value), 5) for value in top[:, -1] - top[:, -2]],
+        "num_accepted": {rule: {} for rule in (*WINDOW_RULES, "transformers")},
+    }
+    for num in draft_lengths:
+        for rule in WINDOW_RULES:
+            result = generate(target, assistant, prompt, num_new_tokens, num, rule)
+            if result.ids != plain:
+                raise SystemExit("assisted generation differs from plain generation")
+            record["num_accepted"][rule][str(num)] = result.num_accepted
+        ids, accepted = transformers_generate(target, assistant, prompt, num_new_tokens, num)
+        if ids != plain:
+            raise SystemExit("generate(assistant_model=...) differs from generate()")
+        record["num_accepted"]["transformers"][str(num)] = accepted
+    return record

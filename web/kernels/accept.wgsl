@@ -1,0 +1,77 @@
+// The end of a cycle, on the GPU, so that the next one can be queued before anybody has read this one's tokens.
+//
+//   1. For each group of 1 + DRAFTS rows, the rows of one lane: choices[i] is the target's own token behind row
+//      i. Row 0 is a known token, so choices[0] is one more; while the next row's draft equals it, the
+//      next choice is one more again. The last of these is the bonus token.
+//   2. They go to the lane's positions from `length` on: into history, seen and results; length grows.
+//   3. lane_rows[lane] becomes the lane's last token at its position, valid while it lies below CAPACITY.
+//
+// KV entries of rejected drafts stay: rows at the same positions will overwrite them before they are read.
+//
+// choices: [rows] u32. rows: the row table. lane_rows: [lanes] rows. state: [lanes] of (length, last token,
+// is active, 0). seen: [lanes, V / 32] bits. history: [lanes, CAPACITY] u32. results: [lanes] of 12 words.
+// Grid: one workgroup of one thread. Twin: devices/twins/choice.py. Layouts: pyapp/leadout/state.py.
+
+override V: u32;
+override LANES: u32;
+override GROUPS: u32;
+override DRAFTS: u32;
+override CAPACITY: u32;
+
+@group(0) @binding(0) var<storage, read> choices: array<u32>;
+@group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read_write> lane_rows: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read_write> state: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read_write> seen: array<u32>;
+@group(0) @binding(5) var<storage, read_write> history: array<u32>;
+@group(0) @binding(6) var<storage, read_write> results: array<u32>;
+
+const RESULT_WORDS = 12u;
+const HEAD_WORDS = 4u;
+
+@compute @workgroup_size(1)
+fn main() {
+  for (var i = 0u; i < LANES * RESULT_WORDS; i++) {
+    results[i] = 0u;
+  }
+  for (var group = 0u; group < GROUPS; group++) {
+    let first = group * (1u + DRAFTS);
+    let lane = rows[first].x;
+    if ((rows[first].w & 1u) == 0u) {
+      continue;
+    }
+    let length = state[lane].x;
+    let result = lane * RESULT_WORDS;
+    var drafted = 0u;
+    for (var i = 1u; i <= DRAFTS; i++) {
+      drafted += rows[first + i].w & 1u;
+    }
+    var count = 0u;
+    var token = 0u;
+    for (var i = 0u; i <= DRAFTS; i++) {
+      token = choices[first + i];
+      results[result + HEAD_WORDS + i] = token;
+      seen[lane * (V / 32u) + token / 32u] |= 1u << (token % 32u);
+      if (length + i < CAPACITY) {
+        history[lane * CAPACITY + length + i] = token;
+      }
+      count = i + 1u;
+      if (i == DRAFTS) {
+        break;
+      }
+      let draft = rows[first + i + 1u];
+      if ((draft.w & 1u) == 0u || draft.z != token) {
+        break;
+      }
+    }
+    results[result] = count;
+    results[result + 1u] = drafted;
+    state[lane] = vec4<u32>(length + count, token, 1u, 0u);
+  }
+  for (var lane = 0u; lane < LANES; lane++) {
+    let now = state[lane];
+    let position = now.x - 1u;  // wraps for an empty lane, which is not active
+    let is_valid = now.z == 1u && position < CAPACITY;
+    lane_rows[lane] = vec4<u32>(lane, position, now.y, select(0u, 1u, is_valid));
+  }
+}

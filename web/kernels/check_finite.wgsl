@@ -1,0 +1,31 @@
+// flags[0] |= 1 where one of the values is infinite or not a number
+//
+// values: words, {{ {"f32": "float32", "bf16": "two bfloat16 each", "half": "two float16 each"}[value] }}.
+// flags: words, zeroed before. Sizes come from the bindings, so that one pipeline serves all tensors.
+// Grid: ceil(words / 4096) workgroups over x and y. Twin: devices/twins/checks.py.
+{% set exponent = {"f32": "0x7f800000u", "bf16": "0x7f80u", "half": "0x7c00u"}[value] %}
+
+@group(0) @binding(0) var<storage, read> values: array<u32>;
+@group(0) @binding(1) var<storage, read_write> flags: array<atomic<u32>>;
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let first = (workgroup.y * workgroups.x + workgroup.x) * 4096u;
+  var is_bad = false;
+  for (var i = first + thread; i < min(first + 4096u, arrayLength(&values)); i += 64u) {
+    let word = values[i];
+{% if value == "f32" %}
+    is_bad = is_bad || (word & {{ exponent }}) == {{ exponent }};
+{% else %}
+    is_bad = is_bad || (word & {{ exponent }}) == {{ exponent }};
+    is_bad = is_bad || ((word >> 16u) & {{ exponent }}) == {{ exponent }};
+{% endif %}
+  }
+  if (is_bad) {
+    atomicOr(&flags[0], 1u);
+  }
+}

@@ -1,0 +1,76 @@
+// Drafts from the lane's own text: where its last tokens stood before, what came behind them then.
+//
+//   1. Of all earlier positions, the one behind which the longest run (SHORTEST to LONGEST tokens) equals
+//      the lane's last tokens; of equally long ones, the latest.
+//   2. The tokens behind it become the drafts; where they reach the present, they repeat from there.
+//
+// rows of a lane become (its last token, draft 1, ... draft DRAFTS); without a match the drafts are not valid,
+// nor are drafts at or past CAPACITY, nor the rows that pad the pass.
+//
+// lane_rows: [lanes] rows. history: [lanes, CAPACITY] u32. rows: [ROWS] rows, 1 + DRAFTS of each lane.
+// Grid: x = LANES. Twin: devices/twins/draft.py.
+
+override LANES: u32;
+override DRAFTS: u32;
+override ROWS: u32;
+override CAPACITY: u32;
+override LONGEST: u32;
+override SHORTEST: u32;
+
+@group(0) @binding(0) var<storage, read> lane_rows: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read> history: array<u32>;
+@group(0) @binding(2) var<storage, read_write> rows: array<vec4<u32>>;
+
+const POSITION_BITS = 24u;  // no context is longer
+
+var<workgroup> best: array<u32, 256>;
+
+@compute @workgroup_size(256)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let lane = group.x;
+  let row = lane_rows[lane];
+  let is_valid = (row.w & 1u) == 1u;
+  let start = lane * CAPACITY;
+  let last = row.y;
+
+  // (length of the run, where it ends), the longest and latest of this thread's.
+  var found = 0u;
+  if (is_valid) {
+    for (var end = thread; end < last; end += 256u) {
+      var length = 0u;
+      while (length < LONGEST && length <= end
+             && history[start + end - length] == history[start + last - length]) {
+        length++;
+      }
+      found = max(found, (length << POSITION_BITS) | end);
+    }
+  }
+  best[thread] = found;
+  workgroupBarrier();
+  if (thread > 0u) {
+    return;
+  }
+  for (var i = 1u; i < 256u; i++) {
+    found = max(found, best[i]);
+  }
+  let has_match = is_valid && (found >> POSITION_BITS) >= SHORTEST;
+  let end = found & ((1u << POSITION_BITS) - 1u);
+  let first = lane * (1u + DRAFTS);
+  rows[first] = row;
+  for (var i = 0u; i < DRAFTS; i++) {
+    var draft = vec4<u32>(row.x, last + 1u + i, 0u, 0u);
+    if (has_match && draft.y < CAPACITY) {
+      draft.z = history[start + end + 1u + i % (last - end)];
+      draft.w = 1u;
+    }
+    rows[first + 1u + i] = draft;
+  }
+  if (lane == 0u) {
+    for (var i = LANES * (1u + DRAFTS); i < ROWS; i++) {
+      rows[i] = vec4<u32>(0u);
+    }
+  }
+}

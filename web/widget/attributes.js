@@ -1,0 +1,68 @@
+/**
+ * Attributes and properties of a custom element that stand for one thing.
+ *
+ * @module attributes
+ */
+
+/**
+ * A choice that an attribute holds while it is a string, and a property otherwise.
+ *
+ * @template T
+ */
+export class Choice {
+  #element;
+  #name;
+  #onChange;
+  /** @type {T | null} */
+  #value = null;
+
+  /**
+   * @param {HTMLElement} element
+   * @param {string} name of the attribute
+   * @param {() => void} onChange
+   */
+  constructor(element, name, onChange) {
+    this.#element = element;
+    this.#name = name;
+    this.#onChange = onChange;
+  }
+
+  /** @returns {T | null} */
+  get() {
+    return this.#value ?? /** @type {T | null} */ (this.#element.getAttribute(this.#name));
+  }
+
+  /** @param {T | null} value */
+  set(value) {
+    if (typeof value !== "string") {
+      this.#element.removeAttribute(this.#name);
+      this.#value = value;
+      this.#onChange();
+    } else if (this.#element.getAttribute(this.#name) === value) {
+      this.takeAttribute();
+    } else {
+      this.#element.setAttribute(this.#name, value); // which leads to takeAttribute
+    }
+  }
+
+  /** The attribute was set, and counts from now on. */
+  takeAttribute() {
+    this.#value = null;
+    this.#onChange();
+  }
+}
+
+/**
+ * Set again what a page set before the element was defined, so that the setters see it.
+ *
+ * @param {HTMLElement} element
+ * @param {string[]} names
+ */
+export function upgradeProperties(element, names) {
+  const properties = /** @type {Record<string, any>} */ (/** @type {unknown} */ (element));
+  for (const name of names.filter((name) => Object.hasOwn(element, name))) {
+    const value = properties[name];
+    delete properties[name];
+    properties[name] = value;
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * How drafting went: what drafted, how much of it the target accepted, and where in the draft.
+ *
+ * While the model writes, the figures are those of what came so far: a rejected token is never seen
+ * here, so that only the end tells how many were drafted.
+ *
+ * @module drafting
+ */
+
+/** @import {ChunkFigures} from "../client/completions.js" */
+/** @import {DrafterInfo, Stats} from "../messages.js" */
+
+import { h } from "./dom.js";
+import { formatShare } from "./words.js";
+
+export class DraftingPanel {
+  #name = h("dd", { "data-figure": "drafter" });
+  #accepted = h("dd", { "data-figure": "accepted" });
+  #tokensPerCycle = h("dd", { "data-figure": "tokens_per_cycle" });
+  #positions = h("ol", { class: "positions empty" });
+  #live = new LiveCounts();
+
+  constructor() {
+    this.element = h(
+      "dl",
+      { class: "figures drafting", part: "drafting", hidden: true },
+      h("div", {}, h("dt", {}, "Drafter"), this.#name),
+      h("div", {}, h("dt", {}, "Drafts accepted"), this.#accepted),
+      h("div", {}, h("dt", {}, "Tokens per cycle"), this.#tokensPerCycle),
+      h(
+        "div",
+        { class: "by-position" },
+        h("dt", {}, "Accepted at each place of a draft"),
+        h("dd", { "data-figure": "accepted_per_position" }, this.#positions),
+      ),
+    );
+  }
+
+  /** @param {DrafterInfo | null} drafter of the loaded model; null hides all */
+  setDrafter(drafter) {
+    this.element.hidden = !drafter;
+    const name = drafter?.kind === "mtp" ? drafter.name : "n-gram";
+    this.#name.textContent = name;
+    this.#name.title = name;
+    this.begin();
+  }
+
+  /** Forget the last text's figures. */
+  begin() {
+    this.#live = new LiveCounts();
+    this.#accepted.textContent = "–";
+    this.#tokensPerCycle.textContent = "–";
+    this.#showPositions([]);
+  }
+
+  /** @param {ChunkFigures} figures of a piece of text that came */
+  take(figures) {
+    const live = this.#live;
+    live.take(figures.tokens.length, figures.is_draft);
+    this.#accepted.textContent = String(live.numAccepted);
+    if (live.numCycles > 0 && !figures.is_draft) {
+      const tokensPerCycle = 1 + live.numAccepted / live.numCycles;
+      this.#tokensPerCycle.textContent = tokensPerCycle.toFixed(2);
+      this.#showPositions(live.acceptedPerPosition.map((count) => count / live.numCycles));
+    }
+  }
+
+  /** @param {Stats} stats what the worker counted */
+  finish(stats) {
+    const { drafted_tokens, accepted_tokens, tokens_per_cycle } = stats;
+    this.#accepted.textContent =
+      drafted_tokens > 0
+        ? `${accepted_tokens} of ${drafted_tokens} (${formatShare(accepted_tokens / drafted_tokens)})`
+        : "none drafted";
+    this.#tokensPerCycle.textContent = stats.cycles > 0 ? tokens_per_cycle.toFixed(2) : "–";
+    const drafted = stats.drafted_per_position.filter((count) => count > 0);
+    this.#showPositions(drafted.map((count, place) => stats.accepted_per_position[place] / count));
+  }
+
+  /** @param {number[]} shares accepted, by place in the draft, 0 to 1 */
+  #showPositions(shares) {
+    this.#positions.replaceChildren(...shares.map(position));
+    this.#positions.classList.toggle("empty", shares.length === 0);
+  }
+}
+
+/**
+ * @param {number} share
+ * @param {number} index
+ */
+function position(share, index) {
+  const bar = h("span", { class: "bar", "aria-hidden": "true" });
+  bar.style.setProperty("--share", share.toFixed(3)); // a style attribute would offend the policy
+  return h("li", {}, bar, h("span", { class: "unseen" }, `Place ${index + 1}: `), formatShare(share));
+}
+
+/** Counts while the model writes: between two tokens of the target's own lie accepted ones. */
+class LiveCounts {
+  numCycles = 0;
+  numAccepted = 0;
+  /** @type {number[]} */
+  acceptedPerPosition = [];
+  #hasBegun = false;
+  #numInCycle = 0;
+
+  /**
+   * @param {number} numTokens
+   * @param {boolean} isDraft
+   */
+  take(numTokens, isDraft) {
+    if (isDraft) {
+      this.numAccepted += numTokens;
+      this.#numInCycle += numTokens;
+      return;
+    }
+    // The first token is the prompt's, and ends no cycle.
+    const numCycles = this.#hasBegun ? numTokens : Math.max(0, numTokens - 1);
+    this.#hasBegun ||= numTokens > 0;
+    if (numCycles > 0) {
+      this.numCycles += numCycles;
+      for (let place = 0; place < this.#numInCycle; place++) {
+        this.acceptedPerPosition[place] = (this.acceptedPerPosition[place] ?? 0) + 1;
+      }
+      this.#numInCycle = 0;
+    }
+  }
+}

@@ -1,0 +1,29 @@
+/**
+ * From the settings to a request's parameters.
+ *
+ * @module params
+ */
+
+/** @import {SharedParams} from "../client/completions.js" */
+/** @import {DrafterChoice} from "../client/models.js" */
+/** @import {ModelInfo} from "../messages.js" */
+/** @import {Settings} from "./settings.js" */
+
+/**
+ * @param {Settings} settings
+ * @param {{info: ModelInfo, drafter: DrafterChoice, isChat: boolean}} context what they are for; a
+ *   drafter that was loaded can be left out of one request
+ * @returns {SharedParams & {enable_thinking?: boolean, seed: number}} with a seed, drawn if need be;
+ *   without what has no effect
+ */
+export function toParams(settings, { info, drafter, isChat }) {
+  const { mark_drafts: _shownOnly, draft_tokens, enable_thinking, ...sampling } = settings;
+  const hasDrafter = Boolean(info.drafter);
+  return {
+    ...sampling,
+    seed: sampling.seed ?? crypto.getRandomValues(new Uint32Array(1))[0],
+    ...(isChat && enable_thinking && { enable_thinking }),
+    ...(hasDrafter && drafter === "none" && { drafter }),
+    ...(hasDrafter && draft_tokens !== "auto" && { draft_tokens }),
+  };
+}

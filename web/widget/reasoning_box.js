@@ -1,0 +1,46 @@
+/**
+ * What a model thought before it answered: folded up, and quiet.
+ *
+ * @module reasoning_box
+ */
+
+import { appendText, h } from "./dom.js";
+
+export class ReasoningBox {
+  #summary = h("summary", {}, "Reasoning");
+  #text = h("div", { class: "thought" });
+
+  /** @param {string} [text] */
+  constructor(text = "") {
+    this.element = h("details", { class: "reasoning", part: "reasoning" }, this.#summary, this.#text);
+    this.text = text;
+  }
+
+  get text() {
+    return this.#text.textContent ?? "";
+  }
+
+  set text(text) {
+    this.#text.replaceChildren(text);
+    this.element.hidden = text === "";
+    this.setThinking(false);
+  }
+
+  /** @param {string} text by the model, to go to the end */
+  append(text) {
+    if (text) {
+      appendText(this.#text, text, false);
+      this.element.hidden = false;
+      this.setThinking(true);
+    }
+  }
+
+  /** @param {boolean} isThinking whether the model is still at it */
+  setThinking(isThinking) {
+    const text = isThinking ? "Thinking…" : "Reasoning";
+    if (this.#summary.textContent !== text) {
+      this.#summary.textContent = text;
+    }
+    this.element.classList.toggle("thinking", isThinking);
+  }
+}
