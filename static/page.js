@@ -12,6 +12,7 @@ const IS_LOCAL = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)
 
 const chat = document.getElementById("chat");
 const select = document.getElementById("model");
+const drafterSelect = document.getElementById("drafter");
 const fileInput = document.getElementById("file");
 const urlButton = document.getElementById("open-url");
 const urlForm = document.getElementById("url-form");
@@ -58,18 +59,58 @@ function bring(label, model) {
   choose(addOption(label, model), true);
 }
 
-/** @param {FileList} list */
-function bringFiles(list) {
-  const files = [...list];
+/** @param {File[]} files */
+function bringFiles(files) {
   if (files.length > 0) {
-    const main = files.find((file) => file.name.endsWith(".gguf")) ?? files[0];
-    bring(files.length > 1 ? `${main.name} and ${files.length - 1} more` : main.name, files);
+    const ggufs = files.filter((file) => file.name.endsWith(".gguf"));
+    const main = ggufs.find((file) => !/assistant/i.test(file.name)) ?? ggufs[0] ?? files[0];
+    const name = main.webkitRelativePath.split("/").at(-2) ?? main.name;
+    bring(files.length > 1 ? `${name} and ${files.length - 1} more` : name, files);
   }
+}
+
+/**
+ * @param {FileSystemEntry} entry of a drop
+ * @param {string} [path] of the folder that it lies in
+ * @returns {Promise<File[]>} itself, or all files below it, which know their folder
+ */
+async function readEntry(entry, path = "") {
+  if (entry.isFile) {
+    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+    if (path) {
+      // As a file picker for folders would have set it.
+      Object.defineProperty(file, "webkitRelativePath", { value: path + file.name });
+    }
+    return [file];
+  }
+  const reader = entry.createReader();
+  const files = [];
+  for (;;) {
+    const entries = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (entries.length === 0) {
+      return files;
+    }
+    for (const inner of entries) {
+      files.push(...(await readEntry(inner, `${path}${entry.name}/`)));
+    }
+  }
+}
+
+/**
+ * @param {DataTransfer} data
+ * @returns {Promise<File[]>}
+ */
+async function readDrop(data) {
+  // All at once: the list is empty after the first wait.
+  const entries = [...data.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
+  const files = [...data.files];
+  const isPlain = entries.every((entry) => entry.isFile);
+  return isPlain ? files : (await Promise.all(entries.map((entry) => readEntry(entry)))).flat();
 }
 
 /** @param {number} bytes */
 function formatSize(bytes) {
-  return bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
+  return bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 }
 
 async function listSiteModels() {
@@ -101,9 +142,17 @@ select.addEventListener("change", () => {
   choose(select.value, IS_LOCAL || typeof model !== "string");
 });
 
+drafterSelect.addEventListener("change", () => {
+  chat.drafter = drafterSelect.value;
+  const { model } = chat;
+  if (chat.state === "idle" && model && (IS_LOCAL || typeof model !== "string")) {
+    chat.load();
+  }
+});
+
 document.getElementById("open-file").addEventListener("click", () => fileInput.click());
 fileInput.addEventListener("change", () => {
-  bringFiles(fileInput.files);
+  bringFiles([...fileInput.files]);
   fileInput.value = ""; // the same file can be chosen again
 });
 
@@ -136,11 +185,11 @@ addEventListener("dragleave", (event) => {
     drop.hidden = true;
   }
 });
-addEventListener("drop", (event) => {
+addEventListener("drop", async (event) => {
   drop.hidden = true;
   if (hasFiles(event)) {
     event.preventDefault();
-    bringFiles(event.dataTransfer.files);
+    bringFiles(await readDrop(event.dataTransfer));
   }
 });
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from leadout.checkpoint import MemorySource, open_checkpoint
+from leadout.checkpoint import Checkpoint, MemorySource, open_checkpoint
 from leadout.devices.base import Device
 from leadout.engine import Engine, LoadOptions
 from leadout.request import GenerateRequest
@@ -29,19 +29,29 @@ async def _no_tokenizer(text: str) -> Tokenizer:
     raise AssertionError("these checkpoints have no tokenizer")
 
 
-async def load(device: Device, files: Mapping[str, Path], **options: object) -> Engine:
-    """Load a checkpoint from memory, without its tokenizer."""
-    sources = {name: MemorySource(name, path.read_bytes()) for name, path in files.items()}
-    checkpoint = await open_checkpoint(sources)
-    checkpoint.metadata.pop("tokenizer.ggml.tokens", None)  # ids only
+async def load(
+    device: Device,
+    files: Mapping[str, Path],
+    drafter_files: Mapping[str, Path] | None = None,
+    **options: object,
+) -> Engine:
+    """Load a checkpoint, and its drafter's, from memory, without their tokenizers."""
     return await Engine.load(
         device,
-        checkpoint,
+        await _open(files),
         LoadOptions(**options),  # type: ignore[arg-type]
         _no_tokenizer,
         lambda phase: None,
         lambda loaded, total: None,
+        await _open(drafter_files) if drafter_files else None,
     )
+
+
+async def _open(files: Mapping[str, Path]) -> Checkpoint:
+    sources = {name: MemorySource(name, path.read_bytes()) for name, path in files.items()}
+    checkpoint = await open_checkpoint(sources)
+    checkpoint.metadata.pop("tokenizer.ggml.tokens", None)  # ids only
+    return checkpoint
 
 
 def folder_files(folder: Path) -> dict[str, Path]:

@@ -321,7 +321,7 @@ def _quantized(values: Array, kind: str) -> Array:
 
 
 def _rope_freqs(config: TextConfig) -> Array:
-    """Return what the angles of a full layer's pairs are divided by; 1e30 leaves a pair as it is."""
+    """Return what angles of a full layer's pairs are divided by; 1e30 leaves a pair as it is."""
     rope = config.fields["rope_parameters"][FULL]
     head_dim = config.head_dims[config.fields["layer_types"].index(FULL)]
     num_turning = int(head_dim * rope["partial_rotary_factor"] / 2)

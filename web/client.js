@@ -82,7 +82,11 @@ async function load(params) {
     await channel.request({ type: "boot" }, { signal, onEvent });
     const options = toLoadOptions(params);
     const request = /** @type {const} */ ({ type: "load", model, drafter, options });
+    /** @type {ModelInfo} */
     const info = await channel.request(request, { signal, onEvent });
+    if (info.drafter && drafter) {
+      info.drafter.name = drafter.name; // as the model's, which its files need not know
+    }
     return new Engine(channel, info);
   } catch (error) {
     channel.close(error instanceof Error ? error : new Error(String(error)));
@@ -166,7 +170,7 @@ export class Engine {
         signal,
         onEvent: (event) => {
           if (event.type === "delta") {
-            const { text, reasoning = "", tokens, is_draft = false, decode_tokens_per_s } = event;
+            const { text, reasoning, tokens, is_draft, decode_tokens_per_s } = event;
             onDelta?.(text, { reasoning, tokens, is_draft, decode_tokens_per_s });
           }
         },
@@ -342,7 +346,7 @@ function streamChunks(engine, request, head, signal, shape) {
         // What the worker held back (it might have begun a stop string) comes with the result.
         const rest = {
           text: generated.text.slice(numSent.text),
-          reasoning: (generated.reasoning ?? "").slice(numSent.reasoning),
+          reasoning: generated.reasoning.slice(numSent.reasoning),
         };
         send(toLastChunk(head, rest, generated));
       } finally {

@@ -26,6 +26,12 @@
  */
 
 /**
+ * In a ModelRef's place, for figures of speed: no files, but weights made up on the device. `shape` is
+ * one of pyapp/leadout/checkpoint/synthetic.py; of a drafter, its target's.
+ * @typedef {{name: string, shape: string}} ShapeRef
+ */
+
+/**
  * @typedef {object} LoadOptions
  * @property {number} [context_length] rows of KV cache; default: the model's, at most 4096
  * @property {"f32" | "f16"} [kv_dtype] storage of the KV cache; default "f32"
@@ -63,7 +69,7 @@
 /**
  * The client's requests.
  * @typedef {{type: "boot", id: number}
- *   | {type: "load", id: number, model: ModelRef, drafter: ModelRef | null, options: LoadOptions}
+ *   | {type: "load", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions}
  *   | {type: "unload", id: number}
  *   | {type: "generate", id: number, request: GenerateRequest}
  *   | {type: "score", id: number, ids: number[]}
@@ -103,6 +109,7 @@
  * @property {DrafterInfo | null} drafter
  * @property {number} max_draft_tokens
  * @property {SelfTest} self_test
+ * @property {Record<string, number>} [cycle_ms] what a cycle was seen to cost, by number of drafts
  */
 
 /**

@@ -57,13 +57,64 @@ class Loaded:
     samples: list[tuple[float, int]]
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: a model, or the shape of one without files.
+
+    Attributes:
+        name: the model's name in the store or its path, or the shape's name.
+        files: the model's, file name → path; None for a shape.
+        drafter_files: those of the drafter beside the model; None where there is none. A shape
+            has one always.
+    """
+
+    name: str
+    files: Mapping[str, Path] | None
+    drafter_files: Mapping[str, Path] | None = None
+
+    @property
+    def is_shape(self) -> bool:
+        """Whether weights are made up."""
+        return self.files is None
+
+    @property
+    def has_drafter(self) -> bool:
+        """Whether it can draft by MTP."""
+        return self.is_shape or self.drafter_files is not None
+
+    def load_message(self, drafter: str) -> dict[str, object]:
+        """Return the "load" of web/messages.js, without its id.
+
+        Args:
+            drafter: "none", "mtp" or "ngram".
+        """
+        return {
+            "type": "load",
+            "model": self._ref(self.files),
+            "drafter": self._ref(self.drafter_files) if drafter == "mtp" else None,
+            "options": {"drafter": drafter},
+        }
+
+    def _ref(self, files: Mapping[str, Path] | None) -> dict[str, object]:
+        """Return a `ModelRef` or a `ShapeRef`."""
+        if self.is_shape:
+            return {"name": self.name, "shape": self.name}
+        assert files is not None, f"{self.name} has no drafter"
+        refs = [{"name": file, "url": path.resolve().as_uri()} for file, path in files.items()]
+        return {"name": self.name, "files": refs}
+
+
 class Runtime(Protocol):
-    """An engine somewhere; `versions` is complete once the model is loaded."""
+    """An engine somewhere; `versions` is complete once a model is loaded."""
 
     versions: dict[str, str]
 
-    def load(self, on_progress: OnProgress) -> Loaded:
-        """Load the model that the runtime was opened for.
+    def load(self, on_progress: OnProgress, drafter: str) -> Loaded:
+        """Load what the runtime was opened for, in place of what was loaded before.
+
+        Args:
+            on_progress: told of the weights' bytes.
+            drafter: "none", "mtp" or "ngram".
 
         Raises:
             LeadoutError: one of its children, as in `Engine.load`.
@@ -114,13 +165,22 @@ _START = """({worker}) => {
     worker: new Worker(new URL(worker, location.href), { type: "module", name: "leadout" }),
   };
 }"""
-_LOAD = """async ({model}) => {
+# One worker serves every load, so no engine may end it. A page knows no shapes: `changes` has what
+# takes the place of what the client asks the worker for.
+_LOAD = """async ({model, drafter, changes}) => {
   const events = [];
   const note = (event) => events.push({ ...event, at_ms: Date.now() });
+  const worker = {
+    postMessage: (message) =>
+      bench.worker.postMessage(message.type === "load" ? { ...message, ...changes } : message),
+    addEventListener: (type, listener) => bench.worker.addEventListener(type, listener),
+    terminate: () => {},
+  };
   const { Leadout } = await import(new URL("./leadout.js", location.href).href);
   bench.engine = await Leadout.load({
     model,
-    worker: bench.worker,
+    drafter,
+    worker,
     onPhase: (phase) => note({ type: "phase", phase }),
     onProgress: (progress) => {
       note({ type: "progress", ...progress });
@@ -135,23 +195,33 @@ _GENERATE = "({request}) => bench.engine.generate(request)"
 class ChromiumRuntime:
     """The built site in a headless Chromium; see `open_chromium`."""
 
-    def __init__(self, page: Page, worker_path: str, model: str, versions: dict[str, str]) -> None:
+    def __init__(
+        self,
+        page: Page,
+        worker_path: str,
+        subject: Subject,
+        model: str,
+        versions: dict[str, str],
+    ) -> None:
         self.versions = versions
         self._page = page
         self._worker_path = worker_path
+        self._subject = subject
         self._model = model
         self._worker: Worker | None = None
+        self._on_progress: OnProgress = lambda loaded, total: None
 
-    def load(self, on_progress: OnProgress) -> Loaded:
-        """Load the model; see `Runtime`."""
-        self._page.expose_function("leadoutProgress", on_progress)
-        with self._page.expect_worker() as started:
-            self._page.evaluate(_START, {"worker": self._worker_path})
-        self._worker = started.value
-        self._worker.evaluate(PROBE.read_text("utf-8"))
-        self._page.evaluate(
-            f"(args) => {{ bench.loading = {_settled(_LOAD)}(args); }}", {"model": self._model}
-        )
+    def load(self, on_progress: OnProgress, drafter: str) -> Loaded:
+        """Load the subject; see `Runtime`."""
+        self._on_progress = on_progress
+        if self._worker is None:
+            self._start()
+        arguments: dict[str, object] = {"model": self._model, "drafter": drafter, "changes": {}}
+        if self._subject.is_shape:
+            changes = self._subject.load_message(drafter)
+            empty = {"name": self._model, "files": []}
+            arguments = {"model": empty, "drafter": "none", "changes": changes}
+        self._page.evaluate(f"(args) => {{ bench.loading = {_settled(_LOAD)}(args); }}", arguments)
         samples = []
         heap = WorkerHeap(self._page)
         # The page says what became of the load once it is over; meanwhile the heap is watched.
@@ -171,6 +241,16 @@ class ChromiumRuntime:
     def submits(self) -> int:
         """Count submits; see `Runtime`."""
         return int(self._probe()["submits"])
+
+    def _start(self) -> None:
+        self._page.expose_function("leadoutProgress", self._report)
+        with self._page.expect_worker() as started:
+            self._page.evaluate(_START, {"worker": self._worker_path})
+        self._worker = started.value
+        self._worker.evaluate(PROBE.read_text("utf-8"))
+
+    def _report(self, loaded_bytes: int, total_bytes: int) -> None:
+        self._on_progress(loaded_bytes, total_bytes)
 
     def _probe(self) -> dict[str, Any]:
         assert self._worker is not None
@@ -236,11 +316,11 @@ class WorkerHeap:
 
 
 @contextmanager
-def open_chromium(model: str, site: Path = DIST) -> Iterator[ChromiumRuntime]:
+def open_chromium(subject: Subject, site: Path = DIST) -> Iterator[ChromiumRuntime]:
     """Serve the built site to a headless Chromium while the context lasts.
 
     Args:
-        model: a name in the store, or a path.
+        subject: what to load.
         site: the built site.
 
     Raises:
@@ -249,14 +329,15 @@ def open_chromium(model: str, site: Path = DIST) -> Iterator[ChromiumRuntime]:
     from leadout_build.headless import BLANK, headless_page, serving
     from leadout_build.serve import find_model
 
-    name, _ = find_model(Store(), model)
+    model = None if subject.is_shape else subject.name
+    name = subject.name if model is None else find_model(Store(), model)[0]
     versions = site_versions(site)
     worker_path = f"{read_build(site)['app']}/worker.js"
     with serving(site, model=model) as url, headless_page(url + BLANK) as page:
         browser = page.context.browser
         assert browser is not None
         versions["chromium"] = browser.version
-        yield ChromiumRuntime(page, worker_path, name, versions)
+        yield ChromiumRuntime(page, worker_path, subject, name, versions)
 
 
 # ---- Node -----------------------------------------------------------------------------------
@@ -269,17 +350,18 @@ class NodeRuntime:
         self,
         process: subprocess.Popen[str],
         log: IO[str],
-        model: dict[str, Any],
+        subject: Subject,
         versions: dict[str, str],
     ) -> None:
         self.versions = versions
         self._process = process
         self._log = log
-        self._model = model
+        self._subject = subject
+        self._is_booted = False
         self._last_id = 0
 
-    def load(self, on_progress: OnProgress) -> Loaded:
-        """Load the model; see `Runtime`."""
+    def load(self, on_progress: OnProgress, drafter: str) -> Loaded:
+        """Load the subject; see `Runtime`."""
         events: list[dict[str, Any]] = []
 
         def on_event(event: dict[str, Any]) -> None:
@@ -287,8 +369,10 @@ class NodeRuntime:
             if event["type"] == "progress":
                 on_progress(event["loaded_bytes"], event["total_bytes"])
 
-        self.versions |= self._ask({"type": "boot"}, on_event)
-        info = self._ask({"type": "load", "model": self._model, "options": {}}, on_event)
+        if not self._is_booted:
+            self.versions |= self._ask({"type": "boot"}, on_event)
+            self._is_booted = True
+        info = self._ask(self._subject.load_message(drafter), on_event)
         return Loaded(info, events, self._ask({"type": "probe"})["samples"])
 
     def generate(self, request: Mapping[str, object]) -> dict[str, Any]:
@@ -330,18 +414,16 @@ class NodeRuntime:
 
 
 @contextmanager
-def open_node(model: str, site: Path = DIST) -> Iterator[NodeRuntime]:
+def open_node(subject: Subject, site: Path = DIST) -> Iterator[NodeRuntime]:
     """Start Node with the built site's code while the context lasts.
 
     Args:
-        model: a name in the store, or a path.
+        subject: what to load.
         site: the built site.
 
     Raises:
-        LeadoutError: there is no such model, site, or no Node.
+        LeadoutError: there is no such site, or no Node.
     """
-    files = Store().resolve(model)
-    refs = [{"name": file, "url": path.resolve().as_uri()} for file, path in files.items()]
     node = shutil.which("node")
     if node is None:
         raise DeviceUnavailableError("There is no `node` on PATH; install Node.js 20 or later.")
@@ -358,7 +440,7 @@ def open_node(model: str, site: Path = DIST) -> Iterator[NodeRuntime]:
             env=vulkan_environment(os.environ),
         )
         try:
-            yield NodeRuntime(process, log, {"name": model, "files": refs}, versions)
+            yield NodeRuntime(process, log, subject, versions)
         finally:
             process.communicate()  # closes stdin, which ends it
             process.wait(NODE_EXIT_S)

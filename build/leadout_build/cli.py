@@ -26,7 +26,8 @@ _MODEL_HELP = (
     "a name in the model store, or a path: a .gguf file, or a folder with config.json and "
     "*.safetensors"
 )
-_SHAPES = ("e2b", "e4b", "12b", "26b-a4b", "31b")
+#: Those of pyapp/leadout/checkpoint/synthetic.py, which is not imported for a --help.
+_SHAPES = ("e2b", "e4b", "12b", "26b-a4b", "31b", "tiny")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -334,14 +335,26 @@ def _add_generate_arguments(parser: _Parser) -> None:
 def _add_bench_arguments(parser: _Parser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", nargs="?", help=_MODEL_HELP)
-    add("--shape", choices=_SHAPES, help="random weights of a model's shape, instead of MODEL")
+    add(
+        "--shape",
+        choices=_SHAPES,
+        help="weights made up on the device, as a Gemma 4 and its drafter have them, instead of "
+        "MODEL; tiny is no real one, but runs anywhere",
+    )
     add("--runtime", choices=("chromium", "node"), default="chromium", help="where WebGPU runs")
     add(
         "--rows",
         type=_rows,
         default=[1, 2, 4, 8],
         metavar="N,N,…",
-        help="rows per step to measure, 1 being plain decoding (default: 1,2,4,8)",
+        help="measure cycles whose verify pass has so many rows, one more than are drafted, padded "
+        "to 1, 2, 4 or 8; 1, plain decoding, is always measured (default: 1,2,4,8)",
+    )
+    add(
+        "--drafter",
+        choices=("auto", "none", "mtp", "ngram"),
+        default="auto",
+        help="what drafts; auto: everything there is, mtp where a drafter lies beside MODEL",
     )
     add("--json", action="store_true", help="print one JSON object")
 

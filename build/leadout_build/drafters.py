@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from leadout.errors import ModelNotFoundError
+from leadout.errors import DrafterError
 from leadout_build.drafter_files import (
     GGUF_ARCHITECTURE,
     gguf_widths,
@@ -67,12 +67,12 @@ def require_drafter(store: Store, target: str) -> Drafter:
     """Return the drafter that lies beside a target.
 
     Raises:
-        ModelNotFoundError: there is none; the message says where it was looked for.
-        StoreError: see `drafter_of`.
+        DrafterError: there is none; the message says where it was looked for.
+        ModelNotFoundError, StoreError: see `drafter_of`.
     """
     found = drafter_of(store, target)
     if found is None:
-        raise ModelNotFoundError(
+        raise DrafterError(
             f"No drafter for {target}: looked for {_places(store, target)}. Name one with "
             "--drafter-model, or pull one, as hf:google/gemma-4-E2B-it-assistant is for "
             "gemma-4-E2B-it.",

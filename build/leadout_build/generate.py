@@ -60,7 +60,8 @@ def find_drafter(args: argparse.Namespace, store: Store) -> Drafter | None:
 
     Raises:
         RequestError: --drafter-model names weights that --drafter does without.
-        ModelNotFoundError: --drafter mtp or --drafter-model, and there is none.
+        DrafterError: --drafter mtp, and there is none beside the model.
+        ModelNotFoundError: no such model, or no such --drafter-model.
         StoreError: a stored model is incomplete.
     """
     if args.drafter in ("none", "ngram"):
@@ -133,24 +134,21 @@ async def _on_numpy(
     from leadout.request import GenerateRequest
     from leadout_build.native import load_engine
 
-    beside: dict[str, Any] = {} if drafter is None else {"drafter_files": drafter.files}
     with progress_of("Loading") as progress:
         engine = await load_engine(
             store.resolve(args.model),
             LoadOptions(**load_options_of(args)),
             progress,
-            **beside,
+            drafter_files=None if drafter is None else drafter.files,
         )
     if args.prompt is not None:
         if engine.info()["has_chat_template"] and not args.raw:
             request["messages"] = [{"role": "user", "content": args.prompt}]
         else:
             request["prompt"] = args.prompt
-
-    def on_delta(text: str, *figures: Any) -> None:
-        on_text(text, figures[0] if isinstance(figures[0], str) else "")
-
-    generated = await engine.generate(GenerateRequest.from_json(request), on_delta)
+    generated = await engine.generate(
+        GenerateRequest.from_json(request), lambda delta: on_text(delta.text, delta.reasoning)
+    )
     return generated.to_json()
 
 

@@ -1,4 +1,4 @@
-"""`leadout inspect`: what a checkpoint holds, and what a decode step has to read of it."""
+"""`leadout inspect`: what a checkpoint holds, and what a step has to read of it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,32 @@ import argparse
 import asyncio
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from leadout.checkpoint import Checkpoint, FileSource, TensorInfo, open_checkpoint
-from leadout.config import FULL, Gemma3TextConfig, read_config
-from leadout.kv_cache import KV_BYTES
-from leadout.layouts import LAYOUT_OF_FORMAT, LAYOUTS
+from leadout.config import (
+    FULL,
+    Gemma3TextConfig,
+    Gemma4AssistantConfig,
+    Gemma4TextConfig,
+    read_config,
+)
+from leadout.models.registry import check_assistant
+from leadout_build.drafters import Drafter, drafter_of
 from leadout_build.progress import format_bytes
+from leadout_build.step_reads import (
+    KvKind,
+    device_bytes,
+    kv_bytes_per_token,
+    kv_kinds,
+    step_reads,
+    used_tensors,
+)
 from leadout_build.store import Store
 
 _LAYER = re.compile(r"^model\.layers\.\d+\.")
-_EMBEDDING = "model.embed_tokens.weight"
-_HEAD = "lm_head.weight"
-_FLOAT_BYTES = 4
 
 
 @dataclass
@@ -33,7 +44,7 @@ class TensorKind:
         format: as stored.
         shape: row-major.
         stored_bytes: of all of them, in the file.
-        device_bytes: of all of them, in the layout that they are repacked to.
+        device_bytes: of those that are loaded, in the layout that they are repacked to.
     """
 
     name: str
@@ -45,8 +56,27 @@ class TensorKind:
 
 
 @dataclass(frozen=True)
+class DrafterFacts:
+    """A drafter, as its target's inspection has it.
+
+    Attributes:
+        name: for people.
+        num_parameters: values in all tensors.
+        device_bytes: of its tensors, on a device.
+        draft_step_read_bytes: weights that one step of it reads, which proposes one token.
+        head_read_bytes: the head's share of these.
+    """
+
+    name: str
+    num_parameters: int
+    device_bytes: int
+    draft_step_read_bytes: int
+    head_read_bytes: int
+
+
+@dataclass(frozen=True)
 class Inspection:
-    """What `inspect` shows; `--json` prints these fields.
+    """What `inspect` shows; `--json` prints these fields, but for those that are None.
 
     Attributes:
         model: as asked for.
@@ -59,12 +89,19 @@ class Inspection:
         num_full_layers: layers that see all positions.
         has_chat_template: whether it is made for chats.
         stored_bytes: of all tensors, in the file.
-        device_bytes: of all tensors, on a device.
-        decode_step_read_bytes: weights that one decode step reads: every matrix once, the
-            embedding as the head, plus the token's own row of it.
+        device_bytes: of those that are loaded, on a device.
+        decode_step_read_bytes: weights that one decode step reads (a drafter's: one of its steps);
+            see step_reads.py.
         kv_bytes_per_token: what a position takes in the KV cache, by the cache's dtype.
         kv_bytes_per_token_past_window: the same once sliding layers are full.
         tensors: by kind.
+        head_read_bytes: the head's share of a step's reads. Of Gemma 4 alone, as all that follows.
+        num_shared_layers: the last layers, which read the KV caches of earlier ones (a drafter's:
+            those of its target).
+        kv_layers: the layers with a KV cache of their own, by kind.
+        num_experts: experts of a layer, 0 where it has none.
+        top_k_experts: how many of them a token takes.
+        drafter: the one beside a target, where there is one.
     """
 
     model: str
@@ -82,6 +119,12 @@ class Inspection:
     kv_bytes_per_token: Mapping[str, int]
     kv_bytes_per_token_past_window: Mapping[str, int]
     tensors: tuple[TensorKind, ...]
+    head_read_bytes: int | None = None
+    num_shared_layers: int | None = None
+    kv_layers: tuple[KvKind, ...] | None = None
+    num_experts: int | None = None
+    top_k_experts: int | None = None
+    drafter: DrafterFacts | None = None
 
 
 def run(args: argparse.Namespace) -> int:
@@ -91,48 +134,60 @@ def run(args: argparse.Namespace) -> int:
         ModelNotFoundError: no such model.
         CheckpointError: it is none that Leadout reads.
     """
-    inspection = inspect_model(args.model, Store().resolve(args.model))
+    store = Store()
+    files = store.resolve(args.model)
+    inspection = inspect_model(args.model, files, drafter_of(store, args.model))
     if args.json:
-        print(json.dumps(asdict(inspection), ensure_ascii=False))
+        facts = {name: value for name, value in asdict(inspection).items() if value is not None}
+        print(json.dumps(facts, ensure_ascii=False))
     else:
         print(describe(inspection))
     return 0
 
 
-def inspect_model(model: str, files: Mapping[str, Path]) -> Inspection:
+def inspect_model(
+    model: str, files: Mapping[str, Path], drafter: Drafter | None = None
+) -> Inspection:
     """Read a checkpoint's headers and add up what they say.
 
     Args:
         model: what to call it.
         files: file name → path.
+        drafter: what lies beside it.
     """
-    sources = {name: FileSource(path) for name, path in files.items()}
-    checkpoint = asyncio.run(open_checkpoint(sources))
+    checkpoint = _open(files)
     config = read_config(checkpoint)
-    kinds = _tensor_kinds(checkpoint)
-    num_full = config.layer_types.count(FULL)
-    layer_values = 2 * config.num_key_value_heads * config.head_dim
-    return Inspection(
+    text = config.text if isinstance(config, Gemma4AssistantConfig) else config
+    kinds = _tensor_kinds(checkpoint, used_tensors(checkpoint, config))
+    kv = kv_kinds(config)
+    reads = step_reads(checkpoint, config)
+    inspection = Inspection(
         model=model,
         kind=checkpoint.kind,
         architecture=str(checkpoint.config["model_type"]),
         num_parameters=checkpoint.num_parameters,
-        num_layers=config.num_hidden_layers,
+        num_layers=text.num_hidden_layers,
         context_length=config.max_position_embeddings,
-        sliding_window=config.sliding_window,
-        num_full_layers=num_full,
+        sliding_window=text.sliding_window,
+        num_full_layers=_layer_types(text).count(FULL),
         has_chat_template=checkpoint.chat_template is not None,
         stored_bytes=checkpoint.tensor_bytes,
         device_bytes=sum(kind.device_bytes for kind in kinds),
-        decode_step_read_bytes=_decode_step_read_bytes(checkpoint, config),
-        kv_bytes_per_token={
-            dtype: size * layer_values * config.num_hidden_layers
-            for dtype, size in KV_BYTES.items()
-        },
-        kv_bytes_per_token_past_window={
-            dtype: size * layer_values * num_full for dtype, size in KV_BYTES.items()
-        },
+        decode_step_read_bytes=reads.total_bytes,
+        kv_bytes_per_token=kv_bytes_per_token(kv),
+        kv_bytes_per_token_past_window=kv_bytes_per_token(kv, is_past_window=True),
         tensors=tuple(kinds),
+    )
+    if not isinstance(text, Gemma4TextConfig):
+        return inspection
+    return replace(
+        inspection,
+        head_read_bytes=reads.head_bytes,
+        num_shared_layers=text.num_kv_shared_layers,
+        kv_layers=tuple(kv),
+        num_experts=text.num_experts,
+        top_k_experts=text.top_k_experts,
+        drafter=None if drafter is None else _drafter_facts(drafter),
     )
 
 
@@ -155,6 +210,8 @@ def describe(inspection: Inspection) -> str:
             for dtype, size in i.kv_bytes_per_token.items()
         ),
     }
+    if i.kv_layers is not None:
+        _describe_gemma4(i, i.kv_layers, facts)
     width = max(map(len, facts))
     lines = [i.model, *(f"  {name:<{width}}  {fact}" for name, fact in facts.items()), ""]
     rows = [("tensor", "count", "format", "shape", "in the file", "on the device")]
@@ -178,30 +235,75 @@ def describe(inspection: Inspection) -> str:
     return "\n".join(lines)
 
 
-def _tensor_kinds(checkpoint: Checkpoint) -> list[TensorKind]:
+def _describe_gemma4(i: Inspection, kv_layers: Sequence[KvKind], facts: dict[str, str]) -> None:
+    """Say in `facts` what only Gemma 4 and its drafters have."""
+    assert i.head_read_bytes is not None
+    head = f"{format_bytes(i.head_read_bytes)} of it the head"
+    is_drafter = not kv_layers
+    if is_drafter:
+        facts["layers"] += "; all read the KV cache of the target"
+        facts["a draft step reads"] = f"{facts.pop('a decode step reads')}, {head}"
+        facts["KV cache"] = "none of its own"
+        return
+    if i.num_shared_layers:
+        facts["layers"] += f"; the last {i.num_shared_layers} read the KV caches of earlier ones"
+    facts["a decode step reads"] += f", {head}"
+    if i.num_experts:
+        facts["a decode step reads"] += f"; of {i.num_experts} experts those of one token"
+        facts["experts"] = f"{i.num_experts} in every layer, {i.top_k_experts} of them a token"
+    facts["KV of a layer"] = "; ".join(
+        f"{kv.num_layers} {'full' if kv.layer_type == FULL else 'sliding'}: "
+        f"{kv.num_key_value_heads} x {kv.head_dim} keys and values, "
+        + ", ".join(
+            f"{format_bytes(size)} per token in {dtype}"
+            for dtype, size in kv.bytes_per_token.items()
+        )
+        for kv in kv_layers
+    )
+    if i.drafter is None:
+        facts["drafter"] = "none beside it"
+        return
+    name = i.drafter.name if i.drafter.name.isprintable() else ascii(i.drafter.name)
+    facts["drafter"] = (
+        f"{name}: {i.drafter.num_parameters:,} parameters, "
+        f"{format_bytes(i.drafter.device_bytes)} on the device; a draft step reads "
+        f"{format_bytes(i.drafter.draft_step_read_bytes)} of weights, "
+        f"{format_bytes(i.drafter.head_read_bytes)} of it the head"
+    )
+
+
+def _open(files: Mapping[str, Path]) -> Checkpoint:
+    sources = {name: FileSource(path) for name, path in files.items()}
+    return asyncio.run(open_checkpoint(sources))
+
+
+def _drafter_facts(drafter: Drafter) -> DrafterFacts:
+    checkpoint = _open(drafter.files)
+    config = check_assistant(read_config(checkpoint), drafter.name)
+    reads = step_reads(checkpoint, config)
+    return DrafterFacts(
+        name=drafter.name,
+        num_parameters=checkpoint.num_parameters,
+        device_bytes=sum(map(device_bytes, used_tensors(checkpoint, config))),
+        draft_step_read_bytes=reads.total_bytes,
+        head_read_bytes=reads.head_bytes,
+    )
+
+
+def _layer_types(config: Gemma3TextConfig | Gemma4TextConfig) -> list[str]:
+    if isinstance(config, Gemma3TextConfig):
+        return list(config.layer_types)
+    return [layer.layer_type for layer in config.layers]
+
+
+def _tensor_kinds(checkpoint: Checkpoint, used: Sequence[TensorInfo]) -> list[TensorKind]:
     kinds: dict[tuple[str, str, tuple[int, ...]], TensorKind] = {}
+    used_names = {tensor.name for tensor in used}
     for tensor in checkpoint.tensors.values():
         name = _LAYER.sub("model.layers.*.", tensor.name)
         key = (name, tensor.format, tensor.shape)
         kind = kinds.setdefault(key, TensorKind(name, 0, tensor.format, tensor.shape, 0, 0))
         kind.count += 1
         kind.stored_bytes += tensor.bytes
-        kind.device_bytes += _device_bytes(tensor)
+        kind.device_bytes += device_bytes(tensor) if tensor.name in used_names else 0
     return sorted(kinds.values(), key=lambda kind: (-kind.device_bytes, kind.name))
-
-
-def _device_bytes(tensor: TensorInfo) -> int:
-    """Return a tensor's size on a device: matrices in their layout, vectors in float32."""
-    if len(tensor.shape) != 2:
-        return tensor.num_elements * _FLOAT_BYTES
-    return LAYOUTS[LAYOUT_OF_FORMAT[tensor.format]].bytes(*tensor.shape)
-
-
-def _decode_step_read_bytes(checkpoint: Checkpoint, config: Gemma3TextConfig) -> int:
-    embedding = checkpoint.tensors.get(_EMBEDDING)
-    total = sum(map(_device_bytes, checkpoint.tensors.values()))
-    if embedding is None:
-        return total
-    if not config.tie_word_embeddings and _HEAD in checkpoint.tensors:
-        total -= _device_bytes(embedding)
-    return total + _device_bytes(embedding) // max(embedding.shape[0], 1)

@@ -25,6 +25,7 @@ from leadout import errors
 from leadout.checkpoint import Checkpoint, open_checkpoint
 from leadout.checkpoint.load_plan import LoadPlan
 from leadout.checkpoint.source import Source
+from leadout.checkpoint.synthetic import synthetic_checkpoint
 from leadout.devices.base import CompiledPlan, DeviceInfo, Progress
 from leadout.engine import Engine, LoadOptions
 from leadout.errors import LeadoutError, RequestError
@@ -316,18 +317,20 @@ class Bridge:
 
         self._engine = await Engine.load(
             self._device,
-            await self._open(model),
+            await self._open(model, "target"),
             load_options,
             self._make_tokenizer,
             lambda phase: self._post(type="phase", id=number, phase=phase),
             on_progress,
-            await self._open(drafter) if drafter else None,
+            await self._open(drafter, "drafter") if drafter else None,
         )
         info = self._engine.info()
         return {"name": model["name"], **info, "peak_bytes": self._device.peak_bytes}
 
-    async def _open(self, model: dict[str, Any]) -> Checkpoint:
-        """Open the checkpoint of a `ModelRef`."""
+    async def _open(self, model: dict[str, Any], role: str) -> Checkpoint:
+        """Open the checkpoint of a `ModelRef`, or make one up for a shape."""
+        if "shape" in model:
+            return synthetic_checkpoint(model["shape"], role)
         return await open_checkpoint(
             {
                 ref["name"]: JsSource(

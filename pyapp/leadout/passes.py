@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from leadout import ops, sampling
 from leadout.drafters.base import Drafter
 from leadout.models.base import KV_TILES, Model
-from leadout.plan import Binding, BufferSpec, Plan, PlanBuilder
+from leadout.plan import Binding, BufferSpec, Plan, PlanBuilder, Uniforms
 from leadout.rows import FEW_ROWS, Rows, padded, rows_of
 from leadout.state import Tables
 
@@ -88,11 +88,12 @@ class _Builder:
         self.tables = tables
         self.suppress_tokens = suppress_tokens
         self.min_rows = min_rows
-        self.lane_rows = rows_of("lane_rows", padded(tables.num_lanes, min_rows))
+        self.lane_rows = rows_of("lane_rows", padded(tables.num_lanes))
         self.builders: list[PlanBuilder] = []
+        self.uniforms = Uniforms()
 
     def begin(self, name: str, *params: str) -> PlanBuilder:
-        self.builders.append(PlanBuilder(name, params))
+        self.builders.append(PlanBuilder(name, params, self.uniforms))
         return self.builders[-1]
 
     def prefill(self, count: int) -> Plan:
@@ -110,10 +111,10 @@ class _Builder:
     def cycle(self, num_drafts: int) -> Plan:
         b = self.begin(f"cycle-{num_drafts}", KV_TILES)
         lanes = self.tables.num_lanes
-        rows = self.lane_rows
+        rows = rows_of("cycle_rows", padded(lanes * (1 + num_drafts), self.min_rows))
+        ops.begin_cycle(b, self.lane_rows, rows, self.tables, num_drafts)
         if num_drafts > 0:
             assert self.drafter is not None
-            rows = rows_of("cycle_rows", padded(lanes * (1 + num_drafts), self.min_rows))
             self.drafter.draft(b, self.lane_rows, rows, self.tables, num_drafts)
         hidden = self.model.forward(b, rows)
         return self._finish(b, hidden, rows, lanes, num_drafts)
@@ -139,7 +140,7 @@ class _Builder:
             ids = Binding(_SUPPRESSED, 0, 4 * len(self.suppress_tokens))
             ops.suppress(b, logits, ids, len(self.suppress_tokens), rows, vocab_size)
         choices = ops.choose(b, logits, vocab_size, rows, self.tables, "target")
-        results = ops.accept(b, choices, rows, self.tables, self.lane_rows, num_groups, num_drafts)
+        results = ops.accept(b, choices, rows, self.tables, num_groups, num_drafts)
         if self.drafter is not None:
             self.drafter.keep(b, hidden, rows, self.tables, num_groups, num_drafts)
         return b.build(readback=results)
@@ -177,13 +178,14 @@ def build_passes(
         for name, spec in plan_builder.buffers.items():
             known = buffers.get(name)
             buffers[name] = BufferSpec(max(spec.bytes, known.bytes if known else 0))
-    scoring = PlanBuilder(f"score-{SCORE_ROWS}")
+    scoring = PlanBuilder(f"score-{SCORE_ROWS}", (), builder.uniforms)
     rows = rows_of("rows", SCORE_ROWS, is_prefill=True)
     hidden = model.forward(scoring, rows)
     score_logits = ops.activations(scoring, "score_logits", SCORE_ROWS, tables.vocab_size)
     model.head(scoring, hidden, rows, score_logits)
     score_buffers = {name: spec for name, spec in scoring.buffers.items() if name not in buffers}
-    constants = model.constants()
+    constants = {**model.constants(), Uniforms.BUFFER: builder.uniforms.data}
+    buffers[Uniforms.BUFFER] = BufferSpec(len(constants[Uniforms.BUFFER]))
     buffers |= tables.buffers(
         {
             "rows": PREFILL_ROWS[-1],
@@ -200,7 +202,7 @@ def build_passes(
         buffers[_SUPPRESSED] = BufferSpec(4 * len(suppress_tokens))
         constants[_SUPPRESSED] = struct.pack(f"<{len(suppress_tokens)}I", *suppress_tokens)
     if drafter is not None:
-        buffers |= drafter.buffers(builder.lane_rows)
+        buffers |= drafter.buffers(builder.lane_rows.count)
         constants |= drafter.constants()
     return Passes(
         tables=tables,

@@ -98,6 +98,30 @@ class Plan:
         return Json(dataclasses.asdict(self))
 
 
+class Uniforms:
+    """Numbers that kernels read instead of having them compiled in: one pipeline for many shapes.
+
+    They lie in one buffer, which whoever allocates it writes once. Plans of one model share it.
+    """
+
+    BUFFER = "uniforms"
+
+    def __init__(self) -> None:
+        self._entries: dict[bytes, int] = {}
+
+    def binding(self, data: bytes) -> Binding:
+        """Return the place of some bytes, a multiple of 16; equal bytes share a place."""
+        assert len(data) % 16 == 0, f"{len(data)} bytes"
+        index = self._entries.setdefault(data, len(self._entries))
+        return Binding(self.BUFFER, BINDING_ALIGNMENT_BYTES * index, len(data))
+
+    @property
+    def data(self) -> bytes:
+        """What to write into the buffer."""
+        padded = [entry.ljust(BINDING_ALIGNMENT_BYTES, b"\0") for entry in self._entries]
+        return b"".join(padded)
+
+
 class PlanBuilder:
     """Collects dispatches and the buffers they need.
 
@@ -105,8 +129,11 @@ class PlanBuilder:
     Plans of one model (prefill, decode) use the same memory, one after the other.
     """
 
-    def __init__(self, name: str, params: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: str, params: Sequence[str] = (), uniforms: Uniforms | None = None
+    ) -> None:
         self.name = name
+        self.uniforms = Uniforms() if uniforms is None else uniforms
         self.params = tuple(params)
         self.buffers: dict[str, BufferSpec] = {}
         self._pipelines: dict[str, int] = {}

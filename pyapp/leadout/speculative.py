@@ -201,8 +201,6 @@ class Decoder:
             await self.prepare(k)
             self._begin(0, tokens, sampling.Sampling())
             self.device.write("state", 0, state.pack_active(len(tokens), tokens[-1]))
-            row = state.pack_rows(0, len(tokens) - 1, tokens[-1:], 1)
-            self.device.write("lane_rows", 0, row)
             await self._cycle(0, len(tokens), k)
             started = time.perf_counter()
             readbacks = [
@@ -230,7 +228,6 @@ class Decoder:
     def _end(self, lane: int) -> None:
         """Make the lane idle, so that cycles of other lanes leave it alone."""
         self.device.write("state", lane * state.STATE_BYTES, bytes(state.STATE_BYTES))
-        self.device.write("lane_rows", lane * state.ROW_BYTES, bytes(state.ROW_BYTES))
 
     def _prefill(self, lane: int, prompt: Sequence[int], start: int) -> Iterator[Readback]:
         """Submit the prompt pass by pass, from the first token that is not in the cache."""

@@ -4,12 +4,14 @@ Keep in step with the kernels named behind each table.
 
     rows        the row table of a prefill pass, written by the host
     last_row    one row: the prompt's last token, written by the host
-    lane_rows   each lane's next row: its last known token (accept)
-    draft_rows  the same as a drafter sees it, its token being the one drafted last (place_draft)
-    cycle_rows  the rows of a verify pass, 1 + k of each lane one behind the other (place_draft,
-                ngram_draft)
+    lane_rows   one row a lane: its last known token; as a drafter goes on, at the same position,
+                the token drafted last (begin_cycle, place_draft)
+    cycle_rows  the rows of a verify pass, 1 + k of each lane one behind the other (begin_cycle,
+                place_draft, ngram_draft)
 
-                All of these: one vec4<u32> a row: (lane, position, token, flags); flag 1 = valid.
+                All of these: one vec4<u32> a row: (lane, position, token, flags). Flag 1 = valid;
+                the bits from 8 on are `ahead`: how many places its token stands behind its
+                position, which is 0 but for drafts in lane_rows.
                 A row that is not valid is padding: it writes nothing to the KV cache and is not
                 attended to.
 
@@ -31,6 +33,7 @@ from dataclasses import dataclass
 from leadout.plan import Binding, BufferSpec
 
 ROW_VALID = 1
+AHEAD_BIT = 8
 ROW_BYTES = 16
 STATE_BYTES = 16
 

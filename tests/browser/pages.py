@@ -34,6 +34,22 @@ LISTED_MODELS = [
     },
 ]
 
+#: The same, with a model before them that has a drafter.
+LISTED_WITH_DRAFTER = [
+    {
+        "name": "target",
+        "default": True,
+        "bytes": 2_600_000_000,
+        "files": [{"name": "t.gguf", "bytes": 2_600_000_000, "sha256": None}],
+        "drafter": {
+            "name": "target-assistant",
+            "bytes": 155_000_000,
+            "files": [{"name": "d.gguf", "bytes": 155_000_000, "sha256": None}],
+        },
+    },
+    *({**model, "default": False, "drafter": None} for model in LISTED_MODELS),
+]
+
 #: Takes the place of web/worker.js. Options are JSON, but for `text`, a JavaScript expression.
 FAKE_WORKER = """
 import { createFakeBackend } from "./testing.js";

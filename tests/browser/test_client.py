@@ -51,6 +51,7 @@ def test_a_completion_has_openais_shape(blank: Chat) -> None:
         "completion_tokens_details": {
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,
+            "reasoning_tokens": 0,
         },
     }
     assert completion["leadout"]["decode_tokens"] == 1

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from leadout.devices.twins import Call, load_twins
 from leadout.layouts import BLOCK, LAYOUTS
+from leadout.ops.grid import SHAPE
 from leadout.state import ROW_VALID
 
 Array = npt.NDArray[np.generic]
@@ -83,6 +84,11 @@ def random_planes(layout: str, num_rows: int, num_cols: int, seed: int = 0) -> l
             low, high = QUANTS.get(layout, (0, 256)) if plane.name == "quants" else (0, 256)
             planes.append(rng.integers(low, high, num_bytes).astype(np.uint8))
     return planes
+
+
+def shape(columns: int, outputs: int, stride: int, offset: int = 0, softcap: float = 0.0) -> Array:
+    """Return the uniform of a linear layer's shape."""
+    return np.frombuffer(SHAPE.pack(columns, outputs, stride, offset, softcap, 0, 0, 0), np.uint32)
 
 
 def row_table(rows: Sequence[tuple[int, int, int, bool]]) -> Array:

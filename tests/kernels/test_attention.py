@@ -19,10 +19,10 @@ def inputs(heads, kv_heads, dim, capacity, dtype, rows) -> list:
     return [q, rows, caches[0], caches[1]]
 
 
-def constants_of(heads, kv_heads, dim, window, capacity) -> dict:
+def constants_of(heads, kv_heads, dim, window, capacity, behind=0) -> dict:
     return {
         "HEADS": heads, "KV_HEADS": kv_heads, "D": dim, "SCALE": dim**-0.5,
-        "WINDOW": window, "CAPACITY": capacity,
+        "WINDOW": window, "BEHIND": behind, "CAPACITY": capacity,
     }  # fmt: skip
 
 
@@ -44,7 +44,10 @@ def test_attention_over_all_tiles_equals_its_twin(run_kernel, case, dtype) -> No
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_attention_per_tile_equals_its_twin_and_its_grid_may_be_too_large(run_kernel, case) -> None:
+@pytest.mark.parametrize("behind", [0, 1])
+def test_attention_per_tile_equals_its_twin_and_its_grid_may_be_too_large(
+    run_kernel, case, behind
+) -> None:
     heads, kv_heads, dim, shared, window, capacity = case
     last = 1000 if window else capacity - 1
     slots = (window + 62) // 64 + 1 if window else capacity // 64
@@ -57,7 +60,7 @@ def test_attention_per_tile_equals_its_twin_and_its_grid_may_be_too_large(run_ke
     gpu, twin = run_both(
         run_kernel,
         f"attention.tiles.{shared}.f32",
-        {**constants_of(heads, kv_heads, dim, window, capacity), "SLOTS": slots},
+        {**constants_of(heads, kv_heads, dim, window, capacity, behind), "SLOTS": slots},
         bindings,
         (slots + 3, heads // shared, len(rows)),
     )

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from compare import assert_close, poison, random_planes, run_both
+from compare import assert_close, poison, random_planes, run_both, shape
 
 from leadout.layouts import LAYOUTS
 
@@ -18,22 +18,30 @@ def inputs(layout: str, rows: int, k: int, n: int, stride: int) -> list:
 def test_matvec_equals_its_twin_in_every_layout(run_kernel, layout, rows, outputs) -> None:
     # 20 outputs fill a part of their last workgroup; 17 blocks leave lane 0 with one more.
     k, n, stride = 32 * 24 if "super" in layout else 32 * 17, 20, 30
-    constants = {"K": k, "N": n, "OUT_STRIDE": stride, "OUT_OFFSET": 5}
+    bindings = [*inputs(layout, rows, k, n, stride), shape(k, n, stride, 5)]
     variant = f"matvec.{layout}.{rows}.{outputs}.none"
-    gpu, twin = run_both(
-        run_kernel, variant, constants, inputs(layout, rows, k, n, stride), (3, 1, 1)
-    )
-    assert_close(gpu[-1], twin[-1])
+    gpu, twin = run_both(run_kernel, variant, {}, bindings, (3, 1, 1))
+    assert_close(gpu[-2], twin[-2])
+
+
+def test_a_soft_cap_bends_what_is_large(run_kernel) -> None:
+    k, n = 64, 8
+    planes = random_planes("f32", n, k)
+    x = 100 * np.random.default_rng(1).standard_normal((2, k)).astype(np.float32)
+    bindings = [*planes, x, poison(2, n), shape(k, n, n, softcap=30.0)]
+    gpu, twin = run_both(run_kernel, "matvec.f32.2.2.none", {}, bindings, (1, 1, 1))
+    assert_close(gpu[-2], twin[-2])
+    assert 29 < np.abs(gpu[-2].view(np.float32)).max() <= 30
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("outputs", [2, 4])
 def test_the_gated_epilogue_equals_its_twin(run_kernel, layout, outputs) -> None:
     k, n = 256, 36
-    constants = {"K": k, "N": n, "OUT_STRIDE": n // 2}
+    bindings = [*inputs(layout, 2, k, n, n // 2), shape(k, n, n // 2)]
     variant = f"matvec.{layout}.2.{outputs}.gelu_mul"
-    gpu, twin = run_both(run_kernel, variant, constants, inputs(layout, 2, k, n, n // 2), (3, 2, 1))
-    assert_close(gpu[-1], twin[-1])
+    gpu, twin = run_both(run_kernel, variant, {}, bindings, (3, 2, 1))
+    assert_close(gpu[-2], twin[-2])
 
 
 @pytest.mark.parametrize("layout", ["f32", "q4_super", "q8_scale"])
@@ -42,14 +50,13 @@ def test_a_row_has_the_same_bits_in_every_variant(run_kernel, layout) -> None:
     k, n = 512, 16
     rng = np.random.default_rng(2)
     planes, x = random_planes(layout, n, k), rng.standard_normal((8, k)).astype(np.float32)
-    constants = {"K": k, "N": n, "OUT_STRIDE": n}
     results = {
         (rows, outputs): run_kernel(
             f"matvec.{layout}.{rows}.{outputs}.none",
-            constants,
-            [*planes, x[:rows], poison(rows, n)],
+            {},
+            [*planes, x[:rows], poison(rows, n), shape(k, n, n)],
             (2, 1, 1),
-        )[-1].reshape(rows, n)
+        )[-2].reshape(rows, n)
         for rows in ROWS
         for outputs in (2, 4)
     }

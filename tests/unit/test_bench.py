@@ -3,78 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import fake_bench
+from fake_bench import CYCLE_MS, FakeRuntime, Run, a_load, fake_cycle_ms, run_with
 from leadout.errors import DeviceLostError, LeadoutError, RequestError
-from leadout_build import bench, bench_runtimes, cli
-from leadout_build.bench import Effort, Spread
-from leadout_build.bench_runtimes import Loaded
+from leadout_build import bench, bench_measures, bench_runtimes, bench_table, cli
+from leadout_build.bench_measures import Effort, Spread, Timed
 
-TINY = Path(__file__).parents[1] / "vectors" / "gemma3-tiny" / "multi-query"
-EFFORT = Effort((8, 64), decode_tokens=4, warm_up_rounds=1, rounds=3)
+VECTORS = Path(__file__).parents[1] / "vectors"
+TINY = VECTORS / "gemma3-tiny" / "multi-query"
+TINY_GEMMA4 = VECTORS / "gemma4-tiny" / "e2b"
+EFFORT = Effort((8, 64), decode_tokens=4, cycle_tokens=12, warm_up_rounds=1, rounds=3)
 
-
-class FakeRuntime:
-    """Prefills 100 tokens/s; decodes 10 tokens/s for each pass in flight, slower each time."""
-
-    def __init__(self, device: str = "NVIDIA H100", submits_per_step: int = 1) -> None:
-        self.versions = {"leadout": "1.2", "fake": "3"}
-        self.requests: list[Mapping[str, Any]] = []
-        self.device = device
-        self.submits_per_step = submits_per_step
-        self.num_submits = 17  # what loading took
-
-    def load(self, on_progress: Callable[[int, int], None]) -> Loaded:
-        on_progress(50, 50)
-        return a_load(device=self.device)
-
-    def generate(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        self.requests.append(request)
-        num_steps = request["max_tokens"] - 1
-        # A pass of the prompt, then the steps.
-        self.num_submits += -(-len(request["prompt_ids"]) // 64) + num_steps * self.submits_per_step
-        return {
-            "stats": {
-                "prefill_tokens": len(request["prompt_ids"]),
-                "prefill_ms": 10 * len(request["prompt_ids"]),
-                "decode_tokens_per_s": 10 * request["run_ahead"] / len(self.requests),
-            }
-        }
-
-    def submits(self) -> int:
-        return self.num_submits
+Captured = pytest.CaptureFixture[str]
 
 
-def a_load(device: str = "NVIDIA H100", samples: object = None) -> Loaded:
-    times = {
-        "loading_runtime": 0,
-        "loading_package": 50,
-        "loading_weights": 100,
-        "compiling_kernels": 1200,
-        "warming_up": 1500,
-        "ready": 1750,
-    }
-    events: list[dict[str, Any]] = [
-        {"type": "phase", "phase": phase, "at_ms": at_ms} for phase, at_ms in times.items()
-    ]
-    for loaded_bytes, at_ms in ((0, 200), (30_000_000, 500), (200_000_000, 1200)):
-        events.append({"type": "progress", "loaded_bytes": loaded_bytes, "at_ms": at_ms})
-    info = {
-        "device": device,
-        "load_ms": 1650.0,
-        "context_length": 4096,
-        "peak_bytes": 310_000_000,
-        "allocated_bytes": 300_000_000,
-        "weights_bytes": 250_000_000,
-        "dispatches_per_step": 18,
-    }
-    default = [(10, 90_000_000), (90, 20_000_000), (100, 30_000_000), (1700, 52_000_000)]
-    return Loaded(info, events, default if samples is None else samples)  # type: ignore[arg-type]
+@pytest.fixture
+def bench_with(monkeypatch: pytest.MonkeyPatch) -> Run:
+    return run_with(monkeypatch)
 
 
 def test_a_spread_has_the_median_and_both_ends() -> None:
@@ -88,6 +38,12 @@ def test_loading_is_timed_from_the_first_byte_to_the_last() -> None:
     assert load["bytes"] == 200_000_000
     assert load["mb_per_s"] == 200.0  # 200 MB in the second from 200 to 1200 ms
     assert (load["compiling_kernels_ms"], load["warming_up_ms"]) == (300, 250)
+
+
+def test_weights_that_are_made_up_have_no_bytes_read() -> None:
+    load = bench.load_figures(a_load(is_shape=True))["load"]
+    assert (load["bytes"], load["mb_per_s"], load["weights_ms"]) == (None, None, None)
+    assert load["loading_weights_ms"] == 1100
 
 
 def test_heap_growth_is_from_the_start_of_the_load_and_the_peak_from_before() -> None:
@@ -105,7 +61,7 @@ def test_heap_growth_is_unknown_without_a_sample_on_both_sides(samples: object) 
 
 def test_every_size_and_run_ahead_is_measured_in_every_round() -> None:
     runtime = FakeRuntime()
-    figures = bench.measure(runtime, EFFORT, 1000, 4096)
+    figures = bench_measures.measure_passes(runtime, EFFORT, 1000, 4096)
     assert [entry["tokens"] for entry in figures["prefill"]] == [8, 64]
     assert [entry["run_ahead"] for entry in figures["decode"]] == [1, 2, 3]
     for entry in figures["prefill"] + figures["decode"]:
@@ -114,18 +70,19 @@ def test_every_size_and_run_ahead_is_measured_in_every_round() -> None:
     num_rounds = EFFORT.warm_up_rounds + EFFORT.rounds
     assert len(runtime.requests) == 2 + num_rounds * (2 + 3)
     assert all(request["ignore_eos"] for request in runtime.requests)
+    assert {request["draft_tokens"] for request in runtime.requests} == {0}
 
 
 def test_warm_up_rounds_do_not_count() -> None:
     runtime = FakeRuntime()
-    figures = bench.measure(runtime, EFFORT, 1000, 4096)
+    figures = bench_measures.measure_passes(runtime, EFFORT, 1000, 4096)
     # The fake slows down with each request, so the fastest that counts is not of the first round.
     assert figures["decode"][0]["tokens_per_s"]["high"] == round(10 / (2 + 5 + 3), 4)
 
 
 def test_ratios_compare_within_a_round() -> None:
-    assert bench.ratios([3.0, 2.0], [2.0, 1.0]) == [1.5, 2.0]
-    figures = bench.measure(FakeRuntime(), EFFORT, 1000, 4096)
+    assert bench_measures.ratios([3.0, 2.0], [2.0, 1.0]) == [1.5, 2.0]
+    figures = bench_measures.measure_passes(FakeRuntime(), EFFORT, 1000, 4096)
     assert figures["decode"][0]["ratio"] == {"median": 1.0, "low": 1.0, "high": 1.0, "runs": 3}
     assert 1 < figures["decode"][1]["ratio"]["median"] < 2
 
@@ -133,23 +90,99 @@ def test_ratios_compare_within_a_round() -> None:
 @pytest.mark.parametrize("submits_per_step", [1, 3])
 def test_submits_of_the_prompt_are_not_a_step_s(submits_per_step: int) -> None:
     runtime = FakeRuntime(submits_per_step=submits_per_step)
-    figures = bench.measure(runtime, EFFORT, 1000, 4096)
+    figures = bench_measures.measure_passes(runtime, EFFORT, 1000, 4096)
     assert figures["submits_per_step"] == submits_per_step
 
 
 def test_prompts_that_do_not_fit_are_left_out_or_refused() -> None:
-    figures = bench.measure(FakeRuntime(), EFFORT, 1000, 64)
+    figures = bench_measures.measure_passes(FakeRuntime(), EFFORT, 1000, 64)
     assert figures["effort"]["prefill_tokens"] == [8]
     with pytest.raises(RequestError, match="context of 12 tokens is too short"):
-        bench.measure(FakeRuntime(), EFFORT, 1000, 12)
+        bench_measures.measure_passes(FakeRuntime(), EFFORT, 1000, 12)
 
 
 def test_prompts_are_always_the_same_ids_of_the_vocabulary() -> None:
-    ids = bench.prompt_ids(256, 300)
-    assert ids == bench.prompt_ids(256, 300)
+    ids = bench_measures.prompt_ids(256, 300)
+    assert ids == bench_measures.prompt_ids(256, 300)
     assert len(ids) == 256
     assert 0 <= min(ids) <= max(ids) < 300
     assert len(set(ids)) > 200
+
+
+def test_no_prompt_begins_like_another_one_that_may_be_in_the_cache() -> None:
+    runtime = FakeRuntime()
+    bench_measures.measure_passes(runtime, EFFORT, 1000, 4096)
+    firsts = [request["prompt_ids"][0] for request in runtime.requests]
+    assert len(set(firsts)) == len(firsts)
+
+
+# ---- cycles ---------------------------------------------------------------------------------
+
+
+def cycles_of(runtime: FakeRuntime, rows: list[int], drafter: str = "mtp") -> list[dict[str, Any]]:
+    info = runtime.load(lambda loaded, total: None, drafter).info
+    return bench_measures.measure_cycles(runtime, EFFORT, 1000, info, rows)
+
+
+def test_a_cycle_s_time_is_free_of_how_a_generation_begins_and_ends() -> None:
+    for cycle in cycles_of(FakeRuntime(), [1, 2, 4, 8]):
+        k = cycle["draft_tokens"]
+        wanted = fake_cycle_ms(k)
+        assert cycle["ms"] == {"median": wanted, "low": wanted, "high": wanted, "runs": 3}
+        assert cycle["ratio"]["median"] == round(wanted / 10, 4)
+        assert cycle["accepted_per_cycle"] == min(k, 1)
+        assert cycle["tokens_per_s"]["median"] == round(1000 * (1 + min(k, 1)) / wanted, 4)
+
+
+@pytest.mark.parametrize(
+    ("rows", "counts"),
+    [([1], [0]), ([2], [0, 1]), ([4], [0, 2, 3]), ([1, 8], [0, 5, 7]), ([1, 2, 4, 8], None)],
+)
+def test_cycles_are_chosen_by_their_rows_and_plain_ones_always(
+    rows: list[int], counts: list[int] | None
+) -> None:
+    runtime = FakeRuntime()
+    cycles = cycles_of(runtime, rows)
+    wanted = counts or [0, 1, 2, 3, 5, 7]
+    assert [cycle["draft_tokens"] for cycle in cycles] == wanted
+    assert {request["draft_tokens"] for request in runtime.requests} == set(wanted)
+    assert all(request["ignore_eos"] for request in runtime.requests)
+
+
+def test_without_a_drafter_there_are_plain_cycles_alone() -> None:
+    cycles = cycles_of(FakeRuntime(), [1, 2, 4, 8], drafter="none")
+    assert [(cycle["draft_tokens"], cycle["rows"]) for cycle in cycles] == [(0, 1)]
+    assert bench_measures.draft_ms(cycles) is None
+
+
+def test_where_everything_runs_through_the_widest_variant_all_cycles_have_its_rows() -> None:
+    cycles = cycles_of(FakeRuntime(self_test="widest"), [8])
+    assert [cycle["rows"] for cycle in cycles] == [8] * 6
+
+
+def test_a_draft_s_cost_is_seen_between_cycles_of_as_many_rows() -> None:
+    cycles = cycles_of(FakeRuntime(), [1, 2, 4, 8])
+    assert bench_measures.draft_ms(cycles) == 2.0
+    figures = bench.drafter_figures("ngram", a_load().info, cycles, None)
+    for cycle in figures["cycles"]:
+        k, rows = cycle["draft_tokens"], cycle["rows"]
+        assert cycle["verify_ms"] == 10.0 + rows - 1
+        assert cycle["break_even_tokens"] == round(fake_cycle_ms(k) / 10, 4)
+        assert cycle["can_pay"] is (k > 0 and fake_cycle_ms(k) < 10 * (1 + k))
+
+
+def test_too_few_cycles_are_taken_as_they_are() -> None:
+    stats = {"cycles": 4, "decode_ms": 80.0, "decode_tokens": 8, "accepted_tokens": 4}
+    assert Timed.between(stats, stats) == Timed(20.0, 100.0, 1.0)
+
+
+def test_a_context_too_short_for_cycles_is_refused() -> None:
+    info = a_load().info | {"context_length": 24}
+    with pytest.raises(RequestError, match="context of 24 tokens is too short"):
+        bench_measures.measure_cycles(FakeRuntime(), EFFORT, 1000, info, [1])
+
+
+# ---- the command ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -157,34 +190,14 @@ def test_prompts_are_always_the_same_ids_of_the_vocabulary() -> None:
     [("SwiftShader", True), ("llvmpipe (LLVM 19)", True), ("NVIDIA H100", False), ("Apple", False)],
 )
 def test_software_adapters_are_known_by_name(adapter: str, expected: bool) -> None:
-    assert bench.is_software(adapter) is expected
+    assert bench_table.is_software(adapter) is expected
 
 
-@pytest.fixture
-def bench_with(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Run the command over a runtime; return the runtimes that were opened."""
-
-    def run(runtime: FakeRuntime, *arguments: str) -> list[str]:
-        opened: list[str] = []
-        for name in ("chromium", "node"):
-
-            @contextmanager
-            def fake(model: str, name: str = name) -> Iterator[FakeRuntime]:
-                opened.append(f"{name} {model}")
-                yield runtime
-
-            monkeypatch.setattr(bench, f"open_{name}", fake)
-        assert cli.main(["bench", *arguments]) == 0
-        return opened
-
-    return run
-
-
-def test_json_is_one_object_with_every_figure(
-    bench_with: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    opened = bench_with(FakeRuntime(), str(TINY), "--runtime", "node", "--rows", "1,2", "--json")
-    assert opened == [f"node {TINY}"]
+def test_json_is_one_object_with_every_figure(bench_with: Run, capsys: Captured) -> None:
+    arguments = ("--runtime", "node", "--rows", "1,2", "--json")
+    ((name, subject),) = bench_with(runtime := FakeRuntime(), str(TINY), *arguments)
+    assert (name, subject.name, subject.has_drafter) == ("node", str(TINY), False)
+    assert runtime.loads == ["ngram"]
     report = json.loads(capsys.readouterr().out)
     assert report["adapter"] == "NVIDIA H100"
     assert report["versions"] == {"leadout": "1.2", "fake": "3"}
@@ -192,44 +205,79 @@ def test_json_is_one_object_with_every_figure(
     assert report["submits_per_step"] == 1
     assert report["effort"]["rounds"] == bench.FULL_EFFORT.rounds
     assert {"load", "memory", "prefill", "decode", "machine"} <= set(report)
-    assert report["rows"][0]["step_ms"] == round(
-        1000 / report["decode"][2]["tokens_per_s"]["median"], 3
-    )
-    assert report["rows"][1]["step_ms"] is None
-    assert "one row" in report["rows"][1]["reason"]
+    assert report["step"]["ms"] == 10.0
+    assert report["step"]["read_gb_per_s"] == round(report["step"]["read_bytes"] / 1e7, 2)
+    (drafter,) = report["drafters"]
+    assert [cycle["draft_tokens"] for cycle in drafter["cycles"]] == [0, 1]
+    assert drafter["cycle_ms_at_load"] == CYCLE_MS
 
 
-def test_the_table_says_each_thing_once(
-    bench_with: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+def test_a_model_with_a_drafter_is_loaded_with_each_that_there_is(
+    bench_with: Run, capsys: Captured
 ) -> None:
-    opened = bench_with(FakeRuntime("SwiftShader"), str(TINY))
-    assert opened == [f"chromium {TINY}"]
+    ((_, subject),) = bench_with(runtime := FakeRuntime(), str(TINY_GEMMA4), "--json")
+    assert runtime.loads == ["mtp", "ngram"]
+    message = subject.load_message("mtp")
+    assert message["options"] == {"drafter": "mtp"}
+    for role, folder in (("model", "e2b"), ("drafter", "e2b-assistant")):
+        urls = [ref["url"] for ref in message[role]["files"]]
+        assert urls
+        assert all(f"/{folder}/" in url for url in urls)
+    assert subject.load_message("ngram")["drafter"] is None
+    mtp, ngram = json.loads(capsys.readouterr().out)["drafters"]
+    assert (mtp["kind"], ngram["kind"]) == ("mtp", "ngram")
+    assert mtp["draft_reads"]["total_bytes"] > mtp["draft_reads"]["head_bytes"] > 0
+    assert ngram["draft_reads"] is None
+
+
+@pytest.mark.parametrize("drafter", ["none", "mtp", "ngram"])
+def test_one_drafter_can_be_asked_for(drafter: str, bench_with: Run) -> None:
+    bench_with(runtime := FakeRuntime(), str(TINY_GEMMA4), "--drafter", drafter)
+    assert runtime.loads == [drafter]
+
+
+def test_the_table_says_each_thing_once(bench_with: Run, capsys: Captured) -> None:
+    ((name, _),) = bench_with(FakeRuntime("SwiftShader"), str(TINY))
+    assert name == "chromium"
     out = capsys.readouterr().out
     labels = [line.split()[0] for line in out.splitlines() if not line.startswith(" ")]
-    assert labels == ["model", "machine", "load", "prefill", "decode", "step", "memory"]
+    assert labels == ["model", "machine", "load", "prefill", "decode", "step", "ngram", "memory"]
     assert "200 MB/s (200.0 MB, 1 s)" in out
     assert "software rendering" in out
     assert "growth while loading 32.0 MB" in out
-    for rows in (2, 4, 8):
-        assert f"rows {rows}: not measured" in out
+    assert "a draft 2 ms" in out
+    assert "3 drafts, 4 rows: 19 (19 to 19, 2 runs) ms a cycle, × 1.900" in out
+    assert "pays from 1.9 tokens a cycle" in out
+
+
+def test_a_cycle_that_cannot_pay_is_said_to_be_one(
+    bench_with: Run, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fake_bench, "fake_cycle_ms", lambda k: 10.0 + 30.0 * k)
+    bench_with(FakeRuntime(), str(TINY), "--rows", "2")
+    assert "never pays: 2 tokens at most" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--shape", "e2b"], "needs Gemma 4, which this version does not run"),
         ([], "Give a MODEL"),
-        ([str(TINY), "--rows", "2,4"], "--rows 2,4: this version's decode step has one row"),
+        ([str(TINY), "--rows", "1,3"], "--rows has 3; the passes of a cycle have 1, 2, 4, 8 rows"),
+        ([str(TINY), "--drafter", "mtp"], "No drafter lies beside"),
+        ([f"{TINY_GEMMA4}-assistant"], "is a drafter"),
         (["no-such-model"], 'No model "no-such-model"'),
     ],
 )
 def test_what_cannot_be_measured_is_refused(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], said: str, capsys: Captured
 ) -> None:
     assert cli.main(["bench", *arguments]) != 0
     out, err = capsys.readouterr()
     assert out == ""
     assert said in err
+
+
+# ---- runtimes -------------------------------------------------------------------------------
 
 
 def test_a_missing_site_is_said(tmp_path: Path) -> None:

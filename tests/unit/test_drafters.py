@@ -9,7 +9,7 @@ from pathlib import Path
 import gguf
 import pytest
 
-from leadout.errors import ModelNotFoundError
+from leadout.errors import DrafterError, ModelNotFoundError
 from leadout_build.drafter_files import is_drafter, is_drafter_gguf
 from leadout_build.drafters import (
     Drafter,
@@ -228,7 +228,7 @@ def test_a_missing_drafter_is_told_with_where_it_was_looked_for(
         str(folder): [str(folder / "assistant"), str(tmp_path / "target-assistant")],
         str(path): ["architecture gemma4-assistant", str(tmp_path / "x")],
     }.items():
-        with pytest.raises(ModelNotFoundError, match="--drafter-model") as caught:
+        with pytest.raises(DrafterError, match="--drafter-model") as caught:
             require_drafter(store, target)
         assert all(place in caught.value.message for place in [target, *places])
 

@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from leadout import engine, request
-from leadout.errors import ModelNotFoundError, RequestError
+from leadout.errors import DrafterError, ModelNotFoundError, RequestError
 from leadout_build import cli, generate, native
 from leadout_build.store import Store
+
+#: Has its drafter beside it.
+TINY = Path(__file__).parents[1] / "vectors" / "gemma4-tiny" / "e2b"
 
 GENERATED = {
     "prompt_tokens": [2],
@@ -92,7 +95,7 @@ def test_a_named_drafter_wins_over_the_one_beside_the_model(found: Found, tmp_pa
 
 
 def test_mtp_without_a_drafter_says_where_one_was_looked_for(found: Found, tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFoundError, match="looked for") as caught:
+    with pytest.raises(DrafterError, match="looked for") as caught:
         found("--drafter", "mtp")
     for place in (tmp_path / "target" / "assistant", tmp_path / "target-assistant"):
         assert str(place) in caught.value.message
@@ -132,17 +135,13 @@ class FakeEngine:
     def info(self) -> dict[str, object]:
         return {"has_chat_template": True}
 
-    async def generate(self, asked: Any, on_delta: Callable[..., None]) -> FakeEngine:
-        tell(on_delta, "", "so")
-        tell(on_delta, "Paris.", "")
+    async def generate(self, asked: Any, on_delta: engine.OnDelta) -> FakeEngine:
+        on_delta(engine.Delta("", "so", [4], False, 1.0))
+        on_delta(engine.Delta("Paris.", "", [5], True, 1.0))
         return self
 
     def to_json(self) -> dict[str, object]:
         return GENERATED
-
-
-def tell(on_delta: Callable[..., None], text: str, reasoning: str) -> None:
-    on_delta(text, reasoning, [5], False, 1.0)
 
 
 @pytest.fixture
@@ -151,9 +150,9 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     seen: dict[str, Any] = {}
 
     async def load_engine(
-        files: Mapping[str, Path], options: Any, on_progress: Any, **beside: Any
+        files: Mapping[str, Path], options: Any, on_progress: Any, drafter_files: Any
     ) -> FakeEngine:
-        seen.update(files=files, options=options, **beside)
+        seen.update(files=files, options=options, drafter_files=drafter_files)
         return FakeEngine()
 
     monkeypatch.setattr(native, "load_engine", load_engine)
@@ -181,4 +180,21 @@ def test_the_answer_goes_to_stdout_and_the_reasoning_to_stderr(
     shown = capsys.readouterr()
     assert shown.out == "Paris.\n"
     assert "so" in shown.err
-    assert "drafter_files" not in loaded
+    assert loaded["drafter_files"] is None
+
+
+def test_a_tiny_model_says_the_same_with_any_drafter(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["generate", str(TINY), "--prompt-ids", "2 5 9 7 5 9 7", "--device", "numpy"]
+    command += ["--max-tokens", "8", "--ignore-eos", "--draft-tokens", "2", "--json"]
+    generated = {}
+    for drafter in ("auto", "none", "mtp", "ngram"):
+        assert cli.main([*command, "--drafter", drafter]) == 0
+        generated[drafter] = json.loads(capsys.readouterr().out)
+    assert {name: found["stats"]["drafter"] for name, found in generated.items()} == {
+        "auto": "mtp",  # it lies beside the model
+        "none": "none",
+        "mtp": "mtp",
+        "ngram": "ngram",
+    }
+    assert all(found["tokens"] == generated["none"]["tokens"] for found in generated.values())
+    assert generated["mtp"]["stats"]["self_test"] in ("identical", "widest")

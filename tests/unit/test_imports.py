@@ -22,7 +22,7 @@ LAYERS = (
     ("checkpoint", "tokenizer"),
     ("ops", "devices.base"),
     ("models",),
-    ("passes",),
+    ("passes", "checkpoint.synthetic"),
     ("drafters",),
     ("speculative",),
     ("request", "text_stream", "id_stream"),

@@ -82,7 +82,7 @@ TARGETS: dict[str, dict[str, Any]] = {
     # of their type nor neighbours of the same type, a double-wide MLP; keys and values of shared
     # layers are in the file all the same, as in Google's.
     "e2b": {
-        "seed": 30,
+        "seed": 25,
         "dtype": torch.bfloat16,
         "form": "multimodal",
         "towers": {"vision_config": VISION, "audio_config": AUDIO},
@@ -106,7 +106,7 @@ TARGETS: dict[str, dict[str, Any]] = {
     },
     # Two KV heads, no double-wide MLP, a vocabulary that is no power of two.
     "e4b": {
-        "seed": 24,
+        "seed": 18,
         "dtype": torch.bfloat16,
         "form": "multimodal",
         "towers": {"vision_config": VISION},
@@ -127,7 +127,7 @@ TARGETS: dict[str, dict[str, Any]] = {
     },
     # The unified classes, hidden_size no power of two, keys that are values on full layers.
     "12b": {
-        "seed": 31,
+        "seed": 42,
         "dtype": torch.bfloat16,
         "form": "unified",
         "text": {
@@ -147,7 +147,7 @@ TARGETS: dict[str, dict[str, Any]] = {
     },
     # A mixture of experts beside the dense MLP.
     "26b-a4b": {
-        "seed": 84,
+        "seed": 47,
         "dtype": torch.bfloat16,
         "form": "multimodal",
         "towers": {},
@@ -174,7 +174,7 @@ TARGETS: dict[str, dict[str, Any]] = {
     },
     # Text alone, float32, in shards; several KV heads on full layers too.
     "31b": {
-        "seed": 7,
+        "seed": 13,
         "dtype": torch.float32,
         "form": "text",
         "flat": True,
@@ -202,7 +202,7 @@ TARGETS: dict[str, dict[str, Any]] = {
 # differ from the target's for llama.cpp.
 ASSISTANTS: dict[str, dict[str, Any]] = {
     "e2b": {
-        "seed": 6,
+        "seed": 22,
         "dtype": torch.bfloat16,
         "flat": True,
         "text": {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2},
@@ -213,7 +213,7 @@ ASSISTANTS: dict[str, dict[str, Any]] = {
         },
     },
     "e4b": {
-        "seed": 18,
+        "seed": 10,
         "dtype": torch.bfloat16,
         "text": {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4},
         "root": {
@@ -223,17 +223,17 @@ ASSISTANTS: dict[str, dict[str, Any]] = {
         },
     },
     "12b": {
-        "seed": 10,
+        "seed": 4,
         "dtype": torch.bfloat16,
         "text": {"hidden_size": 32, "intermediate_size": 96, "num_attention_heads": 4},
     },
     "26b-a4b": {
-        "seed": 7,
+        "seed": 33,
         "dtype": torch.bfloat16,
         "text": {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4},
     },
     "31b": {
-        "seed": 28,
+        "seed": 16,
         "dtype": torch.bfloat16,
         "flat": True,
         "text": {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 8},
@@ -254,10 +254,13 @@ def random_value(name: str, shape: tuple[int, ...], rng: np.random.Generator) ->
     if name.endswith("router.proj.weight"):
         return rng.normal(0.0, 1.5, shape)  # its input has norm 1
     if name.endswith(("q_norm.weight", "k_norm.weight")):
-        # Scores are not scaled by head_dim^-0.5: this keeps their spread near 2 for every width.
-        return rng.normal(1.0, 0.25, shape) * np.sqrt(2.0) * shape[0] ** -0.25
+        # Scores are not scaled by head_dim^-0.5: this keeps their spread near 1.4 for every width.
+        # At 2, a random model is chaotic: the rounding of Q8_0 changes half of its choices.
+        return rng.normal(1.2, 0.3, shape) * shape[0] ** -0.25
     if name in ("model.norm.weight", "model.language_model.norm.weight"):
-        return rng.normal(7.0, 1.75, shape)  # logits near 30, which the soft cap bends
+        return rng.normal(14.0, 3.5, shape)  # logits near 30, which the soft cap bends
+    if name.endswith("embed_tokens.weight"):  # small: else the tied head repeats its input
+        return rng.normal(0.0, 0.5 / np.sqrt(shape[1]), shape)
     if "norm" in name:
         return rng.normal(1.0, 0.3, shape)
     if name == "pre_projection.weight":  # hidden states are of size 7: else they outweigh all
@@ -406,15 +409,13 @@ def golden_target(model: Any, seed: int, vocab_size: int) -> dict[str, np.ndarra
     """
     rng = np.random.default_rng(seed + 1000)
     ids = np.concatenate([[2], rng.integers(3, vocab_size, NUM_IDS - 1)])
-    chosen: list[tuple[np.ndarray, np.ndarray]] = []
+    chosen: list[list[np.ndarray]] = []  # per layer: probabilities, weights, ids
     routers = [
         module for name, module in model.named_modules() if name.endswith("router")
     ]  # in the order of layers
     hooks = [
         router.register_forward_hook(
-            lambda module, args, out: chosen.append(
-                (out[2].numpy(), out[1].numpy(), out[0].numpy())
-            )
+            lambda module, args, out: chosen.append([value.numpy() for value in out])
         )
         for router in routers
     ]
@@ -428,9 +429,9 @@ def golden_target(model: Any, seed: int, vocab_size: int) -> dict[str, np.ndarra
         "hidden_states": out.hidden_states[-1][0].numpy(),
     }
     if chosen:
-        golden["expert_ids"] = np.stack([ids_ for ids_, _, _ in chosen]).astype(np.int32)
-        golden["expert_weights"] = np.stack([weights for _, weights, _ in chosen])
-        probs = np.sort(np.stack([probs for _, _, probs in chosen]), -1)[..., ::-1]
+        golden["expert_ids"] = np.stack([out[2] for out in chosen]).astype(np.int32)
+        golden["expert_weights"] = np.stack([out[1] for out in chosen])
+        probs = np.sort(np.stack([out[0] for out in chosen]), -1)[..., ::-1]
         k = golden["expert_ids"].shape[-1]
         golden["expert_margins"] = probs[..., k - 1] - probs[..., k]
 

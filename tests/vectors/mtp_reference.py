@@ -22,6 +22,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -229,7 +230,7 @@ def transformers_generate(
         )
     # The first call is before the prefill, which itself gives one token.
     ends = [*lengths[1:], out.shape[1]]
-    accepted = [after - before - 1 for before, after in zip(ends, ends[1:], strict=False)]
+    accepted = [after - before - 1 for before, after in pairwise(ends)]
     return out[0, len(prompt) :].tolist(), accepted
 
 

@@ -72,7 +72,7 @@ export async function resolveModels(model, drafter, { signal } = {}) {
   }
   if (drafter === "mtp" && !pair.drafter) {
     throw new LeadoutError(
-      "ModelNotFoundError",
+      "DrafterError",
       `No drafter comes with ${pair.model.name}: wanted one in the site's list, or a file beside the ` +
         `model's whose name contains "assistant". Give it as \`drafter\`.`,
       { name: pair.model.name },

@@ -4,12 +4,11 @@
 //      i. Row 0 is a known token, so choices[0] is one more; while the next row's draft equals it, the
 //      next choice is one more again. The last of these is the bonus token.
 //   2. They go to the lane's positions from `length` on: into history, seen and results; length grows.
-//   3. lane_rows[lane] becomes the lane's last token at its position, valid while it lies below CAPACITY.
 //
 // KV entries of rejected drafts stay: rows at the same positions will overwrite them before they are read.
 //
-// choices: [rows] u32. rows: the row table. lane_rows: [lanes] rows. state: [lanes] of (length, last token,
-// is active, 0). seen: [lanes, V / 32] bits. history: [lanes, CAPACITY] u32. results: [lanes] of 12 words.
+// choices: [rows] u32. rows: the row table. state: [lanes] of (length, last token, is active, 0).
+// seen: [lanes, V / 32] bits. history: [lanes, CAPACITY] u32. results: [lanes] of 12 words.
 // Grid: one workgroup of one thread. Twin: devices/twins/choice.py. Layouts: pyapp/leadout/state.py.
 
 override V: u32;
@@ -20,11 +19,10 @@ override CAPACITY: u32;
 
 @group(0) @binding(0) var<storage, read> choices: array<u32>;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read_write> lane_rows: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read_write> state: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read_write> seen: array<u32>;
-@group(0) @binding(5) var<storage, read_write> history: array<u32>;
-@group(0) @binding(6) var<storage, read_write> results: array<u32>;
+@group(0) @binding(2) var<storage, read_write> state: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read_write> seen: array<u32>;
+@group(0) @binding(4) var<storage, read_write> history: array<u32>;
+@group(0) @binding(5) var<storage, read_write> results: array<u32>;
 
 const RESULT_WORDS = 12u;
 const HEAD_WORDS = 4u;
@@ -67,11 +65,5 @@ fn main() {
     results[result] = count;
     results[result + 1u] = drafted;
     state[lane] = vec4<u32>(length + count, token, 1u, 0u);
-  }
-  for (var lane = 0u; lane < LANES; lane++) {
-    let now = state[lane];
-    let position = now.x - 1u;  // wraps for an empty lane, which is not active
-    let is_valid = now.z == 1u && position < CAPACITY;
-    lane_rows[lane] = vec4<u32>(lane, position, now.y, select(0u, 1u, is_valid));
   }
 }

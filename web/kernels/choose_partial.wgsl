@@ -1,19 +1,18 @@
 // The best token of every chunk of 4096 logits:
 //
-//   argmax over ids with logit ≥ threshold of   logit / temperature + gumbel(seed, position + AHEAD, id)
+//   argmax over ids with logit ≥ threshold of   logit / temperature + gumbel(seed, position + ahead + 1, id)
 //
 // or of the logit alone at temperature 0; of equals, the lowest id. The noise depends on the position of
 // the token to choose, not on how it was drafted, which is what makes speculation change nothing.
 // Source: Gumbel-max sampling; drafter invariance, arXiv:2408.07978.
 //
 // logits: [rows, COUNT] float32, of all ids in their order ("all"), or of ids: [rows, COUNT] u32 ("mapped").
-// rows: the row table; the choice is for the token AHEAD positions behind the row's. settings: [lanes].
+// rows: the row table; `ahead` is 0 but for a drafter's rows, see pyapp/leadout/state.py. settings: [lanes].
 // thresholds: [rows] float32. best: [rows, ceil(COUNT / 4096)] of (value as bits, id), id V where a chunk
 // holds none. Grid: x = ceil(COUNT / 4096), y = rows. Twin: devices/twins/sampling.py.
 
 override V: u32;
 override COUNT: u32;
-override AHEAD: u32 = 1u;
 
 @group(0) @binding(0) var<storage, read> logits: array<f32>;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;
@@ -44,7 +43,7 @@ fn main(
 ) {
   let row = rows[group.y];
   let wanted = settings[row.x];
-  let key = noise_key(wanted.seed, row.y + AHEAD);
+  let key = noise_key(wanted.seed, row.y + (row.w >> 8u) + 1u);
   let threshold = thresholds[group.y];
   var value = 0.0;
   var id = V;

@@ -1,24 +1,22 @@
-// y[r, n] = softcap(sum over k of W[n, k] * x[r, k]), for many rows (prefill); softcap(s) is s where CAP
-// is 0, else CAP * tanh(s / CAP).
+// y[r, n] = softcap(sum over k of W[n, k] * x[r, k]), for many rows (prefill). K, N, the stride and
+// offset of y and the cap are in the shape, see shared/shape.wgsl; softcap(s) is s where the cap is 0, else
+// cap * tanh(s / cap).
 //
 // A workgroup computes 32 rows x 64 outputs: 32 columns of both at a time are unpacked into workgroup
 // memory, and each of 256 threads keeps 2 rows x 4 outputs in registers.
 //
 // W: [N, K] in layout "{{ layout }}", K a multiple of 32. x: [rows, K] float32, rows a multiple of 32.
-// y: [rows, OUT_STRIDE] float32, written from column OUT_OFFSET.
+// y: [rows, stride] float32, written from column `offset`.
 // Grid: x = ceil(N / 64), y = rows / 32. Twin: devices/twins/linear.py.
 {% from "shared/weights.wgsl" import load_block, quad, num_planes with context %}
-
-override K: u32;
-override N: u32;
-override OUT_STRIDE: u32;
-override OUT_OFFSET: u32 = 0u;
-override CAP: f32 = 0.0;
 
 {% include "shared/weights.wgsl" %}
 
 @group(0) @binding({{ num_planes }}) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding({{ num_planes + 1 }}) var<storage, read_write> y: array<f32>;
+@group(0) @binding({{ num_planes + 2 }}) var<uniform> shape: Shape;
+
+{% include "shared/shape.wgsl" %}
 
 {% include "shared/softcap.wgsl" %}
 
@@ -37,6 +35,8 @@ fn main(
 ) {
   let first_output = group.x * TILE_OUTPUTS;
   let first_row = group.y * TILE_ROWS;
+  let K = shape.columns;
+  let N = shape.outputs;
   let blocks = K / 32u;
   let column = thread % 16u;
   let row = thread / 16u;
@@ -72,8 +72,9 @@ fn main(
   for (var i = 0u; i < 4u; i++) {
     let n = first_output + column + 16u * i;
     if (n < N) {
-      y[(first_row + row) * OUT_STRIDE + OUT_OFFSET + n] = softcap(sums[0][i]);
-      y[(first_row + row + 16u) * OUT_STRIDE + OUT_OFFSET + n] = softcap(sums[1][i]);
+      let out = (first_row + row) * shape.stride + shape.offset + n;
+      y[out] = softcap(sums[0][i], shape.cap);
+      y[out + 16u * shape.stride] = softcap(sums[1][i], shape.cap);
     }
   }
 }

@@ -6,26 +6,22 @@
 // ROWS is, lane l of 16 takes blocks l, l + 16, ... of 32 columns in ascending order, and the 16 partial
 // sums are added in the order of the lanes.
 //
+// K, N, the stride and offset of y and the cap are in the shape, see shared/shape.wgsl; softcap(s) is s where
+// the cap is 0, else cap * tanh(s / cap).
 // W: [N, K] in layout "{{ layout }}", K a multiple of 32, N a multiple of {{ outputs }}.
-// softcap(s) is s where CAP is 0, else CAP * tanh(s / CAP).
-// x: [{{ rows }}, K] float32. y: [{{ rows }}, OUT_STRIDE] float32, written from column OUT_OFFSET.
+// x: [{{ rows }}, K] float32. y: [{{ rows }}, stride] float32, written from column `offset`.
 // Grid: ceil(N / {{ 4 * outputs }}) workgroups over x and y. Twin: devices/twins/linear.py.
 {% from "shared/weights.wgsl" import load_block, quad, num_planes with context %}
 {% set is_gated = epilogue == "gelu_mul" %}
 {% set stored = outputs // 2 if is_gated else outputs %}
 
-override K: u32;
-override N: u32;
-override OUT_STRIDE: u32;
-override OUT_OFFSET: u32 = 0u;
-{% if not is_gated %}
-override CAP: f32 = 0.0;
-{% endif %}
-
 {% include "shared/weights.wgsl" %}
 
 @group(0) @binding({{ num_planes }}) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding({{ num_planes + 1 }}) var<storage, read_write> y: array<f32>;
+@group(0) @binding({{ num_planes + 2 }}) var<uniform> shape: Shape;
+
+{% include "shared/shape.wgsl" %}
 
 const ROWS = {{ rows }}u;
 const LANES = 16u;
@@ -61,6 +57,8 @@ fn main(
   let group = thread / LANES;
   let first_group = (workgroup.y * workgroups.x + workgroup.x) * GROUPS;
   let first = (first_group + group) * STORED;
+  let K = shape.columns;
+  let N = shape.outputs;
   let blocks = K / 32u;
 {% for o in range(outputs) %}
 {% for r in range(rows) %}
@@ -105,9 +103,10 @@ fn main(
 {% if is_gated %}
       let gate = total(output / STORED, output % STORED, row);
       let up = total(output / STORED, output % STORED + STORED, row);
-      y[row * OUT_STRIDE + OUT_OFFSET + n] = gelu(gate) * up;
+      y[row * shape.stride + shape.offset + n] = gelu(gate) * up;
 {% else %}
-      y[row * OUT_STRIDE + OUT_OFFSET + n] = softcap(total(output / STORED, output % STORED, row));
+      let sum = total(output / STORED, output % STORED, row);
+      y[row * shape.stride + shape.offset + n] = softcap(sum, shape.cap);
 {% endif %}
     }
   }

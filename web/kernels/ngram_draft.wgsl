@@ -4,15 +4,12 @@
 //      the lane's last tokens; of equally long ones, the latest.
 //   2. The tokens behind it become the drafts; where they reach the present, they repeat from there.
 //
-// rows of a lane become (its last token, draft 1, ... draft DRAFTS); without a match the drafts are not valid,
-// nor are drafts at or past CAPACITY, nor the rows that pad the pass.
+// They go behind the lane's first row; without a match, and at or past CAPACITY, rows stay as they are.
 //
-// lane_rows: [lanes] rows. history: [lanes, CAPACITY] u32. rows: [ROWS] rows, 1 + DRAFTS of each lane.
-// Grid: x = LANES. Twin: devices/twins/draft.py.
+// lane_rows: [lanes] rows. history: [lanes, CAPACITY] u32. rows: [rows] rows, 1 + DRAFTS of each lane.
+// Grid: x = lanes. Twin: devices/twins/draft.py.
 
-override LANES: u32;
 override DRAFTS: u32;
-override ROWS: u32;
 override CAPACITY: u32;
 override LONGEST: u32;
 override SHORTEST: u32;
@@ -56,21 +53,12 @@ fn main(
   for (var i = 1u; i < 256u; i++) {
     found = max(found, best[i]);
   }
-  let has_match = is_valid && (found >> POSITION_BITS) >= SHORTEST;
-  let end = found & ((1u << POSITION_BITS) - 1u);
-  let first = lane * (1u + DRAFTS);
-  rows[first] = row;
-  for (var i = 0u; i < DRAFTS; i++) {
-    var draft = vec4<u32>(row.x, last + 1u + i, 0u, 0u);
-    if (has_match && draft.y < CAPACITY) {
-      draft.z = history[start + end + 1u + i % (last - end)];
-      draft.w = 1u;
-    }
-    rows[first + 1u + i] = draft;
+  if (!is_valid || (found >> POSITION_BITS) < SHORTEST) {
+    return;
   }
-  if (lane == 0u) {
-    for (var i = LANES * (1u + DRAFTS); i < ROWS; i++) {
-      rows[i] = vec4<u32>(0u);
-    }
+  let end = found & ((1u << POSITION_BITS) - 1u);
+  for (var i = 0u; i < min(DRAFTS, CAPACITY - 1u - last); i++) {
+    let draft = history[start + end + 1u + i % (last - end)];
+    rows[lane * (1u + DRAFTS) + 1u + i] = vec4<u32>(lane, last + 1u + i, draft, 1u);
   }
 }

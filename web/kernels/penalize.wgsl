@@ -4,12 +4,11 @@
 // lane in this pass. Does nothing when the lane's repetition_penalty is 1.
 // Source: repetition penalty of CTRL, arXiv:1909.05858, with the sign rule that transformers uses.
 //
-// logits: [ROWS, COUNT] float32, of all ids in their order ("all"), or of ids: [ROWS, COUNT] u32 ("mapped").
+// logits: [rows, COUNT] float32, of all ids in their order ("all"), or of ids: [rows, COUNT] u32 ("mapped").
 // rows: the row table. settings: [lanes]. seen: [lanes, V / 32] bits. V a multiple of 32.
-// Grid: x = ceil(COUNT / 1024), y = ROWS. Twin: devices/twins/sampling.py.
+// Grid: x = ceil(COUNT / 1024), y = rows. Twin: devices/twins/sampling.py.
 
 override V: u32;
-override ROWS: u32;
 override COUNT: u32;
 
 @group(0) @binding(0) var<storage, read> rows: array<vec4<u32>>;
@@ -32,7 +31,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   for (var i = id.x * 16u; i < min(id.x * 16u + 16u, COUNT); i++) {
     let token = {{ "ids[id.y * COUNT + i]" if ids == "mapped" else "i" }};
     var occurs = ((seen[row.x * (V / 32u) + token / 32u] >> (token % 32u)) & 1u) == 1u;
-    for (var other = 0u; other < ROWS; other++) {
+    for (var other = 0u; other < arrayLength(&rows); other++) {
       let before = rows[other];
       occurs = occurs || (before.x == row.x && before.y <= row.y && before.z == token && (before.w & 1u) == 1u);
     }

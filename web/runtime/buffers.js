@@ -88,7 +88,17 @@ export class Buffers {
     const { name, bytes } = made[failed].buffer;
     const error = /** @type {GPUError} */ (errors[failed]);
     const reason = firstLine(error.message);
-    const detail = { buffer: name, bytes, asked_bytes: askedBytes, held_bytes: heldBytes, reason };
+    const missingBytes = made
+      .filter((_, i) => errors[i] !== null)
+      .reduce((sum, { buffer }) => sum + buffer.bytes, 0);
+    const detail = {
+      buffer: name,
+      bytes,
+      asked_bytes: askedBytes,
+      held_bytes: heldBytes,
+      missing_bytes: missingBytes,
+      reason,
+    };
     if (error.constructor.name === "GPUOutOfMemoryError") {
       throw new LeadoutError(
         "OutOfMemoryError",

@@ -17,7 +17,8 @@ export class DraftingPanel {
   #name = h("dd", { "data-figure": "drafter" });
   #accepted = h("dd", { "data-figure": "accepted" });
   #tokensPerCycle = h("dd", { "data-figure": "tokens_per_cycle" });
-  #positions = h("ol", { class: "positions empty" });
+  #positions = h("ol", { class: "positions" });
+  #numPositions = 0;
   #live = new LiveCounts();
 
   constructor() {
@@ -30,15 +31,19 @@ export class DraftingPanel {
       h(
         "div",
         { class: "by-position" },
-        h("dt", {}, "Accepted at each place of a draft"),
+        h("dt", {}, "Accepted by position, %"),
         h("dd", { "data-figure": "accepted_per_position" }, this.#positions),
       ),
     );
   }
 
-  /** @param {DrafterInfo | null} drafter of the loaded model; null hides all */
-  setDrafter(drafter) {
+  /**
+   * @param {DrafterInfo | null} drafter of the loaded model; null hides all
+   * @param {number} maxDraftTokens
+   */
+  setDrafter(drafter, maxDraftTokens) {
     this.element.hidden = !drafter;
+    this.#numPositions = maxDraftTokens;
     const name = drafter?.kind === "mtp" ? drafter.name : "n-gram";
     this.#name.textContent = name;
     this.#name.title = name;
@@ -55,13 +60,17 @@ export class DraftingPanel {
 
   /** @param {ChunkFigures} figures of a piece of text that came */
   take(figures) {
-    const live = this.#live;
-    live.take(figures.tokens.length, figures.is_draft);
-    this.#accepted.textContent = String(live.numAccepted);
-    if (live.numCycles > 0 && !figures.is_draft) {
-      const tokensPerCycle = 1 + live.numAccepted / live.numCycles;
-      this.#tokensPerCycle.textContent = tokensPerCycle.toFixed(2);
-      this.#showPositions(live.acceptedPerPosition.map((count) => count / live.numCycles));
+    this.#live.take(figures.tokens.length, figures.is_draft);
+  }
+
+  /** Show what was taken; once a frame is enough. */
+  show() {
+    const { numAccepted, numCycles, acceptedPerPosition } = this.#live;
+    this.#accepted.textContent = String(numAccepted);
+    if (numCycles > 0) {
+      const acceptedPerCycle = acceptedPerPosition.reduce((a, b) => a + b, 0) / numCycles;
+      this.#tokensPerCycle.textContent = (1 + acceptedPerCycle).toFixed(2);
+      this.#showPositions(acceptedPerPosition.map((count) => count / numCycles));
     }
   }
 
@@ -77,28 +86,36 @@ export class DraftingPanel {
     this.#showPositions(drafted.map((count, place) => stats.accepted_per_position[place] / count));
   }
 
-  /** @param {number[]} shares accepted, by place in the draft, 0 to 1 */
+  /** @param {number[]} shares accepted, by place in the draft, 0 to 1; others were not reached */
   #showPositions(shares) {
-    this.#positions.replaceChildren(...shares.map(position));
-    this.#positions.classList.toggle("empty", shares.length === 0);
+    this.#positions.replaceChildren(
+      ...Array.from({ length: Math.max(this.#numPositions, shares.length) }, (_, index) =>
+        newPosition(shares[index] ?? null, index),
+      ),
+    );
   }
 }
 
 /**
- * @param {number} share
+ * @param {number | null} share
  * @param {number} index
  */
-function position(share, index) {
+function newPosition(share, index) {
   const bar = h("span", { class: "bar", "aria-hidden": "true" });
-  bar.style.setProperty("--share", share.toFixed(3)); // a style attribute would offend the policy
-  return h("li", {}, bar, h("span", { class: "unseen" }, `Place ${index + 1}: `), formatShare(share));
+  if (share !== null) {
+    bar.classList.add("reached");
+    bar.style.setProperty("--share", share.toFixed(3)); // a style attribute would offend the policy
+  }
+  const position = h("span", { class: "unseen" }, `Position ${index + 1}: `);
+  return h("li", {}, bar, position, share === null ? "–" : String(Math.round(100 * share)));
 }
 
 /** Counts while the model writes: between two tokens of the target's own lie accepted ones. */
 class LiveCounts {
-  numCycles = 0;
   numAccepted = 0;
-  /** @type {number[]} */
+  /** Those that are over. */
+  numCycles = 0;
+  /** In those. @type {number[]} */
   acceptedPerPosition = [];
   #hasBegun = false;
   #numInCycle = 0;

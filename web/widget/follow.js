@@ -5,11 +5,13 @@
  */
 
 /** @import {ChatCompletionChunk, ChunkFigures, CompletionChunk, FinishReason} from "../client/completions.js" */
+/** @import {ChatMessage, SharedParams} from "../client/completions.js" */
+/** @import {Engine} from "../client.js" */
 /** @import {Stats} from "../messages.js" */
 /** @import {View} from "./view.js" */
 
 import { isAbort } from "../client/errors.js";
-import { formatMs, formatSpeed } from "./words.js";
+import { describeState, formatMs, formatSpeed } from "./words.js";
 
 /** A piece of text as it came. @typedef {{text: string, reasoning: string, is_draft: boolean}} WrittenPiece */
 
@@ -21,6 +23,21 @@ import { formatMs, formatSpeed } from "./words.js";
  * @property {number} num_tokens
  * @property {Stats | null} stats null after an abort: nobody waits for the worker to count
  */
+
+/**
+ * Have a text continued, or messages answered.
+ *
+ * @param {Engine} engine
+ * @param {{prompt: string} | {messages: ChatMessage[]}} request
+ * @param {SharedParams} params
+ * @returns {Promise<AsyncIterable<CompletionChunk | ChatCompletionChunk>>}
+ */
+export function openStream(engine, request, params) {
+  const stream = /** @type {const} */ (true);
+  return "messages" in request
+    ? engine.chat.completions.create({ ...params, ...request, stream })
+    : engine.completions.create({ ...params, ...request, stream });
+}
 
 /**
  * @param {AsyncIterable<CompletionChunk | ChatCompletionChunk>} stream
@@ -46,11 +63,17 @@ export async function follow(stream, view, { append, onDelta }) {
     if (unshown.length > 0) {
       append(unshown);
       unshown = [];
+      view.drafting.show();
     }
   };
   try {
     for await (const chunk of stream) {
       const piece = toPiece(chunk);
+      if (piece.reasoning && !text) {
+        view.setStatus("Thinking…");
+      } else if (piece.text && !text && reasoning) {
+        view.setStatus(describeState("generating"));
+      }
       text += piece.text;
       reasoning += piece.reasoning;
       unshown.push(piece);

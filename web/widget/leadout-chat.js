@@ -31,7 +31,7 @@ import { isAbort, LeadoutError } from "../client/errors.js";
 import { Leadout } from "../client.js";
 import { Choice, upgradeProperties } from "./attributes.js";
 import { Conversation } from "./conversation.js";
-import { follow } from "./follow.js";
+import { follow, openStream } from "./follow.js";
 import { Manuscript } from "./manuscript.js";
 import { errorNotice, offerNotice, unsupportedNotice } from "./notices.js";
 import { findSize } from "./offer.js";
@@ -268,17 +268,14 @@ export class LeadoutChat extends ElementBase {
       this.#body.focus();
       return;
     }
-    const isChat = "messages" in request;
-    const params = toParams(this.settings, { info: engine.info, drafter: this.drafter, isChat });
+    const context = { info: engine.info, drafter: this.drafter, isChat: "messages" in request };
+    const params = toParams(this.settings, context);
     const generating = new AbortController();
     this.#generating = generating;
     this.#view.begin(params.seed);
     this.#setState("generating");
-    const options = { ...params, stream: /** @type {const} */ (true), signal: generating.signal };
     try {
-      const stream = isChat
-        ? await engine.chat.completions.create({ ...options, ...request })
-        : await engine.completions.create({ ...options, ...request });
+      const stream = await openStream(engine, request, { ...params, signal: generating.signal });
       const { num_tokens, ...written } = await follow(stream, this.#view, {
         append: (pieces) => this.#body.append(pieces),
         onDelta: (delta) => this.#emit("delta", delta),
@@ -315,7 +312,7 @@ export class LeadoutChat extends ElementBase {
     this.#refreshMode();
     this.#view.setFigure("memory", formatBytes(engine.info.allocated_bytes));
     this.#view.setFigure("adapter", engine.info.device);
-    this.#view.drafting.setDrafter(engine.info.drafter);
+    this.#view.drafting.setDrafter(engine.info.drafter, engine.info.max_draft_tokens);
     this.#takePhase("ready");
     engine.lost.then((error) => {
       if (engine === this.#engine) {
@@ -342,7 +339,7 @@ export class LeadoutChat extends ElementBase {
     this.#view.setNotice(null);
     this.#view.setFigure("memory", "–");
     this.#view.setFigure("adapter", "–");
-    this.#view.drafting.setDrafter(null);
+    this.#view.drafting.setDrafter(null, 0);
     this.#setState("idle");
   }
 

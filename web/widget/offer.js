@@ -7,6 +7,7 @@
 /** @import {DrafterChoice, ModelChoice} from "../client/models.js" */
 
 import { isUrlLike } from "../client/models.js";
+import { sortFiles } from "../client/picked_files.js";
 import { Leadout } from "../client.js";
 import { formatBytes } from "./words.js";
 
@@ -18,8 +19,14 @@ export function nameModel(model) {
   if (typeof model === "string" || model instanceof URL) {
     return String(model);
   }
-  const file = Array.isArray(model) ? model[0] : model;
-  return file && "name" in file ? String(file.name) : "A model file";
+  if (Array.isArray(model)) {
+    try {
+      return sortFiles(model).model.name;
+    } catch {
+      return "Model files"; // the load, if somebody wants it, says what is wrong
+    }
+  }
+  return "name" in model ? String(model.name) : "A model file";
 }
 
 /**

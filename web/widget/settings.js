@@ -98,8 +98,8 @@ export class SettingsPanel {
         { class: "fields" },
         ...fields,
         field("stop", "Stop at", "one per line; \\n is a line break", this.#stop),
-        this.#thinkingField,
         ...this.#draftFields,
+        this.#thinkingField,
       ),
       reset,
     );

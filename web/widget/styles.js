@@ -32,7 +32,7 @@ const CSS = `
   position: absolute; width: 1px; height: 1px; overflow: hidden;
   clip-path: inset(50%); white-space: nowrap;
 }
-button, input, textarea { font: inherit; color: inherit; }
+button, input, select, textarea { font: inherit; color: inherit; }
 :focus-visible { outline: 2px solid var(--leadout-accent); outline-offset: 2px; }
 
 button {
@@ -118,6 +118,10 @@ progress:indeterminate::-moz-progress-bar { background: transparent; }
   color: var(--leadout-accent); background: var(--leadout-tint);
   box-decoration-break: clone; -webkit-box-decoration-break: clone; border-radius: 3px;
 }
+.marked .draft {
+  text-decoration: underline 1px color-mix(in oklab, var(--leadout-accent), transparent 45%);
+  text-underline-offset: .3em; text-decoration-skip-ink: none;
+}
 .busy .copy .end {
   display: inline-block; width: 0; height: 1.05em; vertical-align: -.15em;
   box-shadow: 2px 0 0 1px var(--leadout-accent); animation: blink 1.1s steps(2, jump-none) infinite;
@@ -134,6 +138,17 @@ progress:indeterminate::-moz-progress-bar { background: transparent; }
 }
 .turn.model .who { color: var(--leadout-accent); }
 .turn.model { padding-inline-start: .9rem; border-inline-start: 3px solid var(--leadout-accent); }
+.reasoning { margin: 0 0 .45rem; font-size: .9375rem; color: var(--leadout-soft); }
+.reasoning summary { font-size: .875rem; }
+.reasoning.thinking summary { animation: breathe 1.6s ease-in-out infinite alternate; }
+@keyframes breathe { from { opacity: 1; } to { opacity: .55; } }
+.reasoning .thought {
+  max-height: 16rem; overflow-y: auto; margin: .1rem 0 .6rem; padding-inline-start: .9rem;
+  border-inline-start: 1px solid var(--leadout-line); line-height: 1.5;
+  white-space: pre-wrap; overflow-wrap: anywhere; scrollbar-width: thin;
+}
+.reasoning:not([hidden]) + .content:empty { min-height: 0; }
+.manuscript > .reasoning { margin: 0; padding: .1rem 1.3rem; border-top: 1px solid var(--leadout-line); }
 .conversation textarea { padding: .9rem 1.3rem; border-top: 1px solid var(--leadout-line); border-radius: 0 0 var(--leadout-radius) var(--leadout-radius); }
 
 .actions { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem .75rem; margin-top: .9rem; }
@@ -148,35 +163,56 @@ progress:indeterminate::-moz-progress-bar { background: transparent; }
 .figures dt { font-size: .8125rem; color: var(--leadout-soft); }
 .figures dd { margin: 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 
+.drafting { margin: 0; border-top: 0; grid-template-columns: minmax(0, 1fr) 9.5rem 7rem 13rem; }
+.positions { display: flex; gap: .3rem; min-height: 3.1rem; margin: .2rem 0 0; padding: 0; list-style: none; }
+.positions:empty::before { content: "–"; }
+.positions li { flex: 0 1 2.25rem; min-width: 0; font-size: .8125rem; text-align: center; white-space: nowrap; }
+.positions .bar {
+  display: flex; align-items: flex-end; height: 1.75rem; border-radius: 3px; overflow: hidden;
+  background: color-mix(in oklab, transparent, var(--leadout-ink) 7%);
+}
+.positions .bar.reached::before {
+  content: ""; width: 100%; height: calc(100% * var(--share)); min-height: 2px;
+  background: var(--leadout-accent);
+}
+
 .settings { margin-top: .25rem; }
-.settings summary {
+summary {
   display: flex; align-items: center; gap: .55rem; width: fit-content; min-height: 2.75rem;
   cursor: pointer; list-style: none; color: var(--leadout-soft); border-radius: 6px;
 }
-.settings summary::-webkit-details-marker { display: none; }
-.settings summary::before {
+summary::-webkit-details-marker { display: none; }
+summary::before {
   content: ""; width: .5em; height: .5em; border: solid currentColor; border-width: 0 2px 2px 0;
   transform: rotate(-45deg); transition: transform .15s;
 }
-.settings[open] summary::before { transform: rotate(45deg) translate(-1px, -1px); }
-.settings summary:hover { color: var(--leadout-ink); }
+details[open] > summary::before { transform: rotate(45deg) translate(-1px, -1px); }
+summary:hover { color: var(--leadout-ink); }
 .fields { display: grid; grid-template-columns: repeat(auto-fill, minmax(11.5rem, 1fr)); gap: 1rem 1.25rem; padding: .35rem 0 .9rem; }
 .field { display: flex; flex-direction: column; min-width: 0; }
 .field.stop { grid-column: span 1; }
 .field label { font-size: .9375rem; font-weight: 600; }
 .field .hint { margin-top: .2rem; font-size: .8125rem; color: var(--leadout-soft); }
-.field input, .field textarea {
+.field input, .field select, .field textarea {
   width: 100%; min-height: 2.75rem; margin-top: .25rem; padding: .45rem .7rem;
   border: 1px solid var(--leadout-edge); border-radius: 8px; background: var(--leadout-paper);
 }
 .field textarea { resize: vertical; line-height: 1.35; height: 2.75rem; }
+.field.check { display: grid; grid-template-columns: auto 1fr; align-content: center; align-items: center; column-gap: .6rem; }
+.field.check input {
+  grid-row: 1; grid-column: 1; width: 1.25rem; margin: 0; padding: 0; border: 0; background: none;
+  accent-color: var(--leadout-accent); cursor: pointer;
+}
+.field.check label { grid-row: 1; grid-column: 2; padding: .6rem 0; cursor: pointer; }
+.field.check .hint { grid-column: 2; margin-top: -.4rem; }
 .field input:user-invalid { border-color: var(--leadout-danger); }
 .settings > .quiet { margin-inline-start: -.75rem; }
 
-:host([data-state="unsupported"]) :is(.sheet, .actions, .figures, .settings) { display: none; }
+:host([data-state="unsupported"]) :is(.sheet, .actions, .figures, .settings) { display: none !important; }
 
 @container (max-width: 46rem) {
   .figures { grid-template-columns: repeat(3, 1fr); }
+  .by-position { grid-column: 1 / -1; }
 }
 @container (max-width: 34rem) {
   .actions { gap: .5rem; }
@@ -195,6 +231,7 @@ progress:indeterminate::-moz-progress-bar { background: transparent; }
 @media (forced-colors: active) {
   .copy { visibility: hidden; }
   .stack textarea { color: FieldText; }
+  .positions .bar.reached::before { background: CanvasText; }
   button.main, button[part="stop"] { border: 1px solid ButtonText; }
 }
 `;

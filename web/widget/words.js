@@ -102,6 +102,7 @@ const ERROR_TITLES = {
   UnsupportedFormatError: "This kind of file cannot be read",
   UnsupportedModelError: "This kind of model cannot be run yet",
   TensorError: "This model file is damaged",
+  DrafterError: "This drafter does not fit the model",
   TokenizerError: "This model's tokenizer cannot be used",
   ChatTemplateError: "This model's chat template cannot be used",
   DeviceError: "The graphics device refused",
@@ -114,6 +115,7 @@ const ERROR_TITLES = {
 
 /** What to do that a message does not say. @type {Record<string, string>} */
 const ERROR_ADVICE = {
+  DrafterError: "Choose none, or the one that was made for this model.",
   DeviceLimitError: "Choose a smaller model.",
   OutOfMemoryError: "Close other tabs and programs that use the graphics card, or choose a smaller model.",
   DeviceLostError: "Your text is still here. Load the model again to go on.",

@@ -58,8 +58,8 @@ class Checkpoint:
 
     Attributes:
         name: for people: the GGUF's file name, or what config.json calls the model.
-        kind: "gguf" or "safetensors".
-        sources: the files that tensors lie in.
+        kind: "gguf", "safetensors", or "synthetic" (see synthetic.py).
+        sources: the files that tensors lie in; none where weights are to be made up.
         tensors: of the text model, by Hugging Face name; vision and audio towers are left out.
         metadata: GGUF's keys and values (its vocabulary among them); {} for safetensors.
         config: the text model's part of config.json (with a drafter's own fields), or the same

@@ -9,8 +9,10 @@ Source: transformers, models/gemma4_assistant/modeling_gemma4_assistant.py.
 
 from __future__ import annotations
 
+import math
 import sys
 from array import array
+from itertools import count
 
 from leadout.checkpoint import Checkpoint
 from leadout.checkpoint.tensors import INTEGER_FORMATS, TOKEN_ORDERING, check_formats
@@ -50,12 +52,26 @@ async def read_token_ordering(checkpoint: Checkpoint, vocab_size: int) -> bytes:
             wanted=[vocab_size],
         )
     check_formats({TOKEN_ORDERING: tensor})
+    if not checkpoint.sources:  # see synthetic.py
+        return _made_up(vocab_size)
     source = checkpoint.sources[tensor.source]
     ids: array[int] = array(INTEGER_FORMATS[tensor.format])
     ids.frombytes(await source.read(tensor.offset, tensor.bytes))
     if sys.byteorder == "big":
         ids.byteswap()
     _check_permutation(checkpoint.name, ids, vocab_size)
+    return _packed(ids)
+
+
+def _made_up(vocab_size: int) -> bytes:
+    """Return an order in which a centroid's tokens lie far apart, as in a trained drafter."""
+    # Steps by the golden ratio spread evenly, however many are taken.
+    around = int(0.618034 * vocab_size)
+    stride = next(n for n in count(max(around, 1)) if math.gcd(n, vocab_size) == 1)
+    return _packed(array("q", (i * stride % vocab_size for i in range(vocab_size))))
+
+
+def _packed(ids: array[int]) -> bytes:
     result = array("I", ids)
     if sys.byteorder == "big":
         result.byteswap()

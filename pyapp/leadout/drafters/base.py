@@ -18,8 +18,8 @@ class Drafter(Protocol):
 
     kind: str
 
-    def buffers(self, lane_rows: Rows) -> dict[str, BufferSpec]:
-        """Return its buffers (not the weights' nor scratch)."""
+    def buffers(self, num_rows: int) -> dict[str, BufferSpec]:
+        """Return its buffers (not the weights' nor scratch), for so many rows in a step."""
 
     def constants(self) -> dict[str, bytes]:
         """Return what to write into buffers once, after allocation."""
@@ -27,12 +27,12 @@ class Drafter(Protocol):
     def draft(
         self, b: PlanBuilder, lane_rows: Rows, rows: Rows, tables: Tables, num_drafts: int
     ) -> None:
-        """Fill the rows of a verify pass: each lane's last token and its drafts.
+        """Put drafts into the rows of a verify pass, behind each lane's last token.
 
         Args:
             b: gets the dispatches.
-            lane_rows: each lane's last known token.
-            rows: of the verify pass, written, padding included.
+            lane_rows: each lane's last known token; its own to change.
+            rows: of the verify pass; drafts are not valid where none is put.
             tables: of the engine.
             num_drafts: of each lane, ≥ 1.
         """

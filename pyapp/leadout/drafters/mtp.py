@@ -11,10 +11,10 @@ arXiv:2408.07978).
 
 from __future__ import annotations
 
-from leadout import ops, state
+from leadout import ops
 from leadout.models.gemma4_assistant import Gemma4Assistant
 from leadout.plan import Binding, BufferSpec, PlanBuilder
-from leadout.rows import Rows, rows_of
+from leadout.rows import Rows
 from leadout.state import Tables
 
 _INPUT = "draft_input"
@@ -29,13 +29,10 @@ class MtpDrafter:
         self.assistant = assistant
         self._columns = 2 * assistant.config.backbone_hidden_size
 
-    def buffers(self, lane_rows: Rows) -> dict[str, BufferSpec]:
-        """Return the assistant's, the drafter's rows and the input that holds the states."""
-        return {
-            **self.assistant.buffers(),
-            "draft_rows": BufferSpec(state.ROW_BYTES * lane_rows.count),
-            _INPUT: BufferSpec(ops.FLOAT_BYTES * lane_rows.count * self._columns),
-        }
+    def buffers(self, num_rows: int) -> dict[str, BufferSpec]:
+        """Return the assistant's, and the input that holds the states."""
+        size = ops.FLOAT_BYTES * num_rows * self._columns
+        return {**self.assistant.buffers(), _INPUT: BufferSpec(size)}
 
     def constants(self) -> dict[str, bytes]:
         """Return the assistant's."""
@@ -45,22 +42,15 @@ class MtpDrafter:
         self, b: PlanBuilder, lane_rows: Rows, rows: Rows, tables: Tables, num_drafts: int
     ) -> None:
         """Run the assistant `num_drafts` times; see `Drafter.draft`."""
-        draft_rows = rows_of("draft_rows", lane_rows.count)
         x = self._input(lane_rows.count)
-        choices = b.scratch("draft.choices", 4 * lane_rows.count)
-
-        def place(step: int) -> None:
-            ops.place_draft(b, choices, lane_rows, draft_rows, rows, tables, num_drafts, step)
-
-        place(0)
-        for step in range(1, num_drafts + 1):
-            self.assistant.target.embed(b, draft_rows, x, self._columns)
-            proposals = self.assistant.step(b, draft_rows, x)
+        for _ in range(num_drafts):
+            self.assistant.target.embed(b, lane_rows, x, self._columns)
+            proposals = self.assistant.step(b, lane_rows, x)
             choices = ops.choose(
-                b, proposals.logits, proposals.count, draft_rows, tables, "draft",
-                ids=proposals.ids, ahead=step,
+                b, proposals.logits, proposals.count, lane_rows, tables, "draft",
+                ids=proposals.ids,
             )  # fmt: skip
-            place(step)
+            ops.place_draft(b, choices, lane_rows, rows, tables, num_drafts)
 
     def keep(
         self,

@@ -18,7 +18,7 @@ class NgramDrafter:
 
     kind = "ngram"
 
-    def buffers(self, lane_rows: Rows) -> dict[str, BufferSpec]:  # noqa: ARG002
+    def buffers(self, num_rows: int) -> dict[str, BufferSpec]:  # noqa: ARG002
         """It has none."""
         return {}
 

@@ -213,7 +213,7 @@ class Gemma3Text:
         if last is None:
             return normed
         last_normed = ops.activations(b, "last_normed", 1, config.hidden_size)
-        ops.take_row(b, normed, rows.count - 1, config.hidden_size, last_normed, "last_normed")
+        ops.take_last_row(b, normed, config.hidden_size, last_normed, "last_normed")
         return last_normed
 
     def fill_cache(self, b: PlanBuilder, rows: Rows) -> None:

@@ -79,7 +79,7 @@ class Layer:
     gate_up_proj: Linear
     down_proj: Linear
     post_feedforward_layernorm: Vector
-    layer_scalar: Vector
+    layer_scalar: Vector | None
     per_layer_input: PerLayerInput | None
     mixture: Mixture | None
 
@@ -133,7 +133,6 @@ def layer_shapes(config: Gemma4TextConfig, i: int, has_own_cache: bool) -> Shape
         name + "mlp.up_proj.weight": (mlp, hidden),
         name + "mlp.down_proj.weight": (hidden, mlp),
         name + "post_feedforward_layernorm.weight": (hidden,),
-        name + "layer_scalar": (1,),
     }
     if has_own_cache:
         shapes[name + "self_attn.k_proj.weight"] = (keys, hidden)
@@ -257,6 +256,7 @@ class Gemma4Layers:
         projections = ["self_attn.q_proj"]
         if layer.kv_layer == i:
             projections += ["self_attn.k_proj", *["self_attn.v_proj"] * layer.has_v_proj]
+        scalar = "layer_scalar"  # files made before it was known have none
         per_layer_input = mixture = None
         if self.config.hidden_size_per_layer_input:
             per_layer_input = PerLayerInput(
@@ -278,7 +278,7 @@ class Gemma4Layers:
             gate_up_proj=stack("mlp.gate_up", "mlp.gate_proj", "mlp.up_proj"),
             down_proj=linear("mlp.down_proj"),
             post_feedforward_layernorm=vector("post_feedforward_layernorm.weight"),
-            layer_scalar=vector("layer_scalar"),
+            layer_scalar=vector(scalar) if f"model.{name}{scalar}" in tensors else None,
             per_layer_input=per_layer_input,
             mixture=mixture,
         )

@@ -211,11 +211,11 @@ class Gemma4Text:
 
     def _last(self, b: PlanBuilder, stream: Stream, last: Rows) -> Stream:
         """Go on with the last row alone."""
-        config, row = self.config, stream.rows.count - 1
+        config = self.config
 
         def take(x: Binding, name: str, columns: int) -> Binding:
             y = ops.activations(b, name, 1, columns)
-            ops.take_row(b, x, row, columns, y, name)
+            ops.take_last_row(b, x, columns, y, name)
             return y
 
         per_layer = stream.per_layer

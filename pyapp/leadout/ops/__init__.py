@@ -5,7 +5,14 @@ Activations are row-major float32 [rows, columns], and `rows.Rows` says which ro
 
 from leadout.ops.attention import attention, q_norm_rope, qk_norm_rope, visible_tiles
 from leadout.ops.checks import check_finite, digest, fill
-from leadout.ops.choice import accept, choose, place_draft, suppress, take_accepted
+from leadout.ops.choice import (
+    accept,
+    begin_cycle,
+    choose,
+    place_draft,
+    suppress,
+    take_accepted,
+)
 from leadout.ops.draft import Candidates, candidate_logits, ngram_draft, top_centroids
 from leadout.ops.experts import Experts, expert_linear, mix_experts, route
 from leadout.ops.grid import FLOAT_BYTES, activations
@@ -16,7 +23,7 @@ from leadout.ops.norm import (
     per_layer_input,
     rms_norm,
     rms_norm_sum,
-    take_row,
+    take_last_row,
 )
 
 __all__ = [
@@ -28,6 +35,7 @@ __all__ = [
     "activations",
     "add_rms_norm",
     "attention",
+    "begin_cycle",
     "candidate_logits",
     "check_finite",
     "choose",
@@ -50,7 +58,7 @@ __all__ = [
     "route",
     "suppress",
     "take_accepted",
-    "take_row",
+    "take_last_row",
     "top_centroids",
     "visible_tiles",
 ]

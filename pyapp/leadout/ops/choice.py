@@ -21,7 +21,6 @@ def choose(
     label: str,
     *,
     ids: Binding | None = None,
-    ahead: int = 1,
 ) -> Binding:
     """Choose a token for every row; return the choices, [rows] u32.
 
@@ -33,7 +32,6 @@ def choose(
         tables: of the engine.
         label: for profiles, and the name of the scratch buffers.
         ids: [rows, num_logits] u32, the candidates' ids; None: all ids in their order.
-        ahead: the choice is for the token so many positions behind the row's.
     """
     settings = sampling.settings(tables.num_lanes)
     thresholds = activations(b, label + ".thresholds", rows.count, 1)
@@ -45,7 +43,7 @@ def choose(
     constants = {"V": tables.vocab_size, "COUNT": num_logits}
     b.dispatch(
         f"penalize.{kind}",
-        {**constants, "ROWS": rows.count},
+        constants,
         [rows.table, settings, tables.seen, logits, *mapped],
         (ceil(num_logits, 1024), rows.count, 1),
         label + ".penalize",
@@ -59,7 +57,7 @@ def choose(
     )
     b.dispatch(
         f"choose_partial.{kind}",
-        {**constants, "AHEAD": ahead},
+        constants,
         [logits, rows.table, settings, thresholds, best, *mapped],
         (chunks, rows.count, 1),
         label + ".choose_partial",
@@ -92,7 +90,6 @@ def accept(
     choices: Binding,
     rows: Rows,
     tables: Tables,
-    lane_rows: Rows,
     num_groups: int,
     num_drafts: int,
 ) -> Binding:
@@ -103,7 +100,6 @@ def accept(
         choices: [rows] u32, the target's token behind every row.
         rows: 1 + num_drafts of each lane, one lane behind the other.
         tables: of the engine.
-        lane_rows: each lane's next row, written.
         num_groups: lanes in `rows`.
         num_drafts: drafts of each.
 
@@ -122,7 +118,6 @@ def accept(
         [
             choices,
             rows.table,
-            lane_rows.table,
             tables.state,
             tables.seen,
             tables.history,
@@ -177,40 +172,58 @@ def take_accepted(
     )
 
 
+def begin_cycle(
+    b: PlanBuilder, lane_rows: Rows, rows: Rows, tables: Tables, num_drafts: int
+) -> None:
+    """Write the rows that a cycle begins with: each lane's last known token.
+
+    Args:
+        b: gets the dispatch.
+        lane_rows: one row a lane, written.
+        rows: 1 + num_drafts rows of each lane, written; drafts and padding are not valid yet.
+        tables: of the engine.
+        num_drafts: of each lane in this cycle.
+    """
+    b.dispatch(
+        "begin_cycle",
+        {
+            "LANES": tables.num_lanes,
+            "DRAFTS": num_drafts,
+            "ROWS": rows.count,
+            "CAPACITY": tables.context_length,
+        },
+        [tables.state, lane_rows.table, rows.table],
+        (1, 1, 1),
+        "begin_cycle",
+    )
+
+
 def place_draft(
     b: PlanBuilder,
     choices: Binding,
     lane_rows: Rows,
-    draft_rows: Rows,
     rows: Rows,
     tables: Tables,
     num_drafts: int,
-    step: int,
 ) -> None:
-    """Put draft number `step` of every lane into the verify pass's rows and the drafter's.
-
-    Step 0 puts the lane's last known token there, and marks the rows that pad the pass.
+    """Put the next draft of every lane into the verify pass's rows and the drafter's.
 
     Args:
         b: gets the dispatch.
-        choices: [lanes] u32, the drafts; not read in step 0.
-        lane_rows: each lane's last known token.
-        draft_rows: the drafter's rows, written.
+        choices: [lanes] u32, the drafts.
+        lane_rows: the drafter's rows, whose tokens become the drafts.
         rows: the verify pass's rows, written.
         tables: of the engine.
         num_drafts: of each lane in this cycle.
-        step: 0 to num_drafts.
     """
     b.dispatch(
         "place_draft",
         {
             "LANES": tables.num_lanes,
             "DRAFTS": num_drafts,
-            "STEP": step,
-            "ROWS": rows.count,
             "CAPACITY": tables.context_length,
         },
-        [choices, lane_rows.table, draft_rows.table, rows.table],
+        [choices, lane_rows.table, rows.table],
         (1, 1, 1),
-        f"place_draft.{step}",
+        "place_draft",
     )

@@ -49,7 +49,7 @@ def top_centroids(
     top = b.scratch(label, 4 * rows * top_k)
     b.dispatch(
         "top_centroids",
-        {"N": num_centroids, "TOP": top_k},
+        {"TOP": top_k},
         [scores, top],
         (ceil(num_centroids, 64), rows, 1),
         label,
@@ -104,21 +104,19 @@ def candidate_logits(
 def ngram_draft(
     b: PlanBuilder, lane_rows: Rows, rows: Rows, tables: Tables, num_drafts: int
 ) -> None:
-    """Fill the verify pass's rows from the lane's own text: prompt lookup.
+    """Put drafts from the lane's own text into the verify pass's rows: prompt lookup.
 
     Args:
         b: gets the dispatch.
         lane_rows: each lane's last known token.
-        rows: the verify pass's rows, written; drafts that were not found are not valid.
+        rows: the verify pass's rows; where nothing is found they stay as they are.
         tables: of the engine.
         num_drafts: of each lane.
     """
     b.dispatch(
         "ngram_draft",
         {
-            "LANES": tables.num_lanes,
             "DRAFTS": num_drafts,
-            "ROWS": rows.count,
             "CAPACITY": tables.context_length,
             "LONGEST": NGRAM_MAX,
             "SHORTEST": NGRAM_MIN,

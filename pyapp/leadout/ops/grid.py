@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+
 from leadout.plan import MAX_WORKGROUPS_PER_DIMENSION, Binding, PlanBuilder
 
 FLOAT_BYTES = 4
+
+#: Layout of the struct in web/kernels/shared/shape.wgsl; keep in step.
+SHAPE = struct.Struct("<IIIIfIII")
 
 Grid = tuple[int | str, int | str, int | str]
 
@@ -23,6 +28,13 @@ def linear_grid(groups: int) -> Grid:
 def activations(b: PlanBuilder, name: str, rows: int, columns: int) -> Binding:
     """Reserve a scratch buffer for [rows, columns] float32."""
     return b.scratch(name, FLOAT_BYTES * rows * columns)
+
+
+def shape(
+    b: PlanBuilder, columns: int, outputs: int, stride: int, offset: int, softcap: float
+) -> Binding:
+    """Return the binding of a linear layer's shape."""
+    return b.uniforms.binding(SHAPE.pack(columns, outputs, stride, offset, softcap, 0, 0, 0))
 
 
 def part_of(binding: Binding, first_row: int, num_rows: int, columns: int) -> Binding:

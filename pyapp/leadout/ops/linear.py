@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from leadout.layouts import BLOCK, Matrix
-from leadout.ops.grid import activations, ceil, linear_grid, part_of
+from leadout.ops.grid import activations, ceil, linear_grid, part_of, shape
 from leadout.plan import Binding, PlanBuilder
 from leadout.rows import FEW_ROWS, TILE_ROWS, Rows
 
@@ -105,18 +105,15 @@ def linear(
     stride = stride or layer.num_outputs
     for matrix, first_output in layer.parts:
         for shard in matrix.shards:
-            constants = {
-                "K": matrix.num_cols,
-                "N": shard.num_rows,
-                "OUT_STRIDE": stride,
-                "OUT_OFFSET": offset + first_output + shard.row_start,
-                "CAP": softcap or 0.0,
-            }
+            first_column = offset + first_output + shard.row_start
+            numbers = shape(
+                b, matrix.num_cols, shard.num_rows, stride, first_column, softcap or 0.0
+            )
             if rows.is_prefill:
                 b.dispatch(
                     f"matmul.{matrix.layout}",
-                    constants,
-                    [*shard.planes, x, y],
+                    {},
+                    [*shard.planes, x, y, numbers],
                     (ceil(shard.num_rows, 64), rows.count // TILE_ROWS, 1),
                     label,
                 )
@@ -125,11 +122,12 @@ def linear(
             for first, count in _chunks(rows):
                 b.dispatch(
                     f"matvec.{matrix.layout}.{count}.{outputs}.none",
-                    constants,
+                    {},
                     [
                         *shard.planes,
                         part_of(x, first, count, matrix.num_cols),
                         part_of(y, first, count, stride),
+                        numbers,
                     ],
                     linear_grid(ceil(shard.num_rows, 4 * outputs)),
                     label,
@@ -148,14 +146,16 @@ def gated_linear(
         gelu_mul(b, both, y, rows.count, size, label + ".gelu")
         return
     outputs = matvec_outputs(matrix.num_rows)
+    numbers = shape(b, matrix.num_cols, matrix.num_rows, size, 0, 0.0)
     for first, count in _chunks(rows):
         b.dispatch(
             f"matvec.{matrix.layout}.{count}.{outputs}.gelu_mul",
-            {"K": matrix.num_cols, "N": matrix.num_rows, "OUT_STRIDE": size},
+            {},
             [
                 *matrix.shards[0].planes,
                 part_of(x, first, count, matrix.num_cols),
                 part_of(y, first, count, size),
+                numbers,
             ],
             linear_grid(ceil(matrix.num_rows, 4 * outputs)),
             label,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from leadout.layouts import Vector
-from leadout.ops.grid import ceil
-from leadout.plan import Binding, PlanBuilder
+from leadout.ops.grid import FLOAT_BYTES, ceil
+from leadout.plan import BINDING_ALIGNMENT_BYTES, Binding, PlanBuilder
 
 
 def rms_norm(
@@ -113,16 +113,18 @@ def gelu_times(
     label: str,
 ) -> None:
     """y[r] = gelu(x[r]) * factors[r, offset : offset + size]."""
+    # Most of the offset goes into the binding, so that layers share a pipeline.
+    skipped = FLOAT_BYTES * offset // BINDING_ALIGNMENT_BYTES * BINDING_ALIGNMENT_BYTES
+    factors = Binding(factors.buffer, factors.offset + skipped, factors.bytes - skipped)
     b.dispatch(
         "gelu_times",
-        {"N": size, "STRIDE": stride, "OFFSET": offset},
+        {"N": size, "STRIDE": stride, "OFFSET": offset - skipped // FLOAT_BYTES},
         [x, factors, y],
         (ceil(size, 64), rows, 1),
         label,
     )
 
 
-def take_row(b: PlanBuilder, x: Binding, row: int, columns: int, y: Binding, label: str) -> None:
-    """y[0] = x[row]."""
-    constants = {"D": columns, "ROW": row}
-    b.dispatch("take_row", constants, [x, y], (ceil(columns, 256), 1, 1), label)
+def take_last_row(b: PlanBuilder, x: Binding, columns: int, y: Binding, label: str) -> None:
+    """y[0] = the last row of x, [rows, columns] float32."""
+    b.dispatch("take_last_row", {"D": columns}, [x, y], (ceil(columns, 256), 1, 1), label)

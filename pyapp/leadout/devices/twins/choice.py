@@ -1,4 +1,4 @@
-"""Twins of accept and take_accepted."""
+"""Twins of begin_cycle, accept and take_accepted."""
 
 from __future__ import annotations
 
@@ -9,15 +9,27 @@ from leadout.state import RESULT_HEAD_WORDS, RESULT_WORDS, ROW_VALID
 
 
 @twin
+def begin_cycle(call: Call) -> None:
+    """The rows that a cycle begins with."""
+    drafts, capacity = call.integer("DRAFTS"), call.integer("CAPACITY")
+    state, lane_rows, rows = (call.bindings[i].reshape(-1, 4) for i in range(3))
+    rows[: call.integer("ROWS")] = 0
+    for lane in range(call.integer("LANES")):
+        length, token, is_active, _ = state[lane].tolist()
+        position = (length - 1) % 2**32
+        row = (lane, position, token, int(is_active == 1 and position < capacity))
+        lane_rows[lane] = rows[lane * (1 + drafts)] = row
+
+
+@twin
 def accept(call: Call) -> None:
     """Commit the accepted drafts and the bonus token of every lane."""
     vocab_size, lanes = call.integer("V"), call.integer("LANES")
     drafts, capacity = call.integer("DRAFTS"), call.integer("CAPACITY")
     choices, rows = call.bindings[0].tolist(), call.bindings[1].reshape(-1, 4)
-    lane_rows, state = call.bindings[2].reshape(-1, 4), call.bindings[3].reshape(-1, 4)
-    seen = call.bindings[4]
-    history = call.bindings[5][: lanes * capacity].reshape(lanes, capacity)
-    results = call.bindings[6].reshape(-1, RESULT_WORDS)
+    state, seen = call.bindings[2].reshape(-1, 4), call.bindings[3]
+    history = call.bindings[4][: lanes * capacity].reshape(lanes, capacity)
+    results = call.bindings[5].reshape(-1, RESULT_WORDS)
     results[:lanes] = 0
     for group in range(call.integer("GROUPS")):
         first = group * (1 + drafts)
@@ -40,10 +52,6 @@ def accept(call: Call) -> None:
         results[lane, 1] = int((group_rows[1:, 3] & ROW_VALID).sum())
         results[lane, RESULT_HEAD_WORDS : RESULT_HEAD_WORDS + len(tokens)] = tokens
         state[lane] = (length + len(tokens), tokens[-1], 1, 0)
-    for lane in range(lanes):
-        length, token, is_active, _ = state[lane].tolist()
-        position = (length - 1) % 2**32
-        lane_rows[lane] = (lane, position, token, int(is_active == 1 and position < capacity))
 
 
 @twin

@@ -6,70 +6,57 @@ import numpy as np
 
 from leadout.devices.twins import Call, twin
 from leadout.devices.twins.linear import matrix
-from leadout.state import ROW_VALID
+from leadout.state import AHEAD_BIT, ROW_VALID
 
 
 @twin
 def place_draft(call: Call) -> None:
     """Put one draft of every lane into the rows of the verify pass and of the drafter."""
-    lanes, drafts, step = call.integer("LANES"), call.integer("DRAFTS"), call.integer("STEP")
-    lane_rows, draft_rows, rows = (call.bindings[i].reshape(-1, 4) for i in (1, 2, 3))
-    for lane in range(lanes):
-        row = lane_rows[lane].copy()
-        if step > 0:
-            row[2] = call.bindings[0][lane]
-        draft_rows[lane] = row
-        row[1] += np.uint32(step)
-        if row[1] >= call.integer("CAPACITY"):
-            row[3] = 0
-        rows[lane * (1 + drafts) + step] = row
-    if step == 0:
-        rows[lanes * (1 + drafts) : call.integer("ROWS")] = 0
+    drafts = call.integer("DRAFTS")
+    lane_rows, rows = call.bindings[1].reshape(-1, 4), call.bindings[2].reshape(-1, 4)
+    for lane in range(call.integer("LANES")):
+        number, last, _, flags = lane_rows[lane].tolist()
+        ahead, draft = (flags >> AHEAD_BIT) + 1, int(call.bindings[0][lane])
+        is_valid = flags & ROW_VALID
+        lane_rows[lane] = (number, last, draft, is_valid | ahead << AHEAD_BIT)
+        position = (last + ahead) % 2**32
+        is_valid &= position < call.integer("CAPACITY")
+        rows[lane * (1 + drafts) + ahead] = (number, position, draft, is_valid)
 
 
 @twin
 def ngram_draft(call: Call) -> None:
     """Look the lanes' last tokens up in their own text."""
-    lanes, drafts, capacity = (
-        call.integer("LANES"),
-        call.integer("DRAFTS"),
-        call.integer("CAPACITY"),
-    )
+    drafts, capacity = call.integer("DRAFTS"), call.integer("CAPACITY")
     longest, shortest = call.integer("LONGEST"), call.integer("SHORTEST")
     lane_rows, rows = call.bindings[0].reshape(-1, 4), call.bindings[2].reshape(-1, 4)
+    lanes = call.workgroups[0]
     histories = call.bindings[1][: lanes * capacity].reshape(lanes, capacity)
     for lane in range(lanes):
-        row = lane_rows[lane]
-        last, first = int(row[1]), lane * (1 + drafts)
-        best = (0, 0)
-        if row[3] & ROW_VALID:
-            history = histories[lane, : last + 1]
-            runs = np.zeros(last, np.int64)
-            still = np.ones(last, bool)
-            for back in range(min(longest, last)):
-                equal = np.zeros(last, bool)
-                equal[back:] = history[: last - back] == history[last - back]
-                still &= equal
-                runs += still
-            if last > 0:
-                length = int(runs.max())
-                best = (length, int(np.flatnonzero(runs == length)[-1]))
-        rows[first] = row
-        for i in range(drafts):
-            position = (last + 1 + i) % 2**32
-            draft = (int(row[0]), position, 0, 0)
-            if best[0] >= shortest and position < capacity:
-                source = best[1] + 1 + i % (last - best[1])
-                draft = (int(row[0]), position, int(histories[lane, source]), ROW_VALID)
-            rows[first + 1 + i] = draft
-    rows[lanes * (1 + drafts) : call.integer("ROWS")] = 0
+        last = int(lane_rows[lane, 1])
+        if not lane_rows[lane, 3] & ROW_VALID or last == 0:
+            continue
+        history = histories[lane, : last + 1]
+        runs = np.zeros(last, np.int64)
+        still = np.ones(last, bool)
+        for back in range(min(longest, last)):
+            equal = np.zeros(last, bool)
+            equal[back:] = history[: last - back] == history[last - back]
+            still &= equal
+            runs += still
+        if runs.max() < shortest:
+            continue
+        end = int(np.flatnonzero(runs == runs.max())[-1])
+        for i in range(min(drafts, capacity - 1 - last)):
+            draft = histories[lane, end + 1 + i % (last - end)]
+            rows[lane * (1 + drafts) + 1 + i] = (lane, last + 1 + i, draft, ROW_VALID)
 
 
 @twin
 def top_centroids(call: Call) -> None:
     """The indices of the largest scores; of equals, the lower goes first."""
-    size, top = call.integer("N"), call.integer("TOP")
-    scores = call.floats(0).reshape(-1, size)
+    top = call.integer("TOP")
+    scores = call.floats(0).reshape(call.workgroups[1], -1)
     order = np.argsort(-scores, axis=-1, kind="stable")[:, :top]
     call.bindings[1][: order.size] = order.astype(np.uint32).ravel()
 
@@ -77,7 +64,7 @@ def top_centroids(call: Call) -> None:
 @twin
 def candidate_logits(call: Call) -> None:
     """The logits of the ids that the chosen centroids stand for."""
-    weights, num_planes = matrix(call)
+    weights, num_planes = matrix(call, call.integer("N"), call.integer("K"))
     per, top, first = call.integer("PER"), call.integer("TOP"), call.integer("FIRST", 0)
     ordering, chosen = call.bindings[num_planes], call.bindings[num_planes + 1]
     chosen = chosen.reshape(-1, top).astype(np.int64)

@@ -24,8 +24,8 @@ def route(call: Call) -> None:
 @twin
 def expert_matvec(call: Call) -> None:
     """One product per row and chosen expert."""
-    weights, num_planes = matrix(call, "COUNT")
     outputs, first, count = call.integer("N"), call.integer("FIRST", 0), call.integer("COUNT")
+    weights, num_planes = matrix(call, count, call.integer("K"))
     top, stride, offset = (call.integer(name) for name in ("TOP", "OUT_STRIDE", "OUT_OFFSET"))
     chosen = call.bindings[num_planes].reshape(-1, top).astype(np.int64)
     x = call.floats(num_planes + 1).reshape(-1, call.integer("K"))

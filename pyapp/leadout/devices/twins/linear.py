@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from leadout.devices.twins import Call, Floats, twin
 from leadout.devices.twins.weights import dequantize
 from leadout.layouts import LAYOUTS
+from leadout.ops.grid import SHAPE
 
 
-def matrix(call: Call, rows: str = "N") -> tuple[Floats, int]:
-    """Return the weights [rows, K] float32 and the number of planes they took.
+@dataclass(frozen=True)
+class Shape:
+    """A linear layer's numbers, from the uniform behind its other bindings."""
 
-    Args:
-        call: the dispatch, whose first argument is the layout.
-        rows: name of the constant that counts the weights' rows.
-    """
+    columns: int
+    outputs: int
+    stride: int
+    offset: int
+    softcap: np.float32
+
+
+def _shape(call: Call) -> Shape:
+    columns, outputs, stride, offset, softcap, *_ = SHAPE.unpack(call.bindings[-1].tobytes())
+    return Shape(columns, outputs, stride, offset, np.float32(softcap))
+
+
+def matrix(call: Call, num_rows: int, num_cols: int) -> tuple[Floats, int]:
+    """Return the weights [num_rows, num_cols] float32 and the number of planes they took."""
     layout = call.args[0]
     num_planes = len(LAYOUTS[layout].planes)
     weights = call.weights.get(call.weights_key) if call.weights_key is not None else None
     if weights is None:
-        planes = call.bindings[:num_planes]
-        weights = dequantize(layout, planes, call.integer(rows), call.integer("K"))
+        weights = dequantize(layout, call.bindings[:num_planes], num_rows, num_cols)
         if call.weights_key is not None:
             call.weights[call.weights_key] = weights
     return weights, num_planes
@@ -33,38 +46,35 @@ def gelu(x: Floats) -> Floats:
     return np.asarray(np.float32(0.5) * x * (np.float32(1.0) + np.tanh(inner)), np.float32)
 
 
-def _softcap(call: Call, y: Floats) -> Floats:
-    cap = np.float32(call.constants.get("CAP", 0.0))
-    return y if cap == 0 else np.asarray(cap * np.tanh(y / cap), np.float32)
-
-
-def _store(call: Call, binding: int, y: Floats) -> None:
-    stride, offset = call.integer("OUT_STRIDE"), call.integer("OUT_OFFSET", 0)
-    out = call.floats(binding)[: len(y) * stride].reshape(len(y), stride)
-    out[:, offset : offset + y.shape[1]] = y
+def _store(y: Floats, out: Floats, shape: Shape) -> None:
+    """Write outputs where the shape says, under its soft-cap."""
+    if shape.softcap != 0:
+        y = np.asarray(shape.softcap * np.tanh(y / shape.softcap), np.float32)
+    rows = out[: len(y) * shape.stride].reshape(len(y), shape.stride)
+    rows[:, shape.offset : shape.offset + y.shape[1]] = y
 
 
 @twin
 def matvec(call: Call) -> None:
     """One product per row, so that a row's bits do not depend on the rows beside it."""
-    weights, num_planes = matrix(call)
+    shape = _shape(call)
+    weights, num_planes = matrix(call, shape.outputs, shape.columns)
     rows = int(call.args[1])
-    x = call.floats(num_planes)[: rows * call.integer("K")].reshape(rows, -1)
+    x = call.floats(num_planes)[: rows * shape.columns].reshape(rows, -1)
     y = np.stack([weights @ row for row in x])
     if call.args[3] == "gelu_mul":
-        half = call.integer("N") // 2
+        half = shape.outputs // 2
         y = gelu(y[:, :half]) * y[:, half:]
-    else:
-        y = _softcap(call, y)
-    _store(call, num_planes + 1, y)
+    _store(y, call.floats(num_planes + 1), shape)
 
 
 @twin
 def matmul(call: Call) -> None:
     """All rows at once."""
-    weights, num_planes = matrix(call)
-    x = call.floats(num_planes).reshape(-1, call.integer("K"))
-    _store(call, num_planes + 1, _softcap(call, x @ weights.T))
+    shape = _shape(call)
+    weights, num_planes = matrix(call, shape.outputs, shape.columns)
+    x = call.floats(num_planes).reshape(-1, shape.columns)
+    _store(x @ weights.T, call.floats(num_planes + 1), shape)
 
 
 @twin
@@ -79,16 +89,17 @@ def gelu_mul(call: Call) -> None:
 def gelu_times(call: Call) -> None:
     """gelu(x) * some columns of the factors."""
     size, stride, offset = call.integer("N"), call.integer("STRIDE"), call.integer("OFFSET", 0)
-    factors = call.floats(1).reshape(-1, stride)[:, offset : offset + size]
-    x = call.floats(0)[: len(factors) * size].reshape(-1, size)
-    call.floats(2)[: x.size] = (gelu(x) * factors).ravel()
+    x = call.floats(0).reshape(-1, size)
+    # The binding may begin within the first row, so it is no whole number of rows.
+    places = np.arange(len(x))[:, None] * stride + offset + np.arange(size)
+    call.floats(2)[: x.size] = (gelu(x) * call.floats(1)[places]).ravel()
 
 
 @twin
 def embed(call: Call) -> None:
     """Rows of the embedding, scaled; tokens of other shards are left alone."""
-    weights, num_planes = matrix(call)
     columns, first = call.integer("K"), call.integer("FIRST", 0)
+    weights, num_planes = matrix(call, call.integer("N"), columns)
     tokens = call.bindings[num_planes].reshape(-1, 4)[:, 2].astype(np.int64) - first
     stride = call.integer("OUT_STRIDE")
     y = call.floats(num_planes + 1)[: len(tokens) * stride].reshape(-1, stride)

@@ -1,4 +1,4 @@
-"""Twins of rms_norm, rms_norm_sum, add_rms_norm, per_layer_input and take_row."""
+"""Twins of rms_norm, rms_norm_sum, add_rms_norm, per_layer_input and take_last_row."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def per_layer_input(call: Call) -> None:
 
 
 @twin
-def take_row(call: Call) -> None:
-    """y[0] = x[ROW]."""
-    size, row = call.integer("D"), call.integer("ROW")
-    call.floats(1)[:size] = call.floats(0)[row * size : (row + 1) * size]
+def take_last_row(call: Call) -> None:
+    """y[0] = the last row of x."""
+    size = call.integer("D")
+    call.floats(1)[:size] = call.floats(0)[-size:]

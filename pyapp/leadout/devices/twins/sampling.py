@@ -8,7 +8,7 @@ import numpy.typing as npt
 from leadout.devices.twins import Call, Floats, Words, twin
 from leadout.ops.choice import CHOOSE_CHUNK
 from leadout.sampling import SETTINGS_BYTES
-from leadout.state import ROW_VALID
+from leadout.state import AHEAD_BIT, ROW_VALID
 
 MOST_NEGATIVE = np.float32(-3.4028234e38)
 
@@ -56,7 +56,6 @@ def penalize(call: Call) -> None:
     """Scale the logits of ids that occur at or before the row's position."""
     vocab_size = call.integer("V")
     rows, settings = _tables(call, 0, 1)
-    rows = rows[: call.integer("ROWS")]
     ids = _ids(call, len(rows))
     logits = call.floats(3)[: ids.size].reshape(ids.shape)
     for r, (lane, position, _, _) in enumerate(rows.tolist()):
@@ -188,7 +187,7 @@ def choose_partial(call: Call) -> None:
         if wanted["temperature"] == 0.0:
             values, inside = row, np.ones(count, bool)
         else:
-            position = int(rows[r, 1]) + call.integer("AHEAD", 1)
+            position = int(rows[r, 1]) + int(rows[r, 3] >> AHEAD_BIT) + 1
             noise = gumbel(int(wanted["seed"]), position, vocab_size)
             values = row / wanted["temperature"] + noise[ids[r]]
             inside = row >= call.floats(3)[r]

@@ -1,0 +1,276 @@
+"""What `leadout bench` measures of a loaded model: prefill, plain decoding, cycles with drafts."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import count
+from typing import Any
+
+from leadout.errors import RequestError
+from leadout.passes import PREFILL_ROWS
+from leadout.request import DEFAULT_RUN_AHEAD
+from leadout.rows import FEW_ROWS, padded
+from leadout.state import MAX_DRAFT_TOKENS
+from leadout_build.bench_runtimes import Runtime
+
+#: Passes in flight that are compared; the first is what ratios are to.
+RUN_AHEADS = (1, 2, 3)
+
+#: What a request generates before its cycles are timed: where it begins the device has nothing
+#: queued, and near its end cycles draft less, because fewer tokens are wanted.
+UNTIMED_TOKENS = 1 + MAX_DRAFT_TOKENS + DEFAULT_RUN_AHEAD
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured.
+
+    Attributes:
+        prefill_tokens: sizes of prompts, ascending. The first also begins every decode.
+        decode_tokens: tokens after the first one, each a step.
+        cycle_tokens: tokens that timed cycles bring, for each number of drafts.
+        warm_up_rounds: thrown away.
+        rounds: measured.
+    """
+
+    prefill_tokens: tuple[int, ...]
+    decode_tokens: int
+    cycle_tokens: int
+    warm_up_rounds: int
+    rounds: int
+
+
+FULL_EFFORT = Effort(PREFILL_ROWS, decode_tokens=16, cycle_tokens=32, warm_up_rounds=1, rounds=5)
+
+#: Where a token takes seconds.
+SOFTWARE_EFFORT = Effort(
+    PREFILL_ROWS[:2], decode_tokens=3, cycle_tokens=4, warm_up_rounds=0, rounds=2
+)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Several measurements of one thing."""
+
+    median: float
+    low: float
+    high: float
+    runs: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Sum up at least one value."""
+        rounded = [round(value, 4) for value in values]
+        median = round(statistics.median(values), 4)
+        return cls(median, min(rounded), max(rounded), len(rounded))
+
+    def shown(self) -> str:
+        """Return the figures for people."""
+        if self.runs == 1:
+            return f"{self.median:.4g}"
+        return f"{self.median:.4g} ({self.low:.4g} to {self.high:.4g}, {self.runs} runs)"
+
+
+def measure_passes(
+    runtime: Runtime, effort: Effort, vocab_size: int, context_length: int
+) -> dict[str, Any]:
+    """Run the rounds without drafts: "effort", "prefill", "decode" and "submits_per_step".
+
+    Raises:
+        RequestError: not even the smallest prompt fits into the context.
+    """
+    sizes = _fitting_prompts(effort, effort.decode_tokens, context_length)
+
+    numbers = count()
+
+    def generate(num_prompt_tokens: int, max_tokens: int, run_ahead: int) -> dict[str, Any]:
+        # Another prompt each time: what one has in common with the last is not prefilled again.
+        prompt = prompt_ids(num_prompt_tokens, vocab_size, next(numbers))
+        return _stats(runtime, prompt, max_tokens, run_ahead, 0)
+
+    prefill: dict[int, list[float]] = {size: [] for size in sizes}
+    decode: dict[int, list[float]] = {run_ahead: [] for run_ahead in RUN_AHEADS}
+    submits = [runtime.submits()]
+    generate(sizes[0], 1, 1)
+    submits.append(runtime.submits())
+    generate(sizes[0], 1 + effort.decode_tokens, DEFAULT_RUN_AHEAD)
+    submits.append(runtime.submits())
+    decode_submits = (submits[2] - submits[1]) - (submits[1] - submits[0])
+    for number in range(effort.warm_up_rounds + effort.rounds):
+        is_measured = number >= effort.warm_up_rounds
+        for size in sizes:
+            stats = generate(size, 1, 1)
+            if is_measured:
+                prefill[size].append(1000 * stats["prefill_tokens"] / stats["prefill_ms"])
+        for run_ahead in RUN_AHEADS:
+            stats = generate(sizes[0], 1 + effort.decode_tokens, run_ahead)
+            if is_measured:
+                decode[run_ahead].append(stats["decode_tokens_per_s"])
+    return {
+        "effort": asdict(effort) | {"prefill_tokens": sizes},
+        "prefill": [
+            {"tokens": size, "tokens_per_s": asdict(Spread.of(values))}
+            for size, values in prefill.items()
+        ],
+        "decode": [
+            {
+                "run_ahead": run_ahead,
+                "tokens_per_s": asdict(Spread.of(values)),
+                "ratio": asdict(Spread.of(ratios(values, decode[RUN_AHEADS[0]]))),
+            }
+            for run_ahead, values in decode.items()
+        ],
+        "submits_per_step": round(decode_submits / effort.decode_tokens, 3),
+    }
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Cycles with the same number of drafts, in one round.
+
+    Attributes:
+        ms: of a cycle.
+        tokens_per_s: what they brought.
+        accepted: drafts that were accepted, a cycle.
+    """
+
+    ms: float
+    tokens_per_s: float
+    accepted: float
+
+    @classmethod
+    def between(cls, short: Mapping[str, Any], long: Mapping[str, Any]) -> Timed:
+        """Return what the longer of two generations has more than the shorter.
+
+        Args:
+            short: the stats of a generation.
+            long: those of one that goes on further, from the same prompt.
+        """
+        cycles = long["cycles"] - short["cycles"]
+        ms = long["decode_ms"] - short["decode_ms"]
+        tokens = long["decode_tokens"] - short["decode_tokens"]
+        accepted = long["accepted_tokens"] - short["accepted_tokens"]
+        if cycles <= 0 or ms <= 0:  # too few, or lost in the noise: the whole of it is all there is
+            cycles, ms = long["cycles"], long["decode_ms"]
+            tokens, accepted = long["decode_tokens"], long["accepted_tokens"]
+        return cls(ms / cycles, 1000 * tokens / ms, accepted / cycles)
+
+
+def measure_cycles(
+    runtime: Runtime,
+    effort: Effort,
+    vocab_size: int,
+    info: Mapping[str, Any],
+    wanted_rows: Sequence[int],
+) -> list[dict[str, Any]]:
+    """Time cycles by how many tokens they draft, round by round.
+
+    Plain decoding, 0 drafts, is always among them: ratios are to it, each within its round. A
+    cycle's ratio is also the tokens that it has to bring to be worth its time.
+
+    Args:
+        runtime: with a model loaded.
+        effort: how much.
+        vocab_size: of the model.
+        info: what loading said; the numbers of drafts are those that loading timed.
+        wanted_rows: only cycles whose verify pass has so many rows.
+
+    Raises:
+        RequestError: the context is too short.
+    """
+    counts = [k for k in draft_counts(info) if k == 0 or rows_of_cycle(k, info) in wanted_rows]
+    short_tokens, long_tokens = UNTIMED_TOKENS, UNTIMED_TOKENS + effort.cycle_tokens
+    prompt = prompt_ids(
+        _fitting_prompts(effort, long_tokens, info["context_length"])[0], vocab_size
+    )
+    timed: dict[int, list[Timed]] = {k: [] for k in counts}
+    for number in range(effort.warm_up_rounds + effort.rounds):
+        for k in counts:
+            short, long = (
+                _stats(runtime, prompt, max_tokens, DEFAULT_RUN_AHEAD, k)
+                for max_tokens in (short_tokens, long_tokens)
+            )
+            if number >= effort.warm_up_rounds:
+                timed[k].append(Timed.between(short, long))
+    plain_ms = [each.ms for each in timed[0]]
+    return [
+        {
+            "draft_tokens": k,
+            "rows": rows_of_cycle(k, info),
+            "ms": asdict(Spread.of([each.ms for each in rounds])),
+            "ratio": asdict(Spread.of(ratios([each.ms for each in rounds], plain_ms))),
+            "tokens_per_s": asdict(Spread.of([each.tokens_per_s for each in rounds])),
+            "accepted_per_cycle": round(statistics.mean(each.accepted for each in rounds), 3),
+        }
+        for k, rounds in timed.items()
+    ]
+
+
+def draft_ms(cycles: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return what one more draft costs where the verify pass stays the same, in milliseconds.
+
+    None where no two cycles have as many rows.
+    """
+    slopes = []
+    for fewer in cycles:
+        for more in cycles:
+            drafts = more["draft_tokens"] - fewer["draft_tokens"]
+            if drafts > 0 and more["rows"] == fewer["rows"]:
+                slopes.append((more["ms"]["median"] - fewer["ms"]["median"]) / drafts)
+    return round(statistics.mean(slopes), 4) if slopes else None
+
+
+def draft_counts(info: Mapping[str, Any]) -> list[int]:
+    """Return the numbers of drafts that the model was prepared for."""
+    return sorted(int(k) for k in info["cycle_ms"])
+
+
+def rows_of_cycle(num_drafts: int, info: Mapping[str, Any]) -> int:
+    """Return the rows that a cycle's verify pass computes, padding included."""
+    is_widest = info["self_test"] == "widest"
+    return padded(1 + num_drafts, FEW_ROWS[-1] if is_widest else 1)
+
+
+def ratios(values: Sequence[float], to: Sequence[float]) -> list[float]:
+    """Return each round's ratio: a machine that slows down meanwhile slows both."""
+    return [value / other for value, other in zip(values, to, strict=True)]
+
+
+def prompt_ids(length: int, vocab_size: int, number: int = 0) -> list[int]:
+    """Return ids that are spread over the vocabulary, the same for the same number.
+
+    Those of other numbers, up to the size of the vocabulary, begin with another one.
+    """
+    return [(2 + number + 7919 * i) % vocab_size for i in range(length)]
+
+
+def _stats(
+    runtime: Runtime, prompt: list[int], max_tokens: int, run_ahead: int, draft_tokens: int
+) -> dict[str, Any]:
+    """Generate past the model's own end; return the stats."""
+    request = {
+        "prompt_ids": prompt,
+        "max_tokens": max_tokens,
+        "ignore_eos": True,
+        "run_ahead": run_ahead,
+        "draft_tokens": draft_tokens,
+    }
+    stats: dict[str, Any] = runtime.generate(request)["stats"]
+    return stats
+
+
+def _fitting_prompts(effort: Effort, num_tokens: int, context_length: int) -> list[int]:
+    """Return the sizes of prompts that the context holds.
+
+    Raises:
+        RequestError: not even the smallest, and what is generated after it.
+    """
+    sizes = [size for size in effort.prefill_tokens if size < context_length]
+    if not sizes or sizes[0] + num_tokens >= context_length:
+        raise RequestError(
+            f"The model's context of {context_length} tokens is too short to measure; wanted more "
+            f"than {effort.prefill_tokens[0] + num_tokens}."
+        )
+    return sizes

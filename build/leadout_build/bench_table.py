@@ -1,0 +1,156 @@
+"""The report of `leadout bench` for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from leadout.request import DEFAULT_RUN_AHEAD
+from leadout_build.bench_measures import RUN_AHEADS, Spread
+from leadout_build.progress import format_bytes
+
+#: Adapters that compute on the CPU, as their names say.
+SOFTWARE_ADAPTERS = ("swiftshader", "llvmpipe", "lavapipe")
+
+
+def is_software(adapter: str) -> bool:
+    """Tell whether an adapter computes on the CPU."""
+    return any(name in adapter.lower() for name in SOFTWARE_ADAPTERS)
+
+
+class _Lines:
+    """Lines, each with a label that is shown once for those that follow each other with it."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._label = ""
+
+    def add(self, label: str, *parts: str) -> None:
+        """Add a line of parts."""
+        self.lines.append(f"{'' if label == self._label else label:<9}{', '.join(parts)}")
+        self._label = label
+
+
+def table(report: Mapping[str, Any]) -> list[str]:
+    """Return the report, line by line."""
+    lines = _Lines()
+    machine = report["machine"]
+    versions = [f"{name} {version}" for name, version in report["versions"].items()]
+    kind = "weights of the shape" if report["is_shape"] else ""
+    lines.add(
+        "model", f"{kind} {report['model']} in {report['runtime']} on {report['adapter']}".strip()
+    )
+    lines.add("machine", machine["system"], f"{machine['cpus']} CPUs", *versions)
+    if is_software(report["adapter"]):
+        lines.add("machine", "software rendering: fewer tokens and runs, and the CPU's figures")
+    _add_load(lines, report["load"])
+    for entry in report["prefill"]:
+        spread = Spread(**entry["tokens_per_s"])
+        lines.add("prefill", f"{entry['tokens']:>3} tokens: {spread.shown()} tokens/s")
+    for entry in report["decode"]:
+        spread, ratio = Spread(**entry["tokens_per_s"]), Spread(**entry["ratio"])
+        parts = [f"{entry['run_ahead']} in flight: {spread.shown()} tokens/s"]
+        if entry["run_ahead"] != RUN_AHEADS[0]:
+            parts.append(f"× {ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})")
+        lines.add("decode", *parts)
+    lines.add("decode", f"each over {report['effort']['decode_tokens']} tokens after the first")
+    _add_step(lines, report)
+    for drafter in report["drafters"]:
+        _add_drafter(lines, drafter)
+    if report["is_shape"]:
+        lines.add("drafts", "weights are made up: what they cost counts, what is accepted does not")
+    _add_memory(lines, report["memory"])
+    return lines.lines
+
+
+def _add_load(lines: _Lines, load: Mapping[str, Any]) -> None:
+    weights = f"weights made on the device in {_s(load['loading_weights_ms'])}"
+    if load["bytes"] is not None:
+        size = format_bytes(load["bytes"])
+        weights = f"{load['mb_per_s']:.4g} MB/s ({size}, {_s(load['weights_ms'])})"
+    lines.add(
+        "load",
+        weights,
+        f"kernels {_s(load['compiling_kernels_ms'])}",
+        f"warm-up {_s(load['warming_up_ms'])}",
+        f"in all {_s(load['load_ms'])}",
+    )
+
+
+def _add_step(lines: _Lines, report: Mapping[str, Any]) -> None:
+    step = report["step"]
+    lines.add(
+        "step",
+        f"{step['ms']:.4g} ms, {DEFAULT_RUN_AHEAD} in flight",
+        f"reads {format_bytes(step['read_bytes'])} of weights "
+        f"({format_bytes(step['head_read_bytes'])} the head): {step['read_gb_per_s']:.4g} GB/s",
+    )
+    each = f"{report['dispatches_per_layer']:g} for each of {report['num_layers']} layers"
+    lines.add(
+        "step",
+        f"{report['dispatches_per_step']} dispatches ({each})",
+        f"{report['submits_per_step']:g} submits",
+    )
+
+
+def _add_drafter(lines: _Lines, drafter: Mapping[str, Any]) -> None:
+    if drafter["kind"] == "none":
+        return
+    facts = [drafter["kind"], f"self-test {drafter['self_test']}"]
+    if drafter["weights_bytes"]:
+        facts.append(f"weights {format_bytes(drafter['weights_bytes'])}")
+    if drafter["draft_ms"] is not None:
+        facts.append(f"a draft {drafter['draft_ms']:.4g} ms")
+    if drafter["draft_reads"]:
+        reads = drafter["draft_reads"]
+        facts.append(
+            f"reads {format_bytes(reads['total_bytes'])} "
+            f"({format_bytes(reads['head_bytes'])} the head)"
+        )
+    label = drafter["kind"]
+    lines.add(label, *facts[1:])
+    for cycle in drafter["cycles"]:
+        k, ms, ratio = cycle["draft_tokens"], Spread(**cycle["ms"]), Spread(**cycle["ratio"])
+        parts = [f"{k} drafts, {cycle['rows']} rows: {ms.shown()} ms a cycle"]
+        if k:
+            parts.append(f"× {ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})")
+            parts.append(
+                f"pays from {cycle['break_even_tokens']:.3g} tokens a cycle"
+                if cycle["can_pay"]
+                else f"never pays: {1 + k} tokens at most"
+            )
+            parts.append(f"{cycle['accepted_per_cycle']:.3g} accepted")
+        parts.append(f"{cycle['tokens_per_s']['median']:.4g} tokens/s")
+        lines.add(label, *parts)
+
+
+def _add_memory(lines: _Lines, memory: Mapping[str, Any]) -> None:
+    lines.add(
+        "memory",
+        f"GPU peak {_bytes(memory['gpu_peak_bytes'])}",
+        f"held {_bytes(memory['gpu_bytes'])}",
+        f"of it weights {_bytes(memory['gpu_weights_bytes'])}",
+    )
+    if "planned" in memory:
+        planned = memory["planned"]
+        lines.add(
+            "memory",
+            f"planned {_bytes(planned['total_bytes'])}",
+            f"drafter {_bytes(planned['drafter_bytes'])}",
+            f"KV cache {_bytes(planned['kv_cache_bytes'])}",
+            f"activations and tables {_bytes(planned['other_bytes'])}",
+            f"largest buffer {planned['largest_buffer']} {_bytes(planned['largest_buffer_bytes'])}",
+        )
+    lines.add(
+        "memory",
+        f"JavaScript heap peak {_bytes(memory['js_heap_peak_bytes'])}",
+        f"growth while loading {_bytes(memory['js_heap_growth_bytes'])}",
+    )
+
+
+def _bytes(count: int | None) -> str:
+    return "not seen" if count is None else format_bytes(count)
+
+
+def _s(ms: float) -> str:
+    return f"{ms / 1000:.3g} s"

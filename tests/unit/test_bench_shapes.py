@@ -1,0 +1,175 @@
+"""`leadout bench --shape`: weights without a file, and memory that is not there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fake_bench import FakeRuntime, Run, a_load, run_with
+from leadout.checkpoint.synthetic import SHAPES, synthetic_checkpoint
+from leadout.devices.numpy import NumpyDevice
+from leadout.engine import Engine
+from leadout.errors import OutOfMemoryError
+from leadout.loading import LoadOptions
+from leadout.request import GenerateRequest
+from leadout_build import bench, bench_memory, cli
+from leadout_build.bench_measures import Effort
+from leadout_build.bench_runtimes import Loaded, Subject
+
+TINY_FILES = Path(__file__).parents[1] / "vectors" / "gemma3-tiny" / "multi-query"
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def bench_with(monkeypatch: pytest.MonkeyPatch) -> Run:
+    return run_with(monkeypatch)
+
+
+def open_shape(shape: str) -> Any:
+    return bench.open_subject(Subject(shape, None))
+
+
+class NumpyRuntime(FakeRuntime):
+    """The engine itself, on the NumPy device."""
+
+    def load(self, on_progress: Callable[[int, int], None], drafter: str) -> Loaded:
+        self.loads.append(drafter)
+        self.loop = asyncio.new_event_loop()
+        self.engine = self.loop.run_until_complete(
+            Engine.load(
+                NumpyDevice(),
+                synthetic_checkpoint("tiny", "target"),
+                LoadOptions(drafter=drafter, max_draft_tokens=2),
+                make_tokenizer=None,  # type: ignore[arg-type]  # there is none to make
+                on_phase=lambda phase: None,
+                on_progress=on_progress,
+                drafter=synthetic_checkpoint("tiny", "drafter") if drafter == "mtp" else None,
+            )
+        )
+        seen = a_load(is_shape=True)
+        return Loaded(seen.info | self.engine.info(), seen.events, seen.samples)
+
+    def generate(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        self.num_submits += request["max_tokens"]
+        wanted = GenerateRequest.from_json(request)
+        return self.loop.run_until_complete(self.engine.generate(wanted)).to_json()
+
+
+def test_a_shape_is_measured_without_a_file(
+    bench_with: Run, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    effort = Effort((32,), decode_tokens=2, cycle_tokens=3, warm_up_rounds=0, rounds=1)
+    monkeypatch.setattr(bench, "FULL_EFFORT", effort)
+    runtime = NumpyRuntime()
+    arguments = ("--shape", "tiny", "--rows", "1,4", "--drafter", "mtp", "--json")
+    ((_, subject),) = bench_with(runtime, *arguments)
+    runtime.loop.close()
+    assert subject.load_message("mtp") == {
+        "type": "load",
+        "model": {"name": "tiny", "shape": "tiny"},
+        "drafter": {"name": "tiny", "shape": "tiny"},
+        "options": {"drafter": "mtp"},
+    }
+    report = json.loads(capsys.readouterr().out)
+    assert report["adapter"].startswith("NumPy")
+    assert report["load"]["bytes"] is None
+    (drafter,) = report["drafters"]
+    assert drafter["self_test"] == "identical"
+    assert [cycle["draft_tokens"] for cycle in drafter["cycles"]] == [0, 2]
+    assert all(cycle["ms"]["median"] > 0 for cycle in drafter["cycles"])
+
+
+async def test_what_is_planned_is_what_is_allocated() -> None:
+    device, options = NumpyDevice(), LoadOptions(drafter="mtp", max_draft_tokens=1)
+    target, drafter = open_shape("tiny")
+    # The plan runs a loop of its own, as on the command line.
+    plan = await asyncio.to_thread(bench_memory.plan_memory, target, drafter, options)
+    engine = await Engine.load(
+        device,
+        target,
+        options,
+        make_tokenizer=None,  # type: ignore[arg-type]  # there is none to make
+        on_phase=lambda phase: None,
+        on_progress=lambda loaded, total: None,
+        drafter=drafter,
+    )
+    assert plan.total_bytes == device.allocated_bytes
+    assert plan.weights_bytes == engine.model.weights_bytes
+    assert engine.model.drafter is not None
+    assert plan.drafter_bytes > engine.model.drafter.weights_bytes
+    assert plan.kv_cache_bytes == sum(2 * cache.bytes for cache in engine.decoder.caches)
+
+
+def test_the_command_line_offers_the_shapes_that_there_are() -> None:
+    assert cli._SHAPES == SHAPES
+
+
+def test_a_shape_s_table_says_that_its_text_is_noise(
+    bench_with: Run, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "has_gpu", lambda: True)
+    monkeypatch.setattr(
+        FakeRuntime, "load", lambda self, on_progress, drafter: a_load(is_shape=True)
+    )
+    bench_with(FakeRuntime(), "--shape", "31b")
+    out = capsys.readouterr().out
+    assert "weights of the shape 31b in chromium" in out
+    assert "weights made on the device in 1.1 s" in out
+    assert "what they cost counts, what is accepted does not" in out
+    assert "planned 21.3 GB" in out
+    assert "reads 18.0 GB of weights (1.5 GB the head)" in out
+
+
+def test_memory_that_the_machine_does_not_have_is_missed_before_anything_runs(
+    bench_with: Run, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "has_gpu", lambda: False)
+    monkeypatch.setattr(bench, "machine_bytes", lambda: 3_000_000_000)
+    opened = bench_with(FakeRuntime(), "--shape", "31b", exit_code=1)
+    assert opened == []
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    plan = bench.plan_of(*open_shape("31b"), "mtp")
+    assert f"31b needs {plan.total_bytes:,} bytes on the device" in err
+    assert f"{plan.total_bytes - 3_000_000_000:,} bytes are missing" in err
+
+
+def test_memory_that_the_device_does_not_have_is_said_in_bytes(
+    bench_with: Run, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "has_gpu", lambda: True)
+    runtime = FakeRuntime()
+    runtime.error = OutOfMemoryError("the device has no 1.5 GB.", missing_bytes=1_500_000_000)
+    bench_with(runtime, "--shape", "31b", exit_code=1)
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "1,500,000,000 bytes are missing: the device has no 1.5 GB. Take a smaller" in err
+    runtime.error = OutOfMemoryError("no.")
+    bench_with(runtime, "--shape", "31b", exit_code=1)
+    assert "memory is missing: no. Take" in capsys.readouterr().err
+
+
+def test_a_model_s_own_error_is_left_as_it_is(bench_with: Run, capsys: Captured) -> None:
+    runtime = FakeRuntime()
+    runtime.error = OutOfMemoryError("the device has no 1.5 GB.", missing_bytes=1)
+    bench_with(runtime, str(TINY_FILES), exit_code=1)
+    assert capsys.readouterr().err == "leadout: error: the device has no 1.5 GB.\n"
+
+
+def test_the_machine_s_memory_is_known_here() -> None:
+    available = bench_memory.machine_bytes()
+    assert available is None or available > 100_000_000
+
+
+@pytest.mark.parametrize(("shape", "most_gb"), [("e2b", 4), ("e4b", 6), ("12b", 9.5)])
+def test_the_small_shapes_fit_into_small_devices(shape: str, most_gb: float) -> None:
+    plan = bench.plan_of(*open_shape(shape), "mtp")
+    assert plan.total_bytes < most_gb * 1e9
+    assert plan.largest_buffer_bytes < 1 << 31

@@ -1,0 +1,33 @@
+// The rows that a cycle begins with, from the lanes' state:
+//
+//   rows[lane, 0] = lane_rows[lane] = (lane, position of its last known token, that token)
+//
+// valid while the lane is active and that position lies below CAPACITY. All other rows, where drafts may go
+// and what pads the pass, are not valid.
+//
+// state: [LANES] of (length, last token, is active, 0). lane_rows: [lanes] rows. rows: [ROWS] rows, 1 + DRAFTS of
+// each lane. Grid: one workgroup of one thread. Twin: devices/twins/choice.py. Layouts: pyapp/leadout/state.py.
+
+override LANES: u32;
+override DRAFTS: u32;
+override ROWS: u32;
+override CAPACITY: u32;
+
+@group(0) @binding(0) var<storage, read> state: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read_write> lane_rows: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read_write> rows: array<vec4<u32>>;
+
+@compute @workgroup_size(1)
+fn main() {
+  for (var i = 0u; i < ROWS; i++) {
+    rows[i] = vec4<u32>(0u);
+  }
+  for (var lane = 0u; lane < LANES; lane++) {
+    let now = state[lane];
+    let position = now.x - 1u;  // wraps for an empty lane, which is not active
+    let is_valid = now.z == 1u && position < CAPACITY;
+    let row = vec4<u32>(lane, position, now.y, select(0u, 1u, is_valid));
+    lane_rows[lane] = row;
+    rows[lane * (1u + DRAFTS)] = row;
+  }
+}
