@@ -62,8 +62,9 @@ function bring(label, model) {
 /** @param {File[]} files */
 function bringFiles(files) {
   if (files.length > 0) {
-    const ggufs = files.filter((file) => file.name.endsWith(".gguf"));
-    const main = ggufs.find((file) => !/assistant/i.test(file.name)) ?? ggufs[0] ?? files[0];
+    // A drafter may be among them; the model gives the name.
+    const others = files.filter((file) => !/assistant/i.test(file.webkitRelativePath || file.name));
+    const main = others.find((file) => file.name.endsWith(".gguf")) ?? others[0] ?? files[0];
     const name = main.webkitRelativePath.split("/").at(-2) ?? main.name;
     bring(files.length > 1 ? `${name} and ${files.length - 1} more` : name, files);
   }

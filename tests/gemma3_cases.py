@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from leadout import ops, state
 from leadout.checkpoint import Checkpoint, MemorySource, open_checkpoint
 from leadout.devices.base import Device
 from leadout.engine import Engine, LoadOptions
@@ -78,6 +79,22 @@ async def decoded(engine: Engine, prompt: list[int], max_tokens: int) -> tuple[l
         data = await engine.device.read("logits", 0, 4 * decoder.tables.vocab_size)
         logits.append(np.frombuffer(data, np.float32))
     return tokens, np.stack(logits)
+
+
+async def verified(engine: Engine, prompt: list[int], tokens: list[int]) -> Floats:
+    """Return the logits of tokens behind a prompt, from one pass with few rows (1, 2, 4 or 8)."""
+    decoder, device = engine.decoder, engine.device
+    async for _ in decoder.run(prompt, Sampling(), 1, 1, lambda: False, FixedSchedule(0)):
+        pass
+    compiled = await device.compile(decoder.passes.checks[len(tokens)])
+    table = state.pack_rows(0, len(prompt), tokens, len(tokens))
+    device.write("cycle_rows", 0, table)
+    last = len(prompt) + len(tokens) - 1
+    device.submit(compiled, ops.visible_tiles(last)).discard()
+    vocab_size = decoder.tables.vocab_size
+    data = await device.read("logits", 0, 4 * vocab_size * len(tokens))
+    device.release(compiled)
+    return np.frombuffer(data, np.float32).reshape(len(tokens), vocab_size)
 
 
 async def generated(engine: Engine, prompt: list[int], **fields: object) -> list[int]:

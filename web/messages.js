@@ -117,6 +117,7 @@
  * @property {number} load_ms
  * @property {number} prefill_ms
  * @property {number} prefill_tokens
+ * @property {number} [cached_tokens] of these, how many were in the KV cache already
  * @property {number} decode_ms from the first token to the last
  * @property {number} decode_tokens
  * @property {"none" | "mtp" | "ngram"} drafter what drafted

@@ -35,6 +35,8 @@ from leadout.models import gemma4_assistant, gemma4_text
 _EMBEDDING = "model.embed_tokens.weight"
 _PER_LAYER_EMBEDDING = "model.embed_tokens_per_layer.weight"
 _HEAD = "lm_head.weight"
+#: Loaded where it is there, though a model runs without it.
+_OPTIONAL = ".layer_scalar"
 _FLOAT_BYTES = 4
 _ID_BYTES = 4
 
@@ -88,7 +90,8 @@ def used_tensors(checkpoint: Checkpoint, config: Config) -> list[TensorInfo]:
         names = gemma4_text.expected_shapes(config, checkpoint)
     else:
         names = gemma4_assistant.expected_shapes(config)
-    return [tensors[name] for name in names if name in tensors]
+    optional = [name for name in tensors if name.endswith(_OPTIONAL) and name not in names]
+    return [tensors[name] for name in (*names, *optional) if name in tensors]
 
 
 def step_reads(checkpoint: Checkpoint, config: Config) -> StepReads:

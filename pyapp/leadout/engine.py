@@ -268,6 +268,7 @@ class Engine:
             if is_aborted():
                 finish_reason = "abort"
             text, reasoning = stream.flush()
+            stats.reasoning_tokens = stream.num_reasoning_tokens
             if text or reasoning:
                 on_delta(Delta(text, reasoning, [], False, stats.decode_tokens_per_s))
             return Generated(

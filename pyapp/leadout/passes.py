@@ -197,6 +197,8 @@ def build_passes(
         }
     )
     buffers |= sampling.buffers(tables.num_lanes)
+    # Lanes that are idle are computed beside others, so their settings must make sense.
+    constants["settings"] = sampling.Sampling().pack() * tables.num_lanes
     buffers |= model.buffers()
     if suppress_tokens:
         buffers[_SUPPRESSED] = BufferSpec(4 * len(suppress_tokens))

@@ -19,7 +19,7 @@ less often while it keeps failing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 #: The share by which a request may become slower than without a drafter.
@@ -73,33 +73,39 @@ class FixedSchedule:
         """Nothing to learn."""
 
 
-@dataclass
 class Acceptance:
     """How often a drafter is right, position by position; kept from request to request.
 
+    Args:
+        max_draft_tokens: positions.
+
     Attributes:
-        rates: of the drafts at position i whose predecessors were all accepted, the share that
-            was accepted, too.
-        found: the share of drafts that the drafter had at all (an n-gram may find nothing).
+        found: the share of cycles in which the drafter had anything (an n-gram may find nothing).
     """
 
-    max_draft_tokens: int
-    rates: list[float] = field(default_factory=list)
-    found: float = 1.0
-    _weights: list[float] = field(default_factory=list)
+    def __init__(self, max_draft_tokens: int) -> None:
+        self.found = 1.0
+        self._seen = [0.0] * max_draft_tokens
+        self._accepted = [0.0] * max_draft_tokens
 
-    def __post_init__(self) -> None:
-        self.rates = [_PRIOR] * self.max_draft_tokens
-        self._weights = [_PRIOR_WEIGHT] * self.max_draft_tokens
+    @property
+    def rates(self) -> list[float]:
+        """Of the drafts at each position whose predecessors were accepted, the share that was, too.
+
+        What was seldom tried is taken to be as good as the position before it.
+        """
+        rates, before = [], _PRIOR
+        for accepted, seen in zip(self._accepted, self._seen, strict=True):
+            before = (accepted + _PRIOR_WEIGHT * before) / (seen + _PRIOR_WEIGHT)
+            rates.append(before)
+        return rates
 
     def note(self, num_drafted: int, num_accepted: int) -> None:
         """Learn from one cycle with drafts."""
         self.found += _FORGET * (float(num_drafted > 0) - self.found)
         for position in range(min(num_accepted + 1, num_drafted)):
-            weight = min(self._weights[position] + 1.0, 1.0 / _FORGET)
-            self._weights[position] = weight
-            is_accepted = float(position < num_accepted)
-            self.rates[position] += (is_accepted - self.rates[position]) / weight
+            for counts, one in ((self._seen, 1.0), (self._accepted, position < num_accepted)):
+                counts[position] = (1.0 - _FORGET) * counts[position] + one
 
     def expected_tokens(self, num_drafts: int) -> float:
         """Return the tokens that a cycle with so many drafts brings on average."""

@@ -26,6 +26,7 @@ class Stats:
         self_test: see `loading.LoadedModel`.
         drafted_tokens: tokens proposed and verified.
         accepted_tokens: those of them that are part of the result.
+        reasoning_tokens: tokens of the result that are no part of the answer.
         drafted_per_position: the same by their place in the draft.
         accepted_per_position: likewise.
         decode_tokens_per_s: over `decode_ms`; 0 while there is only one token.
@@ -46,6 +47,7 @@ class Stats:
     self_test: str = "not run"
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    reasoning_tokens: int = 0
     drafted_per_position: list[int] = field(default_factory=list)
     accepted_per_position: list[int] = field(default_factory=list)
     ttft_ms: float = 0.0

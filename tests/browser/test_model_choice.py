@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pages import OpenPage
+from pages import WITH_ADAPTER, OpenPage
 from playwright.sync_api import expect
 
 
@@ -41,6 +41,43 @@ def test_dropped_files_load_as_one_model(open_page: OpenPage) -> None:
     names = [file["name"] for file in load["model"]["files"]]
     assert names == ["config.json", "model.safetensors", "tokenizer.json"]
     chat.wait_for_state("ready")
+
+
+#: Lets a drop hold folders, which no script can make.
+WITH_FOLDERS = """
+const folder = (name, files) => ({
+  name, isFile: false, isDirectory: true,
+  createReader: () => {
+    const batches = [files.map((file) => ({
+      name: file, isFile: true, file: (resolve) => resolve(new File(["{}"], file)),
+    })), []];
+    return { readEntries: (resolve) => resolve(batches.shift()) };
+  },
+});
+const dropped = [
+  folder("gemma-assistant", ["config.json", "model.safetensors"]),
+  folder("gemma", ["config.json", "model.safetensors", "tokenizer.json"]),
+];
+DataTransferItem.prototype.webkitGetAsEntry = () => dropped.shift();
+"""
+
+
+def test_two_dropped_folders_load_as_a_model_and_its_drafter(open_page: OpenPage) -> None:
+    chat = open_page(init=WITH_ADAPTER + WITH_FOLDERS)
+    drag = chat.page.evaluate_handle(
+        """() => {
+          const data = new DataTransfer();
+          for (const name of ["gemma-assistant", "gemma"]) data.items.add(new File([""], name));
+          return data;
+        }"""
+    )
+    chat.page.dispatch_event("body", "drop", {"dataTransfer": drag})
+    _, load = chat.wait_for_loads(2)
+    assert load["model"]["name"] == "gemma"
+    names = [file["name"] for file in load["model"]["files"]]
+    assert names == ["config.json", "model.safetensors", "tokenizer.json"]
+    assert load["drafter"]["name"] == "gemma-assistant"
+    assert chat.page.locator("#model option:checked").inner_text() == "gemma and 4 more"
 
 
 def test_files_that_are_no_model_are_named_in_the_error(open_page: OpenPage) -> None:

@@ -311,10 +311,10 @@ def build_target(case: dict[str, Any]) -> torch.nn.Module:
     return Gemma4ForConditionalGeneration(Gemma4Config(text_config=text, **towers))
 
 
-def build_assistant(name: str) -> torch.nn.Module:
+def build_assistant(target_case: dict[str, Any], case: dict[str, Any]) -> torch.nn.Module:
     """Return the drafter of a target, not yet filled."""
-    target, case = TARGETS[name]["text"], ASSISTANTS[name]
-    unified = TARGETS[name]["form"] == "unified"
+    target = target_case["text"]
+    unified = target_case["form"] == "unified"
     same = ("vocab_size", "head_dim", "global_head_dim", "num_key_value_heads", "sliding_window")
     same += ("num_global_key_value_heads", "attention_k_eq_v", "use_bidirectional_attention")
     text = {
@@ -533,7 +533,7 @@ def golden_assistant(target: Any, assistant: Any, ids: list[int]) -> dict[str, n
 def make_assistant(name: str, target: Any, case: dict[str, Any]) -> dict[str, Any]:
     """Write the drafter of one target with its golden values; return its line."""
     folder = HERE / f"{name}-assistant"
-    model = build_assistant(name)
+    model = build_assistant(TARGETS[name], case)
     randomise(model, case["seed"] + 500)
     model.generation_config.num_assistant_tokens = 4
     text = {**TARGETS[name]["text"], **case["text"]}
@@ -580,26 +580,34 @@ def differing_counts(records: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def main() -> None:
-    """Write every case and the manifest."""
-    torch.set_num_threads(1)
-    names = sys.argv[1:] or list(TARGETS)
+def write_manifest(lines: dict[str, dict[str, Any]]) -> None:
+    """Put lines into the manifest, beside those that are there."""
     path = HERE / "manifest.json"
     checkpoints = json.loads(path.read_text())["checkpoints"] if path.exists() else {}
-    for name in names:
-        checkpoints[name], target = make_target(name, TARGETS[name])
-        checkpoints[f"{name}-assistant"] = make_assistant(name, target, ASSISTANTS[name])
+    checkpoints |= lines
     manifest = {
-        "command": "python tests/vectors/make_tiny_gemma4.py",
+        "commands": [
+            "python tests/vectors/make_tiny_gemma4.py",
+            "python tests/vectors/train_tiny_pair.py",
+        ],
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "numpy": np.__version__,
         },
-        "checkpoints": checkpoints,
+        "checkpoints": dict(sorted(checkpoints.items())),
     }
     path.write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def main() -> None:
+    """Write every case and the manifest."""
+    torch.set_num_threads(1)
+    for name in sys.argv[1:] or list(TARGETS):
+        line, target = make_target(name, TARGETS[name])
+        assistant_line = make_assistant(name, target, ASSISTANTS[name])
+        write_manifest({name: line, f"{name}-assistant": assistant_line})
 
 
 if __name__ == "__main__":

@@ -234,35 +234,76 @@ def transformers_generate(
     return out[0, len(prompt) :].tolist(), accepted
 
 
+def accepted_counts(num_matching: list[int], num_draft_tokens: int) -> list[int]:
+    """Return accepted counts per verify pass.
+
+    Args:
+        num_matching: how many leading ids of a draft are the target's own, for a draft after each
+            generated id but the last.
+        num_draft_tokens: the draft's length in every round but the last ones; see `generate`.
+    """
+    counts = []
+    num_generated, total = 1, len(num_matching) + 1
+    while num_generated < total:
+        num = min(num_draft_tokens, total - num_generated - 1)
+        counts.append(min(num, num_matching[num_generated - 1]))
+        num_generated += counts[-1] + 1
+    return counts
+
+
 def assisted_record(
     target: Any,
     assistant: Any,
     prompt: list[int],
     num_new_tokens: int,
     draft_lengths: tuple[int, ...],
+    num_checked: int = 4,
 ) -> dict[str, Any]:
     """Return one prompt's assisted generations, checked against plain ones.
 
+    With exact keys and values, a draft depends on the committed ids alone, so the longest draft
+    after each of them says what every draft length accepts; `generate` itself, with `num_checked`
+    draft tokens, has to agree.
+
     Raises:
-        SystemExit: when any of them has other ids than plain generation.
+        SystemExit: when any of them has other ids than plain generation, or other counts.
     """
     plain = plain_generate(target, prompt, num_new_tokens)
-    logits = run_target(target, prompt + plain).logits[len(prompt) - 1 : -1]
-    top = torch.sort(logits, dim=-1).values
+    ids = prompt + plain
+    state = run_target(target, ids)
+    behind = state.logits[len(prompt) - 1 : -1]
+    if behind.argmax(-1).tolist() != plain:
+        raise SystemExit("generation with a cache differs from a pass without one")
+    top = torch.sort(behind, dim=-1).values
     record: dict[str, Any] = {
         "prompt_ids": prompt,
         "ids": plain,
         "margins": [round(float(value), 5) for value in top[:, -1] - top[:, -2]],
+        "draft_margins": {},
         "num_accepted": {rule: {} for rule in (*WINDOW_RULES, "transformers")},
     }
+    for rule in WINDOW_RULES:
+        matching, margins = [], []
+        for length in range(len(prompt), len(ids) - 1):
+            drafted = draft(target, assistant, state, length, ids[length], max(draft_lengths), rule)
+            wanted = ids[length + 1 :]
+            same = [a == b for a, b in zip(drafted.draft_ids, wanted, strict=False)]
+            matching.append((*same, False).index(False))
+            for logits in drafted.logits[: matching[-1] + 1]:
+                second, first = np.sort(logits)[-2:]
+                margins.append(float(first - second))
+            margins += drafted.centroid_margins[: matching[-1] + 1]
+        record["draft_margins"][rule] = round(min(margins), 5)
+        for num in draft_lengths:
+            record["num_accepted"][rule][str(num)] = accepted_counts(matching, num)
+        result = generate(target, assistant, prompt, num_new_tokens, num_checked, rule)
+        if result.ids != plain:
+            raise SystemExit("assisted generation differs from plain generation")
+        if result.num_accepted != accepted_counts(matching, num_checked):
+            raise SystemExit("drafts differ between a pass over all ids and one over a few")
     for num in draft_lengths:
-        for rule in WINDOW_RULES:
-            result = generate(target, assistant, prompt, num_new_tokens, num, rule)
-            if result.ids != plain:
-                raise SystemExit("assisted generation differs from plain generation")
-            record["num_accepted"][rule][str(num)] = result.num_accepted
-        ids, accepted = transformers_generate(target, assistant, prompt, num_new_tokens, num)
-        if ids != plain:
+        assisted, accepted = transformers_generate(target, assistant, prompt, num_new_tokens, num)
+        if assisted != plain:
             raise SystemExit("generate(assistant_model=...) differs from generate()")
         record["num_accepted"]["transformers"][str(num)] = accepted
     return record

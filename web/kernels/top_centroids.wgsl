@@ -1,9 +1,8 @@
 // top[r, i] = the index of the i-th largest of scores[r]; of equals, the lower index goes first
 //
-// A score's place is the number of scores before it, so that nothing is sorted: a workgroup finds the places
-// of 64 scores, with all N of them in workgroup memory.
+// A score's place is the number of scores before it, so that nothing is sorted: each thread counts for one.
 //
-// scores: [rows, N] float32, N at most 4096, as many as the binding has for each row of the grid. top: [rows, TOP] u32.
+// scores: [rows, N] float32, N being what the binding has for each row of the grid. top: [rows, TOP] u32.
 // Grid: x = ceil(N / 64), y = rows. Twin: devices/twins/draft.py.
 
 override TOP: u32;
@@ -11,30 +10,21 @@ override TOP: u32;
 @group(0) @binding(0) var<storage, read> scores: array<f32>;
 @group(0) @binding(1) var<storage, read_write> top: array<u32>;
 
-var<workgroup> staged: array<f32, 4096>;
-
 @compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let N = arrayLength(&scores) / groups.y;
-  for (var i = thread; i < N; i += 64u) {
-    staged[i] = scores[group.y * N + i];
-  }
-  workgroupBarrier();
-  let mine = group.x * 64u + thread;
-  if (mine >= N) {
+  if (id.x >= N) {
     return;
   }
-  let score = staged[mine];
+  let first = id.y * N;
+  let score = scores[first + id.x];
   var place = 0u;
   for (var other = 0u; other < N; other++) {
-    let is_before = staged[other] > score || (staged[other] == score && other < mine);
-    place += select(0u, 1u, is_before);
+    // All threads read the same score at the same time.
+    let value = scores[first + other];
+    place += select(0u, 1u, value > score || (value == score && other < id.x));
   }
   if (place < TOP) {
-    top[group.y * TOP + place] = mine;
+    top[id.y * TOP + place] = id.x;
   }
 }

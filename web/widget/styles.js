@@ -221,6 +221,7 @@ summary:hover { color: var(--leadout-ink); }
   .scroller { min-height: 11rem; }
   .stack > * { padding: .9rem 1rem 1.3rem; font-size: 1.125rem; }
   .figures { grid-template-columns: 1fr 1fr; }
+  .drafting > :first-child { grid-column: 1 / -1; }
   .fields { grid-template-columns: 1fr 1fr; gap: .9rem; }
   .field.stop { grid-column: 1 / -1; }
   .notice .buttons { width: 100%; }

@@ -205,13 +205,18 @@ def checkpoint_of(name: str, config: Mapping[str, object]) -> Checkpoint:
         bos_token_id=None,
     )
     read = read_config(empty)
+    shapes: dict[str, tuple[int, ...]] = {}
     if isinstance(read, Gemma4AssistantConfig):
-        shapes, head = gemma4_assistant.expected_shapes(read), "Q8_0"
+        shapes |= gemma4_assistant.expected_shapes(read)
+        num_layers, head = read.text.num_hidden_layers, "Q8_0"
     elif isinstance(read, Gemma4TextConfig):
-        shapes = gemma4_text.expected_shapes(read, empty)
+        shapes |= gemma4_text.expected_shapes(read, empty)
+        num_layers = read.num_hidden_layers
         head = "Q8_0" if read.hidden_size % _Q6_K_COLUMNS else "Q6_K"
     else:
         raise RequestError(f"{name} is no Gemma 4; weights are made up for Gemma 4 alone.")
+    # A model runs without them, but every published one has them.
+    shapes |= {f"model.layers.{i}.layer_scalar": (1,) for i in range(num_layers)}
     # Nothing is read, but every tensor has a place of its own, as in a file.
     tensors: dict[str, TensorInfo] = {}
     offset = 0

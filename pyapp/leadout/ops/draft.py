@@ -42,7 +42,7 @@ def top_centroids(
         b: gets the dispatch.
         scores: [rows, num_centroids] float32.
         rows: how many.
-        num_centroids: at most 4096.
+        num_centroids: how many there are.
         top_k: how many are taken.
         label: for profiles, and the name of the scratch buffer.
     """

@@ -1,0 +1,155 @@
+"""`leadout inspect` of Gemma 4: what a step reads, and what its KV cache takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from leadout.checkpoint.synthetic import synthetic_checkpoint
+from leadout.config import FULL, SLIDING, read_config
+from leadout_build import cli
+from leadout_build.drafters import drafter_of
+from leadout_build.inspect_model import Inspection, describe, inspect_model
+from leadout_build.step_reads import kv_bytes_per_token, kv_kinds, step_reads
+from leadout_build.store import Store
+from tiny_gemma4 import Weights, safetensors_bytes, tiny_target, tiny_weights
+
+VECTORS = Path(__file__).parents[1] / "vectors" / "gemma4-tiny"
+
+#: In GB: the published shapes in 4.5 bits a weight, the head in Q6_K (8.625 bits on a device),
+#: per_layer_model_projection in BF16 and the router in F32.
+STEP_GB = {"e2b": 1.511, "e4b": 3.000, "12b": 7.220, "26b-a4b": 2.570, "31b": 17.999}
+
+#: f16, per token: all layers, and full ones alone.
+KV_BYTES = {
+    "e2b": (12_288 + 6_144, 6_144),
+    "e4b": (40_960 + 16_384, 16_384),
+    "12b": (327_680 + 16_384, 16_384),
+    "26b-a4b": (204_800 + 20_480, 20_480),
+    "31b": (819_200 + 81_920, 81_920),
+}
+
+
+def inspect(name: str) -> Inspection:
+    folder = str(VECTORS / name)
+    store = Store()
+    return inspect_model(name, store.resolve(folder), drafter_of(store, folder))
+
+
+@pytest.mark.parametrize("shape", STEP_GB)
+def test_a_step_of_a_real_shape_reads_what_its_weights_are(shape: str) -> None:
+    checkpoint = synthetic_checkpoint(shape, "target")
+    reads = step_reads(checkpoint, read_config(checkpoint))
+    assert reads.total_bytes / 1e9 == pytest.approx(STEP_GB[shape], abs=0.001)
+    embedding = checkpoint.tensors["model.embed_tokens.weight"]
+    assert reads.head_bytes == embedding.num_elements * 69 // 64  # 34.5 bytes for 32
+
+
+@pytest.mark.parametrize("shape", KV_BYTES)
+def test_only_layers_that_write_a_cache_take_memory_for_it(shape: str) -> None:
+    kinds = kv_kinds(read_config(synthetic_checkpoint(shape, "target")))
+    every, full = KV_BYTES[shape]
+    assert kv_bytes_per_token(kinds)["f16"] == every
+    assert kv_bytes_per_token(kinds, is_past_window=True)["f16"] == full
+    assert kv_kinds(read_config(synthetic_checkpoint(shape, "drafter"))) == []
+
+
+def test_a_drafter_with_centroids_reads_a_part_of_its_head() -> None:
+    for shape, rows in (("e2b", 32 * 128), ("12b", 262_144)):
+        checkpoint = synthetic_checkpoint(shape, "drafter")
+        config = read_config(checkpoint)
+        hidden = checkpoint.tensors["model.norm.weight"].shape[0]
+        row = hidden * 17 // 16  # Q8_0: 34 bytes for 32
+        centroids = 2048 * hidden * 18 // 32 + 4 * rows if shape == "e2b" else 0
+        reads = step_reads(checkpoint, config)
+        assert reads.head_bytes == rows * row + centroids
+        assert reads.total_bytes > reads.head_bytes
+
+
+def test_shared_layers_and_the_drafter_are_shown() -> None:
+    found = inspect("e2b")
+    config = json.loads((VECTORS / "e2b/config.json").read_text())["text_config"]
+    assert found.num_layers == config["num_hidden_layers"]
+    assert found.num_shared_layers == config["num_kv_shared_layers"] > 0
+    assert found.kv_layers is not None
+    own = sum(kind.num_layers for kind in found.kv_layers)
+    assert own == found.num_layers - found.num_shared_layers
+    assert [kind.layer_type for kind in found.kv_layers] == [SLIDING, FULL]
+    assert found.drafter is not None
+    drafter = inspect("e2b-assistant")
+    assert found.drafter.name == "e2b-assistant"
+    assert found.drafter.draft_step_read_bytes == drafter.decode_step_read_bytes
+    assert found.drafter.head_read_bytes == drafter.head_read_bytes
+    report = describe(found)
+    assert f"the last {found.num_shared_layers} read the KV caches of earlier ones" in report
+    assert "e2b-assistant: " in report
+    assert "a draft step reads" in report
+
+
+def test_of_the_per_layer_embedding_one_row_is_read_and_it_is_no_head() -> None:
+    found = inspect("e2b")
+    tensors = {kind.name: kind for kind in found.tensors}
+    table, embedding = (
+        tensors[f"model.{name}.weight"] for name in ("embed_tokens_per_layer", "embed_tokens")
+    )
+    rows = table.device_bytes // table.shape[0] + embedding.device_bytes // embedding.shape[0]
+    assert found.head_read_bytes == embedding.device_bytes
+    assert found.decode_step_read_bytes == found.device_bytes - table.device_bytes + rows
+
+
+def test_of_experts_those_of_one_token_are_read() -> None:
+    found = inspect("26b-a4b")
+    assert (found.num_experts, found.top_k_experts) == (8, 4)
+    experts = sum(kind.device_bytes for kind in found.tensors if ".experts." in kind.name)
+    (embedding,) = (k for k in found.tensors if k.name == "model.embed_tokens.weight")
+    row = embedding.device_bytes // embedding.shape[0]
+    assert found.decode_step_read_bytes == found.device_bytes - experts // 2 + row
+    assert "of 8 experts those of one token" in describe(found)
+
+
+def test_a_drafter_alone_has_no_cache_and_its_step_is_a_draft() -> None:
+    found = inspect("12b-assistant")
+    assert found.kv_bytes_per_token == {"f32": 0, "f16": 0}
+    assert found.drafter is None
+    report = describe(found)
+    assert "all read the KV cache of the target" in report
+    assert "a draft step reads" in report
+    assert "a decode step reads" not in report
+
+
+def test_projections_that_a_shared_layer_does_not_need_are_not_counted(tmp_path: Path) -> None:
+    config = tiny_target(num_hidden_layers=4, num_kv_shared_layers=2)
+    weights = tiny_weights(config)
+    unneeded = {
+        f"model.layers.{i}.self_attn.{part}.weight"
+        for i in (2, 3)
+        for part in ("k_proj", "v_proj", "k_norm")
+    } & set(weights)
+    found = []
+    for name, kept in (("all", weights), ("needed", _without(weights, unneeded))):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps(config))
+        (folder / "model.safetensors").write_bytes(safetensors_bytes(kept))
+        found.append(inspect_model(name, Store().resolve(str(folder))))
+    every, needed = found
+    extra_bytes = sum(weights[name].nbytes for name in unneeded)
+    assert every.stored_bytes == needed.stored_bytes + extra_bytes > needed.stored_bytes
+    assert every.device_bytes == needed.device_bytes
+    assert every.decode_step_read_bytes == needed.decode_step_read_bytes
+    # All is in float32 here, so a device holds what the file does, without what nobody needs.
+    assert needed.device_bytes == needed.stored_bytes
+
+
+def _without(weights: Weights, names: set[str]) -> Weights:
+    return {name: values for name, values in weights.items() if name not in names}
+
+
+def test_json_leaves_out_what_a_model_has_not(capsys: pytest.CaptureFixture[str]) -> None:
+    gemma3 = VECTORS.parent / "gemma3-tiny" / "multi-query"
+    of_gemma4 = {"head_read_bytes", "num_shared_layers", "kv_layers", "num_experts", "drafter"}
+    for path, wanted in ((gemma3, set()), (VECTORS / "12b", of_gemma4)):
+        assert cli.main(["inspect", str(path), "--json"]) == 0
+        assert set(json.loads(capsys.readouterr().out)) & of_gemma4 == wanted

@@ -1,0 +1,451 @@
+"""Train tiny Gemma 4 targets on a synthetic language, and drafters on the targets.
+
+Run in an environment of its own (see README.md beside this file):
+
+    python tests/vectors/train_tiny_pair.py [NAME ...]
+
+Random drafters agree with random targets about once in fifty tokens. These agree as real ones do:
+inside a phrase all seven drafted ids are right, at the places where the language is random few
+are. It writes `gemma4-tiny/trained-<name>/` and `trained-<name>-assistant/`, and their lines in
+`gemma4-tiny/manifest.json`. One to three minutes per model on two cores. The same versions and
+the same CPU give the same files; another CPU may round differently and give other weights.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from make_tiny_gemma4 import (
+    HERE,
+    MODEL_CLASSES,
+    build_assistant,
+    build_target,
+    describe_files,
+    differing_counts,
+    layer_types,
+    load,
+    randomise,
+    save,
+    write_manifest,
+)
+from mtp_reference import WINDOW_RULES, assisted_record, plain_generate, run_target
+
+VOCAB_SIZE = 512
+BOS = 2
+SEQUENCE = 128
+NEW_TOKENS = 64
+NUM_PROMPTS = 20
+NUM_CANDIDATES = 120
+DRAFT_LENGTHS = (1, 2, 3, 4, 5, 6, 7)
+
+PAIRS: dict[str, dict[str, Any]] = {
+    # Per-layer inputs, shared KV, one KV head; the drafter has a centroid head.
+    "e2b": {
+        "seed": 11,
+        "target": {
+            "dtype": torch.bfloat16,
+            "form": "multimodal",
+            "towers": {},
+            "flat": True,
+            "text": {
+                "vocab_size": VOCAB_SIZE,
+                "hidden_size": 64,
+                "intermediate_size": 64,
+                "layer_types": layer_types("sfsfsf"),
+                "num_attention_heads": 4,
+                "num_key_value_heads": 1,
+                "head_dim": 16,
+                "global_head_dim": 32,
+                "sliding_window": 24,
+                "hidden_size_per_layer_input": 32,
+                "vocab_size_per_layer_input": VOCAB_SIZE,
+                "num_kv_shared_layers": 2,
+                "use_double_wide_mlp": True,
+            },
+        },
+        "assistant": {
+            "dtype": torch.bfloat16,
+            "flat": True,
+            "text": {"hidden_size": 32, "intermediate_size": 128, "num_attention_heads": 4},
+            "root": {
+                "use_ordered_embeddings": True,
+                "num_centroids": 32,
+                "centroid_intermediate_top_k": 4,
+            },
+        },
+    },
+    # Keys that are values on full layers; the drafter has a dense head.
+    "31b": {
+        "seed": 12,
+        "target": {
+            "dtype": torch.bfloat16,
+            "form": "text",
+            "text": {
+                "vocab_size": VOCAB_SIZE,
+                "hidden_size": 64,
+                "intermediate_size": 128,
+                "layer_types": layer_types("ssfsf"),
+                "num_attention_heads": 4,
+                "num_key_value_heads": 4,
+                "head_dim": 16,
+                "global_head_dim": 32,
+                "num_global_key_value_heads": 2,
+                "sliding_window": 32,
+                "attention_k_eq_v": True,
+                "use_bidirectional_attention": "vision",
+                "hidden_size_per_layer_input": 0,
+                "vocab_size_per_layer_input": VOCAB_SIZE,
+            },
+        },
+        "assistant": {
+            "dtype": torch.bfloat16,
+            "text": {"hidden_size": 32, "intermediate_size": 128, "num_attention_heads": 4},
+        },
+    },
+}
+
+
+# ---- the language -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Language:
+    """Phrases with slots, one after another.
+
+    A phrase is an opener of its own, then literals, slots (SLOT) and copies (COPY) of the last
+    slot's value. Inside a phrase the next token follows from the last two and from the slot; which
+    phrase comes next, and what a slot holds, is drawn from a few candidates that depend on the two
+    phrases before.
+    """
+
+    phrases: list[list[int]]
+    next_phrases: np.ndarray  # [phrases, phrases, 4]
+    slot_values: np.ndarray  # [phrases, phrases, 4]
+
+    SLOT = -1
+    COPY = -2
+    CHANCES = (0.55, 0.25, 0.13, 0.07)
+
+    def sample(self, rng: np.random.Generator, length: int) -> list[int]:
+        """Return a sequence that starts with BOS."""
+        ids = [BOS]
+        before, current = rng.integers(0, len(self.phrases), 2)
+        while len(ids) < length:
+            following = self.next_phrases[before, current, rng.choice(4, p=self.CHANCES)]
+            before, current = current, following
+            value = 0
+            for item in self.phrases[current]:
+                if item == self.SLOT:
+                    value = int(self.slot_values[before, current, rng.choice(4, p=self.CHANCES)])
+                ids.append(value if item in (self.SLOT, self.COPY) else item)
+        return ids[:length]
+
+
+def make_language(seed: int) -> Language:
+    """Return a language of 20 phrases of 4 to 18 tokens over 300 ids."""
+    rng = np.random.default_rng(seed)
+    openers = range(300, 320)
+    values = np.arange(330, 362)
+    phrases = []
+    for opener in openers:
+        phrase = [opener, *rng.integers(40, 290, rng.integers(3, 18)).tolist()]
+        if len(phrase) > 7 and rng.random() < 0.6:
+            slot = int(rng.integers(2, 4))
+            phrase[slot] = Language.SLOT
+            phrase[slot + int(rng.integers(2, len(phrase) - slot))] = Language.COPY
+        phrases.append(phrase)
+    num = len(phrases)
+    return Language(phrases, rng.integers(0, num, (num, num, 4)), rng.choice(values, (num, num, 4)))
+
+
+# ---- training -----------------------------------------------------------------------------
+
+
+def soften(model: torch.nn.Module, is_drafter: bool) -> None:
+    """Turn the random weights of `randomise` into a start that can be trained."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(("q_norm.weight", "k_norm.weight")):
+                parameter.fill_(parameter.shape[0] ** -0.25)
+            elif name in ("model.norm.weight", "model.language_model.norm.weight"):
+                parameter.fill_(3.0 if is_drafter else 6.0)
+            elif "norm" in name:
+                parameter.fill_(1.0)
+        for name, buffer in model.named_buffers():
+            if name.endswith("layer_scalar"):
+                buffer.copy_(0.6 + 0.4 * buffer / 1.2)
+
+
+def steps(model: torch.nn.Module, num: int, rate: float) -> Any:
+    """Yield the number of each step; after the caller's backward pass, apply the gradients."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, num, pct_start=0.1)
+    for step in range(num):
+        optimizer.zero_grad(set_to_none=True)
+        yield step
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        schedule.step()
+
+
+def train_target(model: Any, language: Language, seed: int, num_steps: int = 900) -> None:
+    """Train on next-token prediction."""
+    rng = np.random.default_rng(seed)
+    model.train()
+    for step in steps(model, num_steps, 4e-3):
+        ids = torch.tensor([language.sample(rng, SEQUENCE + 1) for _ in range(12)])
+        logits = model(ids[:, :-1], use_cache=False).logits
+        loss = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+        loss.backward()
+        if step % 100 == 0 or step == num_steps - 1:
+            print(f"target step {step}: loss {loss.item():.3f}", flush=True)
+    model.eval()
+
+
+@torch.no_grad()
+def greedy_texts(target: Any, language: Language, rng: np.random.Generator, num: int) -> Any:
+    """Return `num` texts: a beginning in the language, continued by the target's choices."""
+    texts = []
+    for _ in range(num // 16):
+        length = int(rng.integers(1, 60))
+        prompts = torch.tensor([language.sample(rng, length) for _ in range(16)])
+        texts.append(
+            target.generate(
+                prompts,
+                attention_mask=torch.ones_like(prompts),
+                do_sample=False,
+                max_new_tokens=SEQUENCE - length,
+                min_new_tokens=SEQUENCE - length,
+                eos_token_id=None,
+            )
+        )
+    return torch.cat(texts)
+
+
+def drafter_rows(target: Any, texts: torch.Tensor, rng: np.random.Generator, num_rows: int) -> Any:
+    """Return what the drafter starts from at `num_rows` places of every text.
+
+    Returns:
+        positions [rows] of the bonus tokens, ids [rows, 8] from the bonus token on, hidden states
+        [rows, 1, backbone_hidden_size], keys and values, and masks for `assistant.model`.
+    """
+    with torch.no_grad():
+        out = target(
+            texts, use_cache=False, output_hidden_states=True, return_shared_kv_states=True
+        )
+    batch, length = texts.shape
+    row = torch.arange(batch).repeat_interleave(num_rows)
+    position = torch.from_numpy(rng.integers(1, length - 7, batch * num_rows))
+    ids = torch.stack([texts[row, position + i] for i in range(8)], 1)
+    hidden = out.hidden_states[-1][row, position - 1][:, None]
+    # The first draft of a round has to agree with the target, whatever the text says.
+    chosen = out.logits.argmax(-1)
+    is_own = torch.stack([chosen[row, position + i - 1] == ids[:, i] for i in range(8)], 1)
+    shared_kv = {name: (k[row], v[row]) for name, (k, v) in out.shared_kv_states.items()}
+    window = target.config.get_text_config().sliding_window
+    distance = position[:, None] - torch.arange(length)[None]
+    seen = {
+        "full_attention": distance > 0,
+        "sliding_attention": (distance > 0) & (distance < window),
+    }
+    lowest = torch.finfo(torch.float32).min
+    masks = {name: torch.where(value, 0.0, lowest)[:, None, None] for name, value in seen.items()}
+    return position, ids, is_own.cumprod(1).bool(), hidden, shared_kv, masks
+
+
+def unrolled(assistant: Any, embed: Any, rows: Any) -> torch.Tensor:
+    """Return the drafter's states after the last norm for seven steps, [rows, 7, hidden_size]."""
+    position, ids, _, hidden, shared_kv, masks = rows
+    states = []
+    for step in range(7):
+        embedded = embed(ids[:, step : step + 1]).detach()
+        out = assistant.model(
+            inputs_embeds=assistant.pre_projection(torch.cat([embedded, hidden], -1)),
+            position_ids=position[:, None],
+            attention_mask=masks,
+            shared_kv_states=shared_kv,
+            use_cache=False,
+        )
+        states.append(out.last_hidden_state)
+        hidden = assistant.post_projection(states[-1])
+    return torch.cat(states, 1)
+
+
+def train_assistant(
+    target: Any, assistant: Any, language: Language, seed: int, num_steps: int = 700
+) -> None:
+    """Train the drafter to say what the target will choose, seven steps from every place."""
+    rng = np.random.default_rng(seed)
+    texts = greedy_texts(target, language, rng, 384)
+    embed = target.get_input_embeddings()
+    assistant.train()
+    for step in steps(assistant, num_steps, 5e-3):
+        chosen = torch.from_numpy(rng.integers(0, len(texts), 8))
+        rows = drafter_rows(target, texts[chosen], rng, 16)
+        logits = unrolled(assistant, embed, rows) @ assistant.lm_head.weight.T
+        wanted, counts = rows[1][:, 1:], rows[2][:, 1:]
+        loss = F.cross_entropy(logits[counts], wanted[counts])
+        loss.backward()
+        if step % 100 == 0 or step == num_steps - 1:
+            right = (logits.argmax(-1) == wanted)[counts].float().mean()
+            print(f"drafter step {step}: loss {loss.item():.3f}, right {right:.2f}", flush=True)
+    if assistant.masked_embedding is not None:
+        train_centroids(target, assistant, texts, rng)
+    assistant.eval()
+
+
+def balanced_clusters(vectors: np.ndarray, num: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the ids of the vectors, cluster by cluster of equal size, by balanced k-means."""
+    size = len(vectors) // num
+    centres = vectors[rng.choice(len(vectors), num, replace=False)]
+    for _ in range(20):
+        distances = ((vectors[:, None] - centres[None]) ** 2).sum(-1)
+        free = np.full(num, size)
+        cluster = np.full(len(vectors), -1)
+        # Who loses most by not getting the nearest centre chooses first.
+        two = np.sort(distances, 1)[:, :2]
+        for i in np.argsort(two[:, 0] - two[:, 1]):
+            order = np.argsort(distances[i])
+            cluster[i] = order[np.argmax(free[order] > 0)]
+            free[cluster[i]] -= 1
+        centres = np.stack([vectors[cluster == c].mean(0) for c in range(num)])
+    return np.argsort(cluster, kind="stable")
+
+
+def train_centroids(
+    target: Any, assistant: Any, texts: torch.Tensor, rng: np.random.Generator
+) -> None:
+    """Order the tokens by clusters of the drafter's embedding, and learn to find the cluster."""
+    head = assistant.masked_embedding
+    num = head.num_centroids
+    weight = assistant.lm_head.weight.detach()
+    ordering = balanced_clusters(weight.numpy(), num, rng)
+    head.token_ordering.copy_(torch.from_numpy(ordering))
+    cluster = torch.empty(len(ordering), dtype=torch.long)
+    cluster[torch.from_numpy(ordering)] = torch.arange(num).repeat_interleave(
+        head.vocab_size_per_centroid
+    )
+    with torch.no_grad():
+        for c in range(num):
+            head.centroids.weight[c] = weight[cluster == c].mean(0)
+    embed = target.get_input_embeddings()
+    for parameter in assistant.parameters():
+        parameter.requires_grad_(False)
+    head.centroids.weight.requires_grad_(True)
+    for step in steps(assistant, 150, 1e-2):
+        chosen = torch.from_numpy(rng.integers(0, len(texts), 8))
+        rows = drafter_rows(target, texts[chosen], rng, 8)
+        with torch.no_grad():
+            states = unrolled(assistant, embed, rows)
+            wanted = cluster[(states @ weight.T).argmax(-1)]
+        scores = head.centroids(states)
+        loss = F.cross_entropy(scores.flatten(0, 1), wanted.flatten())
+        loss.backward()
+        if step % 50 == 0 or step == 149:
+            top = scores.topk(head.centroid_intermediate_top_k).indices
+            found = (top == wanted[..., None]).any(-1).float().mean()
+            print(f"centroids step {step}: loss {loss.item():.3f}, found {found:.3f}", flush=True)
+
+
+# ---- golden values ------------------------------------------------------------------------
+
+
+def choose_prompts(target: Any, language: Language, seed: int) -> list[list[int]]:
+    """Return prompts of 1 to 60 tokens whose continuations are decided the most clearly."""
+    rng = np.random.default_rng(seed)
+    found: list[tuple[float, list[int]]] = []
+    for i in range(NUM_CANDIDATES):
+        # An even spread of lengths in every group of candidates.
+        length = 1 + (i * 60) // NUM_CANDIDATES
+        prompt = language.sample(rng, length)
+        if i % 4 == 3 and length > 1:  # some that the language does not have
+            prompt[1:] = rng.integers(3, VOCAB_SIZE, length - 1).tolist()
+        ids = prompt + plain_generate(target, prompt, NEW_TOKENS)
+        logits = run_target(target, ids).logits[len(prompt) - 1 : -1]
+        top = torch.sort(logits, dim=-1).values
+        found.append((float((top[:, -1] - top[:, -2]).min()), prompt))
+    group = NUM_CANDIDATES // NUM_PROMPTS
+    return [
+        max(found[i : i + group], key=lambda entry: entry[0])[1]
+        for i in range(0, NUM_CANDIDATES, group)
+    ]
+
+
+def make_pair(name: str, case: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Train, write and record one pair; return its lines for the manifest."""
+    started = time.monotonic()
+    torch.manual_seed(case["seed"])
+    language = make_language(case["seed"])
+    target_case = {**case["target"], "seed": case["seed"]}
+    target = build_target(target_case)
+    target.set_attn_implementation("sdpa")
+    randomise(target, case["seed"])
+    soften(target, is_drafter=False)
+    train_target(target, language, case["seed"] + 1)
+    folder = HERE / f"trained-{name}"
+    save(target, folder, target_case)
+    # From here on with the weights as they are stored.
+    target = load(MODEL_CLASSES[target_case["form"]], folder)
+    target.requires_grad_(False)
+
+    assistant_case = {**case["assistant"], "generation_config": True}
+    assistant = build_assistant(target_case, assistant_case)
+    randomise(assistant, case["seed"] + 500)
+    soften(assistant, is_drafter=True)
+    assistant.generation_config.num_assistant_tokens = 4
+    train_assistant(target, assistant, language, case["seed"] + 501)
+    assistant_folder = HERE / f"trained-{name}-assistant"
+    text = {**target_case["text"], **assistant_case["text"]}
+    save(assistant, assistant_folder, {**assistant_case, "text": text})
+    assistant = load(type(assistant), assistant_folder)
+    print(f"{name}: trained in {time.monotonic() - started:.0f} s", flush=True)
+
+    records = [
+        assisted_record(target, assistant, prompt, NEW_TOKENS, DRAFT_LENGTHS)
+        for prompt in choose_prompts(target, language, case["seed"] + 1000)
+    ]
+    (assistant_folder / "assisted.json").write_text(
+        "[\n" + ",\n".join(json.dumps(record) for record in records) + "\n]\n"
+    )
+    counts = np.bincount(
+        [n for record in records for n in record["num_accepted"]["inclusive"]["7"]], minlength=8
+    )
+    common = {"seed": case["seed"], "dtype": "bfloat16"}
+    return {
+        folder.name: {
+            "class": type(target).__name__,
+            **common,
+            "smallest_margin": min(min(record["margins"]) for record in records),
+            "distinct_generated_ids": len({i for record in records for i in record["ids"]}),
+            "files": describe_files(folder),
+        },
+        assistant_folder.name: {
+            "class": type(assistant).__name__,
+            **common,
+            "smallest_draft_margin": min(
+                record["draft_margins"][rule] for record in records for rule in WINDOW_RULES
+            ),
+            "rounds_by_accepted_of_7": counts.tolist(),
+            "generate_has_other_counts": differing_counts(records),
+            "files": describe_files(assistant_folder),
+        },
+    }
+
+
+def main() -> None:
+    """Train every pair and write it down."""
+    torch.set_num_threads(2)
+    for name in sys.argv[1:] or list(PAIRS):
+        write_manifest(make_pair(name, PAIRS[name]))
+
+
+if __name__ == "__main__":
+    main()
