@@ -95,7 +95,14 @@ def run(args: argparse.Namespace) -> int:
         for kind in kinds:
             if kind != kinds[0]:
                 loaded = _load(runtime, subject, kind, memory)
-            cycles = measure_cycles(runtime, effort, config.vocab_size, loaded.info, args.rows)
+            cycles = measure_cycles(
+                runtime,
+                effort,
+                config.vocab_size,
+                loaded.info,
+                args.rows,
+                temperature=1.0 if subject.is_shape else 0.0,
+            )
             report["drafters"].append(drafter_figures(kind, loaded.info, cycles, drafter))
     report |= step_figures(report, config.num_hidden_layers, target)
     print(json.dumps(report) if args.json else "\n".join(table(report)))

@@ -164,6 +164,8 @@ def measure_cycles(
     vocab_size: int,
     info: Mapping[str, Any],
     wanted_rows: Sequence[int],
+    *,
+    temperature: float = 0.0,
 ) -> list[dict[str, Any]]:
     """Time cycles by how many tokens they draft, round by round.
 
@@ -176,6 +178,8 @@ def measure_cycles(
         vocab_size: of the model.
         info: what loading said; the numbers of drafts are those that loading timed.
         wanted_rows: only cycles whose verify pass has so many rows.
+        temperature: of the choices. Made-up weights repeat one token at 0; the rows of a verify
+            pass are then alike, take the same experts, and read less than those of a text.
 
     Raises:
         RequestError: the context is too short.
@@ -189,7 +193,7 @@ def measure_cycles(
     for number in range(effort.warm_up_rounds + effort.rounds):
         for k in counts:
             short, long = (
-                _stats(runtime, prompt, max_tokens, DEFAULT_RUN_AHEAD, k)
+                _stats(runtime, prompt, max_tokens, DEFAULT_RUN_AHEAD, k, temperature)
                 for max_tokens in (short_tokens, long_tokens)
             )
             if number >= effort.warm_up_rounds:
@@ -247,7 +251,12 @@ def prompt_ids(length: int, vocab_size: int, number: int = 0) -> list[int]:
 
 
 def _stats(
-    runtime: Runtime, prompt: list[int], max_tokens: int, run_ahead: int, draft_tokens: int
+    runtime: Runtime,
+    prompt: list[int],
+    max_tokens: int,
+    run_ahead: int,
+    draft_tokens: int,
+    temperature: float = 0.0,
 ) -> dict[str, Any]:
     """Generate past the model's own end; return the stats."""
     request = {
@@ -256,6 +265,7 @@ def _stats(
         "ignore_eos": True,
         "run_ahead": run_ahead,
         "draft_tokens": draft_tokens,
+        "temperature": temperature,
     }
     stats: dict[str, Any] = runtime.generate(request)["stats"]
     return stats

@@ -41,6 +41,10 @@ _MADE_UP = {
     "super": _Made(0x03FF03FF, 0x08000800),  # 0.0001 .. 0.0002
 }
 
+#: Scaled by less, a layer's rows would soon be alike and take the same experts; a pass over several
+#: rows would then read less than with a real model.
+_LAYER_SCALAR, _ONE = "layer_scalar", _Made(0, 0x3F800000)
+
 
 async def check_weights(device: Device, load_plan: LoadPlan, name: str) -> None:
     """Refuse weights with an infinity or a NaN.
@@ -92,14 +96,15 @@ def _finite_planes(load_plan: LoadPlan) -> Iterator[tuple[str, Binding, str]]:
 async def fill_weights(device: Device, load_plan: LoadPlan) -> None:
     """Make up weights for a LoadPlan without a file: of its layouts, and never extreme."""
     b = PlanBuilder("fill-weights")
-    for placed in load_plan.placed:
+    for seed, placed in enumerate(load_plan.placed, 1):
         if placed.layout in ("f32", "f16", "bf16"):
-            made = _MADE_UP[placed.layout]
-            ops.fill(b, placed.planes[0], 1, made.keep, made.bits, placed.name)
+            is_scalar = placed.name.endswith(_LAYER_SCALAR)
+            made = _ONE if is_scalar else _MADE_UP[placed.layout]
+            ops.fill(b, placed.planes[0], seed, made.keep, made.bits, placed.name)
             continue
         for plane, binding in zip(LAYOUTS[placed.layout].planes, placed.planes, strict=True):
             made = _MADE_UP[_kind_of(placed.layout, plane.name)]
-            ops.fill(b, binding, 1, made.keep, made.bits, f"{placed.name}.{plane.name}")
+            ops.fill(b, binding, seed, made.keep, made.bits, f"{placed.name}.{plane.name}")
     compiled = await device.compile(b.build())
     try:
         await device.submit(compiled)

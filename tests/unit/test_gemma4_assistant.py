@@ -11,6 +11,7 @@ from leadout.devices.numpy import NumpyDevice
 from leadout.errors import DrafterError
 from leadout.sampling import Sampling
 from leadout.scheduler import FixedSchedule
+from thoroughness import IS_THOROUGH
 
 TINY = Path(__file__).parents[1] / "vectors" / "gemma4-tiny"
 MEMBERS = ["e2b", "e4b", "12b", "26b-a4b", "31b"]
@@ -46,8 +47,8 @@ async def test_every_step_gives_the_states_logits_and_drafts_of_transformers(nam
     device._twins["place_draft"] = recorded
     with np.load(TINY / name / "golden.npz") as target:
         ids = target["ids"].tolist()
-    with np.load(TINY / f"{name}-assistant" / "golden.npz") as golden:
-        golden = {key.removeprefix(RULE + "_"): golden[key] for key in golden.files}
+    with np.load(TINY / f"{name}-assistant" / "golden.npz") as vectors:
+        golden = {key.removeprefix(RULE + "_"): vectors[key] for key in vectors.files}
     backbone = engine.model.config.hidden_size
     for i, length in enumerate(golden["lengths"].tolist()):
         steps.clear()
@@ -80,7 +81,7 @@ async def test_assisted_generations_have_the_ids_and_the_accepted_counts_of_tran
 ) -> None:
     engine = await pair(name)
     cases = json.loads((TINY / f"{name}-assistant" / "assisted.json").read_text())
-    for case in cases:
+    for case in cases if IS_THOROUGH else cases[-1:]:
         for num_drafts, accepted in case["num_accepted"][RULE].items():
             found = await cycles(engine, case["prompt_ids"], len(case["ids"]), int(num_drafts))
             assert [token for cycle in found for token in cycle.tokens] == case["ids"]

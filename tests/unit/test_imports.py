@@ -18,13 +18,15 @@ WEB = REPOSITORY / "web"
 LAYERS = (
     ("errors", "shown", "stats"),
     ("plan",),
-    ("config", "layouts", "kv_cache", "state", "sampling"),
+    ("config", "layouts", "kv_cache", "state", "sampling", "scheduler"),
+    ("rows",),
     ("checkpoint", "tokenizer"),
     ("ops", "devices.base"),
-    ("models",),
-    ("passes", "checkpoint.synthetic"),
-    ("drafters",),
-    ("speculative",),
+    ("models", "weights"),
+    ("drafters", "checkpoint.synthetic"),
+    ("passes",),
+    ("speculative", "self_test"),
+    ("loading",),
     ("request", "text_stream", "id_stream"),
     ("reasoning",),
     ("chat",),
@@ -33,7 +35,7 @@ LAYERS = (
 )
 
 #: Folders whose modules may import each other.
-FOLDERS = ("config", "checkpoint", "models", "drafters")
+FOLDERS = ("config", "checkpoint", "models", "drafters", "ops")
 
 #: CPython's side, beside the layers: what it may know of the package is up to this layer.
 CPYTHON_ONLY = {"devices.numpy": "ops", "devices.twins": "ops", "tokenizer_native": "tokenizer"}

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from make_tiny_gemma4 import (
     HERE,
     MODEL_CLASSES,
@@ -36,6 +35,7 @@ from make_tiny_gemma4 import (
     write_manifest,
 )
 from mtp_reference import WINDOW_RULES, assisted_record, plain_generate, run_target
+from torch.nn.functional import cross_entropy
 
 VOCAB_SIZE = 512
 BOS = 2
@@ -196,14 +196,14 @@ def steps(model: torch.nn.Module, num: int, rate: float) -> Any:
         schedule.step()
 
 
-def train_target(model: Any, language: Language, seed: int, num_steps: int = 900) -> None:
+def train_target(model: Any, language: Language, seed: int, num_steps: int = 450) -> None:
     """Train on next-token prediction."""
     rng = np.random.default_rng(seed)
     model.train()
     for step in steps(model, num_steps, 4e-3):
-        ids = torch.tensor([language.sample(rng, SEQUENCE + 1) for _ in range(12)])
+        ids = torch.tensor([language.sample(rng, SEQUENCE + 1) for _ in range(8)])
         logits = model(ids[:, :-1], use_cache=False).logits
-        loss = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+        loss = cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
         loss.backward()
         if step % 100 == 0 or step == num_steps - 1:
             print(f"target step {step}: loss {loss.item():.3f}", flush=True)
@@ -280,7 +280,7 @@ def unrolled(assistant: Any, embed: Any, rows: Any) -> torch.Tensor:
 
 
 def train_assistant(
-    target: Any, assistant: Any, language: Language, seed: int, num_steps: int = 700
+    target: Any, assistant: Any, language: Language, seed: int, num_steps: int = 500
 ) -> None:
     """Train the drafter to say what the target will choose, seven steps from every place."""
     rng = np.random.default_rng(seed)
@@ -292,7 +292,7 @@ def train_assistant(
         rows = drafter_rows(target, texts[chosen], rng, 16)
         logits = unrolled(assistant, embed, rows) @ assistant.lm_head.weight.T
         wanted, counts = rows[1][:, 1:], rows[2][:, 1:]
-        loss = F.cross_entropy(logits[counts], wanted[counts])
+        loss = cross_entropy(logits[counts], wanted[counts])
         loss.backward()
         if step % 100 == 0 or step == num_steps - 1:
             right = (logits.argmax(-1) == wanted)[counts].float().mean()
@@ -347,7 +347,7 @@ def train_centroids(
             states = unrolled(assistant, embed, rows)
             wanted = cluster[(states @ weight.T).argmax(-1)]
         scores = head.centroids(states)
-        loss = F.cross_entropy(scores.flatten(0, 1), wanted.flatten())
+        loss = cross_entropy(scores.flatten(0, 1), wanted.flatten())
         loss.backward()
         if step % 50 == 0 or step == 149:
             top = scores.topk(head.centroid_intermediate_top_k).indices
@@ -442,7 +442,7 @@ def make_pair(name: str, case: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def main() -> None:
     """Train every pair and write it down."""
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     for name in sys.argv[1:] or list(PAIRS):
         write_manifest(make_pair(name, PAIRS[name]))
 

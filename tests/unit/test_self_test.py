@@ -1,0 +1,76 @@
+"""A device whose bits depend on the number of rows is found out, and speculation stays exact."""
+
+import numpy as np
+import pytest
+
+from gemma3_cases import generated, load
+from leadout.devices.numpy import NumpyDevice
+from speculation_cases import pair_files
+
+PROMPT = [2, 9, 11, 40, 7]
+
+
+class WobblyDevice(NumpyDevice):
+    """Adds in another order, as far as bits can tell, depending on rows."""
+
+    def __init__(self, is_off) -> None:
+        """Take `is_off(rows, row)`: whether that row's results are a little off."""
+        super().__init__()
+        matvec = self._twins["matvec"]
+
+        def wobbly(call) -> None:
+            matvec(call)
+            rows = int(call.args[1])
+            y = call.floats(-2)
+            y = y[: y.size - y.size % rows].reshape(rows, -1)
+            for row in range(rows):
+                if is_off(rows, row):
+                    y[row] = np.nextafter(y[row], np.float32(np.inf))
+
+        self._twins = {**self._twins, "matvec": wobbly}
+
+
+async def loaded(device, **options):
+    target, assistant = pair_files("e2b")
+    return await load(device, target, assistant, max_draft_tokens=3, **options)
+
+
+async def test_a_device_that_keeps_its_bits_is_identical() -> None:
+    engine = await loaded(NumpyDevice())
+    assert engine.info()["self_test"] == "identical"
+    assert engine.decoder.passes.min_rows == 1
+
+
+async def test_without_a_drafter_nothing_is_tested() -> None:
+    target, _ = pair_files("e2b")
+    engine = await load(NumpyDevice(), target)
+    assert engine.info()["self_test"] == "not run"
+
+
+async def test_where_fewer_rows_differ_all_passes_take_the_widest() -> None:
+    engine = await loaded(WobblyDevice(lambda rows, row: rows < 4))
+    assert engine.info()["self_test"] == "widest"
+    variants = {
+        plan.pipelines[dispatch.pipeline].variant
+        for plan in engine.decoder.passes.cycles.values()
+        for dispatch in plan.dispatches
+        if dispatch.label.startswith("layers.")
+    }
+    assert {name.split(".")[2] for name in variants if name.startswith("matvec")} == {"8"}
+    wanted = await generated(engine, PROMPT, max_tokens=16, draft_tokens=0)
+    assert await generated(engine, PROMPT, max_tokens=16, draft_tokens=3) == wanted
+
+
+async def test_where_even_the_widest_differ_nothing_is_drafted() -> None:
+    engine = await loaded(WobblyDevice(lambda rows, row: row == 1))
+    info = engine.info()
+    assert (info["self_test"], info["drafter"], info["max_draft_tokens"]) == ("off", None, 0)
+    assert len(await generated(engine, PROMPT, max_tokens=5)) == 5
+    engine.close()
+    assert engine.device.allocated_bytes == 0
+
+
+@pytest.mark.parametrize("context_length", [2, 5, 8, 64])
+async def test_a_short_context_is_tested_within_itself(context_length) -> None:
+    engine = await loaded(NumpyDevice(), context_length=context_length)
+    assert engine.info()["self_test"] == "identical"
