@@ -196,7 +196,7 @@ class Decoder:
     async def measure(self, max_draft_tokens: int) -> dict[int, float]:
         """Time cycles by their number of drafts, in milliseconds, for `AutoSchedule`."""
         costs = {}
-        tokens = [0] * min(8, self.tables.context_length - 1)
+        tokens = [0] * min(8, self.tables.context_length)
         for k in automatic_counts(max_draft_tokens):
             await self.prepare(k)
             self._begin(0, tokens, sampling.Sampling())

@@ -7,6 +7,7 @@ import pytest
 
 import tiny_checkpoints
 from gemma3_cases import folder_files, load
+from leadout.checkpoint import MemorySource, open_checkpoint
 from leadout.checkpoint.load_plan import LoadPlan, Placed
 from leadout.devices.numpy import NumpyDevice
 from leadout.devices.twins.weights import dequantize
@@ -49,8 +50,12 @@ async def test_a_scale_that_is_no_number_is_found_in_quantised_weights(tmp_path)
     for kind in ("Q4_0", "Q4_K", "Q6_K", "Q8_0"):
         tiny_checkpoints.write_gguf(path, config, weights, kind)
         await load(NumpyDevice(), {path.name: path})
+    source = MemorySource(path.name, path.read_bytes())
+    checkpoint = await open_checkpoint({path.name: source})
+    tensor = checkpoint.tensors["model.layers.1.mlp.up_proj.weight"]
     data = bytearray(path.read_bytes())
-    data[-34:-32] = b"\x00\x7e"  # the last block's scale becomes a NaN
+    last_block = tensor.offset + tensor.bytes - 34
+    data[last_block : last_block + 2] = b"\x00\x7e"  # its scale becomes a NaN
     path.write_bytes(data)
     with pytest.raises(TensorError, match="not a number"):
         await load(NumpyDevice(), {path.name: path})
