@@ -9,12 +9,12 @@ from speculation_cases import pair_files
 from thoroughness import IS_THOROUGH
 
 #: Seeds, each a sample.
-NUM_SAMPLES = 4000 if IS_THOROUGH else 400
+NUM_SAMPLES = 4000 if IS_THOROUGH else 300
 
 #: A right sampler passes this bound with a probability of 99.99 %.
 LARGEST_Z = 3.72
 
-PROMPT = [2, 9, 11, 40]
+PROMPT = [2]
 
 
 def z_of_chi_square(counts: np.ndarray, probs: np.ndarray) -> float:
@@ -49,30 +49,31 @@ def filtered_probs(logits: np.ndarray, temperature: float, top_k: int) -> np.nda
 
 
 @pytest.mark.parametrize(
-    ("temperature", "top_k", "draft_tokens"), [(3.0, 0, 0), (3.0, 0, 3), (5.0, 12, 3)]
+    ("temperature", "top_k", "draft_tokens"), [(1.0, 0, 0), (1.0, 0, 1), (1.6, 12, 1)]
 )
 async def test_the_tokens_of_many_seeds_follow_the_softmax(
     temperature, top_k, draft_tokens
 ) -> None:
-    """The first token, and behind the most common first the second, which may be a draft."""
+    """The first token, and the second, which may be a draft, behind whatever the first was."""
     target, assistant = pair_files("trained-e2b")
-    engine = await load(NumpyDevice(), target, assistant, max_draft_tokens=3)
+    engine = await load(NumpyDevice(), target, assistant, max_draft_tokens=1)
     vocab_size = engine.decoder.tables.vocab_size
     settings = {"temperature": temperature, "top_k": top_k, "draft_tokens": draft_tokens}
-    first = np.zeros(vocab_size)
-    pairs = np.zeros((vocab_size, vocab_size))
+    first, second = np.zeros(vocab_size), np.zeros(vocab_size)
     for seed in range(NUM_SAMPLES):
-        # Six tokens, so that a whole draft is verified behind the first.
-        ids = await generated(engine, PROMPT, max_tokens=6, seed=seed, **settings)
+        # A third token, so that the second one is drafted.
+        ids = await generated(engine, PROMPT, max_tokens=3, seed=seed, **settings)
         first[ids[0]] += 1
-        pairs[ids[0], ids[1]] += 1
+        second[ids[1]] += 1
     _, logits = await decoded(engine, PROMPT, 1)
-    assert z_of_chi_square(first, filtered_probs(logits[0], temperature, top_k)) < LARGEST_Z
-    common = int(first.argmax())
-    assert first[common] >= 50, "too few to look at what came behind"
-    _, logits = await decoded(engine, [*PROMPT, common], 1)
     probs = filtered_probs(logits[0], temperature, top_k)
-    assert z_of_chi_square(pairs[common], probs) < LARGEST_Z
+    assert z_of_chi_square(first, probs) < LARGEST_Z
+    behind = np.zeros(vocab_size)
+    for token in np.flatnonzero(first).tolist():
+        _, logits = await decoded(engine, [*PROMPT, token], 1)
+        share = first[token] / NUM_SAMPLES
+        behind += share * filtered_probs(logits[0], temperature, top_k)
+    assert z_of_chi_square(second, behind) < LARGEST_Z
 
 
 def test_the_statistic_tells_a_wrong_distribution() -> None:

@@ -54,6 +54,7 @@ class Draft:
     hidden_states: list[np.ndarray] = field(default_factory=list)  # [backbone_hidden_size]
     centroids: list[np.ndarray] = field(default_factory=list)  # [top_k], the best first
     centroid_margins: list[float] = field(default_factory=list)  # last chosen to first not chosen
+    draft_margins: list[float] = field(default_factory=list)  # how far from another id
 
 
 @torch.no_grad()
@@ -125,14 +126,32 @@ def draft(
         result.draft_ids.append(token)
         result.logits.append(out.logits[0, -1].numpy())
         result.hidden_states.append(hidden[0, -1].numpy())
+        second, first = np.sort(result.logits[-1])[-2:]
+        result.draft_margins.append(float(first - second))
         if assistant.masked_embedding is not None:
-            scores = assistant.masked_embedding.centroids(body_out[-1][0, -1])
-            top_k = assistant.masked_embedding.centroid_intermediate_top_k
-            best = torch.sort(scores, descending=True)
-            result.centroids.append(best.indices[:top_k].numpy())
-            result.centroid_margins.append(float(best.values[top_k - 1] - best.values[top_k]))
+            _record_centroids(assistant, body_out[-1][0, -1], result)
     hook.remove()
     return result
+
+
+def _record_centroids(assistant: Any, state: torch.Tensor, result: Draft) -> None:
+    """Record which clusters the head looked into, and whether another one would have won.
+
+    Args:
+        assistant: the drafter.
+        state: after its last norm, [hidden_size].
+        result: where to.
+    """
+    head = assistant.masked_embedding
+    top_k = head.centroid_intermediate_top_k
+    scores, order = torch.sort(head.centroids(state), descending=True)
+    result.centroids.append(order[:top_k].numpy())
+    result.centroid_margins.append(float(scores[top_k - 1] - scores[top_k]))
+    clusters = head.token_ordering.view(head.num_centroids, -1)
+    exchanged = clusters[torch.cat([order[: top_k - 1], order[top_k : top_k + 1]])].flatten()
+    best = exchanged[(assistant.lm_head.weight[exchanged] @ state).argmax()]
+    if int(best) != result.draft_ids[-1]:
+        result.draft_margins[-1] = min(result.draft_margins[-1], result.centroid_margins[-1])
 
 
 @dataclass
@@ -289,10 +308,7 @@ def assisted_record(
             wanted = ids[length + 1 :]
             same = [a == b for a, b in zip(drafted.draft_ids, wanted, strict=False)]
             matching.append((*same, False).index(False))
-            for logits in drafted.logits[: matching[-1] + 1]:
-                second, first = np.sort(logits)[-2:]
-                margins.append(float(first - second))
-            margins += drafted.centroid_margins[: matching[-1] + 1]
+            margins += drafted.draft_margins[: matching[-1] + 1]
         record["draft_margins"][rule] = round(min(margins), 5)
         for num in draft_lengths:
             record["num_accepted"][rule][str(num)] = accepted_counts(matching, num)

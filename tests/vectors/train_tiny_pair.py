@@ -34,7 +34,7 @@ from make_tiny_gemma4 import (
     save,
     write_manifest,
 )
-from mtp_reference import WINDOW_RULES, assisted_record, plain_generate, run_target
+from mtp_reference import WINDOW_RULES, assisted_record, plain_generate
 from torch.nn.functional import cross_entropy
 
 VOCAB_SIZE = 512
@@ -230,57 +230,93 @@ def greedy_texts(target: Any, language: Language, rng: np.random.Generator, num:
     return torch.cat(texts)
 
 
-def drafter_rows(target: Any, texts: torch.Tensor, rng: np.random.Generator, num_rows: int) -> Any:
-    """Return what the drafter starts from at `num_rows` places of every text.
+@dataclass(frozen=True)
+class Rows:
+    """What a drafter starts from at many places of many texts, a row per place.
 
-    Returns:
-        positions [rows] of the bonus tokens, ids [rows, 8] from the bonus token on, hidden states
-        [rows, 1, backbone_hidden_size], keys and values, and masks for `assistant.model`.
+    Attributes:
+        position: of the bonus tokens, [rows].
+        hidden: the target's states before them, [rows, 1, backbone_hidden_size].
+        shared_kv: keys and values of the rows' texts.
+        masks: what a row sees of them, for the drafter's layers.
+        logits: the target's, of the texts, [texts, length, vocab_size].
     """
+
+    position: torch.Tensor
+    hidden: torch.Tensor
+    shared_kv: dict[str, tuple[torch.Tensor, torch.Tensor]]
+    masks: dict[str, torch.Tensor]
+    logits: torch.Tensor
+
+    def step(
+        self, assistant: Any, embed: Any, token: torch.Tensor, hidden: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the states after the last norm, and after `post_projection`."""
+        embedded = embed(token[:, None]).detach()
+        state = assistant.model(
+            inputs_embeds=assistant.pre_projection(torch.cat([embedded, hidden], -1)),
+            position_ids=self.position[:, None],
+            attention_mask=self.masks,
+            shared_kv_states=self.shared_kv,
+            use_cache=False,
+        ).last_hidden_state
+        return state, assistant.post_projection(state)
+
+
+def rows_at(
+    target: Any, texts: torch.Tensor, row: torch.Tensor, position: torch.Tensor, is_inclusive: bool
+) -> Rows:
+    """Return rows for bonus tokens at `position` of `texts[row]`."""
     with torch.no_grad():
         out = target(
             texts, use_cache=False, output_hidden_states=True, return_shared_kv_states=True
         )
-    batch, length = texts.shape
-    row = torch.arange(batch).repeat_interleave(num_rows)
-    position = torch.from_numpy(rng.integers(1, length - 7, batch * num_rows))
-    ids = torch.stack([texts[row, position + i] for i in range(8)], 1)
-    hidden = out.hidden_states[-1][row, position - 1][:, None]
-    # The first draft of a round has to agree with the target, whatever the text says.
-    chosen = out.logits.argmax(-1)
-    is_own = torch.stack([chosen[row, position + i - 1] == ids[:, i] for i in range(8)], 1)
-    shared_kv = {name: (k[row], v[row]) for name, (k, v) in out.shared_kv_states.items()}
     window = target.config.get_text_config().sliding_window
-    distance = position[:, None] - torch.arange(length)[None]
+    distance = position[:, None] - torch.arange(texts.shape[1])[None]
     seen = {
         "full_attention": distance > 0,
-        "sliding_attention": (distance > 0) & (distance < window),
+        "sliding_attention": (distance > 0) & (distance < window + (2 if is_inclusive else 0)),
     }
     lowest = torch.finfo(torch.float32).min
-    masks = {name: torch.where(value, 0.0, lowest)[:, None, None] for name, value in seen.items()}
-    return position, ids, is_own.cumprod(1).bool(), hidden, shared_kv, masks
+    return Rows(
+        position,
+        out.hidden_states[-1][row, position - 1][:, None],
+        {name: (k[row], v[row]) for name, (k, v) in out.shared_kv_states.items()},
+        {name: torch.where(value, 0.0, lowest)[:, None, None] for name, value in seen.items()},
+        out.logits,
+    )
 
 
-def unrolled(assistant: Any, embed: Any, rows: Any) -> torch.Tensor:
+def random_rows(
+    target: Any, texts: torch.Tensor, rng: np.random.Generator, num: int
+) -> tuple[Rows, torch.Tensor, torch.Tensor]:
+    """Return rows at `num` places of every text.
+
+    Returns:
+        The rows; the ids from the bonus token on, [rows, 8]; whether they are up to there the
+        target's own choices, [rows, 8]. A draft is not asked for others.
+    """
+    row = torch.arange(len(texts)).repeat_interleave(num)
+    position = torch.from_numpy(rng.integers(1, texts.shape[1] - 7, len(row)))
+    # Half of the time as if with one window rule, half with the other.
+    rows = rows_at(target, texts, row, position, is_inclusive=bool(rng.integers(2)))
+    ids = torch.stack([texts[row, position + i] for i in range(8)], 1)
+    chosen = rows.logits.argmax(-1)
+    is_own = torch.stack([chosen[row, position + i - 1] == ids[:, i] for i in range(8)], 1)
+    return rows, ids, is_own.cumprod(1).bool()
+
+
+def unrolled(assistant: Any, embed: Any, rows: Rows, ids: torch.Tensor) -> torch.Tensor:
     """Return the drafter's states after the last norm for seven steps, [rows, 7, hidden_size]."""
-    position, ids, _, hidden, shared_kv, masks = rows
-    states = []
+    states, hidden = [], rows.hidden
     for step in range(7):
-        embedded = embed(ids[:, step : step + 1]).detach()
-        out = assistant.model(
-            inputs_embeds=assistant.pre_projection(torch.cat([embedded, hidden], -1)),
-            position_ids=position[:, None],
-            attention_mask=masks,
-            shared_kv_states=shared_kv,
-            use_cache=False,
-        )
-        states.append(out.last_hidden_state)
-        hidden = assistant.post_projection(states[-1])
+        state, hidden = rows.step(assistant, embed, ids[:, step], hidden)
+        states.append(state)
     return torch.cat(states, 1)
 
 
 def train_assistant(
-    target: Any, assistant: Any, language: Language, seed: int, num_steps: int = 500
+    target: Any, assistant: Any, language: Language, seed: int, num_steps: int = 160
 ) -> None:
     """Train the drafter to say what the target will choose, seven steps from every place."""
     rng = np.random.default_rng(seed)
@@ -289,9 +325,9 @@ def train_assistant(
     assistant.train()
     for step in steps(assistant, num_steps, 5e-3):
         chosen = torch.from_numpy(rng.integers(0, len(texts), 8))
-        rows = drafter_rows(target, texts[chosen], rng, 16)
-        logits = unrolled(assistant, embed, rows) @ assistant.lm_head.weight.T
-        wanted, counts = rows[1][:, 1:], rows[2][:, 1:]
+        rows, ids, is_own = random_rows(target, texts[chosen], rng, 16)
+        logits = unrolled(assistant, embed, rows, ids) @ assistant.lm_head.weight.T
+        wanted, counts = ids[:, 1:], is_own[:, 1:]
         loss = cross_entropy(logits[counts], wanted[counts])
         loss.backward()
         if step % 100 == 0 or step == num_steps - 1:
@@ -342,9 +378,9 @@ def train_centroids(
     head.centroids.weight.requires_grad_(True)
     for step in steps(assistant, 150, 1e-2):
         chosen = torch.from_numpy(rng.integers(0, len(texts), 8))
-        rows = drafter_rows(target, texts[chosen], rng, 8)
+        rows, ids, _ = random_rows(target, texts[chosen], rng, 8)
         with torch.no_grad():
-            states = unrolled(assistant, embed, rows)
+            states = unrolled(assistant, embed, rows, ids)
             wanted = cluster[(states @ weight.T).argmax(-1)]
         scores = head.centroids(states)
         loss = cross_entropy(scores.flatten(0, 1), wanted.flatten())
@@ -358,8 +394,39 @@ def train_centroids(
 # ---- golden values ------------------------------------------------------------------------
 
 
-def choose_prompts(target: Any, language: Language, seed: int) -> list[list[int]]:
-    """Return prompts of 1 to 60 tokens whose continuations are decided the most clearly."""
+@torch.no_grad()
+def least_margins(
+    target: Any, assistant: Any, prompt: list[int], ids: list[int]
+) -> tuple[float, float]:
+    """Return the least margin of the target's choices, and of the drafts that decide the counts.
+
+    All drafts at once, as in training: good enough to choose by.
+    """
+    texts = torch.tensor([prompt + ids])
+    positions = torch.arange(len(prompt), len(prompt) + len(ids) - 1)
+    rows = rows_at(target, texts, torch.zeros_like(positions), positions, is_inclusive=True)
+    embed = target.get_input_embeddings()
+    token, hidden = texts[0, positions], rows.hidden
+    is_open = torch.ones_like(token, dtype=torch.bool)
+    least = float("inf")
+    for step in range(1, 8):
+        state, hidden = rows.step(assistant, embed, token, hidden)
+        head = assistant.masked_embedding
+        weight = assistant.lm_head.weight
+        logits = state @ weight.T if head is None else head(state, weight)
+        top = logits[:, 0].topk(2)
+        token = top.indices[:, 0]
+        if is_open.any():
+            least = min(least, float((top.values[:, 0] - top.values[:, 1])[is_open].min()))
+        wanted = positions + step
+        is_open &= wanted < texts.shape[1]
+        is_open &= token == texts[0, wanted.clamp(max=texts.shape[1] - 1)]
+    top = rows.logits[0, len(prompt) - 1 : -1].topk(2).values
+    return float((top[:, 0] - top[:, 1]).min()), least
+
+
+def choose_prompts(target: Any, assistant: Any, language: Language, seed: int) -> list[list[int]]:
+    """Return prompts of 1 to 60 tokens after which choices and drafts are decided most clearly."""
     rng = np.random.default_rng(seed)
     found: list[tuple[float, list[int]]] = []
     for i in range(NUM_CANDIDATES):
@@ -368,10 +435,10 @@ def choose_prompts(target: Any, language: Language, seed: int) -> list[list[int]
         prompt = language.sample(rng, length)
         if i % 4 == 3 and length > 1:  # some that the language does not have
             prompt[1:] = rng.integers(3, VOCAB_SIZE, length - 1).tolist()
-        ids = prompt + plain_generate(target, prompt, NEW_TOKENS)
-        logits = run_target(target, ids).logits[len(prompt) - 1 : -1]
-        top = torch.sort(logits, dim=-1).values
-        found.append((float((top[:, -1] - top[:, -2]).min()), prompt))
+        ids = plain_generate(target, prompt, NEW_TOKENS)
+        # Drafts are nearer to ties: a margin of theirs counts for ten times as much.
+        chosen, drafted = least_margins(target, assistant, prompt, ids)
+        found.append((min(chosen, 10 * drafted), prompt))
     group = NUM_CANDIDATES // NUM_PROMPTS
     return [
         max(found[i : i + group], key=lambda entry: entry[0])[1]
@@ -410,7 +477,7 @@ def make_pair(name: str, case: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
     records = [
         assisted_record(target, assistant, prompt, NEW_TOKENS, DRAFT_LENGTHS)
-        for prompt in choose_prompts(target, language, case["seed"] + 1000)
+        for prompt in choose_prompts(target, assistant, language, case["seed"] + 1000)
     ]
     (assistant_folder / "assisted.json").write_text(
         "[\n" + ",\n".join(json.dumps(record) for record in records) + "\n]\n"

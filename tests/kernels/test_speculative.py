@@ -1,0 +1,53 @@
+"""Drafter-invariant decoding on WebGPU in Chromium: ids equal plain decoding's, bit for bit."""
+
+import asyncio
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from page_device import PageDevice
+
+from gemma3_cases import generated, load
+from leadout.devices.numpy import NumpyDevice
+from speculation_cases import Case, cases, check_case, pair_files
+from thoroughness import IS_THOROUGH
+
+#: Cases drawn per drafter; each compares a generation with drafts to plain decoding.
+NUM_CASES = 200 if IS_THOROUGH else 55
+
+
+@pytest.mark.parametrize("drafter", ["mtp", "ngram"])
+def test_ids_equal_plain_ids_for_every_draft_length_and_run_ahead(kernel_runtime, drafter) -> None:
+    """Greedy and sampled, with the ids of plain decoding on the same device."""
+    loop = asyncio.new_event_loop()
+    target, assistant = pair_files("trained-e2b")
+    files = assistant if drafter == "mtp" else None
+    engine = loop.run_until_complete(
+        load(PageDevice(kernel_runtime), target, files, drafter=drafter)
+    )
+    assert engine.info()["self_test"] == "identical"
+    plain: dict[Case, list[int]] = {}
+
+    @settings(
+        max_examples=NUM_CASES,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+        phases=[Phase.generate],
+    )
+    @given(case=cases(max_tokens=10))
+    def check(case: Case) -> None:
+        loop.run_until_complete(check_case(engine, case, plain))
+
+    check()
+    engine.close()
+    loop.close()
+
+
+async def test_drafted_ids_equal_those_of_the_numpy_device(kernel_runtime) -> None:
+    pair = pair_files("trained-e2b")
+    on_gpu = await load(PageDevice(kernel_runtime), *pair)
+    on_numpy = await load(NumpyDevice(), *pair)
+    for fields in ({}, {"temperature": 0.9, "top_k": 20, "top_p": 0.95, "seed": 4}):
+        request = {"max_tokens": 32, "draft_tokens": 3, **fields}
+        wanted = await generated(on_numpy, [2, 9, 11, 40], **request)
+        assert await generated(on_gpu, [2, 9, 11, 40], **request) == wanted
+    on_gpu.close()
