@@ -100,6 +100,8 @@ class DraftGolden:
             [7, backbone_hidden_size].
         centroids: selected clusters, the best first, [7, top_k]; None for a dense head.
         centroid_margins: how far the last selected score is from the next, [7].
+        draft_margins: how far each proposal is from being another id, [7]: the best logit from the
+            second, or `centroid_margins` where the next cluster has a better token.
     """
 
     prompt_ids: Ids
@@ -108,6 +110,7 @@ class DraftGolden:
     draft_ids: Ids
     logits: Floats
     hidden_states: Floats
+    draft_margins: Floats | None = None
     centroids: Ids | None = None
     centroid_margins: Floats | None = None
 
@@ -145,7 +148,7 @@ class AssistedGolden:
         ids: how it goes on, end tokens ignored; assisted or not, these are the same.
         margins: how far the best logit behind each is from the second.
         draft_margins: per window rule, the least margin of a drafted id up to the first rejected
-            one (and of the selected centroids): what decides the counts.
+            one: what decides the counts.
         num_accepted: per window rule, per number of draft tokens, per round.
         transformers_num_accepted: of `generate(assistant_model=...)`, whose drafter also sees
             rejected drafts; per number of draft tokens, per round.

@@ -12,15 +12,10 @@ from leadout.errors import RequestError
 from leadout.passes import PREFILL_ROWS
 from leadout.request import DEFAULT_RUN_AHEAD
 from leadout.rows import FEW_ROWS, padded
-from leadout.state import MAX_DRAFT_TOKENS
 from leadout_build.bench_runtimes import Runtime
 
 #: Passes in flight that are compared; the first is what ratios are to.
 RUN_AHEADS = (1, 2, 3)
-
-#: What a request generates before its cycles are timed: where it begins the device has nothing
-#: queued, and near its end cycles draft less, because fewer tokens are wanted.
-UNTIMED_TOKENS = 1 + MAX_DRAFT_TOKENS + DEFAULT_RUN_AHEAD
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,7 @@ FULL_EFFORT = Effort(PREFILL_ROWS, decode_tokens=16, cycle_tokens=32, warm_up_ro
 
 #: Where a token takes seconds.
 SOFTWARE_EFFORT = Effort(
-    PREFILL_ROWS[:2], decode_tokens=3, cycle_tokens=4, warm_up_rounds=0, rounds=2
+    PREFILL_ROWS[:2], decode_tokens=3, cycle_tokens=4, warm_up_rounds=0, rounds=1
 )
 
 
@@ -185,16 +180,15 @@ def measure_cycles(
         RequestError: the context is too short.
     """
     counts = [k for k in draft_counts(info) if k == 0 or rows_of_cycle(k, info) in wanted_rows]
-    short_tokens, long_tokens = UNTIMED_TOKENS, UNTIMED_TOKENS + effort.cycle_tokens
-    prompt = prompt_ids(
-        _fitting_prompts(effort, long_tokens, info["context_length"])[0], vocab_size
-    )
+    most_tokens = untimed_tokens(counts[-1]) + effort.cycle_tokens
+    smallest = _fitting_prompts(effort, most_tokens, info["context_length"])[0]
+    prompt = prompt_ids(smallest, vocab_size)
     timed: dict[int, list[Timed]] = {k: [] for k in counts}
     for number in range(effort.warm_up_rounds + effort.rounds):
         for k in counts:
             short, long = (
                 _stats(runtime, prompt, max_tokens, DEFAULT_RUN_AHEAD, k, temperature)
-                for max_tokens in (short_tokens, long_tokens)
+                for max_tokens in (untimed_tokens(k), untimed_tokens(k) + effort.cycle_tokens)
             )
             if number >= effort.warm_up_rounds:
                 timed[k].append(Timed.between(short, long))
@@ -210,6 +204,15 @@ def measure_cycles(
         }
         for k, rounds in timed.items()
     ]
+
+
+def untimed_tokens(num_drafts: int) -> int:
+    """Return what a generation begins and ends with, which is not timed.
+
+    At its begin the device has nothing queued, and near its end cycles draft less than was asked
+    for, because fewer tokens are wanted.
+    """
+    return 1 + num_drafts + DEFAULT_RUN_AHEAD
 
 
 def draft_ms(cycles: Sequence[Mapping[str, Any]]) -> float | None:

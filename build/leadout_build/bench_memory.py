@@ -11,17 +11,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from leadout.checkpoint import Checkpoint
-from leadout.checkpoint.load_plan import LoadPlan
-from leadout.checkpoint.source import Source
-from leadout.devices.base import CompiledPlan, DeviceInfo, Progress, Readback
+from leadout.devices.base import DeviceInfo
+from leadout.devices.numpy import NumpyDevice
 from leadout.errors import OutOfMemoryError
 from leadout.loading import LoadOptions, load_model
-from leadout.plan import BufferSpec, Plan
+from leadout.plan import BufferSpec
 
 #: What a GPU's bindings and buffers may have at most, as Dawn has it. Where a device allows less,
 #: matrices lie in more buffers, and take the same bytes.
@@ -84,7 +83,9 @@ def plan_memory(
         LeadoutError: as in `loading.load_model`, for what it refuses before it allocates.
     """
     device = _NotingDevice()
-    loading = load_model(device, checkpoint, drafter, options, lambda phase: None, _no_progress)
+    loading = load_model(
+        device, checkpoint, drafter, options, lambda phase: None, lambda loaded, total: None
+    )
     with contextlib.suppress(_NotedError):
         asyncio.run(loading)
     return MemoryPlan.of(device.noted)
@@ -142,51 +143,18 @@ def _kind_of(buffer: str) -> str:
     return "kv_cache" if buffer.endswith((".kv.keys", ".kv.values")) else "other"
 
 
-def _no_progress(loaded: int, total: int) -> None:
-    """Nothing is loaded."""
-
-
 class _NotedError(Exception):
     """All buffers are known: go no further."""
 
 
-class _NotingDevice:
-    """Implements `devices.base.Device` up to its first allocation, which is that of all buffers."""
+class _NotingDevice(NumpyDevice):
+    """Goes as far as the first allocation, which is that of all buffers."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.info = DeviceInfo("none", _MAX_BYTES, _MAX_BYTES)
         self.noted: dict[str, BufferSpec] = {}
-
-    @property
-    def allocated_bytes(self) -> int:
-        return 0
 
     async def allocate(self, buffers: Mapping[str, BufferSpec]) -> None:
         self.noted = dict(buffers)
         raise _NotedError
-
-    def free(self, names: Iterable[str]) -> None:
-        """Nothing was kept."""
-
-    async def load(
-        self, load_plan: LoadPlan, sources: Sequence[Source], progress: Progress
-    ) -> None:
-        raise NotImplementedError
-
-    async def compile(self, plan: Plan) -> CompiledPlan:
-        raise NotImplementedError
-
-    def write(self, buffer: str, offset: int, data: bytes) -> None:
-        raise NotImplementedError
-
-    def submit(self, compiled: CompiledPlan, *params: int) -> Readback:
-        raise NotImplementedError
-
-    def release(self, compiled: CompiledPlan) -> None:
-        raise NotImplementedError
-
-    async def read(self, buffer: str, offset: int, num_bytes: int) -> bytes:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Nothing was kept."""

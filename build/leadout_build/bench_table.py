@@ -51,7 +51,7 @@ def table(report: Mapping[str, Any]) -> list[str]:
         spread, ratio = Spread(**entry["tokens_per_s"]), Spread(**entry["ratio"])
         parts = [f"{entry['run_ahead']} in flight: {spread.shown()} tokens/s"]
         if entry["run_ahead"] != RUN_AHEADS[0]:
-            parts.append(f"× {ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})")
+            parts.append(_times(ratio))
         lines.add("decode", *parts)
     lines.add("decode", f"each over {report['effort']['decode_tokens']} tokens after the first")
     _add_step(lines, report)
@@ -99,8 +99,9 @@ def _add_drafter(lines: _Lines, drafter: Mapping[str, Any]) -> None:
     facts = [drafter["kind"], f"self-test {drafter['self_test']}"]
     if drafter["weights_bytes"]:
         facts.append(f"weights {format_bytes(drafter['weights_bytes'])}")
-    if drafter["draft_ms"] is not None:
-        facts.append(f"a draft {drafter['draft_ms']:.4g} ms")
+    one_draft_ms = drafter["draft_ms"]
+    if one_draft_ms is not None and one_draft_ms > 0:  # else it is lost in the noise
+        facts.append(f"a draft {one_draft_ms:.4g} ms")
     if drafter["draft_reads"]:
         reads = drafter["draft_reads"]
         facts.append(
@@ -111,9 +112,9 @@ def _add_drafter(lines: _Lines, drafter: Mapping[str, Any]) -> None:
     lines.add(label, *facts[1:])
     for cycle in drafter["cycles"]:
         k, ms, ratio = cycle["draft_tokens"], Spread(**cycle["ms"]), Spread(**cycle["ratio"])
-        parts = [f"{k} drafts, {cycle['rows']} rows: {ms.shown()} ms a cycle"]
+        parts = [f"{k} drafted, rows {cycle['rows']}: {ms.shown()} ms a cycle"]
         if k:
-            parts.append(f"× {ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})")
+            parts.append(_times(ratio))
             parts.append(
                 f"pays from {cycle['break_even_tokens']:.3g} tokens a cycle"
                 if cycle["can_pay"]
@@ -146,6 +147,11 @@ def _add_memory(lines: _Lines, memory: Mapping[str, Any]) -> None:
         f"JavaScript heap peak {_bytes(memory['js_heap_peak_bytes'])}",
         f"growth while loading {_bytes(memory['js_heap_growth_bytes'])}",
     )
+
+
+def _times(ratio: Spread) -> str:
+    text = f"× {ratio.median:.3f}"
+    return text if ratio.runs == 1 else f"{text} ({ratio.low:.3f} to {ratio.high:.3f})"
 
 
 def _bytes(count: int | None) -> str:

@@ -177,7 +177,7 @@ async def load_model(
     context_length = options.context_length or min(limit, DEFAULT_CONTEXT_LENGTH)
     if context_length > limit:
         raise RequestError(f"context_length is {context_length}; the model allows at most {limit}.")
-    load = LoadPlanBuilder(device.info.max_binding_bytes)
+    load = LoadPlanBuilder(device.info.max_binding_bytes, device.info.max_buffer_bytes)
     model = place_model(
         checkpoint,
         config,
@@ -265,7 +265,8 @@ async def _place_drafter(
     ordering = None
     if config.use_ordered_embeddings:
         ordering = await read_token_ordering(checkpoint, config.vocab_size)
-    load = LoadPlanBuilder(device.info.max_binding_bytes, prefix="drafter.")
+    limits = device.info
+    load = LoadPlanBuilder(limits.max_binding_bytes, limits.max_buffer_bytes, prefix="drafter.")
     assistant = place_assistant(checkpoint, config, load, model, ordering)
     load_plan = load.build()
     info = DrafterInfo(

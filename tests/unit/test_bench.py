@@ -246,7 +246,7 @@ def test_the_table_says_each_thing_once(bench_with: Run, capsys: Captured) -> No
     assert "software rendering" in out
     assert "growth while loading 32.0 MB" in out
     assert "a draft 2 ms" in out
-    assert "3 drafts, 4 rows: 19 (19 to 19, 2 runs) ms a cycle, × 1.900" in out
+    assert "3 drafted, rows 4: 19 ms a cycle, × 1.900, pays" in out
     assert "pays from 1.9 tokens a cycle" in out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from array import array
 from itertools import pairwise
 
@@ -130,9 +131,9 @@ async def test_a_made_up_order_exists_for_any_vocabulary(vocab_size: int) -> Non
     assert sorted(ids) == list(range(vocab_size))
 
 
-async def load_tiny(options: LoadOptions) -> Engine:
+async def load_tiny(options: LoadOptions, device: NumpyDevice | None = None) -> Engine:
     return await Engine.load(
-        NumpyDevice(),
+        device or NumpyDevice(),
         synthetic_checkpoint("tiny", "target"),
         options,
         make_tokenizer=None,  # type: ignore[arg-type]  # there is none to make
@@ -154,6 +155,16 @@ async def test_made_up_weights_run_and_give_the_same_ids_with_any_drafter() -> N
             found.append(generated.tokens)
     assert all(tokens == found[0] for tokens in found)
     assert len(set(found[0])) > 1  # noise, but not one and the same token
+
+
+async def test_a_matrix_larger_than_a_buffer_lies_in_several() -> None:
+    device = NumpyDevice()
+    device.info = dataclasses.replace(device.info, max_buffer_bytes=540_000)
+    engine = await load_tiny(LoadOptions(drafter="none"), device)
+    assert "embed_tokens#1" in engine.model.buffers
+    request = {"prompt_ids": [5, 900, 17, 5], "max_tokens": 3, "ignore_eos": True}
+    generated = await engine.generate(GenerateRequest.from_json(request))
+    assert len(generated.tokens) == 3
 
 
 def test_a_mixture_of_experts_can_be_planned_without_being_placed() -> None:

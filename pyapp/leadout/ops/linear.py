@@ -10,8 +10,11 @@ from leadout.ops.grid import activations, ceil, linear_grid, part_of, shape
 from leadout.plan import Binding, PlanBuilder
 from leadout.rows import FEW_ROWS, TILE_ROWS, Rows
 
-#: From so many outputs on, a matrix fills a GPU with four outputs a lane group.
-LARGE_MATRIX_OUTPUTS = 4096
+#: From so many outputs on, a matrix fills a GPU with a few lanes for each.
+WIDE_MATRIX_OUTPUTS = 4096
+
+#: Outputs that one workgroup of web/kernels/matvec.wgsl computes, by form.
+_OUTPUTS_PER_WORKGROUP = {"wide": 16, "deep": 2}
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,14 @@ class Linear:
         return matrix if len(self.parts) == 1 and len(matrix.shards) == 1 else None
 
 
-def matvec_outputs(num_outputs: int) -> int:
-    """Return how many outputs a lane group of matvec computes at once; 4 or 2, same bits.
+def matvec_form(num_outputs: int, num_shard_outputs: int) -> str:
+    """Return which form of matvec a layer's shard takes; for all numbers of rows the same.
 
-    Four halve the reading of activations, which pays on large matrices (on an NVIDIA H100 a
-    1536 x 262144 head takes 131 us instead of 261); small ones need the workgroups.
+    On an NVIDIA H100, 12288 x 1536 takes 16 us deep and 55 wide, 1536 x 262144 takes 160 us wide
+    and 249 deep (one row; tests/bench/LOG.md).
     """
-    return 4 if num_outputs >= LARGE_MATRIX_OUTPUTS and num_outputs % 4 == 0 else 2
+    is_wide = num_outputs >= WIDE_MATRIX_OUTPUTS and num_shard_outputs % 4 == 0
+    return "wide" if is_wide else "deep"
 
 
 def embed(
@@ -118,10 +122,10 @@ def linear(
                     label,
                 )
                 continue
-            outputs = matvec_outputs(shard.num_rows)
+            form = matvec_form(layer.num_outputs, shard.num_rows)
             for first, count in _chunks(rows):
                 b.dispatch(
-                    f"matvec.{matrix.layout}.{count}.{outputs}.none",
+                    f"matvec.{matrix.layout}.{count}.{form}.none",
                     {},
                     [
                         *shard.planes,
@@ -129,7 +133,7 @@ def linear(
                         part_of(y, first, count, stride),
                         numbers,
                     ],
-                    linear_grid(ceil(shard.num_rows, 4 * outputs)),
+                    linear_grid(ceil(shard.num_rows, _OUTPUTS_PER_WORKGROUP[form])),
                     label,
                 )
 
@@ -145,11 +149,11 @@ def gated_linear(
         linear(b, gate_up, x, both, rows, label)
         gelu_mul(b, both, y, rows.count, size, label + ".gelu")
         return
-    outputs = matvec_outputs(matrix.num_rows)
+    form = matvec_form(matrix.num_rows, matrix.num_rows)
     numbers = shape(b, matrix.num_cols, matrix.num_rows, size, 0, 0.0)
     for first, count in _chunks(rows):
         b.dispatch(
-            f"matvec.{matrix.layout}.{count}.{outputs}.gelu_mul",
+            f"matvec.{matrix.layout}.{count}.{form}.gelu_mul",
             {},
             [
                 *matrix.shards[0].planes,
@@ -157,7 +161,7 @@ def gated_linear(
                 part_of(y, first, count, size),
                 numbers,
             ],
-            linear_grid(ceil(matrix.num_rows, 4 * outputs)),
+            linear_grid(ceil(matrix.num_rows, _OUTPUTS_PER_WORKGROUP[form])),
             label,
         )
 

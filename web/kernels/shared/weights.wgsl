@@ -6,6 +6,9 @@
       num_planes            how many bindings it took
       load_block(b, name)   a statement: block b's packed values and scales into locals, once
       quad(name, j)         an expression: columns 4j .. 4j + 3 of that block, vec4<f32>, j constant
+      load_quarter(b, w, name)  a statement: the same for quarter w of block b, eight columns
+      part(name, j)         an expression: the first or second (j) four of these columns
+      part_quad(w, j)       an expression: which quad of the block these are
 
     Packed values are not shifted into place. A mask leaves each of four values in its byte, the
     conversion to float keeps it there, as a multiple of 2^8k, and the scale, divided by the same
@@ -125,3 +128,55 @@ fma(bytes({{ packed }}), {{ name }}_scale, vec4<f32>({{ name }}_s.y))
 fma(nibbles({{ packed }}), {{ name }}_scale, vec4<f32>({{ name }}_s.y))
 {%- endif -%}
 {% endmacro %}
+{% macro load_quarter(b, w, name) %}
+{% if layout == "f32" %}
+    let {{ name }}_0 = quants[({{ b }}) * 8u + 2u * {{ w }}];
+    let {{ name }}_1 = quants[({{ b }}) * 8u + 2u * {{ w }} + 1u];
+{% elif layout in ("f16", "bf16") %}
+    let {{ name }}_0 = quants[({{ b }}) * 4u + {{ w }}];
+{% else %}
+    let {{ name }}_s = block_scales({{ b }});
+{% if layout.startswith("q4") %}
+    let {{ name }}_0 = quants[{{ b }}][{{ w }}];
+    let {{ name }}_1 = {{ name }}_0 >> 4u;
+    let {{ name }}_scale = {{ name }}_s.x * BYTE;
+{% else %}
+    let {{ name }}_at = ({{ b }}) * 2u + {{ w }} / 2u;
+    let {{ name }}_low = 2u * ({{ w }} % 2u);
+{% if layout == "q8_scale" %}
+    let {{ name }}_0 = quants[{{ name }}_at][{{ name }}_low] ^ 0x808080u;
+    let {{ name }}_1 = quants[{{ name }}_at][{{ name }}_low + 1u] ^ 0x808080u;
+    let {{ name }}_scale = {{ name }}_s.x * BYTE;
+    let {{ name }}_offset = vec4<f32>({{ name }}_s.yyy, 0.0);
+{% elif layout == "q8_super16" %}
+    let {{ name }}_0 = (quants[{{ name }}_at][{{ name }}_low] ^ 0x80808080u) - 0x60606060u;
+    let {{ name }}_1 = (quants[{{ name }}_at][{{ name }}_low + 1u] ^ 0x80808080u) - 0x60606060u;
+    let {{ name }}_d = select({{ name }}_s.x, {{ name }}_s.y, {{ w }} >= 2u);
+    let {{ name }}_scale = {{ name }}_d * BYTE;
+{% else %}
+    let {{ name }}_0 = quants[{{ name }}_at][{{ name }}_low];
+    let {{ name }}_1 = quants[{{ name }}_at][{{ name }}_low + 1u];
+    let {{ name }}_scale = {{ name }}_s.x * BYTE;
+{% endif %}
+{% endif %}
+{% endif %}
+{% endmacro %}
+{% macro part(name, j) %}
+{%- set packed = name ~ "_" ~ j -%}
+{%- if layout == "f32" -%}
+bitcast<vec4<f32>>({{ packed }})
+{%- elif layout in ("f16", "bf16") -%}
+halves({{ name }}_0[{{ 2 * j }}], {{ name }}_0[{{ 2 * j + 1 }}])
+{%- elif layout == "q8_super16" -%}
+fma(bytes({{ packed }}), {{ name }}_scale, vec4<f32>(-32.0 * {{ name }}_d))
+{%- elif layout == "q8_scale" -%}
+fma(bytes({{ packed }}), {{ name }}_scale, {{ name }}_offset)
+{%- elif layout.startswith("q8") -%}
+fma(bytes({{ packed }}), {{ name }}_scale, vec4<f32>({{ name }}_s.y))
+{%- else -%}
+fma(nibbles({{ packed }}), {{ name }}_scale, vec4<f32>({{ name }}_s.y))
+{%- endif -%}
+{% endmacro %}
+{% macro part_quad(w, j) -%}
+{{ w ~ " + " ~ 4 * j ~ "u" if layout.startswith("q4") else "2u * " ~ w ~ " + " ~ j ~ "u" }}
+{%- endmacro %}
