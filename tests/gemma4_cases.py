@@ -110,7 +110,7 @@ class DraftGolden:
     draft_ids: Ids
     logits: Floats
     hidden_states: Floats
-    draft_margins: Floats | None = None
+    draft_margins: Floats
     centroids: Ids | None = None
     centroid_margins: Floats | None = None
 

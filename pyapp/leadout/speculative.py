@@ -18,6 +18,7 @@ the turn after them, and the turns before never again.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
@@ -35,8 +36,13 @@ PREFILL_IN_FLIGHT = 2
 
 MAX_RUN_AHEAD = 8
 
-#: Cycles timed for each number of drafts, behind one that is not.
+#: Cycles timed together, behind one that is not; and from which time on one must do.
 _TIMED_CYCLES = 4
+_SLOW_CYCLE_S = 0.1
+
+#: Rounds of timing, and seconds after which none is begun.
+_MOST_ROUNDS = 4
+_MEASURING_S = 0.3
 
 #: A drafter sees two positions further back than its window says; see models/gemma4_assistant.py.
 _EXTRA_WINDOW = 2
@@ -194,24 +200,46 @@ class Decoder:
         return length
 
     async def measure(self, max_draft_tokens: int) -> dict[int, float]:
-        """Time cycles by their number of drafts, in milliseconds, for `AutoSchedule`."""
-        costs = {}
-        tokens = [0] * min(8, self.tables.context_length)
-        for k in automatic_counts(max_draft_tokens):
+        """Time cycles by their number of drafts, in milliseconds, for `AutoSchedule`.
+
+        The best of a few rounds over all numbers counts, since a GPU that was idle begins slowly; a
+        slow device gets one round.
+        """
+        counts = automatic_counts(max_draft_tokens)
+        for k in counts:
             await self.prepare(k)
-            self._begin(0, tokens, sampling.Sampling())
-            self.device.write("state", 0, state.pack_active(len(tokens), tokens[-1]))
-            await self._cycle(0, len(tokens), k)
-            started = time.perf_counter()
-            readbacks = [
-                self._cycle(0, len(tokens) + i * (1 + k), k) for i in range(1, 1 + _TIMED_CYCLES)
-            ]
-            for readback in readbacks:
-                await readback
-            costs[k] = 1000 * (time.perf_counter() - started) / _TIMED_CYCLES
+        costs = dict.fromkeys(counts, math.inf)
+        started = time.perf_counter()
+        for _ in range(_MOST_ROUNDS):
+            for k in counts:
+                costs[k] = min(costs[k], await self._time_cycles(k))
+            if time.perf_counter() - started > _MEASURING_S:
+                break
         self._end(0)
         self._lanes.clear()
         return costs
+
+    async def _time_cycles(self, num_drafts: int) -> float:
+        """Return the milliseconds of a cycle among others, or of a single one that takes long."""
+        tokens = [0] * min(8, self.tables.context_length)
+        self._begin(0, tokens, sampling.Sampling())
+        self.device.write("state", 0, state.pack_active(len(tokens), tokens[-1]))
+        cycles = 0
+        elapsed = 0.0
+        # The first one alone, the others queued one behind the other, as in a generation.
+        for number in (1, _TIMED_CYCLES):
+            started = time.perf_counter()
+            readbacks = [
+                self._cycle(0, len(tokens) + (cycles + i) * (1 + num_drafts), num_drafts)
+                for i in range(number)
+            ]
+            for readback in readbacks:
+                await readback
+            elapsed = (time.perf_counter() - started) / number
+            cycles += number
+            if elapsed > _SLOW_CYCLE_S:
+                break
+        return 1000 * elapsed
 
     def _prepared(self, num_drafts: int) -> int:
         """Return the largest number of drafts up to this one whose cycle is compiled."""

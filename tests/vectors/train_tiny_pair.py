@@ -36,6 +36,7 @@ from make_tiny_gemma4 import (
 )
 from mtp_reference import WINDOW_RULES, assisted_record, plain_generate
 from torch.nn.functional import cross_entropy
+from transformers import Gemma4AssistantForCausalLM
 
 VOCAB_SIZE = 512
 BOS = 2
@@ -432,26 +433,27 @@ def choose_prompts(target: Any, assistant: Any, language: Language, seed: int) -
     """Return prompts of 1 to 60 tokens after which choices and drafts are decided most clearly."""
     rng = np.random.default_rng(seed)
     found: list[tuple[float, list[int]]] = []
+    group = NUM_CANDIDATES // NUM_PROMPTS
     for i in range(NUM_CANDIDATES):
         # An even spread of lengths in every group of candidates.
-        length = 1 + (i * 60) // NUM_CANDIDATES
+        length = 1 + (i * 60) // NUM_CANDIDATES if i >= group else 1
         prompt = language.sample(rng, length)
         if i % 4 == 3 and length > 1:  # some that the language does not have
             prompt[1:] = rng.integers(3, VOCAB_SIZE, length - 1).tolist()
+        if i in range(1, group):  # a single token, BOS or any other
+            prompt = rng.integers(3, VOCAB_SIZE, 1).tolist()
         ids = plain_generate(target, prompt, NEW_TOKENS)
         # Drafts are nearer to ties: a margin of theirs counts for ten times as much.
         chosen, drafted = least_margins(target, assistant, prompt, ids)
         found.append((min(chosen, 10 * drafted), prompt))
-    group = NUM_CANDIDATES // NUM_PROMPTS
-    best = [
+    return [
         max(found[i : i + group], key=lambda entry: entry[0])[1]
-        for i in range(group, NUM_CANDIDATES, group)
+        for i in range(0, NUM_CANDIDATES, group)
     ]
-    return [[BOS], *best]
 
 
-def make_pair(name: str, case: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Train, write and record one pair; return its lines for the manifest."""
+def train_pair(name: str, case: dict[str, Any]) -> None:
+    """Train one pair and write its checkpoints."""
     started = time.monotonic()
     torch.manual_seed(case["seed"])
     language = make_language(case["seed"])
@@ -473,15 +475,19 @@ def make_pair(name: str, case: dict[str, Any]) -> dict[str, dict[str, Any]]:
     soften(assistant, is_drafter=True)
     assistant.generation_config.num_assistant_tokens = 4
     train_assistant(target, assistant, language, case["seed"] + 501)
-    assistant_folder = HERE / f"trained-{name}-assistant"
     text = {**target_case["text"], **assistant_case["text"]}
-    save(assistant, assistant_folder, {**assistant_case, "text": text})
-    assistant = load(type(assistant), assistant_folder)
+    save(assistant, HERE / f"trained-{name}-assistant", {**assistant_case, "text": text})
     print(f"{name}: trained in {time.monotonic() - started:.0f} s", flush=True)
 
+
+def record_pair(name: str, case: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Write the golden values of a trained pair; return its lines for the manifest."""
+    folder, assistant_folder = HERE / f"trained-{name}", HERE / f"trained-{name}-assistant"
+    target = load(MODEL_CLASSES[case["target"]["form"]], folder)
+    assistant = load(Gemma4AssistantForCausalLM, assistant_folder)
+    prompts = choose_prompts(target, assistant, make_language(case["seed"]), case["seed"] + 1000)
     records = [
-        assisted_record(target, assistant, prompt, NEW_TOKENS, DRAFT_LENGTHS)
-        for prompt in choose_prompts(target, assistant, language, case["seed"] + 1000)
+        assisted_record(target, assistant, prompt, NEW_TOKENS, DRAFT_LENGTHS) for prompt in prompts
     ]
     (assistant_folder / "assisted.json").write_text(
         "[\n" + ",\n".join(json.dumps(record) for record in records) + "\n]\n"
@@ -505,7 +511,8 @@ def make_pair(name: str, case: dict[str, Any]) -> dict[str, dict[str, Any]]:
                 record["draft_margins"][rule] for record in records for rule in WINDOW_RULES
             ),
             "rounds_by_accepted_of_7": counts.tolist(),
-            "generate_has_other_counts": differing_counts(records),
+            "generate_has_other_counts": f"{len(differing_counts(records))} of "
+            f"{len(records) * len(DRAFT_LENGTHS)} generations",
             "files": describe_files(assistant_folder),
         },
     }
@@ -515,7 +522,8 @@ def main() -> None:
     """Train every pair and write it down."""
     torch.set_num_threads(1)
     for name in sys.argv[1:] or list(PAIRS):
-        write_manifest(make_pair(name, PAIRS[name]))
+        train_pair(name, PAIRS[name])
+        write_manifest(record_pair(name, PAIRS[name]))
 
 
 if __name__ == "__main__":
