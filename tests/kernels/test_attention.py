@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 from compare import assert_close, poison, row_table, run_both
 
+from leadout.ops.attention import ATTENDING
+
 # heads, kv heads, dim, shared heads of the variant, window, capacity
 CASES = [
     (4, 1, 256, 4, 0, 256),
@@ -19,11 +21,9 @@ def inputs(heads, kv_heads, dim, capacity, dtype, rows) -> list:
     return [q, rows, caches[0], caches[1]]
 
 
-def constants_of(heads, kv_heads, dim, window, capacity, behind=0) -> dict:
-    return {
-        "HEADS": heads, "KV_HEADS": kv_heads, "D": dim, "SCALE": dim**-0.5,
-        "WINDOW": window, "BEHIND": behind, "CAPACITY": capacity,
-    }  # fmt: skip
+def attending(heads, kv_heads, dim, window, capacity, behind=0, slots=0) -> np.ndarray:
+    data = ATTENDING.pack(heads, kv_heads, dim, window, behind, capacity, slots, dim**-0.5)
+    return np.frombuffer(data, np.uint32)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -33,10 +33,11 @@ def test_attention_over_all_tiles_equals_its_twin(run_kernel, case, dtype) -> No
     last = 1000 if window else capacity - 1
     rows = row_table([(1, 0, 0, True), (1, 63, 0, True), (1, last, 0, True), (0, 9, 0, False)])
     bindings = [*inputs(heads, kv_heads, dim, capacity, dtype, rows), poison(len(rows), heads, dim)]
+    bindings.append(attending(heads, kv_heads, dim, window, capacity))
     gpu, twin = run_both(
         run_kernel,
         f"attention.rows.{shared}.{dtype}",
-        constants_of(heads, kv_heads, dim, window, capacity),
+        {},
         bindings,
         (1, heads // shared, len(rows)),
     )
@@ -56,11 +57,12 @@ def test_attention_per_tile_equals_its_twin_and_its_grid_may_be_too_large(
         *inputs(heads, kv_heads, dim, capacity, "f32", rows),
         poison(len(rows), heads, slots, dim),
         poison(len(rows), heads, slots, 2),
+        attending(heads, kv_heads, dim, window, capacity, behind, slots),
     ]
     gpu, twin = run_both(
         run_kernel,
         f"attention.tiles.{shared}.f32",
-        {**constants_of(heads, kv_heads, dim, window, capacity, behind), "SLOTS": slots},
+        {},
         bindings,
         (slots + 3, heads // shared, len(rows)),
     )

@@ -1,7 +1,7 @@
 // Attention of one row's query heads over the KV cache, positions taken in tiles of 64:
 //
-//   s[h, p] = SCALE * dot(q[h], k[p])       for p from position + 1 - WINDOW (WINDOW 0: from 0)
-//                                           to position - BEHIND
+//   s[h, p] = scale * dot(q[h], k[p])       for p from position + 1 - window (window 0: from 0)
+//                                           to position - behind
 //   m[h] = max s[h];   l[h] = sum exp(s[h] - m[h]);   o[h] = sum exp(s[h, p] - m[h]) * v[p]
 //
 // Mode "tiles" (decode, verify): one workgroup a tile writes (o, m, l) of its tile, which
@@ -13,22 +13,11 @@
 // all of them. Masked positions are never read. Rows that are not valid give zeros (mode "rows") or
 // nothing.
 //
-// q: [rows, HEADS, D] float32. rows: the row table. Caches: see shared/kv.wgsl.
-// Mode "tiles": part_o: [rows, HEADS, SLOTS, D], part_ml: [rows, HEADS, SLOTS] of (m, l); slot 0 is the
-// tile of the first visible position. Grid: x = tiles (any number ≥ those visible), y = HEADS / {{ heads }},
-// z = rows. Mode "rows": o: [rows, HEADS, D]. Grid: x = 1, y, z as before.
-// D a multiple of 8, at most 512. Twin: devices/twins/attention.py.
-
-override HEADS: u32;
-override KV_HEADS: u32;
-override D: u32;
-override SCALE: f32;
-override WINDOW: u32 = 0u;
-override BEHIND: u32 = 0u;
-override CAPACITY: u32;
-{% if mode == "tiles" %}
-override SLOTS: u32;
-{% endif %}
+// q: [rows, heads, dim] float32. rows: the row table. Caches: see shared/kv.wgsl. attending: sizes.
+// Mode "tiles": part_o: [rows, heads, slots, dim], part_ml: [rows, heads, slots] of (m, l); slot 0 is the
+// tile of the first visible position. Grid: x = tiles (any number ≥ those visible), y = heads / {{ heads }},
+// z = rows. Mode "rows": o: [rows, heads, dim]. Grid: x = 1, y, z as before.
+// Twin: devices/twins/attention.py.
 
 @group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;
@@ -37,9 +26,13 @@ override SLOTS: u32;
 {% if mode == "tiles" %}
 @group(0) @binding(4) var<storage, read_write> part_o: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> part_ml: array<vec2<f32>>;
+@group(0) @binding(6) var<uniform> attending: Attending;
 {% else %}
 @group(0) @binding(4) var<storage, read_write> o: array<vec4<f32>>;
+@group(0) @binding(5) var<uniform> attending: Attending;
 {% endif %}
+
+{% include "shared/attending.wgsl" %}
 
 {% include "shared/kv.wgsl" %}
 
@@ -55,14 +48,14 @@ fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let quads = D / 4u;
+  let quads = attending.dim / 4u;
   let row = rows[group.z];
   let first_head = group.y * SHARED_HEADS;
-  let kv_head = first_head / (HEADS / KV_HEADS);
+  let kv_head = first_head / (attending.heads / attending.kv_heads);
   let position = row.y;
-  let first_visible = select(0u, position + 1u - WINDOW, WINDOW > 0u && position + 1u > WINDOW);
-  let last_visible = position - BEHIND;
-  let head_base = group.z * HEADS + first_head;
+  let first_visible = first_visible_position(position);
+  let last_visible = position - attending.behind;
+  let head_base = group.z * attending.heads + first_head;
   let is_valid = (row.w & 1u) == 1u;
 
 {% if mode == "tiles" %}
@@ -93,7 +86,9 @@ fn main(
 {% else %}
   {
 {% endif %}
-    let base = tile_base(row.x, kv_head, tile * TILE);
+    let base = tile_base(
+      row.x, kv_head, tile * TILE, attending.kv_heads, quads, attending.capacity,
+    );
     let from_slot = max(first_visible, tile * TILE) - tile * TILE;
     let to_slot = min(last_visible, tile * TILE + TILE - 1u) - tile * TILE;
     workgroupBarrier();  // queries are there; scores of the tile before are no longer read
@@ -110,7 +105,7 @@ fn main(
 {% endfor %}
       }
 {% for h in range(heads) %}
-      scores[{{ h }}u * TILE + thread] = SCALE * score_{{ h }};
+      scores[{{ h }}u * TILE + thread] = attending.scale * score_{{ h }};
 {% endfor %}
     }
     workgroupBarrier();
@@ -167,7 +162,7 @@ fn main(
 {% for h in range(heads) %}
   {
 {% if mode == "tiles" %}
-    let out = (head_base + {{ h }}u) * SLOTS + group.x;
+    let out = (head_base + {{ h }}u) * attending.slots + group.x;
     if (thread == 0u) {
       part_ml[out] = vec2<f32>(m_{{ h }}, l_{{ h }});
     }

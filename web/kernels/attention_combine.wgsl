@@ -1,21 +1,18 @@
 // o[h] = sum over tiles of exp(m_t - m) * o_t[h] / sum over tiles of exp(m_t - m) * l_t,  m = max m_t
 //
-// Tiles in ascending order, as many as the row's position, WINDOW and BEHIND make visible.
+// Tiles in ascending order, as many as the row's position makes visible.
 //
-// part_o: [rows, HEADS, SLOTS, D], part_ml: [rows, HEADS, SLOTS] of (m, l), from attention.wgsl in mode
-// "tiles". rows: the row table. o: [rows, HEADS, D] float32; rows that are not valid give zeros.
-// Grid: x = HEADS, y = rows. Twin: devices/twins/attention.py.
-
-override HEADS: u32;
-override D: u32;
-override WINDOW: u32 = 0u;
-override BEHIND: u32 = 0u;
-override SLOTS: u32;
+// part_o: [rows, heads, slots, dim], part_ml: [rows, heads, slots] of (m, l), from attention.wgsl in mode
+// "tiles". rows: the row table. o: [rows, heads, dim] float32; rows that are not valid give zeros.
+// Grid: x = heads, y = rows. Twin: devices/twins/attention.py.
 
 @group(0) @binding(0) var<storage, read> part_o: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> part_ml: array<vec2<f32>>;
 @group(0) @binding(2) var<storage, read> rows: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read_write> o: array<vec4<f32>>;
+@group(0) @binding(4) var<uniform> attending: Attending;
+
+{% include "shared/attending.wgsl" %}
 
 const TILE = 64u;
 
@@ -24,9 +21,9 @@ fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let quads = D / 4u;
+  let quads = attending.dim / 4u;
   let row = rows[group.y];
-  let head = group.y * HEADS + group.x;
+  let head = group.y * attending.heads + group.x;
   if ((row.w & 1u) == 0u) {
     for (var i = thread; i < quads; i += 64u) {
       o[head * quads + i] = vec4<f32>(0.0);
@@ -34,9 +31,9 @@ fn main(
     return;
   }
   let position = row.y;
-  let first_visible = select(0u, position + 1u - WINDOW, WINDOW > 0u && position + 1u > WINDOW);
-  let tiles = (position - BEHIND) / TILE - first_visible / TILE + 1u;
-  let base = head * SLOTS;
+  let first_tile = first_visible_position(position) / TILE;
+  let tiles = (position - attending.behind) / TILE - first_tile + 1u;
+  let base = head * attending.slots;
 
   var m = part_ml[base].x;
   for (var t = 1u; t < tiles; t++) {

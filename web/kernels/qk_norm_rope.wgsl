@@ -55,7 +55,9 @@ fn main(
 
   if (is_value) {
     if (is_valid) {
-      let base = tile_base(row.x, head - HEADS - KV_HEADS, row.y) + (row.y % TILE) * quads;
+      let kv_head = head - HEADS - KV_HEADS;
+      let tile = tile_base(row.x, kv_head, row.y, KV_HEADS, quads, CAPACITY);
+      let base = tile + (row.y % TILE) * quads;
       for (var i = thread; i < quads; i += 64u) {
         values[base + i] = kv_pack(x[start + i] * select(1.0, scale, NORM_VALUES == 1u));
       }
@@ -74,7 +76,8 @@ fn main(
       q[out + i] = result.low;
       q[out + j] = result.high;
     } else if (is_valid) {
-      let base = tile_base(row.x, head - HEADS, row.y) + row.y % TILE;
+      let tile = tile_base(row.x, head - HEADS, row.y, KV_HEADS, quads, CAPACITY);
+      let base = tile + row.y % TILE;
       keys[base + i * TILE] = kv_pack(result.low);
       keys[base + j * TILE] = kv_pack(result.high);
     }

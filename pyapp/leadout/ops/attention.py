@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import struct
+
 from leadout.kv_cache import TILE, KvCache, tiles_of_window
 from leadout.layouts import Vector
 from leadout.ops.grid import activations
 from leadout.plan import Binding, PlanBuilder
 from leadout.rows import Rows
+
+#: Layout of the struct in web/kernels/shared/attending.wgsl; keep in step.
+ATTENDING = struct.Struct("<IIIIIIIf")
 
 
 def qk_norm_rope(
@@ -125,41 +130,38 @@ def attention(
     window = cache.window if window is None else window
     group = num_heads // cache.num_key_value_heads
     shared_heads = next(heads for heads in (4, 2, 1) if group % heads == 0)
-    constants = {
-        "HEADS": num_heads,
-        "KV_HEADS": cache.num_key_value_heads,
-        "D": cache.head_dim,
-        "SCALE": scale,
-        "WINDOW": window,
-        "BEHIND": behind,
-        "CAPACITY": cache.capacity,
-    }
+    slots = tiles_of_window(window) if window else cache.capacity // TILE
+    attending = b.uniforms.binding(
+        ATTENDING.pack(
+            num_heads,
+            cache.num_key_value_heads,
+            cache.head_dim,
+            window,
+            behind,
+            cache.capacity,
+            slots,
+            scale,
+        )
+    )
     inputs = [q, rows.table, cache.keys, cache.values]
     head_groups = num_heads // shared_heads
     if rows.is_prefill:
         variant = f"attention.rows.{shared_heads}.{cache.dtype}"
-        b.dispatch(variant, constants, [*inputs, o], (1, head_groups, rows.count), label)
+        b.dispatch(variant, {}, [*inputs, o, attending], (1, head_groups, rows.count), label)
         return
-    slots = tiles_of_window(window) if window else cache.capacity // TILE
     part_o = activations(b, "part_o", rows.count * num_heads * slots, cache.head_dim)
     part_ml = activations(b, "part_ml", rows.count * num_heads * slots, 2)
     b.dispatch(
         f"attention.tiles.{shared_heads}.{cache.dtype}",
-        {**constants, "SLOTS": slots},
-        [*inputs, part_o, part_ml],
+        {},
+        [*inputs, part_o, part_ml, attending],
         (slots if window else "kv_tiles", head_groups, rows.count),
         label,
     )
     b.dispatch(
         "attention_combine",
-        {
-            "HEADS": num_heads,
-            "D": cache.head_dim,
-            "WINDOW": window,
-            "BEHIND": behind,
-            "SLOTS": slots,
-        },
-        [part_o, part_ml, rows.table, o],
+        {},
+        [part_o, part_ml, rows.table, o, attending],
         (num_heads, rows.count, 1),
         label + ".combine",
     )

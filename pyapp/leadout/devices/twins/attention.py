@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from leadout.devices.twins import Call, Floats, Words, twin
 from leadout.devices.twins.norm import normalize
 from leadout.kv_cache import TILE
+from leadout.ops.attention import ATTENDING
 from leadout.state import ROW_VALID
 
 _DTYPES: dict[str, np.dtype[np.floating]] = {
@@ -16,12 +19,29 @@ _DTYPES: dict[str, np.dtype[np.floating]] = {
 }
 
 
+@dataclass(frozen=True)
+class Attending:
+    """A layer's sizes, from the uniform behind the other bindings."""
+
+    heads: int
+    kv_heads: int
+    dim: int
+    window: int
+    behind: int
+    capacity: int
+    slots: int
+    scale: float
+
+
+def _attending(call: Call) -> Attending:
+    return Attending(*ATTENDING.unpack(call.bindings[-1].tobytes()))
+
+
 def _caches(
-    call: Call, dtype: str, keys: Words, values: Words
+    dtype: str, keys: Words, values: Words, kv_heads: int, dim: int, capacity: int
 ) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
     """View the caches as [lane, kv head, tile, quad, position, 4] and [.., position, quad, 4]."""
-    kv_heads, quads = call.integer("KV_HEADS"), call.integer("D") // 4
-    tiles = call.integer("CAPACITY") // TILE
+    quads, tiles = dim // 4, capacity // TILE
     return (
         keys.view(_DTYPES[dtype]).reshape(-1, kv_heads, tiles, quads, TILE, 4),
         values.view(_DTYPES[dtype]).reshape(-1, kv_heads, tiles, TILE, quads, 4),
@@ -63,7 +83,9 @@ def qk_norm_rope(call: Call) -> None:
     new_values = x[:, first_value : first_value + kv_heads]
     if call.integer("NORM_VALUES", 0):
         new_values = normalize(new_values, eps)
-    keys, values = _caches(call, call.args[0], call.bindings[6], call.bindings[7])
+    keys, values = _caches(
+        call.args[0], call.bindings[6], call.bindings[7], kv_heads, dim, capacity
+    )
     for r, (lane, position, _, flags) in enumerate(rows.tolist()):
         if flags & ROW_VALID:
             tile, slot = position % capacity // TILE, position % TILE
@@ -79,13 +101,12 @@ def _first_visible(position: int, window: int) -> int:
 def attention(call: Call) -> None:
     """Softmax attention of every row over its visible positions."""
     mode, _, dtype = call.args
-    heads, kv_heads, dim = call.integer("HEADS"), call.integer("KV_HEADS"), call.integer("D")
-    window, group = call.integer("WINDOW", 0), heads // kv_heads
-    behind = call.integer("BEHIND", 0)
-    scale = np.float32(call.number("SCALE"))
+    layer = _attending(call)
+    heads, kv_heads, dim, window = layer.heads, layer.kv_heads, layer.dim, layer.window
+    behind, group, scale = layer.behind, heads // kv_heads, np.float32(layer.scale)
     rows = call.bindings[1].reshape(-1, 4)
     q = call.floats(0)[: len(rows) * heads * dim].reshape(-1, kv_heads, group, dim)
-    caches = _caches(call, dtype, call.bindings[2], call.bindings[3])
+    caches = _caches(dtype, call.bindings[2], call.bindings[3], kv_heads, dim, layer.capacity)
     valid = [r for r in range(len(rows)) if rows[r, 3] & ROW_VALID]
 
     if mode == "rows":
@@ -112,7 +133,7 @@ def attention(call: Call) -> None:
             out[mine] = mixed.transpose(1, 0, 2, 3)
         return
 
-    slots = call.integer("SLOTS")
+    slots = layer.slots
     part_o = call.floats(4)[: len(rows) * heads * slots * dim]
     part_o = part_o.reshape(len(rows), kv_heads, group, slots, dim)
     part_ml = call.floats(5)[: len(rows) * heads * slots * 2]
@@ -169,15 +190,16 @@ def _combine(weighted: Floats, m: Floats, total: Floats) -> Floats:
 @twin
 def attention_combine(call: Call) -> None:
     """Add up what attention left per tile."""
-    heads, dim, slots = call.integer("HEADS"), call.integer("D"), call.integer("SLOTS")
+    layer = _attending(call)
+    heads, dim, slots = layer.heads, layer.dim, layer.slots
     rows = call.bindings[2].reshape(-1, 4)
     part_o = call.floats(0)[: len(rows) * heads * slots * dim].reshape(-1, heads, slots, dim)
     part_ml = call.floats(1)[: len(rows) * heads * slots * 2].reshape(-1, heads, slots, 2)
     out = call.floats(3)[: len(rows) * heads * dim].reshape(-1, heads, dim)
     for r, (_, position, _, flags) in enumerate(rows.tolist()):
         if flags & ROW_VALID:
-            first = _first_visible(position, call.integer("WINDOW", 0))
-            tiles = (position - call.integer("BEHIND", 0)) // TILE - first // TILE + 1
+            first = _first_visible(position, layer.window)
+            tiles = (position - layer.behind) // TILE - first // TILE + 1
             ml = part_ml[r, :, :tiles]
             out[r] = _combine(part_o[r, :, :tiles], ml[..., 0], ml[..., 1])
         else:
