@@ -189,7 +189,22 @@ _LOAD = """async ({model, drafter, changes}) => {
   });
   return { info: bench.engine.info, events };
 }"""
-_GENERATE = "({request}) => bench.engine.generate(request)"
+
+
+def _settled(script: str) -> str:
+    """Return a script that never rejects: it gives {value} or {error}."""
+    return (
+        f"((args) => ({script})(args).then((value) => ({{ value }}), (error) => "
+        "({ error: { name: error.name, message: error.message, detail: error.detail } })))"
+    )
+
+
+# Begins to load; the answer is for whoever asks once it is over.
+_BEGIN = f"""(args) => {{
+  bench.isOver = false;
+  bench.loading = {_settled(_LOAD)}(args).finally(() => {{ bench.isOver = true; }});
+}}"""
+_GENERATE = _settled("({request}) => bench.engine.generate(request)")
 
 
 class ChromiumRuntime:
@@ -221,11 +236,11 @@ class ChromiumRuntime:
             changes = self._subject.load_message(drafter)
             empty = {"name": self._model, "files": []}
             arguments = {"model": empty, "drafter": "none", "changes": changes}
-        self._page.evaluate(f"(args) => {{ bench.loading = {_settled(_LOAD)}(args); }}", arguments)
+        self._page.evaluate(_BEGIN, arguments)
         samples = []
         heap = WorkerHeap(self._page)
         # The page says what became of the load once it is over; meanwhile the heap is watched.
-        while not self._page.evaluate("Promise.race([bench.loading.then(() => true), false])"):
+        while not self._page.evaluate("bench.isOver"):
             if used_bytes := heap.used_bytes():
                 samples.append((1000 * time.time(), used_bytes))
             self._page.wait_for_timeout(SAMPLE_MS)
@@ -235,7 +250,7 @@ class ChromiumRuntime:
     def generate(self, request: Mapping[str, object]) -> dict[str, Any]:
         """Run one request; see `Runtime`."""
         arguments: dict[str, object] = {"request": dict(request)}
-        generated: dict[str, Any] = self._answer(_settled(_GENERATE), arguments)
+        generated: dict[str, Any] = self._answer(_GENERATE, arguments)
         return generated
 
     def submits(self) -> int:
@@ -268,14 +283,6 @@ class ChromiumRuntime:
         if "error" in answer:
             raise_named(answer["error"])
         return answer["value"]
-
-
-def _settled(script: str) -> str:
-    """Return a script that never rejects: it gives {value} or {error}."""
-    return (
-        f"((args) => ({script})(args).then((value) => ({{ value }}), (error) => "
-        "({ error: { name: error.name, message: error.message, detail: error.detail } })))"
-    )
 
 
 class WorkerHeap:
