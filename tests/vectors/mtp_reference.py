@@ -10,8 +10,8 @@ What a drafter's sliding layers see is a rule of its own (WINDOW_RULES):
 
 - "inclusive", transformers: the last `sliding_window + 1` committed positions. Its mask is
   bidirectional with the distance included, and counts from the end of the keys;
-- "causal", what the target's own mask would give a query at the bonus token's position, and what
-  llama.cpp does: the last `sliding_window - 1`.
+- "causal", what the target's own mask would give a query at the bonus token's position: the last
+  `sliding_window - 1`.
 
 Up to a context of `sliding_window - 1` tokens they are the same.
 """
