@@ -75,7 +75,7 @@ async def test_every_step_gives_the_states_logits_and_drafts_of_transformers(nam
             assert choices[0] == golden["draft_ids"][i, step], where
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", [*MEMBERS, "trained-e2b", "trained-31b"])
 async def test_assisted_generations_have_the_ids_and_the_accepted_counts_of_transformers(
     name,
 ) -> None:

@@ -3,11 +3,18 @@
 import pytest
 
 from gemma3_cases import RELATIVE_TOLERANCE, folder_files, generated, load, relative_error, scored
-from gemma4_cases import RANDOM_NAMES, load_assisted, load_target
+from gemma4_cases import (
+    RANDOM_NAMES,
+    TRAINED_NAMES,
+    load_assisted,
+    load_llama_cpp,
+    load_target,
+)
 from gemma4_gguf import write_gemma4_gguf
 from leadout.devices.numpy import NumpyDevice
 from leadout.request import GenerateRequest
 from speculation_cases import TINY
+from thoroughness import IS_THOROUGH
 
 
 @pytest.mark.parametrize("name", RANDOM_NAMES)
@@ -79,3 +86,13 @@ async def test_suppressed_tokens_of_a_gguf_are_never_chosen(tmp_path) -> None:
         seen |= set(await generated(engine, [2], max_tokens=64, temperature=100.0, seed=seed))
     assert len(seen) > 60
     assert not seen & {7, 8}
+
+
+@pytest.mark.parametrize("name", [*RANDOM_NAMES, *TRAINED_NAMES])
+async def test_greedy_ids_are_those_of_llama_cpp_on_the_same_file(name, tmp_path) -> None:
+    path = write_gemma4_gguf(tmp_path / "tiny.gguf", TINY / name)
+    engine = await load(NumpyDevice(), {path.name: path})
+    cases = load_llama_cpp(name)
+    for case in cases if IS_THOROUGH else cases[:4]:
+        ids = await generated(engine, case.prompt_ids, max_tokens=len(case.ids))
+        assert ids == case.ids, case.prompt_ids
