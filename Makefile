@@ -8,9 +8,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.python-ready web/node_modules/.ready $(VENV)/.browser-ready
 PYTEST := $(BIN)/python -m pytest
+# Each worker takes whole files, the long ones first (see tests/parallel.py), each with a Chromium.
+WORKERS ?= 2
+IN_PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-# The groups of tests share two cores and one Chromium; and set-up comes first.
+# Pytest's workers have all cores; and set-up comes first.
 .NOTPARALLEL:
 .PHONY: help setup serve build test unit lint types format kernels model browser clean
 
@@ -45,7 +48,8 @@ serve: setup ## Fetch the model if absent, build the site and serve it
 build: setup ## Build the site into dist/
 	$(BIN)/leadout build
 
-test: setup lint types unit kernels model browser ## Run every check, as CI does
+test: setup lint types unit ## Run every check, as CI does
+	$(PYTEST) $(IN_PARALLEL) tests/kernels tests/model tests/browser
 
 lint: $(VENV)/.python-ready ## Ruff: rules and format
 	$(BIN)/ruff check .
@@ -56,16 +60,16 @@ types: $(VENV)/.python-ready web/node_modules/.ready ## mypy and tsc
 	cd web && npm run --silent types
 
 unit: setup ## Tests without a browser, in seconds; run them at every save
-	$(PYTEST) tests/unit
+	$(PYTEST) $(IN_PARALLEL) tests/unit
 
 kernels: setup ## Every kernel variant against its twin, in Chromium
-	$(PYTEST) tests/kernels
+	$(PYTEST) $(IN_PARALLEL) tests/kernels
 
 model: setup ## The engine on real weights, on the NumPy device
-	$(PYTEST) tests/model
+	$(PYTEST) $(IN_PARALLEL) tests/model
 
 browser: setup ## The whole app in Chromium
-	$(PYTEST) tests/browser
+	$(PYTEST) $(IN_PARALLEL) tests/browser
 
 format: $(VENV)/.python-ready ## Let Ruff rewrite what it can
 	$(BIN)/ruff check --fix .

@@ -26,9 +26,9 @@ CUT_BYTES = 32_000_000
 
 
 @pytest.fixture(scope="module", autouse=True)
-def built_site(gemma3_files: dict[str, Path]) -> None:
+def built_site(site: Path, gemma3_files: dict[str, Path]) -> None:
     """The site of this tree where the command looks for it."""
-    build_site(DIST)
+    build_site(DIST)  # behind `site`, so that only one worker fetches what it takes
 
 
 def leadout(*args: str) -> subprocess.CompletedProcess[str]:

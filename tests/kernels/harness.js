@@ -140,19 +140,34 @@ function describe(error) {
   return { name, message, detail, stack };
 }
 
+/** Fewer bytes come back within the call itself; in step with gpu_page.py. */
+const MAX_INLINE_BYTES = 32768;
+
+/**
+ * @param {string} upload the blob in base64 behind "data:,", or where it lies
+ * @returns {Promise<Uint8Array>}
+ */
+async function blobOf(upload) {
+  if (!upload.startsWith("data:,")) return (await fetch(upload)).bytes();
+  return Uint8Array.from(atob(upload.slice(6)), (character) => character.charCodeAt(0));
+}
+
 /**
  * @param {string} method
  * @param {object} args
- * @param {string | null} upload where the blob lies
+ * @param {string} upload see `blobOf`
  * @param {string} download where the bytes of the result go
  */
 globalThis.harness = async (method, args, upload, download) => {
   try {
-    const blob = upload ? await (await fetch(upload)).bytes() : new Uint8Array(0);
-    const result = (await methods[method](args, blob)) ?? null;
+    const result = (await methods[method](args, await blobOf(upload))) ?? null;
     if (result?.bytes === undefined) return { value: result };
     // As a Blob: Playwright copies other bodies into its log of requests, which takes seconds.
-    await fetch(download, { method: "POST", body: new Blob([result.bytes]) });
+    const body = new Blob([result.bytes]);
+    if (body.size <= MAX_INLINE_BYTES) {
+      return { base64: btoa(String.fromCharCode(...(await body.bytes()))) };
+    }
+    await fetch(download, { method: "POST", body });
     return { value: null, hasBytes: true };
   } catch (error) {
     return { error: describe(error) };

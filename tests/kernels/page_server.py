@@ -75,6 +75,8 @@ class PageServer:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Else a body waits some 40 ms for the page to acknowledge the headers.
+    disable_nagle_algorithm = True
     page_server: PageServer
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
