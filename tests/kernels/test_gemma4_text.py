@@ -14,6 +14,7 @@ from gemma3_cases import (
     relative_error,
     scored,
 )
+from gemma4_gguf import write_gemma4_gguf
 
 TINY = Path(__file__).parents[1] / "vectors" / "gemma4-tiny"
 
@@ -28,4 +29,22 @@ async def test_safetensors_give_the_logits_of_transformers(kernel_runtime, name)
         prompt = [int(token) for token in golden["prompt_ids"]]
         tokens, _ = await decoded(engine, prompt, len(golden["generated_ids"]))
         assert tokens == golden["generated_ids"].tolist()
+    engine.close()
+
+
+@pytest.mark.parametrize("name", ["e2b", "e4b", "12b", "26b-a4b", "31b"])
+async def test_a_gguf_of_the_same_weights_gives_the_same_logits(
+    kernel_runtime, name, tmp_path
+) -> None:
+    # All but one were stored in bfloat16, so that this format holds them exactly.
+    path = write_gemma4_gguf(
+        tmp_path / "tiny.gguf", TINY / name, "F32" if name == "31b" else "BF16"
+    )
+    engine = await load(PageDevice(kernel_runtime), {path.name: path})
+    with np.load(TINY / name / "golden.npz") as golden:
+        ids = [int(token) for token in golden["ids"]]
+        _, logits = await decoded(engine, ids[:40], 4)
+        assert relative_error(logits[:1], golden["logits"][39:40]) < RELATIVE_TOLERANCE
+        error = relative_error(await scored(engine, ids), golden["logits"])
+        assert error < RELATIVE_TOLERANCE
     engine.close()

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from gemma3_cases import RELATIVE_TOLERANCE, folder_files, generated, load, relative_error
+from leadout.checkpoint.tensors import TOKEN_ORDERING
 from leadout.devices.numpy import NumpyDevice
-from leadout.errors import DrafterError
+from leadout.errors import CheckpointError, DrafterError
 from leadout.sampling import Sampling
 from leadout.scheduler import FixedSchedule
 from thoroughness import IS_THOROUGH
@@ -137,3 +138,18 @@ async def test_a_request_for_another_drafter_than_was_loaded_is_refused() -> Non
     with pytest.raises(DrafterError, match="ngram"):
         await generated(engine, [2, 9], drafter="ngram")
     assert len(await generated(engine, [2, 9], max_tokens=3)) == 3
+
+
+@pytest.mark.parametrize("missing", ["masked_embedding.centroids.weight", TOKEN_ORDERING])
+async def test_a_drafter_whose_centroids_are_missing_is_refused(tmp_path, missing) -> None:
+    files = folder_files(TINY / "e2b-assistant")
+    data = files["model.safetensors"].read_bytes()
+    # Another name for the tensor, as long as its own, so that the file stays as it is otherwise.
+    damaged = data.replace(missing.encode(), missing[:-1].encode() + b"X")
+    assert damaged != data
+    files["model.safetensors"] = tmp_path / "model.safetensors"
+    files["model.safetensors"].write_bytes(damaged)
+    device = NumpyDevice()
+    with pytest.raises(CheckpointError, match=missing[:-1]):
+        await load(device, folder_files(TINY / "e2b"), files)
+    assert device.allocated_bytes == 0

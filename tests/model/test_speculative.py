@@ -10,7 +10,7 @@ from gemma3_cases import folder_files, generated, load
 from leadout.devices.numpy import NumpyDevice
 from leadout.request import GenerateRequest
 from leadout.sampling import Sampling
-from leadout.scheduler import FixedSchedule
+from leadout.scheduler import MAX_LOSS, FixedSchedule, monotonic
 from speculation_cases import TINY, Case, cases, check_case, pair_files
 from thoroughness import IS_THOROUGH
 
@@ -98,6 +98,27 @@ async def test_a_drafter_that_agrees_often_saves_cycles(engines) -> None:
         assert stats.decode_tokens == stats.cycles + stats.accepted_tokens
         assert sum(stats.accepted_per_position) == stats.accepted_tokens
         assert sum(stats.drafted_per_position) == stats.drafted_tokens
+
+
+@pytest.mark.parametrize("name", ["e2b", "trained-e2b"])
+@pytest.mark.parametrize("run_ahead", [1, 3])
+async def test_auto_costs_at_most_its_share_more_than_no_drafter(engines, name, run_ahead) -> None:
+    """In cost units as measured at load; a random drafter never agrees, so its texts are adverse."""
+    engine = await engines(name, "mtp")
+    costs = monotonic(engine.model.costs)
+    for first in (9, 40, 77):
+        submitted: list[int] = []
+        schedule = engine.model.schedule()
+        note = schedule.submitted
+        schedule.submitted = lambda k, note=note, seen=submitted: (seen.append(k), note(k))
+        run = engine.decoder.run(
+            [2, first, 17], Sampling(), 120, run_ahead, lambda: False, schedule
+        )
+        tokens = sum([len(cycle.tokens) async for cycle in run if not cycle.is_prefill])
+        spent = sum(costs[k] if k in costs else costs[max(costs)] for k in submitted)
+        assert spent <= (1 + MAX_LOSS) * costs[0] * tokens + 1e-9
+        if name == "trained-e2b":
+            assert max(submitted) > 0, "it never tried"
 
 
 # ---- ends --------------------------------------------------------------------------------------
