@@ -103,7 +103,7 @@ async def test_a_drafter_that_agrees_often_saves_cycles(engines) -> None:
 @pytest.mark.parametrize("name", ["e2b", "trained-e2b"])
 @pytest.mark.parametrize("run_ahead", [1, 3])
 async def test_auto_costs_at_most_its_share_more_than_no_drafter(engines, name, run_ahead) -> None:
-    """In cost units as measured at load; a random drafter never agrees, so its texts are adverse."""
+    """In cost units as measured at load; a random drafter never agrees, so texts are adverse."""
     engine = await engines(name, "mtp")
     costs = monotonic(engine.model.costs)
     for first in (9, 40, 77):
