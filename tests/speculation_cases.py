@@ -43,6 +43,11 @@ def pair_files(name: str) -> tuple[dict[str, Path], dict[str, Path]]:
     return folder_files(TINY / name), folder_files(TINY / f"{name}-assistant")
 
 
+def ways() -> st.SearchStrategy[tuple[int | str, int]]:
+    """Draw a number of draft tokens, and how far to run ahead."""
+    return st.tuples(st.one_of(st.integers(0, 7), st.just("auto")), st.integers(1, 4))
+
+
 def cases(max_tokens: int = 16, vocab_size: int = 90) -> st.SearchStrategy[Case]:
     """Draw requests: short and long prompts, with and without repeats, greedy and sampled."""
     token = st.integers(3, vocab_size - 1)
@@ -66,12 +71,11 @@ def cases(max_tokens: int = 16, vocab_size: int = 90) -> st.SearchStrategy[Case]
         ),
     )
     return st.builds(
-        Case,
-        prompt=st.one_of(free, repeated).map(lambda ids: (2, *ids)),
-        max_tokens=st.integers(1, max_tokens),
-        sampling=sampling,
-        draft_tokens=st.one_of(st.integers(0, 7), st.just("auto")),
-        run_ahead=st.integers(1, 4),
+        lambda prompt, max_tokens, sampling, way: Case(prompt, max_tokens, sampling, *way),
+        st.one_of(free, repeated).map(lambda ids: (2, *ids)),
+        st.integers(1, max_tokens),
+        sampling,
+        ways(),
     )
 
 

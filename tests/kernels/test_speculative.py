@@ -1,18 +1,21 @@
 """Drafter-invariant decoding on WebGPU in Chromium: ids equal plain decoding's, bit for bit."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from page_device import PageDevice
 
 from gemma3_cases import generated, load
 from leadout.devices.numpy import NumpyDevice
-from speculation_cases import Case, cases, check_case, pair_files
+from speculation_cases import Case, cases, check_case, pair_files, ways
 from thoroughness import IS_THOROUGH
 
-#: Cases drawn per drafter; each compares a generation with drafts to plain decoding.
-NUM_CASES = 200 if IS_THOROUGH else 55
+#: Requests drawn per drafter, and ways of drafting for each; each is compared to plain decoding.
+NUM_REQUESTS = 70 if IS_THOROUGH else 17
+NUM_WAYS = 3
 
 
 @pytest.mark.parametrize("drafter", ["mtp", "ngram"])
@@ -29,14 +32,16 @@ def test_ids_equal_plain_ids_for_every_draft_length_and_run_ahead(kernel_runtime
     plain: dict[Case, list[int]] = {}
 
     @settings(
-        max_examples=NUM_CASES,
+        max_examples=NUM_REQUESTS,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],
         phases=[Phase.generate],
     )
-    @given(case=cases(max_tokens=10))
-    def check(case: Case) -> None:
-        loop.run_until_complete(check_case(engine, case, plain))
+    @given(case=cases(max_tokens=10), ways=st.lists(ways(), min_size=NUM_WAYS, max_size=NUM_WAYS))
+    def check(case: Case, ways: list[tuple[int | str, int]]) -> None:
+        for draft_tokens, run_ahead in ways:
+            drafted = replace(case, draft_tokens=draft_tokens, run_ahead=run_ahead)
+            loop.run_until_complete(check_case(engine, drafted, plain))
 
     check()
     engine.close()
