@@ -33,7 +33,7 @@ async def complete(engine: Engine, prompt: str, **fields: Any) -> tuple[Generate
     deltas: list[str] = []
     generated = await engine.generate(
         GenerateRequest.from_json({"prompt": prompt, **fields}),
-        lambda text, tokens, rate: deltas.append(text),
+        lambda delta: deltas.append(delta.text),
     )
     return generated, deltas
 
@@ -106,7 +106,7 @@ async def test_an_abort_keeps_what_there_is(engine: Engine) -> None:
     deltas: list[str] = []
     generated = await engine.generate(
         GenerateRequest(prompt=PROMPT, max_tokens=200),
-        lambda text, tokens, rate: deltas.append(text),
+        lambda delta: deltas.append(delta.text),
         lambda: len(deltas) >= 3,
     )
     assert generated.finish_reason == "abort"

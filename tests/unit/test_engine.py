@@ -68,7 +68,7 @@ async def test_an_abort_keeps_what_there_is(engine) -> None:
 
     result = await engine.generate(
         GenerateRequest(prompt_ids=(2, 9), max_tokens=50, ignore_eos=True),
-        lambda text, tokens, rate: seen.append(tokens),
+        lambda delta: seen.append(delta.tokens),
         is_aborted,
     )
     assert result.finish_reason == "abort"
