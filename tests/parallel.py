@@ -22,7 +22,7 @@ LONG_FILES = (
     "kernels/test_speculative.py",
     "kernels/test_matvec.py",
     "kernels/test_gemma4_text.py",
-    "model/test_speculative.py",
+    "model/test_speculation.py",
     "browser/test_journey.py",
     "browser/test_generate_command.py",
     "model/test_divergence.py",

@@ -29,10 +29,10 @@ async def test_distributions_over_a_text_equal_the_references(
     ids = json.loads((vectors / "gemma3-270m/text.json").read_text())["ids"][:NUM_TOKENS]
     assert len(ids) == NUM_TOKENS
     reference = forward_blocks(*gguf_weights(gemma3_gguf), ids, ROWS)
-    wanted = np.empty((0, engine.decoder.vocab_size), np.float32)
+    wanted = np.empty((0, engine.decoder.tables.vocab_size), np.float32)
     divergences: list[float] = []
     async for chunk in engine.score(ids):
-        logits = np.frombuffer(chunk, np.float32).reshape(-1, engine.decoder.vocab_size)
+        logits = np.frombuffer(chunk, np.float32).reshape(-1, engine.decoder.tables.vocab_size)
         if len(wanted) == 0:
             wanted = next(reference)
         # Row by row, so that what is computed in float64 stays in the CPU's caches.

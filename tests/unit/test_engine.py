@@ -1,4 +1,4 @@
-"""The engine's behaviour on the NumPy device; its numbers are in test_gemma3_text.py."""
+"""The engine's behaviour on the NumPy device; its numbers are in tests/model."""
 
 import asyncio
 from pathlib import Path
