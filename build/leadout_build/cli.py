@@ -23,8 +23,8 @@ INTERRUPTED = 130
 BAD_USAGE = 2
 
 _MODEL_HELP = (
-    "a name in the model store, or a path: a .gguf file, or a folder with config.json and "
-    "*.safetensors"
+    "nano, which is built in; or a name in the model store; or a path: a .gguf file, or a folder "
+    "with config.json and *.safetensors"
 )
 #: Those of pyapp/leadout/checkpoint/synthetic.py, which is not imported for a --help.
 _SHAPES = ("e2b", "e4b", "12b", "26b-a4b", "31b", "tiny")
@@ -227,8 +227,8 @@ def _add_serve_arguments(parser: _Parser) -> None:
     parser.add_argument(
         "--model",
         metavar="NAME_OR_PATH",
-        help="the model that the page proposes, with the drafter beside it, else the first in the "
-        f"store: {_MODEL_HELP}",
+        help=f"the model that the page begins with, with the drafter beside it: {_MODEL_HELP} "
+        "(default: nano)",
     )
     parser.add_argument(
         "--allow-origin",

@@ -1,5 +1,6 @@
 """Finding the drafter of a target: beside it on the disk, or in the store.
 
+    a built-in model             its own, which ships with it
     a name in the store          P-assistant…, where the name is P or begins with it
     X.gguf                       a .gguf beside it, by their headers: architecture and width
     X/, with config.json         X/assistant/, or X-assistant/ beside it, as the hub names them
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leadout.errors import DrafterError
+from leadout_build.built_in import DRAFTERS, is_built_in
 from leadout_build.drafter_files import (
     GGUF_ARCHITECTURE,
     gguf_widths,
@@ -50,6 +52,8 @@ def drafter_of(store: Store, target: str) -> Drafter | None:
         ModelNotFoundError: there is no such target.
         StoreError: the target, or its drafter in the store, is incomplete.
     """
+    if target in DRAFTERS:
+        return Drafter(DRAFTERS[target], store.resolve(DRAFTERS[target]))
     files = store.resolve(target)
     if is_drafter(files):
         return None
@@ -89,7 +93,7 @@ def drafter_named(store: Store, name_or_path: str) -> Drafter:
         StoreError: the stored model is incomplete.
     """
     files = store.resolve(name_or_path)
-    if store.holds(name_or_path, files):
+    if is_built_in(name_or_path) or store.holds(name_or_path, files):
         return Drafter(name_or_path, files)
     ggufs = [path for name, path in files.items() if name.endswith(".gguf")]
     if ggufs:

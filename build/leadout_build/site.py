@@ -4,6 +4,7 @@
     leadout.js, define.js    stable addresses of what has a hash in its own
     app-<hash>/              web/, kernels/, wheels/ with Leadout's, assets.json
     vendor-<hash>/           what others made, see vendor.py
+    models/                  the built-in models, with the list of them that the page reads
     build.json               version, hashes, and the SHA-256 of every file
 
 A folder's hash is that of everything in it, so it may be cached for ever. The same sources give
@@ -17,10 +18,12 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import leadout
 from leadout_build import ROOT
+from leadout_build.built_in import built_in_models
 from leadout_build.errors import BuildError
 from leadout_build.kernels import build_kernels
 from leadout_build.vendor import vendor
@@ -28,6 +31,9 @@ from leadout_build.wheel import build_wheel
 
 #: Folders of web/ that no page loads: kernels are rendered, "types" is for the npm package.
 WEB_LEFT_OUT = ("node_modules", "kernels", "types")
+
+#: Where a checkout has the built-in models; keep in step with `FOLDER` in built_in.py.
+MODELS_FOLDER = "build/leadout_build/nano/model"
 
 BUILD_FILE = "build.json"
 ENTRY_POINTS = {"leadout.js": "index.js", "define.js": "widget/leadout-chat-define.js"}
@@ -96,6 +102,7 @@ def _assemble(site: Path, root: Path) -> None:
         if not (app / module).is_file():
             raise BuildError(f"web/{module} is missing; {stable} stands for it")
         (site / stable).write_bytes(f'export * from "./{app.name}/{module}";\n'.encode())
+    _add_models(site / "models", root / MODELS_FOLDER)
     facts = {
         "version": leadout.__version__,
         "app": app.name,
@@ -103,6 +110,38 @@ def _assemble(site: Path, root: Path) -> None:
         "files": _hashes(site),
     }
     _write_json(site / BUILD_FILE, facts)
+
+
+def _add_models(out: Path, folder: Path) -> None:
+    """Write the built-in models as `leadout serve` serves them, so that any static host does."""
+    entries: list[dict[str, object]] = []
+    for model in built_in_models(folder):
+        entries.append(
+            {
+                **_add_model(out, model.name, model.files),
+                "drafter": _add_model(out, model.drafter_name, model.drafter_files),
+                "default": not entries,
+            }
+        )
+    if entries:
+        _write_json(out / "index.json", {"models": entries})
+
+
+def _add_model(out: Path, name: str, files: Mapping[str, Path]) -> dict[str, object]:
+    """Copy a model's files; return its entry of models/index.json (see serve.py)."""
+    folder = out / name
+    folder.mkdir(parents=True)
+    for file, path in files.items():
+        shutil.copyfile(path, folder / file)
+    sizes = {file: path.stat().st_size for file, path in files.items()}
+    hashes = _hashes(folder)
+    return {
+        "name": name,
+        "bytes": sum(sizes.values()),
+        "files": [
+            {"name": file, "bytes": sizes[file], "sha256": hashes[file]} for file in sorted(sizes)
+        ],
+    }
 
 
 def _left_out_of_web(folder: str, names: list[str]) -> list[str]:

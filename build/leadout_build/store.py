@@ -25,6 +25,7 @@ from pathlib import Path
 import filelock
 
 from leadout.errors import IntegrityError, ModelNotFoundError, StoreError
+from leadout_build.built_in import NANO, built_in_files, is_built_in
 from leadout_build.drafter_files import is_drafter_gguf
 from leadout_build.progress import format_bytes
 
@@ -129,14 +130,16 @@ class Store:
     def list_models(self) -> list[StoredModel]:
         """Return the complete models, by name.
 
-        A model with a damaged manifest is left out with a warning: the others stay usable.
+        A model with a damaged manifest is left out with a warning: the others stay usable. One that
+        has a built-in model's name is hidden (see built_in.py).
         """
         models = []
         with store_errors(self.models_folder):
             folders = sorted(self.models_folder.iterdir()) if self.models_folder.is_dir() else []
         for folder in folders:
             try:
-                model = self.find(folder.name) if _NAME.fullmatch(folder.name) else None
+                is_hidden = is_built_in(folder.name) or not _NAME.fullmatch(folder.name)
+                model = None if is_hidden else self.find(folder.name)
             except StoreError as error:
                 logger.warning("%s", error.message)
             else:
@@ -162,13 +165,16 @@ class Store:
         """Return the files of a model: file name → path.
 
         Args:
-            name_or_path: a name in the store; else a path to a .gguf file, or to a folder with
-                config.json and *.safetensors, or with a single .gguf file besides drafters.
+            name_or_path: a built-in model's name; else one in the store; else a path to a .gguf
+                file, or to a folder with config.json and *.safetensors, or with a single .gguf
+                file besides drafters.
 
         Raises:
             ModelNotFoundError: there is no such model.
             StoreError: the stored model is incomplete.
         """
+        if is_built_in(name_or_path):
+            return built_in_files(name_or_path)
         model = self.find(name_or_path) if _NAME.fullmatch(name_or_path) else None
         if model is not None:
             return {file.name: _intact_path(model, file) for file in model.checkpoint_files}
@@ -180,7 +186,7 @@ class Store:
         known = ", ".join(model.name for model in self.list_models()) or "none"
         raise ModelNotFoundError(
             f'No model "{name_or_path}": no such file or folder, and the store has: {known}. '
-            f"`leadout pull MODEL` adds one.",
+            f"`leadout pull MODEL` adds one; {NANO} is built in.",
             name=name_or_path,
         )
 
@@ -194,8 +200,15 @@ class Store:
         """Open a model for writing; it becomes visible when the writer commits.
 
         Raises:
-            StoreError: the store is not writable, or another process is writing this model.
+            StoreError: the name is a built-in model's, the store is not writable, or another
+                process is writing this model.
         """
+        if is_built_in(name):
+            raise StoreError(
+                f'"{name}" is the name of a model that comes with Leadout, and always means that '
+                "one; give yours another name.",
+                name=name,
+            )
         folder = self.models_folder / check_name(name)
         with store_errors(folder):
             (folder / ".parts").mkdir(parents=True, exist_ok=True)

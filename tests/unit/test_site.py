@@ -12,7 +12,8 @@ import pytest
 
 from leadout_build import vendor
 from leadout_build.errors import BuildError
-from leadout_build.site import build_site
+from leadout_build.site import MODELS_FOLDER, build_site
+from stand_in_nano import write_stand_in
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -154,6 +155,23 @@ def test_pages_load_nothing_from_elsewhere(dist: Path) -> None:
     style = r"""(?:@import\s*|\burl\(\s*)["']?(?:\w+:)?//"""
     for path in [*dist.rglob("*.html"), *dist.rglob("*.css"), *dist.rglob("*.svg")]:
         assert re.findall(f"{tag}|{style}", path.read_text()) == [], path.name
+
+
+def test_the_built_in_models_lie_where_a_static_host_serves_them(
+    dist: Path, checkout: Path, tmp_path: Path
+) -> None:
+    models = write_stand_in(checkout / MODELS_FOLDER)
+    out = tmp_path / "dist"
+    build_site(out, checkout)
+    (nano,) = json.loads((out / "models/index.json").read_text())["models"]
+    assert (nano["name"], nano["default"]) == ("nano", True)
+    assert nano["drafter"]["name"] == "nano-assistant"
+    for model in (nano, nano["drafter"]):
+        (file,) = model["files"]
+        content = (out / "models" / model["name"] / file["name"]).read_bytes()
+        assert content == (models / file["name"]).read_bytes()
+        assert file["bytes"] == model["bytes"] == len(content)
+        assert file["sha256"] == hashlib.sha256(content).hexdigest()
 
 
 def test_licences_of_all_that_is_vendored_go_along(dist: Path) -> None:
