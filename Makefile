@@ -1,7 +1,7 @@
 # `make serve` and `make test` work on a fresh clone with Python 3.11+, Node 20+, npm and make.
 
 PYTHON ?= python3
-MODEL ?= gemma3-270m
+MODEL ?= nano
 PORT ?= 8000
 
 VENV := .venv
@@ -15,7 +15,7 @@ IN_PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 # Pytest's workers have all cores; and set-up comes first.
 .NOTPARALLEL:
-.PHONY: help setup serve build test unit lint types format kernels model browser clean
+.PHONY: help setup serve build wheel test unit lint types format kernels model browser clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,13 +40,19 @@ $(VENV)/.browser-ready: $(VENV)/.python-ready
 	  || { echo "No Chromium: install one, or set LEADOUT_CHROMIUM to its path." >&2; exit 1; }
 	@touch $@
 
-serve: setup ## Fetch the model if absent, build the site and serve it
+serve: setup ## Build the site and serve it, with Nano; or with another MODEL, fetched if absent
 	$(BIN)/leadout pull $(MODEL)
 	$(BIN)/leadout build
 	$(BIN)/leadout serve --port $(PORT) --model $(MODEL)
 
 build: setup ## Build the site into dist/
 	$(BIN)/leadout build
+
+wheel: build ## One wheel with the built site and Nano, into wheelhouse/
+	rm -rf wheelhouse
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-build-isolation \
+	  --no-deps --wheel-dir wheelhouse .
+	@ls wheelhouse/*.whl
 
 test: setup lint types unit ## Run every check, as CI does
 	$(PYTEST) $(IN_PARALLEL) tests/kernels tests/model tests/browser
@@ -76,5 +82,5 @@ format: $(VENV)/.python-ready ## Let Ruff rewrite what it can
 	$(BIN)/ruff format .
 
 clean: ## Remove what builds and tools leave behind; .venv and web/node_modules stay
-	rm -rf dist .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf dist wheelhouse .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find pyapp build tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -434,6 +434,11 @@ def open_node(subject: Subject, site: Path = DIST) -> Iterator[NodeRuntime]:
     node = shutil.which("node")
     if node is None:
         raise DeviceUnavailableError("There is no `node` on PATH; install Node.js 20 or later.")
+    if not (ROOT / "web/node_modules").is_dir():
+        raise DeviceUnavailableError(
+            "--runtime node needs Leadout's repository after `make setup`: Node's WebGPU lies in "
+            "web/node_modules there. Take --runtime chromium."
+        )
     app = site.resolve() / read_build(site)["app"]
     versions = site_versions(site)
     command = [node, str(NODE_RUNNER), str(app), str(ROOT / "web")]

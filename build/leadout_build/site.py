@@ -48,8 +48,14 @@ def build_site(out: Path, root: Path = ROOT) -> None:
         root: the checkout to build.
 
     Raises:
-        BuildError: something in the sources is broken, or `out` holds anything else.
+        BuildError: there are no sources, something in them is broken, or `out` holds anything else.
     """
+    if not (root / "web/kernels").is_dir():
+        raise BuildError(
+            "A build needs Leadout's repository, and this is an installed package without sources. "
+            "Its site is built already: `leadout serve` serves it. To build another, run `make "
+            "build` in a clone of the repository."
+        )
     out = out.resolve()
     _check_replaceable(out)
     out.parent.mkdir(parents=True, exist_ok=True)
