@@ -1,16 +1,19 @@
 /**
- * The page around <leadout-chat>: which model it shall load. Everything else is the widget's.
+ * The page around <leadout-chat>: which model it shall load. With Nano it is a desk (desk.js);
+ * everything else is the widget's.
  *
  * @module page
  */
 
 import "./define.js";
+import { Desk, NANO } from "./desk.js";
 import { Leadout } from "./leadout.js";
 
 /** A model on this machine's own server costs nobody's data plan: it loads without a click. */
 const IS_LOCAL = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
 
 const chat = document.getElementById("chat");
+const desk = new Desk(chat);
 const select = document.getElementById("model");
 const drafterSelect = document.getElementById("drafter");
 const fileInput = document.getElementById("file");
@@ -40,12 +43,30 @@ function addOption(label, model) {
  * @param {string} value of an option
  * @param {boolean} isWanted whether somebody just asked for it to load
  */
-function choose(value, isWanted) {
+async function choose(value, isWanted) {
+  const model = models.get(value);
   select.value = value;
-  chat.model = models.get(value);
+  if (model === NANO) {
+    await desk.open();
+  } else {
+    desk.close();
+  }
+  if (select.value !== value) {
+    return; // somebody was faster
+  }
+  chat.model = model;
   if (isWanted) {
     chat.load();
   }
+}
+
+/**
+ * @param {string | File[]} model
+ * @returns {boolean} whether it may load unasked: Nano is as small as the page itself, and a file is
+ *   here already
+ */
+function isCheap(model) {
+  return IS_LOCAL || model === NANO || typeof model !== "string";
 }
 
 /**
@@ -134,19 +155,18 @@ async function listSiteModels() {
     addOption(`${name} (${formatSize(bytes)})`, name);
   }
   chat.toggleAttribute("autoload", IS_LOCAL);
-  choose("0", false);
+  choose("0", listed[0].name === NANO && !IS_LOCAL);
 }
 
 select.addEventListener("change", () => {
-  const model = models.get(select.value);
   // A download from afar waits for one more click, on a button that names its size.
-  choose(select.value, IS_LOCAL || typeof model !== "string");
+  choose(select.value, isCheap(models.get(select.value)));
 });
 
 drafterSelect.addEventListener("change", () => {
   chat.drafter = drafterSelect.value;
   const { model } = chat;
-  if (chat.state === "idle" && model && (IS_LOCAL || typeof model !== "string")) {
+  if (chat.state === "idle" && model && isCheap(model)) {
     chat.load();
   }
 });

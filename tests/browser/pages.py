@@ -50,6 +50,19 @@ LISTED_WITH_DRAFTER = [
     *({**model, "default": False, "drafter": None} for model in LISTED_MODELS),
 ]
 
+#: What ships in the box, as the site lists it; with it the page is a desk.
+LISTED_NANO = {
+    "name": "nano",
+    "default": True,
+    "bytes": 12_650_000,
+    "files": [{"name": "nano.gguf", "bytes": 12_650_000, "sha256": None}],
+    "drafter": {
+        "name": "nano-assistant",
+        "bytes": 1_670_000,
+        "files": [{"name": "nano-assistant.gguf", "bytes": 1_670_000, "sha256": None}],
+    },
+}
+
 #: Takes the place of web/worker.js. Options are JSON, but for `text`, a JavaScript expression.
 FAKE_WORKER = """
 import { createFakeBackend } from "./testing.js";

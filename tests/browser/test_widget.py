@@ -266,3 +266,33 @@ def test_a_file_is_a_model_too(open_page: OpenPage, tmp_path: Path, name: str) -
     chat.wait_for_state("ready")
     (load,) = chat.received("load")
     assert load["model"]["files"][0]["name"] == name
+
+
+def test_a_page_can_send_a_message_and_prepare_what_the_model_gets(open_page: OpenPage) -> None:
+    chat = open_widget(open_page, {"mode": "chat"}, text="Yes.")
+    chat.page.get_by_role("textbox", name="Message").fill("A draft")
+    chat.element.evaluate(
+        """(chat) => {
+          window.prepared = [];
+          chat.prepareMessages = (said) => {
+            prepared.push(said);
+            return said.length > 2 ? null : [{ role: "system", content: "Be brief." }, ...said];
+          };
+          return chat.send({ message: "Is it?" });
+        }"""
+    )
+    chat.wait_for_state("ready")
+    shown = [
+        {"role": "user", "content": "Is it?"},
+        {"role": "assistant", "content": "Yes."},
+    ]
+    assert chat.value("chat.messages") == shown
+    chat.send.click()
+    assert chat.page.evaluate("prepared") == [
+        shown[:1],
+        [*shown, {"role": "user", "content": "A draft"}],
+    ]
+    # Refused: nothing is lost.
+    assert chat.value("chat.messages") == shown
+    assert chat.value("chat.text") == "A draft"
+    assert chat.value("chat.state") == "ready"

@@ -15,6 +15,13 @@ import { ReasoningBox } from "./reasoning_box.js";
  * @typedef {{role: string, content: string, reasoning_content?: string}} Message
  */
 
+/**
+ * Makes of what was said, the new message last, what the model gets, such as a system turn before it;
+ * or refuses the message with null, having said why. It may set the element's `messages`: the new one
+ * then follows these.
+ * @typedef {(said: Message[]) => Message[] | null} PrepareMessages
+ */
+
 /** A message as it is shown. @typedef {{message: Message, content: HTMLElement, reasoning: ReasoningBox, element: HTMLElement}} Turn */
 
 export class Conversation {
@@ -68,20 +75,30 @@ export class Conversation {
     return last?.role === "assistant" ? last.content : "";
   }
 
-  /** Move the message from the text area into the conversation.
-   * @returns {{messages: Message[]} | null} null when there is no message
+  /**
+   * Move a message into the conversation.
+   *
+   * @param {{message?: string, prepare?: PrepareMessages | null}} [options] message: in place of the
+   *   one in the text area, which stays there
+   * @returns {{messages: Message[]} | null} null when there is no message, or `prepare` refused it
    */
-  takeRequest() {
-    const content = this.#input.value.trim();
+  takeRequest({ message, prepare } = {}) {
+    const content = (message ?? this.#input.value).trim();
     if (!content) {
       return null;
     }
-    this.#input.value = "";
+    const said = [...this.messages, { role: "user", content }];
+    const messages = prepare ? prepare(said) : said;
+    if (!messages) {
+      return null;
+    }
+    if (message === undefined) {
+      this.#input.value = "";
+    }
     this.#add({ role: "user", content });
-    const request = { messages: this.messages };
     this.#add({ role: "assistant", content: "" });
     this.#log.scrollTop = this.#log.scrollHeight;
-    return request;
+    return { messages };
   }
 
   /** @param {WrittenPiece[]} pieces of the model's turn */

@@ -24,6 +24,7 @@
 /** @import {LoadParams, Progress} from "../client.js" */
 /** @import {DrafterChoice, ModelChoice} from "../client/models.js" */
 /** @import {Phase} from "../messages.js" */
+/** @import {PrepareMessages} from "./conversation.js" */
 /** @import {Settings} from "./settings.js" */
 /** @import {Body} from "./view.js" */
 
@@ -34,7 +35,7 @@ import { Conversation } from "./conversation.js";
 import { follow, openStream } from "./follow.js";
 import { Manuscript } from "./manuscript.js";
 import { errorNotice, offerNotice, unsupportedNotice } from "./notices.js";
-import { findSize } from "./offer.js";
+import { findSize, findSupport } from "./offer.js";
 import { toParams } from "./params.js";
 import { getStyleSheet } from "./styles.js";
 import { View } from "./view.js";
@@ -53,6 +54,9 @@ export class LeadoutChat extends ElementBase {
 
   /** Passed to Leadout.load beside the model. @type {Partial<LoadParams>} */
   loadOptions = {};
+
+  /** What the model gets of a chat, if not just that. @type {PrepareMessages | null} */
+  prepareMessages = null;
 
   #root = this.attachShadow({ mode: "open" });
   #view = new View(this.#root, {
@@ -256,16 +260,22 @@ export class LeadoutChat extends ElementBase {
     this.#offer({ mayLoad: false });
   }
 
-  /** Continue the text, or answer the message. Does nothing unless the state is "ready". */
-  async send() {
+  /**
+   * Continue the text, or answer the message. Does nothing unless the state is "ready".
+   *
+   * @param {{message?: string}} [options] in a chat, a message in place of the one being written
+   */
+  async send({ message } = {}) {
     const engine = this.#engine;
     if (this.#state !== "ready" || !engine || !this.#view.settings.validate()) {
       return;
     }
-    const request = this.#body.takeRequest();
+    const request = this.#body.takeRequest({ message, prepare: this.prepareMessages });
     if (!request) {
-      this.#view.setStatus("Write something first.");
-      this.#body.focus();
+      if (!(message ?? this.text).trim()) {
+        this.#view.setStatus("Write something first.");
+        this.#body.focus();
+      }
       return;
     }
     const context = { info: engine.info, drafter: this.drafter, isChat: "messages" in request };
@@ -302,10 +312,7 @@ export class LeadoutChat extends ElementBase {
     this.#generating?.abort();
   }
 
-  /**
-   * @param {Engine} engine
-   * @param {boolean} isOwned
-   */
+  /** @param {Engine} engine @param {boolean} isOwned */
   #adopt(engine, isOwned) {
     this.#engine = engine;
     this.#ownsEngine = isOwned;
@@ -361,7 +368,6 @@ export class LeadoutChat extends ElementBase {
 
   /**
    * While "idle": say whether the model can be had, and offer it, or load it at once.
-   *
    * @param {{mayLoad?: boolean}} [options] false after somebody unloaded it or stopped its load
    */
   async #offer({ mayLoad = true } = {}) {
@@ -369,9 +375,7 @@ export class LeadoutChat extends ElementBase {
       return; // connectedCallback will come back to it
     }
     const model = this.model;
-    const support = this.loadOptions.worker
-      ? { supported: true, reason: "", advice: "" }
-      : await Leadout.isSupported();
+    const support = await findSupport(this.loadOptions);
     if (this.#state !== "idle" || model !== this.model || !this.isConnected) {
       return;
     }
@@ -485,13 +489,8 @@ export class LeadoutChat extends ElementBase {
     this.#body.focus();
   }
 
-  /**
-   * @param {"phase" | "progress" | "delta" | "finish" | "error"} name
-   * @param {object} detail
-   */
+  /** @param {"phase" | "progress" | "delta" | "finish" | "error"} name @param {object} detail */
   #emit(name, detail) {
-    this.dispatchEvent(
-      new CustomEvent(`leadout-${name}`, { detail, bubbles: true, composed: true }),
-    );
+    this.dispatchEvent(new CustomEvent(`leadout-${name}`, { detail, bubbles: true, composed: true }));
   }
 }

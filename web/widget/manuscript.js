@@ -64,8 +64,11 @@ export class Manuscript {
     return this.#lastTurn().map((run) => run.text).join("");
   }
 
-  /** @returns {{prompt: string} | null} null when there is nothing to continue */
-  takeRequest() {
+  /**
+   * @param {object} [_options] a conversation's; none of them is a text's
+   * @returns {{prompt: string} | null} null when there is nothing to continue
+   */
+  takeRequest(_options) {
     this.#isBeginning = true;
     return this.text.trim() ? { prompt: this.text } : null;
   }

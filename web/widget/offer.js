@@ -4,7 +4,9 @@
  * @module offer
  */
 
+/** @import {LoadParams} from "../client.js" */
 /** @import {DrafterChoice, ModelChoice} from "../client/models.js" */
+/** @import {Support} from "../client/support.js" */
 
 import { isUrlLike } from "../client/models.js";
 import { sortFiles } from "../client/picked_files.js";
@@ -27,6 +29,14 @@ export function nameModel(model) {
     }
   }
   return "name" in model ? String(model.name) : "A model file";
+}
+
+/**
+ * @param {Partial<LoadParams>} options
+ * @returns {Promise<Support>} whether a model can be loaded with them; a worker of one's own can
+ */
+export async function findSupport({ worker }) {
+  return worker ? { supported: true, reason: "", advice: "" } : Leadout.isSupported();
 }
 
 /**

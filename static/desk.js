@@ -1,0 +1,243 @@
+/**
+ * The finance desk around <leadout-chat> while Nano is its model: a market table, a brief of it, and
+ * questions about it.
+ *
+ * The table goes into the first user turn of a conversation, as in Nano's training; a table that was
+ * edited begins another one. What cannot be sent is said beside the table, and stays where it is.
+ *
+ * @module desk
+ */
+
+import { EXAMPLE_TABLE, estimateTokens, findTableProblem, NANO_SYSTEM } from "./market_table.js";
+
+/** The site's name for Nano. */
+export const NANO = "nano";
+
+const BRIEF = "Write a brief.";
+
+/** Answers copy figures, so nothing is left to chance. */
+const SETTINGS = { temperature: 0 };
+
+/**
+ * On software rendering a pass costs by its rows, and so does compiling it: four rows hold three
+ * drafts. They are always drafted there, since one load's timings say little.
+ */
+const SOFTWARE_DRAFT_TOKENS = 3;
+
+/** Of the context, for a brief. */
+const ANSWER_TOKENS = 250;
+
+/** The turn's marks. */
+const TURN_TOKENS = 6;
+
+/** As many rows as Nano's training had at most. */
+const MOST_TRAINED_ROWS = 20;
+
+export class Desk {
+  #table = document.getElementById("table");
+  #problem = document.getElementById("table-problem");
+  #note = document.getElementById("table-note");
+  #example = document.getElementById("example");
+  #buttons = [...document.querySelectorAll("#write-brief, #questions button")];
+  #chat;
+  /** What the conversation is about. */
+  #tableInUse = "";
+  /** Whether the conversation was too long to be said again in full. */
+  #hasForgotten = false;
+  /** Whether the first brief is still to be written, unasked. */
+  #isFirst = true;
+  /** The widget's own, while the desk is open. */
+  #settingsBefore = null;
+
+  /** @param {HTMLElement} chat the <leadout-chat> */
+  constructor(chat) {
+    this.#chat = chat;
+    this.#table.value = EXAMPLE_TABLE;
+    this.#table.addEventListener("input", () => this.#takeEdit());
+    this.#example.addEventListener("click", () => {
+      this.#table.value = EXAMPLE_TABLE;
+      this.#takeEdit();
+      this.#table.focus();
+    });
+    for (const button of this.#buttons) {
+      button.addEventListener("click", () => this.#ask(button.dataset.question ?? BRIEF));
+    }
+    new MutationObserver(() => this.#takeState()).observe(chat, {
+      attributeFilter: ["data-state"],
+    });
+  }
+
+  /** Open the desk, before Nano is loaded. @returns {Promise<void>} */
+  async open() {
+    this.#settingsBefore ??= this.#chat.settings;
+    this.#chat.prepareMessages = (said) => this.#prepare(said);
+    document.body.classList.add("with-desk");
+    this.#takeState();
+    const isSoftware = await isSoftwareRendered();
+    if (this.#chat.prepareMessages) {
+      this.#chat.loadOptions = isSoftware ? { maxDraftTokens: SOFTWARE_DRAFT_TOKENS } : {};
+      this.#chat.settings = {
+        ...SETTINGS,
+        ...(isSoftware && { draft_tokens: SOFTWARE_DRAFT_TOKENS }),
+      };
+    }
+  }
+
+  /** Close it: another model was chosen. */
+  close() {
+    document.body.classList.remove("with-desk");
+    this.#isFirst = false;
+    this.#tableInUse = "";
+    if (this.#settingsBefore) {
+      this.#chat.prepareMessages = null;
+      this.#chat.loadOptions = {};
+      this.#chat.settings = this.#settingsBefore;
+      this.#settingsBefore = null;
+    }
+  }
+
+  /** @param {string} message */
+  #ask(message) {
+    this.#chat.send({ message });
+    if (this.#chat.state === "generating") {
+      this.#chat.scrollIntoView({ block: "nearest" });
+    }
+  }
+
+  #takeState() {
+    const { state } = this.#chat;
+    for (const button of this.#buttons) {
+      button.disabled = state !== "ready";
+    }
+    if (state === "ready" && this.#chat.prepareMessages) {
+      this.#writeFirst();
+    }
+    if (state === "generating") {
+      this.#showNote();
+    }
+  }
+
+  /** Write the example's brief as soon as Nano can, unless somebody has begun something. */
+  #writeFirst() {
+    const { messages, text } = this.#chat;
+    if (this.#isFirst && !messages.length && !text && this.#table.value === EXAMPLE_TABLE) {
+      this.#chat.send({ message: BRIEF });
+    }
+    this.#isFirst = false;
+  }
+
+  #takeEdit() {
+    this.#example.hidden = this.#table.value === EXAMPLE_TABLE;
+    // Nobody is told off while typing; but what was said goes once it is mended.
+    if (!this.#problem.hidden) {
+      this.#check();
+    }
+    this.#showNote();
+  }
+
+  #showNote() {
+    const table = this.#table.value.trim();
+    const isEdited = this.#chat.messages.length > 0 && table !== this.#tableInUse;
+    const numRows = table.split("\n").length;
+    this.#note.textContent = isEdited
+      ? "The next question begins a new conversation, about this table."
+      : this.#hasForgotten
+        ? "The conversation has outgrown what Nano holds: it no longer sees the first questions."
+        : numRows > MOST_TRAINED_ROWS + 3
+          ? `Nano was trained on up to ${MOST_TRAINED_ROWS} assets; with more it errs more often.`
+          : "";
+    this.#note.hidden = !this.#note.textContent;
+  }
+
+  /** @returns {boolean} false after saying what is wrong with the table */
+  #check() {
+    const problem = findTableProblem(this.#table.value) ?? this.#findLengthProblem();
+    this.#say(problem ?? "");
+    return !problem;
+  }
+
+  /** @param {string} [question] @returns {string | null} */
+  #findLengthProblem(question = BRIEF) {
+    const table = this.#table.value.trim();
+    const tokens = countTokens(withTable(table, [{ role: "user", content: question }]));
+    const held = this.#contextLength - ANSWER_TOKENS;
+    if (tokens <= held) {
+      return null;
+    }
+    const [what, advice] =
+      question.length < table.length
+        ? ["The table is too long", "Leave out rows or columns."]
+        : ["The question is too long", "Shorten it."];
+    return `${what}: about ${tokens} tokens in all, and Nano holds ${held} beside its answer. ${advice}`;
+  }
+
+  get #contextLength() {
+    return this.#chat.engine?.info.context_length ?? 2048;
+  }
+
+  /**
+   * @param {{role: string, content: string}[]} said
+   * @returns {{role: string, content: string}[] | null}
+   */
+  #prepare(said) {
+    const question = said.at(-1).content;
+    if (!this.#check()) {
+      this.#table.scrollIntoView({ block: "nearest" });
+      return null;
+    }
+    const tooLong = this.#findLengthProblem(question);
+    if (tooLong) {
+      this.#say(tooLong);
+      return null;
+    }
+    const table = this.#table.value.trim();
+    const isNew = table !== this.#tableInUse;
+    let turns = isNew ? said.slice(-1) : said;
+    let messages = withTable(table, turns);
+    // The oldest questions go first, with their answers; the last one fits, as was seen above.
+    while (turns.length > 2 && countTokens(messages) > this.#contextLength - ANSWER_TOKENS) {
+      turns = turns.slice(2);
+      messages = withTable(table, turns);
+    }
+    this.#hasForgotten = turns.length < said.length && !isNew;
+    if (isNew) {
+      this.#chat.messages = [];
+      this.#tableInUse = table;
+    }
+    return messages;
+  }
+
+  /** @param {string} problem with what was to be sent; "" is none */
+  #say(problem) {
+    this.#problem.textContent = problem;
+    this.#problem.hidden = !problem;
+    this.#table.setAttribute("aria-invalid", String(Boolean(problem)));
+  }
+}
+
+/**
+ * @param {string} table
+ * @param {{role: string, content: string}[]} turns the first one by the person
+ */
+function withTable(table, [first, ...others]) {
+  return [
+    { role: "system", content: NANO_SYSTEM },
+    { role: first.role, content: `${table}\n\n${first.content}` },
+    ...others,
+  ];
+}
+
+/** @param {{content: string}[]} messages */
+function countTokens(messages) {
+  return messages.reduce((sum, { content }) => sum + estimateTokens(content) + TURN_TOKENS, 0);
+}
+
+/** @returns {Promise<boolean>} whether WebGPU runs without a GPU here */
+async function isSoftwareRendered() {
+  try {
+    const adapter = await navigator.gpu?.requestAdapter();
+    return Boolean(adapter?.info?.isFallbackAdapter) || adapter?.info?.architecture === "swiftshader";
+  } catch {
+    return false; // the widget says what is wrong
+  }
+}
