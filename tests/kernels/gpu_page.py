@@ -67,7 +67,9 @@ class GpuPage:
 
     async def _open(self) -> None:
         self._playwright = await async_playwright().start()
-        self._browser = await self._playwright.chromium.launch(**launch_options(software=True))
+        options = launch_options(software=True)
+        options["args"].append("--js-flags=--expose-gc")  # harness.js collects garbage at will
+        self._browser = await self._playwright.chromium.launch(**options)
         self._page = await self._browser.new_page()
         self._page.on("pageerror", lambda error: self.mistakes.append(str(error)))
         await self._page.goto(self.server.url("/tests/harness.html"))

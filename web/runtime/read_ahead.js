@@ -191,6 +191,15 @@ export function checkRange(name, offset, length, size) {
 }
 
 /**
+ * The readers of reads under way, held until the read is over. Else Chromium (seen in 156, with a Blob's
+ * stream and a BYOB reader) takes stream and reader for garbage while a read is pending, if nothing
+ * but the promise chain of who waits leads to them, and the read never settles. WebKit did the same
+ * (its bug 302685).
+ * @type {Set<StreamReader>}
+ */
+const readersInUse = new Set();
+
+/**
  * Copy a stream into an array. Bytes past the array's end are not taken.
  *
  * @param {ReadableStream<Uint8Array>} stream
@@ -203,6 +212,7 @@ export async function fillFromStream(stream, target, signal, onBytes = () => {})
   const reader = readerOf(stream);
   const cancel = () => void reader.cancel().catch(() => {});
   signal.addEventListener("abort", cancel);
+  readersInUse.add(reader);
   let got = 0;
   try {
     while (got < target.length) {
@@ -215,11 +225,18 @@ export async function fillFromStream(stream, target, signal, onBytes = () => {})
       onBytes(got);
     }
   } finally {
+    readersInUse.delete(reader);
     signal.removeEventListener("abort", cancel);
     cancel();
   }
   return got;
 }
+
+/**
+ * A stream's reader, reduced to what is used; a value is gone with the next read.
+ * @typedef {{read: () => Promise<{done: boolean, value?: Uint8Array}>, cancel: () => Promise<void>}}
+ *   StreamReader
+ */
 
 /** What a read from a byte stream fills at most. */
 const PIECE_BYTES = 256 << 10;
@@ -229,8 +246,7 @@ const PIECE_BYTES = 256 << 10;
  * megabytes of garbage in a load, which is collected late.
  *
  * @param {ReadableStream<Uint8Array>} stream
- * @returns {{read: () => Promise<{done: boolean, value?: Uint8Array}>, cancel: () => Promise<void>}}
- *   a value is gone with the next read
+ * @returns {StreamReader} which holds the stream, as long as it is held itself
  */
 function readerOf(stream) {
   let byob;
