@@ -245,6 +245,12 @@ def _add_generate_arguments(parser: _Parser) -> None:
     parser.add_argument("prompt", metavar="PROMPT", nargs="?", help="the text to go on from")
     add = parser.add_argument
     add("--prompt-ids", type=_ids, metavar="IDS", help='the prompt as token ids: "2 5 9"')
+    add(
+        "--table",
+        type=Path,
+        metavar="FILE",
+        help="a market table, as CSV or Markdown, to put before PROMPT; nano reads such tables",
+    )
     add("--max-tokens", type=_whole(1), default=256, metavar="N", help="stop after so many")
     add(
         "--device",
@@ -327,6 +333,8 @@ def _add_generate_arguments(parser: _Parser) -> None:
     def check(args: argparse.Namespace) -> int:
         if (args.prompt is None) == (args.prompt_ids is None):
             parser.error("wanted either PROMPT or --prompt-ids")
+        if args.table is not None and (args.prompt is None or args.raw):
+            parser.error("--table goes before a PROMPT of a chat, without --raw or --prompt-ids")
         return _generate(args)
 
     parser.set_defaults(run=check)

@@ -11,6 +11,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from leadout.errors import LeadoutError, RequestError
@@ -24,14 +25,13 @@ from leadout_build.store import Store
 OnText = Callable[[str, str], None]
 
 # What the page does for us: load, then one request. The arguments come as one object.
-_SCRIPT = """async ({name, options, request, prompt, raw}) => {
+_SCRIPT = """async ({name, options, request, prompt, messages}) => {
   const { Leadout } = await import(new URL("./leadout.js", location.href).href);
   const phases = { onProgress: (p) => leadoutProgress(p.loaded_bytes, p.total_bytes) };
   const engine = await Leadout.load({ model: name, ...options, ...phases });
   if (prompt !== null) {
-    if (engine.info.has_chat_template && !raw) {
-      request.messages = [{ role: "user", content: prompt }];
-    } else request.prompt = prompt;
+    if (engine.info.has_chat_template && messages) request.messages = messages;
+    else request.prompt = prompt;
   }
   const onDelta = (text, { reasoning }) => leadoutText(text, reasoning);
   return engine.generate(request, { onDelta });
@@ -43,16 +43,50 @@ def run(args: argparse.Namespace) -> int:
     store = Store()
     drafter = find_drafter(args, store)
     request = request_of(args)
+    said = said_of(args)
     on_text: OnText = (lambda text, reasoning: None) if args.json else _print_text
     if args.device == "numpy":
-        generated = asyncio.run(_on_numpy(args, request, store, drafter, on_text))
+        generated = asyncio.run(_on_numpy(args, request, said, store, drafter, on_text))
     else:
-        generated = _on_webgpu(args, request, store, on_text)
+        generated = _on_webgpu(args, request, said, store, on_text)
     if args.json:
         print(json.dumps({"model": args.model, **generated}, ensure_ascii=False))
     else:
         print()
     return 0
+
+
+@dataclass(frozen=True)
+class Said:
+    """What was asked in words.
+
+    Attributes:
+        prompt: for models that do not chat; None where ids were given.
+        messages: for those that do; None where the prompt is to be taken as it is.
+    """
+
+    prompt: str | None
+    messages: list[dict[str, str]] | None
+
+
+def said_of(args: argparse.Namespace) -> Said:
+    """Return what was asked in words.
+
+    Raises:
+        RequestError: nothing was asked, or --table names no table.
+        OSError: the table cannot be read.
+    """
+    if args.prompt is None or args.raw:
+        return Said(args.prompt, None)
+    if not args.prompt.strip():
+        raise RequestError("The prompt is empty; ask something.")
+    if args.table is None:
+        return Said(args.prompt, [{"role": "user", "content": args.prompt}])
+    # It needs Nano's training data, which nothing else here does.
+    from leadout_build.table_prompt import read_table, system_of
+
+    prompt = f"{read_table(args.table)}\n\n{args.prompt}"
+    return Said(prompt, [*system_of(args.model), {"role": "user", "content": prompt}])
 
 
 def find_drafter(args: argparse.Namespace, store: Store) -> Drafter | None:
@@ -126,6 +160,7 @@ def _print_text(text: str, reasoning: str) -> None:
 async def _on_numpy(
     args: argparse.Namespace,
     request: dict[str, Any],
+    said: Said,
     store: Store,
     drafter: Drafter | None,
     on_text: OnText,
@@ -141,11 +176,11 @@ async def _on_numpy(
             progress,
             drafter_files=None if drafter is None else drafter.files,
         )
-    if args.prompt is not None:
-        if engine.info()["has_chat_template"] and not args.raw:
-            request["messages"] = [{"role": "user", "content": args.prompt}]
+    if said.prompt is not None:
+        if engine.info()["has_chat_template"] and said.messages:
+            request["messages"] = said.messages
         else:
-            request["prompt"] = args.prompt
+            request["prompt"] = said.prompt
     generated = await engine.generate(
         GenerateRequest.from_json(request), lambda delta: on_text(delta.text, delta.reasoning)
     )
@@ -155,6 +190,7 @@ async def _on_numpy(
 def _on_webgpu(
     args: argparse.Namespace,
     request: dict[str, Any],
+    said: Said,
     store: Store,
     on_text: OnText,
 ) -> dict[str, Any]:
@@ -173,8 +209,8 @@ def _on_webgpu(
             "name": name,
             "options": options,
             "request": request,
-            "prompt": args.prompt,
-            "raw": args.raw,
+            "prompt": said.prompt,
+            "messages": said.messages,
         }
         try:
             generated: dict[str, Any] = page.evaluate(

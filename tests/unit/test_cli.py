@@ -152,6 +152,7 @@ def test_generate_passes_every_option_on(parsed: list[argparse.Namespace]) -> No
     assert args == {
         "model": "m",
         "prompt": None,
+        "table": None,
         "prompt_ids": [2, 5, 9],
         "max_tokens": 7,
         "device": "numpy",
