@@ -23,7 +23,7 @@ from pathlib import Path
 
 import leadout
 from leadout_build import ROOT
-from leadout_build.built_in import built_in_models
+from leadout_build.built_in import DRAFTERS, built_in_models
 from leadout_build.errors import BuildError
 from leadout_build.kernels import build_kernels
 from leadout_build.vendor import vendor
@@ -120,6 +120,9 @@ def _assemble(site: Path, root: Path) -> None:
 
 def _add_models(out: Path, folder: Path) -> None:
     """Write the built-in models as `leadout serve` serves them, so that any static host does."""
+    for name in (*DRAFTERS, *DRAFTERS.values()):
+        if not (folder / f"{name}.gguf").is_file():
+            raise BuildError(f"{folder} lacks {name}.gguf; restore it with `git checkout`")
     entries: list[dict[str, object]] = []
     for model in built_in_models(folder):
         entries.append(
@@ -129,8 +132,7 @@ def _add_models(out: Path, folder: Path) -> None:
                 "default": not entries,
             }
         )
-    if entries:
-        _write_json(out / "index.json", {"models": entries})
+    _write_json(out / "index.json", {"models": entries})
 
 
 def _add_model(out: Path, name: str, files: Mapping[str, Path]) -> dict[str, object]:

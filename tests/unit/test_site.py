@@ -56,6 +56,7 @@ def checkout(tmp_path: Path) -> Path:
     (root / "web/index.js").write_text("export const answer = 42;\n")
     (root / "web/widget/leadout-chat-define.js").write_text("export {};\n")
     (root / "web/package.json").write_text("{}\n")
+    write_stand_in(root / MODELS_FOLDER)
     for shared in ("web/node_modules", "pyapp", ".cache"):
         (root / shared).symlink_to(REPOSITORY / shared, target_is_directory=True)
     return root
@@ -160,7 +161,7 @@ def test_pages_load_nothing_from_elsewhere(dist: Path) -> None:
 def test_the_built_in_models_lie_where_a_static_host_serves_them(
     dist: Path, checkout: Path, tmp_path: Path
 ) -> None:
-    models = write_stand_in(checkout / MODELS_FOLDER)
+    models = checkout / MODELS_FOLDER
     out = tmp_path / "dist"
     build_site(out, checkout)
     (nano,) = json.loads((out / "models/index.json").read_text())["models"]
@@ -172,6 +173,12 @@ def test_the_built_in_models_lie_where_a_static_host_serves_them(
         assert content == (models / file["name"]).read_bytes()
         assert file["bytes"] == model["bytes"] == len(content)
         assert file["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_a_checkout_that_lost_a_built_in_model_is_not_built(checkout: Path, tmp_path: Path) -> None:
+    (checkout / MODELS_FOLDER / "nano-assistant.gguf").unlink()
+    with pytest.raises(BuildError, match=r"lacks nano-assistant\.gguf"):
+        build_site(tmp_path / "dist", checkout)
 
 
 def test_licences_of_all_that_is_vendored_go_along(dist: Path) -> None:
