@@ -1,0 +1,111 @@
+"""The real Nano on the built site: open the page, read its brief, ask, edit the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pages import Chat
+from playwright.sync_api import expect
+
+from leadout_build.headless import BLANK, headless_page, serving
+from leadout_build.nano.check import check_answer, check_brief
+from leadout_build.nano.dialogues import EXAMPLE_TABLE_CSV
+from leadout_build.nano.questions import Question
+from leadout_build.nano.tables import parse_table
+from leadout_build.store import Store
+
+#: For a load and a brief without a GPU, on a machine that other work shares.
+PATIENCE_MS = 600_000
+
+OTHER_TABLE = (
+    "asset,price,1d,rsi\nABC,12.50,+2.10%,71.3\nXYZ,7.25,-0.40%,44.0\nQRS,3.10,+0.90%,55.2"
+)
+
+
+@dataclass
+class Desk:
+    """The page, and what it asked of the network."""
+
+    chat: Chat
+    url: str
+    requests: list[str]
+
+    def wait_for_answer(self) -> str:
+        """Wait until the model has written, and return what."""
+        self.chat.page.wait_for_selector(
+            'leadout-chat[data-state="generating"]', timeout=PATIENCE_MS
+        )
+        self.chat.wait_for_state("ready", PATIENCE_MS)
+        answer: str = self.chat.value("chat.continuation")
+        return answer
+
+
+@pytest.fixture(scope="module")
+def desk(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """The page of a server whose store is empty, just opened."""
+    store = Store(tmp_path_factory.mktemp("empty") / "store")
+    with serving(site, store=store) as url, headless_page(url + BLANK) as page:
+        errors: list[str] = []
+        requests: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(url)
+        yield Desk(Chat(page), url, requests)
+        assert errors == []
+
+
+def test_the_page_opens_with_a_true_brief_of_the_example(desk: Desk) -> None:
+    brief = desk.wait_for_answer()
+    verdict = check_brief(parse_table(EXAMPLE_TABLE_CSV), brief)
+    assert verdict.is_right, verdict
+    chat = desk.chat
+    assert chat.figure("drafter") == "nano-assistant"
+    assert float(chat.figure("tokens_per_cycle")) > 2
+    assert "%" in chat.figure("accepted")
+    expect(chat.status).to_contain_text("The text ended")
+    assert any(request.endswith("/models/nano/nano.gguf") for request in desk.requests)
+    assert [request for request in desk.requests if not request.startswith(desk.url)] == []
+
+
+def test_a_questions_button_gets_a_right_answer(desk: Desk) -> None:
+    desk.chat.page.get_by_role("button", name="Which asset fell most this week?").click()
+    answer = desk.wait_for_answer()
+    question = Question("extreme", column="7d", side="loss")
+    assert check_answer(parse_table(EXAMPLE_TABLE_CSV), question, answer).is_right, answer
+
+
+def test_a_table_that_is_none_is_refused_before_anything_is_sent(desk: Desk) -> None:
+    page = desk.chat.page
+    messages = desk.chat.value("chat.messages")
+    for table in ("What a day!", "asset,price\nBTC,1e999"):
+        page.get_by_label("Market table").fill(table)
+        page.get_by_role("button", name="Write a brief").click()
+        expect(page.locator("#table-problem")).to_be_visible()
+    assert desk.chat.value("chat.state") == "ready"
+    assert desk.chat.value("chat.messages") == messages
+
+
+def test_another_table_begins_another_conversation(desk: Desk) -> None:
+    page = desk.chat.page
+    page.get_by_label("Market table").fill(OTHER_TABLE)
+    page.get_by_role("textbox", name="Message").fill("How many assets are up today?")
+    desk.chat.send.click()
+    answer = desk.wait_for_answer()
+    question = Question("count", column="1d", side="up")
+    assert check_answer(parse_table(OTHER_TABLE), question, answer).is_right, answer
+    assert len(desk.chat.value("chat.messages")) == 2
+
+
+def test_what_the_table_does_not_hold_is_said(desk: Desk) -> None:
+    page = desk.chat.page
+    page.get_by_role("textbox", name="Message").fill("What is the price of BTC?")
+    desk.chat.send.click()
+    answer = desk.wait_for_answer()
+    verdict = check_answer(
+        parse_table(OTHER_TABLE), Question("lookup", "BTC", None, "price"), answer
+    )
+    assert verdict.is_right, answer
+    assert verdict.refusal == "no_asset"
