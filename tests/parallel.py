@@ -26,7 +26,6 @@ LONG_FILES = (
     "browser/test_nano_page.py",
     "browser/test_journey.py",
     "browser/test_generate_command.py",
-    "browser/test_nano.py",
     "model/test_divergence.py",
     "model/test_greedy.py",
     "browser/test_page.py",
