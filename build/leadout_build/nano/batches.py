@@ -12,31 +12,11 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from leadout_build.nano.dialogues import Dialogue, make_dialogue
+from leadout_build.nano.dialogues import make_dialogue
+from leadout_build.nano.encoding import encode
 from leadout_build.nano.network import Packed
 from leadout_build.nano.shapes import CONTEXT
-from leadout_build.nano.tokenizer import BOS, END_OF_TURN, PAD, TURN
-
-
-def chat_text(dialogue: Dialogue) -> str:
-    """Return a dialogue as chat_template.jinja renders it, without the first token."""
-    turns = (f"<|turn>{turn.role}\n{turn.text}<turn|>\n" for turn in dialogue.turns)
-    return "".join(turns)
-
-
-def encode(tokenizer: Tokenizer, dialogue: Dialogue) -> tuple[list[int], list[bool]]:
-    """Return a dialogue's ids, and which of them Nano is to write: its turns up to their ends."""
-    ids = [BOS, *tokenizer.encode(chat_text(dialogue), add_special_tokens=False).ids]
-    model = tokenizer.token_to_id("model")
-    is_own, own = [], False
-    for i, id_ in enumerate(ids):
-        # A turn is <|turn> role \n text <turn|> \n.
-        if i >= 3 and ids[i - 3] == TURN and ids[i - 2] == model:
-            own = True
-        is_own.append(own)
-        if id_ == END_OF_TURN:
-            own = False
-    return ids, is_own
+from leadout_build.nano.tokenizer import PAD
 
 
 @dataclass(frozen=True)

@@ -30,15 +30,16 @@ from leadout.engine import Engine
 from leadout.request import GenerateRequest
 from leadout.sampling import Sampling
 from leadout_build.built_in import FOLDER, NANO, NANO_DRAFTER
-from leadout_build.nano.batches import chat_text, encode
 from leadout_build.nano.check import check_answer
 from leadout_build.nano.dialogues import Dialogue, make_dialogue
-from leadout_build.nano.export import load_models, tokenizer_of
+from leadout_build.nano.encoding import chat_text, encode
+from leadout_build.nano.export import load_models
 from leadout_build.nano.network import Packed, target_forward, target_logits, target_masks
 from leadout_build.nano.questions import REFUSALS, Question
 from leadout_build.nano.shapes import CONTEXT
 from leadout_build.nano.tables import Table
 from leadout_build.nano.tokenizer import BOS, PAD, STOP_IDS
+from leadout_build.nano.vocabulary import tokenizer_of
 from leadout_build.native import load_engine
 
 #: The longest brief has about 200 tokens.
@@ -116,7 +117,10 @@ def _tasks_of(tokenizer: Any, dialogue: Dialogue) -> Iterator[Task]:
 @torch.no_grad()
 def write_texts(model: Any, tokenizer: Any, tasks: Sequence[Task], batch: int) -> list[str]:
     """Return what the model writes greedily for each task."""
-    order = sorted(range(len(tasks)), key=lambda i: len(tasks[i].prompt))
+    # Short answers apart from briefs, which all of a batch would wait for.
+    order = sorted(
+        range(len(tasks)), key=lambda i: (tasks[i].kind == "brief", len(tasks[i].prompt))
+    )
     texts = [""] * len(tasks)
     for start in range(0, len(order), batch):
         chosen = order[start : start + batch]
@@ -257,7 +261,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--tables", type=int, default=1000)
     parser.add_argument("--seed", default="evaluation")
-    parser.add_argument("--batch", type=int, default=32, help="texts written at once")
+    parser.add_argument("--batch", type=int, default=128, help="texts written at once")
     parser.add_argument("--drafted", type=int, default=20, help="briefs to measure acceptance on")
     parser.add_argument("--source", type=Path, default=FOLDER, help="folder of the GGUF files")
     parser.add_argument("--trained", type=Path, help="the target as train.py saved it")

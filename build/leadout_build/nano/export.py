@@ -10,35 +10,21 @@ transformers loads it as it is.
 from __future__ import annotations
 
 import argparse
-import json
-import re
 from pathlib import Path
 
 import gguf
 import torch
 from gguf.quants import dequantize
-from tokenizers import Tokenizer
 from transformers import Gemma4AssistantForCausalLM, Gemma4ForCausalLM
 
 from leadout.checkpoint.names import GGUF_ARCHITECTURES, text_name_of_gguf
 from leadout.errors import UnsupportedModelError
 from leadout_build.built_in import FOLDER, NANO, NANO_DRAFTER
-from leadout_build.gemma4_gguf import (
-    BYTE,
-    CONTROL,
-    NORMAL,
-    UNKNOWN,
-    USER_DEFINED,
-    Array,
-    Vocabulary,
-    write_gemma4_gguf,
-)
+from leadout_build.gemma4_gguf import Array, write_gemma4_gguf
 from leadout_build.nano.saving import CHAT_TEMPLATE, save_model
 from leadout_build.nano.shapes import assistant_config, target_config
-from leadout_build.nano.tokenizer import MARKS, STOP_IDS, UNK, build_tokenizer
-
-#: Marks that llama.cpp's converter has shown as text.
-_SHOWN = frozenset(MARKS[MARKS.index("<|channel>") :]) - {"<|tool>", "<tool|>"}
+from leadout_build.nano.tokenizer import STOP_IDS
+from leadout_build.nano.vocabulary import tokenizer_of, vocabulary_of
 
 
 def pack(folder: Path, out: Path = FOLDER) -> list[Path]:
@@ -107,32 +93,6 @@ def read_tensors(path: Path) -> dict[str, Array]:
             values = dequantize(tensor.data, tensor.tensor_type) if is_float else tensor.data
             tensors[name] = values.copy()  # the file is mapped
     return tensors
-
-
-def vocabulary_of(path: Path) -> Vocabulary:
-    """Return a tokenizer.json's vocabulary as GGUF has it."""
-    model = json.loads(path.read_text())["model"]
-    tokens = sorted(model["vocab"], key=model["vocab"].__getitem__)
-    types = [_token_type(id_, token) for id_, token in enumerate(tokens)]
-    merges = [" ".join(pair) for pair in model["merges"]]
-    return Vocabulary(tokens, [-1000.0] * len(tokens), types, merges)
-
-
-def _token_type(id_: int, token: str) -> int:
-    if id_ < len(MARKS):
-        return UNKNOWN if id_ == UNK else USER_DEFINED if token in _SHOWN else CONTROL
-    if re.fullmatch("<0x[0-9A-F]{2}>", token):
-        return BYTE
-    return CONTROL if token.startswith("<unused") else NORMAL
-
-
-def tokenizer_of(path: Path) -> Tokenizer:
-    """Return the tokenizer of a GGUF file that `pack` wrote."""
-    reader = gguf.GGUFReader(path)
-    fields = (reader.get_field(f"tokenizer.ggml.{key}") for key in ("tokens", "merges"))
-    tokens, merges = ([] if field is None else field.contents() for field in fields)
-    pairs = [tuple(merge.split(" ")) for merge in merges]
-    return build_tokenizer(tokens, [(left, right) for left, right in pairs])
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 Several dialogues lie in one row, and none sees the others. transformers' own forward pass would
 need dense masks for that and is not compiled as a whole; this one is, with FlexAttention, which
-skips what is masked. tests/model/test_nano_training.py holds it to transformers' logits.
+skips what is masked. tests/vectors/make_nano.py holds it to transformers.
 """
 
 from __future__ import annotations

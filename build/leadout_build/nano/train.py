@@ -31,9 +31,10 @@ from torch import Tensor, distributed
 from torch.nn.functional import cross_entropy
 from transformers import Gemma4AssistantForCausalLM, Gemma4ForCausalLM
 
-from leadout_build.nano.batches import Batch, chat_text, load_batches
+from leadout_build.nano.batches import Batch, load_batches
 from leadout_build.nano.clusters import balanced_clusters
 from leadout_build.nano.dialogues import make_dialogue
+from leadout_build.nano.encoding import chat_text
 from leadout_build.nano.network import (
     draft_masks,
     draft_step,
