@@ -13,6 +13,9 @@ from leadout.rows import FEW_ROWS, TILE_ROWS, Rows
 #: From so many outputs on, a matrix fills a GPU with a few lanes for each.
 WIDE_MATRIX_OUTPUTS = 4096
 
+#: Up to so many columns, many lanes would have nothing to add.
+NARROW_MATRIX_COLUMNS = 512
+
 #: Outputs that one workgroup of web/kernels/matvec.wgsl computes, by form.
 _OUTPUTS_PER_WORKGROUP = {"wide": 16, "deep": 2}
 
@@ -35,14 +38,14 @@ class Linear:
         return matrix if len(self.parts) == 1 and len(matrix.shards) == 1 else None
 
 
-def matvec_form(num_outputs: int, num_shard_outputs: int) -> str:
+def matvec_form(num_outputs: int, num_cols: int, num_shard_outputs: int) -> str:
     """Return which form of matvec a layer's shard takes; for all numbers of rows the same.
 
     On an NVIDIA H100, 12288 x 1536 takes 16 us deep and 55 wide, 1536 x 262144 takes 160 us wide
-    and 249 deep (one row; tests/bench/LOG.md).
+    and 249 deep (one row; tests/bench/LOG.md). On software, a workgroup costs what 2,000 weights do.
     """
-    is_wide = num_outputs >= WIDE_MATRIX_OUTPUTS and num_shard_outputs % 4 == 0
-    return "wide" if is_wide else "deep"
+    is_wide = num_outputs >= WIDE_MATRIX_OUTPUTS or num_cols <= NARROW_MATRIX_COLUMNS
+    return "wide" if is_wide and num_shard_outputs % 4 == 0 else "deep"
 
 
 def embed(
@@ -122,7 +125,7 @@ def linear(
                     label,
                 )
                 continue
-            form = matvec_form(layer.num_outputs, shard.num_rows)
+            form = matvec_form(layer.num_outputs, matrix.num_cols, shard.num_rows)
             for first, count in _chunks(rows):
                 b.dispatch(
                     f"matvec.{matrix.layout}.{count}.{form}.none",
@@ -149,7 +152,7 @@ def gated_linear(
         linear(b, gate_up, x, both, rows, label)
         gelu_mul(b, both, y, rows.count, size, label + ".gelu")
         return
-    form = matvec_form(matrix.num_rows, matrix.num_rows)
+    form = matvec_form(matrix.num_rows, matrix.num_cols, matrix.num_rows)
     numbers = shape(b, matrix.num_cols, matrix.num_rows, size, 0, 0.0)
     for first, count in _chunks(rows):
         b.dispatch(
