@@ -42,7 +42,8 @@ def matvec_form(num_outputs: int, num_cols: int, num_shard_outputs: int) -> str:
     """Return which form of matvec a layer's shard takes; for all numbers of rows the same.
 
     On an NVIDIA H100, 12288 x 1536 takes 16 us deep and 55 wide, 1536 x 262144 takes 160 us wide
-    and 249 deep (one row; tests/bench/LOG.md). On software, a workgroup costs what 2,000 weights do.
+    and 249 deep (one row; tests/bench/LOG.md). On software, a workgroup costs what thousands of
+    weights do.
     """
     is_wide = num_outputs >= WIDE_MATRIX_OUTPUTS or num_cols <= NARROW_MATRIX_COLUMNS
     return "wide" if is_wide and num_shard_outputs % 4 == 0 else "deep"
