@@ -23,6 +23,7 @@ LONG_FILES = (
     "kernels/test_matvec.py",
     "kernels/test_gemma4_text.py",
     "model/test_speculation.py",
+    "model/test_nano_generation.py",
     "browser/test_nano_page.py",
     "browser/test_journey.py",
     "browser/test_generate_command.py",
