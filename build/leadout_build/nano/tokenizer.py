@@ -69,6 +69,9 @@ def build_tokenizer(pieces: list[str], merges: list[tuple[str, str]]) -> Tokeniz
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
     )
     tokenizer.add_special_tokens([AddedToken(mark, special=True) for mark in MARKS])
+    # As in Gemma's own file: written out in a text, a reserve is that token.
+    reserves = [piece for piece in pieces if piece.startswith("<unused")]
+    tokenizer.add_tokens([AddedToken(piece, normalized=False) for piece in reserves])
     return tokenizer
 
 
