@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 from collections import Counter
@@ -22,6 +23,9 @@ from leadout_build.nano.small_talk import TALK, talk
 from leadout_build.nano.tables import Table, parse_table
 from leadout_build.nano.tickers import is_held_out
 
+#: Of the turns of 60 dialogues.
+DIGEST = "0d17b15798eaeaefc72e98c917ac13578cc28c3568a7a169e14e233012af6ae5"
+
 TICKER = re.compile(r"\b(?=[A-Z0-9]*[A-Z])[A-Z0-9]{2,6}\b")
 
 
@@ -41,12 +45,28 @@ def model_turns() -> list[tuple[Dialogue, Turn]]:
     return [(d, turn) for d in dialogues() for turn in d.turns if turn.role == "model"]
 
 
+def turns_of_the_test_split() -> list[tuple[Dialogue, Turn]]:
+    made = [make_dialogue(random.Random(f"other {i}"), split="test") for i in range(100)]
+    return [(d, turn) for d in made for turn in d.turns if turn.role == "model"]
+
+
 def test_the_same_seed_gives_the_same_dialogue() -> None:
     assert [make_dialogue(random.Random(f"dialogue {i}")) for i in range(20)] == dialogues()[:20]
 
 
+def test_the_data_is_what_nano_was_trained_on() -> None:
+    """Other data needs another training; then this digest may change."""
+    made = hashlib.sha256()
+    for i in range(60):
+        split, level = ("train", "test")[i % 2], (0.3, 1.0, 1.0)[i % 3]
+        for turn in make_dialogue(random.Random(f"digest {i}"), level, split).turns:
+            made.update(f"{turn.role}\n{turn.text}\n{turn.kind}\n".encode())
+    assert made.hexdigest() == DIGEST
+
+
 def test_every_turn_of_the_model_is_right() -> None:
-    for dialogue, turn in model_turns():
+    assert len(model_turns()) > 2000
+    for dialogue, turn in (*model_turns(), *turns_of_the_test_split()):
         assert turn.question is not None
         verdict = check_answer(dialogue.table, turn.question, turn.text)
         assert verdict.is_right, (turn, verdict)

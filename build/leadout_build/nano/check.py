@@ -80,7 +80,7 @@ def check_answer(table: Table | None, question: Question, text: str) -> Verdict:
     if claim is None:
         is_apt = False
     elif refusal:
-        is_apt = _is_due(claim, question, refusal)
+        is_apt = _is_due(table, claim, question, refusal)
     else:
         is_apt = table is not None and _APT[question.kind](table, question, claim.kind, claim.args)
     return Verdict(
@@ -108,10 +108,15 @@ def _verdict(table: Table, parts: list[tuple[str, Claim | None]]) -> Verdict:
 # ---- does it say what was asked -----------------------------------------------------------
 
 
-def _is_due(claim: Claim, question: Question, refusal: str) -> bool:
+def _is_due(table: Table | None, claim: Claim, question: Question, refusal: str) -> bool:
+    if claim.kind != "refusal" or claim.args["reason"] != refusal:
+        return False
     named = claim.args.get("asset")
-    asked = (None, question.asset, question.other)
-    return claim.kind == "refusal" and claim.args["reason"] == refusal and named in asked
+    if named is None:
+        return True
+    # Of two assets that are compared, one may have its cell.
+    has_cell = table is not None and bool(table.text(named, question.column or ""))
+    return named in (question.asset, question.other) and not has_cell
 
 
 def _lookup(_: Table, question: Question, kind: str, args: Args) -> bool:
