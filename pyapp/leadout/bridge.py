@@ -139,6 +139,7 @@ class WebGpuDevice:
             max_binding_bytes=int(info["max_binding_bytes"]),
             max_buffer_bytes=int(info["max_buffer_bytes"]),
             features=tuple(info["features"]),
+            is_software=bool(info["is_software"]),
         )
         #: Ends a running load when set; see `Bridge`.
         self.abort_signal: Any = None

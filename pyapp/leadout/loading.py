@@ -202,6 +202,7 @@ async def load_model(
             max_draft_tokens=options.max_draft_tokens,
             suppress_tokens=checkpoint.suppress_tokens,
             min_rows=min_rows,
+            for_software=device.info.is_software,
         )
 
     drafter = placed.drafter if placed is not None else None

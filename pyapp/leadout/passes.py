@@ -82,19 +82,24 @@ class _Builder:
         tables: Tables,
         suppress_tokens: Sequence[int],
         min_rows: int,
+        for_software: bool,
     ) -> None:
         self.model = model
         self.drafter = drafter
         self.tables = tables
         self.suppress_tokens = suppress_tokens
         self.min_rows = min_rows
+        self.for_software = for_software
         self.lane_rows = rows_of("lane_rows", padded(tables.num_lanes))
         self.builders: list[PlanBuilder] = []
         self.uniforms = Uniforms()
 
     def begin(self, name: str, *params: str) -> PlanBuilder:
-        self.builders.append(PlanBuilder(name, params, self.uniforms))
+        self.builders.append(self.builder(name, *params))
         return self.builders[-1]
+
+    def builder(self, name: str, *params: str) -> PlanBuilder:
+        return PlanBuilder(name, params, self.uniforms, for_software=self.for_software)
 
     def prefill(self, count: int) -> Plan:
         b = self.begin(f"prefill-{count}")
@@ -154,6 +159,7 @@ def build_passes(
     max_draft_tokens: int = 0,
     suppress_tokens: Sequence[int] = (),
     min_rows: int = 1,
+    for_software: bool = False,
 ) -> Passes:
     """Build the Plans.
 
@@ -165,8 +171,9 @@ def build_passes(
         suppress_tokens: ids that are never chosen.
         min_rows: the fewest rows that a pass with few rows computes. The widest of FEW_ROWS makes
             all of these passes use the same kernels, on devices where others differ in bits.
+        for_software: they are for an adapter that computes on the CPU.
     """
-    builder = _Builder(model, drafter, tables, suppress_tokens, min_rows)
+    builder = _Builder(model, drafter, tables, suppress_tokens, min_rows, for_software)
     prefills = {count: builder.prefill(count) for count in PREFILL_ROWS[-1:]}
     prefills_last = {count: builder.prefill_last(count) for count in PREFILL_ROWS}
     num_drafts = range(1 + (max_draft_tokens if drafter is not None else 0))
@@ -178,7 +185,7 @@ def build_passes(
         for name, spec in plan_builder.buffers.items():
             known = buffers.get(name)
             buffers[name] = BufferSpec(max(spec.bytes, known.bytes if known else 0))
-    scoring = PlanBuilder(f"score-{SCORE_ROWS}", (), builder.uniforms)
+    scoring = builder.builder(f"score-{SCORE_ROWS}")
     rows = rows_of("rows", SCORE_ROWS, is_prefill=True)
     hidden = model.forward(scoring, rows)
     score_logits = ops.activations(scoring, "score_logits", SCORE_ROWS, tables.vocab_size)

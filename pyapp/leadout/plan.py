@@ -127,12 +127,22 @@ class PlanBuilder:
 
     Scratch buffers are shared by name: asking twice for one keeps the larger size, so that the
     Plans of one model (prefill, decode) use the same memory, one after the other.
+
+    Attributes:
+        for_software: the Plan is for an adapter that computes on the CPU; ops choose by it among
+            kernels that compute the same.
     """
 
     def __init__(
-        self, name: str, params: Sequence[str] = (), uniforms: Uniforms | None = None
+        self,
+        name: str,
+        params: Sequence[str] = (),
+        uniforms: Uniforms | None = None,
+        *,
+        for_software: bool = False,
     ) -> None:
         self.name = name
+        self.for_software = for_software
         self.uniforms = Uniforms() if uniforms is None else uniforms
         self.params = tuple(params)
         self.buffers: dict[str, BufferSpec] = {}

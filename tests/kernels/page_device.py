@@ -36,8 +36,17 @@ class CompiledPagePlan:
 class PageDevice:
     """Implements `leadout.devices.base.Device`."""
 
-    def __init__(self, runtime: GpuRuntime, max_binding_bytes: int | None = None) -> None:
-        """Wrap a runtime, perhaps pretending that it allows no larger bindings."""
+    def __init__(
+        self,
+        runtime: GpuRuntime,
+        max_binding_bytes: int | None = None,
+        *,
+        is_software: bool = False,
+    ) -> None:
+        """Wrap a runtime, perhaps pretending that it allows no larger bindings.
+
+        Whatever computes here, a model takes the kernels for GPUs, or those for software.
+        """
         self.runtime = runtime
         info = runtime.info
         self.info = DeviceInfo(
@@ -45,6 +54,7 @@ class PageDevice:
             max_binding_bytes or info["max_binding_bytes"],
             info["max_buffer_bytes"],
             tuple(info["features"]),
+            is_software,
         )
 
     @property

@@ -53,6 +53,7 @@ const LOST_NEWS_MS = 1000;
  * @property {number} max_binding_bytes the largest range that one binding may have
  * @property {number} max_buffer_bytes
  * @property {string[]} features optional features that kernels may use
+ * @property {boolean} is_software it computes on the CPU
  */
 
 /**
@@ -156,6 +157,7 @@ export class Runtime {
       max_binding_bytes: Math.min(maxBindingBytes, device.limits.maxStorageBufferBindingSize),
       max_buffer_bytes: device.limits.maxBufferSize,
       features,
+      is_software: isSoftware(adapter.info),
     };
     return new Runtime(device, info, options);
   }
@@ -442,6 +444,14 @@ function adapterName({ vendor, architecture, description, device }) {
   if (description) return description;
   const maker = VENDOR_NAMES[vendor] ?? vendor.charAt(0).toUpperCase() + vendor.slice(1);
   return [maker, device || architecture].filter(Boolean).join(" ") || "unnamed adapter";
+}
+
+/**
+ * @param {GPUAdapterInfo} info
+ * @returns {boolean} whether what it says of itself is that it computes on the CPU
+ */
+function isSoftware({ isFallbackAdapter = false, architecture }) {
+  return isFallbackAdapter || architecture === "swiftshader";
 }
 
 /** @param {number} ms */

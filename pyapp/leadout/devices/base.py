@@ -28,12 +28,14 @@ class DeviceInfo:
         max_binding_bytes: the largest range one binding may have.
         max_buffer_bytes: the largest buffer.
         features: optional kernel features present, such as "subgroups" or "shader-f16".
+        is_software: WebGPU computes on the CPU, where other kernels are fast (see `ops.linear`).
     """
 
     name: str
     max_binding_bytes: int
     max_buffer_bytes: int
     features: tuple[str, ...] = ()
+    is_software: bool = False
 
 
 class CompiledPlan(Protocol):

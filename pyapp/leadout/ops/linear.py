@@ -16,8 +16,8 @@ WIDE_MATRIX_OUTPUTS = 4096
 #: Up to so many columns, many lanes would have nothing to add.
 NARROW_MATRIX_COLUMNS = 512
 
-#: Outputs that one workgroup of web/kernels/matvec.wgsl computes, by form.
-_OUTPUTS_PER_WORKGROUP = {"wide": 16, "deep": 2}
+#: Outputs that one workgroup of web/kernels/matvec.wgsl computes, by form, and of solo_matvec.wgsl.
+_OUTPUTS_PER_WORKGROUP = {"wide": 16, "deep": 2, "solo": 16}
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,34 @@ def matvec_form(num_outputs: int, num_cols: int, num_shard_outputs: int) -> str:
     """Return which form of matvec a layer's shard takes; for all numbers of rows the same.
 
     On an NVIDIA H100, 12288 x 1536 takes 16 us deep and 55 wide, 1536 x 262144 takes 160 us wide
-    and 249 deep (one row; tests/bench/LOG.md). On software, a workgroup costs what thousands of
-    weights do.
+    and 249 deep (one row; tests/bench/LOG.md).
     """
     is_wide = num_outputs >= WIDE_MATRIX_OUTPUTS or num_cols <= NARROW_MATRIX_COLUMNS
     return "wide" if is_wide and num_shard_outputs % 4 == 0 else "deep"
+
+
+def _solo_matvec(
+    b: PlanBuilder,
+    matrix: Matrix,
+    planes: Sequence[Binding],
+    num_rows: int,
+    x: Binding,
+    y: Binding,
+    numbers: Binding,
+    rows: Rows,
+    epilogue: str,
+    label: str,
+) -> None:
+    """Append what takes matvec's and matmul's place on an adapter that computes on the CPU."""
+    count = min(rows.count, FEW_ROWS[-1])
+    x = part_of(x, 0, rows.count, matrix.num_cols)
+    b.dispatch(
+        f"solo_matvec.{matrix.layout}.{count}.{epilogue}",
+        {},
+        [*planes, x, y, numbers],
+        (ceil(num_rows, _OUTPUTS_PER_WORKGROUP["solo"]), rows.count // count, 1),
+        label,
+    )
 
 
 def embed(
@@ -117,6 +140,11 @@ def linear(
             numbers = shape(
                 b, matrix.num_cols, shard.num_rows, stride, first_column, softcap or 0.0
             )
+            if b.for_software:
+                _solo_matvec(
+                    b, matrix, shard.planes, shard.num_rows, x, y, numbers, rows, "none", label
+                )
+                continue
             if rows.is_prefill:
                 b.dispatch(
                     f"matmul.{matrix.layout}",
@@ -148,19 +176,23 @@ def gated_linear(
     """y[r] = gelu(gate x[r]) * (up x[r]), gate and up stacked in one layer."""
     size = gate_up.num_outputs // 2
     matrix = gate_up.single_shard
-    if matrix is None or rows.is_prefill:
+    if matrix is None or (rows.is_prefill and not b.for_software):
         both = activations(b, "gate_up", rows.count, gate_up.num_outputs)
         linear(b, gate_up, x, both, rows, label)
         gelu_mul(b, both, y, rows.count, size, label + ".gelu")
         return
-    form = matvec_form(matrix.num_rows, matrix.num_cols, matrix.num_rows)
     numbers = shape(b, matrix.num_cols, matrix.num_rows, size, 0, 0.0)
+    planes = matrix.shards[0].planes
+    if b.for_software:
+        _solo_matvec(b, matrix, planes, matrix.num_rows, x, y, numbers, rows, "gelu_mul", label)
+        return
+    form = matvec_form(matrix.num_rows, matrix.num_cols, matrix.num_rows)
     for first, count in _chunks(rows):
         b.dispatch(
             f"matvec.{matrix.layout}.{count}.{form}.gelu_mul",
             {},
             [
-                *matrix.shards[0].planes,
+                *planes,
                 part_of(x, first, count, matrix.num_cols),
                 part_of(y, first, count, size),
                 numbers,

@@ -1,4 +1,4 @@
-"""Twins of matvec, matmul, gelu_mul, gelu_times and embed."""
+"""Twins of matvec, solo_matvec, matmul, gelu_mul, gelu_times and embed."""
 
 from __future__ import annotations
 
@@ -57,12 +57,21 @@ def _store(y: Floats, out: Floats, shape: Shape) -> None:
 @twin
 def matvec(call: Call) -> None:
     """One product per row, so that a row's bits do not depend on the rows beside it."""
+    _row_by_row(call, call.args[3])
+
+
+@twin
+def solo_matvec(call: Call) -> None:
+    """The same."""
+    _row_by_row(call, call.args[2])
+
+
+def _row_by_row(call: Call, epilogue: str) -> None:
     shape = _shape(call)
     weights, num_planes = matrix(call, shape.outputs, shape.columns)
-    rows = int(call.args[1])
-    x = call.floats(num_planes)[: rows * shape.columns].reshape(rows, -1)
+    x = call.floats(num_planes).reshape(-1, shape.columns)
     y = np.stack([weights @ row for row in x])
-    if call.args[3] == "gelu_mul":
+    if epilogue == "gelu_mul":
         half = shape.outputs // 2
         y = gelu(y[:, :half]) * y[:, half:]
     _store(y, call.floats(num_planes + 1), shape)

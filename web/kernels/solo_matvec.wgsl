@@ -1,0 +1,86 @@
+{% set outputs = 4 %}
+{% set is_gated = epilogue == "gelu_mul" %}
+{% set stored = outputs // 2 if is_gated else outputs %}
+// matvec and matmul for adapters that compute on the CPU:
+//
+// y[r, n] = softcap(sum over k of W[n, k] * x[r, k])                     (epilogue "none")
+// y[r, n] = gelu(sum of W[n, k] x[r, k]) * sum of W[n + N/2, k] x[r, k]  (epilogue "gelu_mul")
+//
+// There a barrier, or a read of memory, costs what dozens of multiplications do. So every thread adds up {{ outputs }}
+// outputs of {{ rows }} rows by itself, over the columns in ascending order: a row's result does not depend on how many
+// rows ran with it. The four threads of a workgroup are the lanes of one SIMD register; they have neighbouring
+// outputs and the same activations, of which one read then serves all.
+//
+// K, N, the stride and offset of y and the cap are in the shape, see shared/shape.wgsl; softcap(s) is s where
+// the cap is 0, else cap * tanh(s / cap).
+// W: [N, K] in layout "{{ layout }}", K a multiple of 32{{ ", N of 2" if is_gated }}. x: [rows, K] float32, rows a multiple of {{ rows }}.
+// y: [rows, stride] float32, written from column `offset`.
+// Grid: x = ceil(N / {{ 4 * outputs }}), y = rows / {{ rows }}. Twin: devices/twins/linear.py.
+{% from "shared/weights.wgsl" import load_quarter, part, part_quad, num_planes with context %}
+
+{% include "shared/weights.wgsl" %}
+
+@group(0) @binding({{ num_planes }}) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding({{ num_planes + 1 }}) var<storage, read_write> y: array<f32>;
+@group(0) @binding({{ num_planes + 2 }}) var<uniform> shape: Shape;
+
+{% include "shared/shape.wgsl" %}
+
+{% if is_gated %}
+{% include "shared/gelu.wgsl" %}
+{% else %}
+{% include "shared/softcap.wgsl" %}
+{% endif %}
+
+const THREADS = 4u;
+const STORED = {{ stored }}u;  // outputs of a thread{{ ", gate and up being one" if is_gated }}
+
+@compute @workgroup_size(4)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let first = group.x * THREADS * STORED + thread;
+  let first_row = group.y * {{ rows }}u;
+  let K = shape.columns;
+  let N = shape.outputs;
+  let stored = N{{ " / 2u" if is_gated }};
+  let blocks = K / 32u;
+{% for o in range(outputs) %}
+  // Past the end another output is computed, and not stored.
+  let base_{{ o }} = (min(first + {{ o % stored }}u * THREADS, stored - 1u){{ " + stored" if o >= stored }}) * blocks;
+{% for r in range(rows) %}
+  var sum_{{ o }}_{{ r }} = 0.0;
+{% endfor %}
+{% endfor %}
+  for (var i = 0u; i < 4u * blocks; i++) {
+    let block = i / 4u;
+    let quarter = i % 4u;
+    let at_0 = first_row * (K / 4u) + block * 8u + {{ part_quad("quarter", 0) }};
+    let at_1 = first_row * (K / 4u) + block * 8u + {{ part_quad("quarter", 1) }};
+{% for o in range(outputs) %}
+{{ load_quarter("base_" ~ o ~ " + block", "quarter", "w" ~ o) }}
+    let q{{ o }}_0 = {{ part("w" ~ o, 0) }};
+    let q{{ o }}_1 = {{ part("w" ~ o, 1) }};
+{% endfor %}
+{% for r in range(rows) %}
+    let x{{ r }}_0 = x[at_0 + {{ r }}u * (K / 4u)];
+    let x{{ r }}_1 = x[at_1 + {{ r }}u * (K / 4u)];
+{% for o in range(outputs) %}
+    sum_{{ o }}_{{ r }} += dot(q{{ o }}_0, x{{ r }}_0) + dot(q{{ o }}_1, x{{ r }}_1);
+{% endfor %}
+{% endfor %}
+  }
+{% for o in range(stored) %}
+  if (first + {{ o }}u * THREADS < stored) {
+    let at = first_row * shape.stride + shape.offset + first + {{ o }}u * THREADS;
+{% for r in range(rows) %}
+{% if is_gated %}
+    y[at + {{ r }}u * shape.stride] = gelu(sum_{{ o }}_{{ r }}) * sum_{{ o + stored }}_{{ r }};
+{% else %}
+    y[at + {{ r }}u * shape.stride] = softcap(sum_{{ o }}_{{ r }}, shape.cap);
+{% endif %}
+{% endfor %}
+  }
+{% endfor %}
+}
