@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -118,9 +120,13 @@ def test_training_never_sees_a_held_out_ticker_and_tests_see_many() -> None:
 
 
 def test_invented_tickers_are_short_and_mostly_letters() -> None:
-    made = [invent(random.Random(i)) for i in range(500)]
-    assert all(2 <= len(ticker) <= 6 and ticker.isalnum() for ticker in made)
-    assert 0 < sum(not ticker.isalpha() for ticker in made) < 100
+    made = [re.split("[.-]", invent(random.Random(i))) for i in range(500)]
+    assert all(2 <= len(name) <= 6 and name.isalnum() for name, *_ in made)
+    assert 0 < sum(not name.isalpha() for name, *_ in made) < 100
+    marks = Counter(mark for _, *mark in made if mark for mark in mark)
+    assert 5 <= marks.pop("USD") <= 20
+    assert 5 <= marks.total() <= 40
+    assert all(len(mark) == 1 for mark in marks)
 
 
 def test_figures_have_the_form_of_their_size() -> None:

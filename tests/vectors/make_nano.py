@@ -7,7 +7,8 @@ Run in an environment of its own (see README.md beside this file):
 It writes nano/golden.json: what transformers writes greedily, in float32, from the very weights
 that ship, for the page's example and for turns of dialogues that training never sees. Before that
 it checks that `leadout_build.nano.network`, with which Nano was trained on packed rows, computes
-what transformers computes on each dialogue alone.
+what transformers computes on each dialogue alone, and that `leadout_build.nano.muon` takes the
+steps of `torch.optim.Muon`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from leadout_build.nano.dialogues import (
 )
 from leadout_build.nano.encoding import chat_text
 from leadout_build.nano.export import load_models
+from leadout_build.nano.muon import StackedMuon
 from leadout_build.nano.network import (
     Packed,
     draft_masks,
@@ -176,8 +178,26 @@ def drafted(target: Any, assistant: Any, row: list[int], beginning: int, run: An
     return states
 
 
+def check_muon() -> None:
+    """Hold steps in stacks to steps of one matrix after the other."""
+    shapes = [(8, 8), (16, 8), (8, 24), (8, 8), (16, 8)]
+    torch.manual_seed(0)
+    ours = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    theirs = [torch.nn.Parameter(matrix.detach().clone()) for matrix in ours]
+    stacked = StackedMuon(ours, lr=0.01, weight_decay=0.05)
+    single = torch.optim.Muon(theirs, lr=0.01, weight_decay=0.05, adjust_lr_fn="match_rms_adamw")
+    for _ in range(20):
+        for mine, other in zip(ours, theirs, strict=True):
+            mine.grad = torch.randn_like(mine) + mine.detach()
+            other.grad = mine.grad.clone()
+        stacked.step()
+        single.step()
+    assert all(torch.equal(mine, other) for mine, other in zip(ours, theirs, strict=True))
+
+
 def main() -> None:
     """Check the training code, and write the golden values."""
+    check_muon()
     target, assistant = (model.eval() for model in load_models())
     tokenizer = tokenizer_of(FOLDER / f"{NANO}.gguf")
     given = list(prompts(tokenizer))

@@ -213,6 +213,13 @@ SENTENCES = (
         """,
     ),
     group(
+        "lines",
+        """
+        {asset} [is|stands] at {moves}; {asset2} [is|stands] at {moves2}.
+        {asset} shows {moves}, {asset2} shows {moves2}.
+        """,
+    ),
+    group(
         "level",
         """
         {asset} and {asset2} are level at {value} in {metric}.
@@ -288,9 +295,9 @@ SENTENCES = (
         """
         The fear-and-greed index [is|stands] at {value}, which is {band}.
         The fear-and-greed index [is|reads] {value}: {band}.
-        Fear and greed [is|stands] at {value}, a reading of {band}.
-        The fear-and-greed index of {value} [means|stands for] {band}.
-        At {value}, the fear-and-greed index [shows|signals] {band}.
+        Fear and greed [is|stands] at {value}, which counts as {band}.
+        The fear-and-greed index of {value} [falls|lies] in the {band} range.
+        At {value}, the fear-and-greed index is in the {band} [range|band].
         """,
     ),
 )

@@ -7,7 +7,7 @@ from random import Random
 from leadout_build.nano.briefs import MAX_TOTAL, extreme_group
 from leadout_build.nano.facts import at_end, holds, matching, side_of, state_of
 from leadout_build.nano.forms import Args, Sentence
-from leadout_build.nano.questions import Question, due_refusal
+from leadout_build.nano.questions import Question, due_refusal, shared_columns
 from leadout_build.nano.sentences import say
 from leadout_build.nano.tables import AVERAGES, CHANGES, Table
 from leadout_build.nano.words import band_of
@@ -58,10 +58,14 @@ def _lookup(rng: Random, table: Table, question: Question) -> Sentence:
     if column is not None:
         value = table.text(asset, column)
         return say(rng, f"value.{family(column)}", asset=asset, column=column, value=value)
-    moves = tuple([(c, text) for c in CHANGES if (text := table.text(asset, c))])
+    moves = _moves(table, asset)
     if price := table.text(asset, "price"):
         return say(rng, "line.price", asset=asset, value=price, moves=moves)
     return say(rng, "line.moves", asset=asset, moves=moves)
+
+
+def _moves(table: Table, asset: str) -> tuple[tuple[str, str], ...]:
+    return tuple([(c, text) for c in CHANGES if (text := table.text(asset, c))])
 
 
 def _extreme(rng: Random, table: Table, question: Question) -> Sentence:
@@ -107,7 +111,12 @@ def _list(rng: Random, table: Table, question: Question) -> Sentence:
 
 
 def _compare(rng: Random, table: Table, question: Question) -> Sentence:
-    first, second, column = question.asset or "", question.other or "", question.column or ""
+    first, second, column = question.asset or "", question.other or "", question.column
+    if column is None:
+        moves, moves2 = (_moves(table, asset) for asset in (first, second))
+        if min(len(moves), len(moves2)) > 1:
+            return say(rng, "lines", asset=first, moves=moves, asset2=second, moves2=moves2)
+        column = shared_columns(table, first, second)[0]
     numbers, texts = table.numbers[column], table.texts[column]
     args: Args = {"asset": first, "asset2": second, "column": column}
     args |= {"value": texts[first], "value2": texts[second]}

@@ -15,7 +15,8 @@ WORDINGS = (
         Price of {asset}?
         {asset} price?
         How much is {asset}?
-        At what price [is|does] {asset} [trading|trade]?
+        At what price does {asset} trade?
+        At what price is {asset} trading?
         Give me the price of {asset}.
         What is {asset} [trading at|at|worth]?
         Tell me {asset}'s price.
@@ -25,9 +26,11 @@ WORDINGS = (
     group(
         "lookup.change",
         """
-        How [did|has] {asset} [do|done] {when}?
+        How did {asset} do {when}?
+        How has {asset} done {when}?
         What did {asset} do {when}?
-        How much [did|has] {asset} [move|moved] {when}?
+        How much did {asset} move {when}?
+        How much has {asset} moved {when}?
         What is the {per} [change|move] of {asset}?
         What's {asset}'s {per} change?
         {asset} {when}?
@@ -150,6 +153,18 @@ WORDINGS = (
         """,
     ),
     group(
+        "compare.all",
+        """
+        Compare {asset} and {asset2}.
+        Compare {asset} with {asset2}.
+        {asset} vs {asset2}?
+        {asset} or {asset2}?
+        How do {asset} and {asset2} compare?
+        How does {asset} compare with {asset2}?
+        {asset} against {asset2}?
+        """,
+    ),
+    group(
         "state.asked",
         """
         Is {asset} {state:side}?
@@ -174,12 +189,12 @@ WORDINGS = (
     group(
         "direction.change",
         """
-        Is {asset} {side} {when}?
-        Is {asset} {side} {when}, yes or no?
+        Is {asset} {dir} {when}?
+        Is {asset} {dir} {when}, yes or no?
         Did {asset} go {side} {when}?
         Has {asset} gone {side} {when}?
-        Was {asset} {side} {when}?
-        {asset} {side} {when}?
+        Was {asset} {dir} {when}?
+        {asset} {dir} {when}?
         Is {asset} trading {side} {when}?
         """,
     ),

@@ -1,4 +1,10 @@
-"""Sentence forms that briefs alone use: overviews, pairs, and what is worth watching."""
+"""Sentence forms that briefs alone use: overviews, extremes, lists, and what is worth watching.
+
+Where a sentence is true of some assets alone, it says what it claims before it names one. A brief
+may say many things next; were the asset named first, its letters would be a mixture of all of
+them, and whatever came out had to be given a claim afterwards. (An answer may begin with the
+asset: the question has said the claim.)
+"""
 
 from __future__ import annotations
 
@@ -35,7 +41,7 @@ SENTENCES = (
         "count.overview.total",
         """
         {Side} {over}: {items}; that is {n} of {total} {assets}.
-        {items} {be} {side} {over}, {n} of {total} {assets}.
+        {Side} {over} {be} {items}, {n} of {total} {assets}.
         """,
     ),
     group(
@@ -147,28 +153,173 @@ SENTENCES = (
     group(
         "pair",
         """
-        {asset} leads the {unit} at {value}, while {asset2} lags at {value2}.
-        {Over}, {asset} is ahead at {value} and {asset2} is last at {value2}.
         The {unit}'s leader is {asset} at {value}; its laggard is {asset2} at {value2}.
-        {asset} is strongest {over} at {value}, and {asset2} weakest at {value2}.
         {Over}, the lead belongs to {asset} at {value} and the last place to {asset2} at {value2}.
+        [Ahead|In front] {over} is {asset} at {value}, and last is {asset2} at {value2}.
+        The best of the {unit} is {asset} at {value}, the worst {asset2} at {value2}.
         """,
     ),
     group(
         "double.high",
         """
-        {asset} leads both the {unit} ({value}) and the {unit:column2} ({value2}).
-        {asset} is ahead on the {unit} ({value}) as well as on the {unit:column2} ({value2}).
+        Both the {unit} and the {unit:column2} are led by {asset}, at {value} and {value2}.
+        The lead of the {unit} and of the {unit:column2} belongs to {asset} ({value} and {value2}).
         """,
         end="high",
     ),
     group(
         "double.low",
         """
-        {asset} is last on both the {unit} ({value}) and the {unit:column2} ({value2}).
-        {asset} lags on the {unit} ({value}) as well as on the {unit:column2} ({value2}).
+        Last on both the {unit} and the {unit:column2} is {asset}, at {value} and {value2}.
+        The last place of the {unit} and of the {unit:column2} goes to {asset} ({value} and {value2}).
+        """,  # noqa: E501
+        end="low",
+    ),
+    group(
+        "extreme.change.high.brief",
+        """
+        The [best|strongest] performer of the {unit} is {asset} at {value}.
+        The {unit}'s [leader|top performer] is {asset} at {value}.
+        The highest {adj} change belongs to {asset} at {value}.
+        [Ahead|In front|Strongest] {over} is {asset} at {value}.
+        {Over}, the lead belongs to {asset} at {value}.
+        """,
+        end="high",
+    ),
+    group(
+        "extreme.change.gain.brief",
+        """
+        The {unit}'s [biggest|largest] gainer is {asset} at {value}.
+        The [biggest|largest] gain of the {unit} belongs to {asset} at {value}.
+        The [biggest|largest] {adj} gain is {asset}'s at {value}.
+        {Over}, the [biggest|largest] gain was made by {asset} at {value}.
+        """,
+        end="high",
+        sense="gain",
+    ),
+    group(
+        "extreme.change.low.brief",
+        """
+        The [worst|weakest] performer of the {unit} is {asset} at {value}.
+        The {unit}'s [laggard|weakest performer] is {asset} at {value}.
+        The lowest {adj} change belongs to {asset} at {value}.
+        [Last|Weakest] {over} is {asset} at {value}.
+        {Over}, the last place goes to {asset} at {value}.
         """,
         end="low",
+    ),
+    group(
+        "extreme.change.loss.brief",
+        """
+        The {unit}'s [biggest|largest] loser is {asset} at {value}.
+        The [biggest|largest] loss of the {unit} belongs to {asset} at {value}.
+        The [biggest|largest] {adj} loss is {asset}'s at {value}.
+        {Over}, the [biggest|largest] loss was taken by {asset} at {value}.
+        """,
+        end="low",
+        sense="loss",
+    ),
+    group(
+        "extreme.avg.high.brief",
+        """
+        [Strongest against|Highest relative to] its {avg} is {asset} at {value}.
+        """,
+        end="high",
+    ),
+    group(
+        "extreme.avg.gain.brief",
+        """
+        Furthest above its {avg} is {asset} at {value}.
+        The [widest|largest] distance above the {avg} is {asset}'s at {value}.
+        """,
+        end="high",
+        sense="gain",
+    ),
+    group(
+        "extreme.avg.low.brief",
+        """
+        [Weakest against|Lowest relative to] its {avg} is {asset} at {value}.
+        """,
+        end="low",
+    ),
+    group(
+        "extreme.avg.loss.brief",
+        """
+        Furthest below its {avg} is {asset} at {value}.
+        The [widest|largest] distance below the {avg} is {asset}'s at {value}.
+        """,
+        end="low",
+        sense="loss",
+    ),
+    group(
+        "extreme.vol.high.brief",
+        """
+        Volume is [highest|heaviest] in {asset} at {value} its average.
+        The [highest|heaviest] volume against its average is that of {asset} at {value}.
+        The most activity is in {asset}, with {value} its average volume.
+        """,
+        end="high",
+        column="vol",
+    ),
+    group(
+        "extreme.rsi.high.brief",
+        """
+        The highest RSI belongs to {asset} at {value}.
+        RSI is highest in {asset} at {value}.
+        """,
+        end="high",
+        column="rsi",
+    ),
+    group(
+        "tie.brief",
+        """
+        A tie for the {end} {metric}: {names}, each at {value}.
+        The {end} {metric} is shared by {names} at {value}.
+        """,
+    ),
+    group(
+        "list.change.brief",
+        """
+        {Side} {over}: {items}.
+        {Side} {over} {be} {items}.
+        """,
+    ),
+    group(
+        "list.avg.brief",
+        """
+        {Where} the {avg}: {items}.
+        {Where} the {avg} {be} {items}.
+        """,
+    ),
+    group(
+        "list.overbought.brief",
+        """
+        Overbought, with an RSI above 70: {items}.
+        Overbought by RSI {be} {items}.
+        RSI is above 70 in {items}.
+        """,
+        column="rsi",
+        side="overbought",
+    ),
+    group(
+        "list.oversold.brief",
+        """
+        Oversold, with an RSI below 30: {items}.
+        Oversold by RSI {be} {items}.
+        RSI is below 30 in {items}.
+        """,
+        column="rsi",
+        side="oversold",
+    ),
+    group(
+        "list.busy.brief",
+        """
+        Volume is [unusually high|more than twice its average] in {items}.
+        More than twice the average volume: {items}.
+        Unusual volume: {items}.
+        """,
+        column="vol",
+        side="busy",
     ),
     group(
         "direction.place",
@@ -205,20 +356,20 @@ SENTENCES = (
     group(
         "state.high",
         """
-        {asset} [is|looks] overbought with an RSI of {value}.
-        Worth watching: {asset} is overbought with an RSI of {value}.
-        At an RSI of {value}, {asset} is in overbought territory.
-        {asset} [is|looks] stretched, with an RSI of {value}.
+        RSI looks overbought in {asset} at {value}.
+        Worth watching is an overbought {asset}, with an RSI of {value}.
+        Overbought territory is reached by {asset}, with an RSI of {value}.
+        Momentum looks overbought in {asset}, with an RSI of {value}.
         """,
         state="overbought",
     ),
     group(
         "state.low",
         """
-        {asset} [is|looks] oversold with an RSI of {value}.
-        Worth watching: {asset} is oversold with an RSI of {value}.
-        At an RSI of {value}, {asset} is in oversold territory.
-        {asset} looks washed out, with an RSI of {value}.
+        RSI looks oversold in {asset} at {value}.
+        Worth watching is an oversold {asset}, with an RSI of {value}.
+        Oversold territory is reached by {asset}, with an RSI of {value}.
+        Momentum looks oversold in {asset}, with an RSI of {value}.
         """,
         state="oversold",
     ),
@@ -226,17 +377,17 @@ SENTENCES = (
         "busy",
         """
         Volume [stands out|is unusual] in {asset} at {value} its average.
-        {asset} [trades on|sees] unusual volume at {value} its average.
         Activity is unusual in {asset}, with {value} its average volume.
-        Worth watching: {asset} trades at {value} its average volume.
+        Worth watching is the volume of {asset} at {value} its average.
+        Unusual volume shows in {asset} at {value} its average.
         """,
     ),
     group(
         "mood.brief",
         """
         Sentiment [is|stands] at {value}, which is {band}.
-        The mood is one of {band}, with the fear-and-greed index at {value}.
-        Fear and greed at {value} [points to|shows] {band}.
+        The mood is {band}, with the fear-and-greed index at {value}.
+        Fear and greed, at {value}, [is|lies] in the {band} [range|band].
         Sentiment reads {value} on the fear-and-greed index: {band}.
         """,
     ),

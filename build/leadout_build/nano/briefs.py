@@ -51,7 +51,7 @@ class _Writer:
 
     def write(self, remark: Remark) -> Sentence:
         """Write a remark in a form that the brief does not have yet, where there is one."""
-        forms = GROUPS[remark.group]
+        forms = GROUPS.get(f"{remark.group}.brief", GROUPS[remark.group])
         form: Form = forms[int(self.rng.random() * len(forms))]
         for _ in range(4):
             if id(form) not in self.used:
@@ -109,7 +109,7 @@ def _opening(rng: Random, table: Table) -> Remark | None:
     openings: list[Remark] = []
     if periods:
         period = periods[0] if rng.random() < 0.85 else _one(rng, periods)
-        openings = list(_overviews(rng, table, period))
+        openings = list(_overviews(table, period))
     if not openings:
         if len(table.texts.get("price", ())) > 1:
             openings += _range(table, "price", "range.price")
@@ -128,35 +128,39 @@ def _single_openings(table: Table) -> Iterator[Remark]:
             yield Remark((f"{column} {asset}",), group, args)
 
 
-def _overviews(rng: Random, table: Table, period: str) -> Iterator[Remark]:
+def _overviews(table: Table, period: str) -> Iterator[Remark]:
     """Yield ways to begin with a period, those that say most about the table first."""
     number = len(table.assets)
     sides = {side: matching(table, period, side) for side in ("up", "down")}
     for side, end in (("up", "high"), ("down", "low")):
         assets = sides[side]
-        leader = _one(rng, at_end(table, period, end))
+        ends = at_end(table, period, end)
         base: Args = {"column": period, "side": side}
-        led: Args = {**base, "asset": leader, "value": table.text(leader, period)}
+        led: Args = {**base, "asset": ends[0], "value": table.text(ends[0], period)}
+        is_led = len(ends) == 1
         topics = (f"{period} {end}", f"breadth {period}")
         if len(assets) == number:
-            yield Remark(topics, f"every.{side}.led", led)
-            yield Remark(topics, f"every.{side}.led", led)
+            if is_led:
+                yield Remark(topics, f"every.{side}.led", led)
+                yield Remark(topics, f"every.{side}.led", led)
             yield Remark(topics[1:], "every", base)
             continue
         if not table.is_full(period):
             continue
         counts: Args = {"n": len(assets), "total": number}
         if number <= MAX_COUNTED and len(assets) > 1:
-            yield Remark(topics, f"breadth.{side}.led", {**led, **counts})
+            if is_led:
+                yield Remark(topics, f"breadth.{side}.led", {**led, **counts})
             yield Remark(topics[1:], "breadth", {**base, **counts})
         if 1 <= len(assets) <= MAX_ITEMS and number <= MAX_TOTAL:
             args = {**base, **counts, "items": _items(table, period, assets)}
             yield Remark((*topics, f"list {period}"), "count.overview.total", args)
-        if 3 * len(assets) >= 2 * number and number > 2:
+        if 3 * len(assets) >= 2 * number and number > 2 and is_led:
             yield Remark(topics, f"most.{side}.led", led)
     if sides["up"] and sides["down"]:
         yield from _range(table, period, "range.mixed")
-    yield from _range(table, period, "range.change")
+    if number not in map(len, sides.values()):
+        yield from _range(table, period, "range.change")
 
 
 def _range(table: Table, column: str, group: str) -> list[Remark]:
@@ -243,6 +247,8 @@ def _doubles(table: Table) -> Iterator[Remark]:
         for first, second in (("1d", "7d"), ("7d", "30d")):
             assets = at_end(table, first, end)
             if len(assets) != 1 or at_end(table, second, end) != assets:
+                continue
+            if min(len(table.texts[column]) for column in (first, second)) < 2:
                 continue
             args: Args = {"column": first, "column2": second, "asset": assets[0]}
             args |= {"value": table.text(assets[0], first), "value2": table.text(assets[0], second)}

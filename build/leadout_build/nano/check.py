@@ -152,11 +152,11 @@ def _is_about(question: Question, args: Args) -> bool:
 
 
 def _compare(_: Table, question: Question, kind: str, args: Args) -> bool:
-    return (
-        kind in ("compare", "level")
-        and args["column"] == question.column
-        and {args["asset"], args["asset2"]} == {question.asset, question.other}
-    )
+    if {args.get("asset"), args.get("asset2")} != {question.asset, question.other}:
+        return False
+    if question.column is None:
+        return kind in ("lines", "compare", "level")
+    return kind in ("compare", "level") and args["column"] == question.column
 
 
 def _state(_: Table, question: Question, kind: str, args: Args) -> bool:

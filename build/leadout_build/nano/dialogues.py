@@ -2,7 +2,7 @@
 
 1. a system turn, the page's or another, at times none
 2. a user turn with the table and a request for a brief or a question; or no table at first
-3. three to seven more questions, each with its answer, about the same table
+3. five to thirteen more questions, each with its answer, about the same table
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ def _about(rng: Random, table: Table, split: str) -> list[Turn]:
     turns: list[Turn] = []
     text = render(table, make_layout(rng, table))
     budget = MAX_PIECES - num_pieces(text)
-    number = 4 + int(rng.random() * 5)
-    brief_at = 0 if rng.random() < 0.5 else int(rng.random() * number * 1.8)
+    number = 6 + int(rng.random() * 9)
+    brief_at = 0 if rng.random() < 0.6 else int(rng.random() * number * 1.5)
     last: Ask | None = None
     for index in range(number):
         asked = None

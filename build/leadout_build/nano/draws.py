@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from random import Random
 from typing import TypeVar
 
@@ -19,6 +21,7 @@ from leadout_build.nano.tickers import (
     is_held_out,
     resemble,
 )
+from leadout_build.nano.words import WORDS
 
 _Choice = TypeVar("_Choice")
 
@@ -26,17 +29,17 @@ _Choice = TypeVar("_Choice")
 _WEIGHTS = {
     "lookup": 13,
     "extreme": 17,
-    "count": 10,
-    "list": 12,
-    "compare": 10,
-    "state": 8,
-    "direction": 8,
-    "mood": 7,
-    "follow_up": 12,
-    "no_asset": 6,
-    "no_column": 6,
-    "no_cell": 9,
-    "no_mood": 6,
+    "count": 16,
+    "list": 16,
+    "compare": 12,
+    "state": 10,
+    "direction": 14,
+    "mood": 8,
+    "follow_up": 26,
+    "no_asset": 7,
+    "no_column": 8,
+    "no_cell": 16,
+    "no_mood": 10,
     "no_reason": 2,
     "off_topic": 5,
     "advice": 4,
@@ -52,6 +55,8 @@ _FOREIGN = (
     *("sector", "earnings", "revenue", "volatility", "spread", "rank", "ticker history"),
     *("yearly high", "Sharpe ratio", "float", "yield", "debt", "funding rate", "hash rate"),
 )
+
+_TODAY = re.compile(rf" (?:{'|'.join(WORDS['when']['1d'])})", re.IGNORECASE)
 
 _KNOWN = frozenset((*COINS, *STOCKS))
 
@@ -104,7 +109,7 @@ def _plain(rng: Random, table: Table, split: str, kind: str, is_sloppy: bool) ->
     refusal = due_refusal(table, question)
     if refusal != (kind if kind.startswith("no_") else None):
         return None
-    return Ask(_words(rng, question, is_sloppy), question, kind)
+    return Ask(_words(rng, table, question, is_sloppy), question, kind)
 
 
 def _draw(rng: Random, table: Table, split: str, kind: str) -> Question | None:
@@ -159,12 +164,32 @@ def _of_any(
         if column not in (*CHANGES, *AVERAGES):
             return None
         return Question(kind, asset, column=column, side=_one(rng, ("up", "down")))
+    return _of_two(rng, table, columns, asset)
+
+
+def _of_two(rng: Random, table: Table, columns: Sequence[str], asset: str) -> Question | None:
+    """Draw a comparison of an asset: in one column or in none, at times of two that are level."""
+    is_of_table = asset in table.assets and tuple(columns) == table.columns
+    if is_of_table and rng.random() < 0.15 and (level := _level(table)):
+        first, second, column = _one(rng, level)
+        return Question("compare", first, second, column)
     others = [other for other in table.assets if other != asset]
     if not others:
         return None
     pair = (asset, _one(rng, others))
     first, second = pair if rng.random() < 0.5 else pair[::-1]
-    return Question("compare", first, second, column)
+    is_open = tuple(columns) == table.columns and rng.random() < 0.2
+    return Question("compare", first, second, None if is_open else _one(rng, columns))
+
+
+def _level(table: Table) -> list[tuple[str, str, str]]:
+    """Return pairs of assets with the same value, in table order, with its column."""
+    return [
+        (first, second, column)
+        for column, texts in table.texts.items()
+        for first, second in combinations(texts, 2)
+        if texts[first] == texts[second]
+    ]
 
 
 _FLAGS = ("overbought", "oversold")
@@ -229,15 +254,19 @@ def _follow_up(
     return Ask(text, question, due_refusal(table, question) or "follow_up")
 
 
-def _words(rng: Random, question: Question, is_sloppy: bool) -> str:
+def _words(rng: Random, table: Table, question: Question, is_sloppy: bool) -> str:
     asset, other = (
         _shown(rng, ticker, is_sloppy) if ticker else ""
         for ticker in (question.asset, question.other)
     )
-    return ask(
+    text = ask(
         rng, group_of(question), is_sloppy,
         asset=asset, asset2=other, column=question.column, side=question.side,
     )  # fmt: skip
+    # A question that names no period means the day.
+    is_daily = question.column == "1d" and "1d" in table.columns
+    is_plain = is_daily and question.kind not in ("lookup", "compare")
+    return _TODAY.sub("", text) if is_plain and rng.random() < 0.15 else text
 
 
 def _shown(rng: Random, ticker: str, is_sloppy: bool) -> str:

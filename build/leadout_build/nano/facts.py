@@ -214,6 +214,12 @@ def _compare(r: _Reading, a: Args) -> bool:
     return is_right and first != second and a["winner"] == winner
 
 
+def _lines(r: _Reading, a: Args) -> bool:
+    first = _line(r, {"asset": a["asset"], "moves": a["moves"]})
+    second = _line(r, {"asset": a["asset2"], "moves": a["moves2"]})
+    return first and second and a["asset"] != a["asset2"]
+
+
 def _level(r: _Reading, a: Args) -> bool:
     return _two_cells(r, {**a, "value2": a["value"]})
 
@@ -282,6 +288,7 @@ _JUDGES: dict[str, _Judge] = {
     "covers": _covers,
     "single": _single,
     "compare": _compare,
+    "lines": _lines,
     "level": _level,
     "state": _state,
     "unstate": _unstate,

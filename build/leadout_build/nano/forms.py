@@ -114,13 +114,13 @@ _SLOTS: dict[str, tuple[str, Callable[[str], Any], Callable[[Any, Random], str]]
 }
 
 #: Slots of a kind that has another name.
-_KINDS = {"asset2": "asset", "value2": "value", "winner": "asset"}
+_KINDS = {"asset2": "asset", "value2": "value", "winner": "asset", "moves2": "moves"}
 
 #: What a slot is called among the arguments, where not by its own name.
 _ARGUMENTS = {"over": "column", "Over": "column", "unit": "column", "adj": "column",
               "avg": "column", "names": "items", "metric": "column", "where": "side", "Yes": "yes",
               "Side": "side", "Where": "side",
-              "when": "column", "per": "column", "ma": "column"}  # fmt: skip
+              "dir": "side", "when": "column", "per": "column", "ma": "column"}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -192,12 +192,12 @@ WORDINGS = (
     group(
         "count.change",
         """
-        How many assets are {side} {when}?
-        How many are {side} {when}?
-        Count the assets that are {side} {when}.
-        Number of assets {side} {when}?
-        How many of them are {side} {when}?
-        What is the number of assets {side} {when}?
+        How many assets are {dir} {when}?
+        How many are {dir} {when}?
+        Count the assets that are {dir} {when}.
+        Number of assets {dir} {when}?
+        How many of them are {dir} {when}?
+        What is the number of assets {dir} {when}?
         How many went {side} {when}?
         """,
     ),
@@ -224,13 +224,13 @@ WORDINGS = (
     group(
         "list.change",
         """
-        Which assets are {side} {when}?
-        Which are {side} {when}?
-        What is {side} {when}?
-        List the assets that are {side} {when}.
-        Name all assets {side} {when}.
-        Who is {side} {when}?
-        Show me everything that is {side} {when}.
+        Which assets are {dir} {when}?
+        Which are {dir} {when}?
+        What is {dir} {when}?
+        List the assets that are {dir} {when}.
+        Name all assets {dir} {when}.
+        Who is {dir} {when}?
+        Show me everything that is {dir} {when}.
         Which ones went {side} {when}?
         """,
     ),

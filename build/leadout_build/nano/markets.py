@@ -78,11 +78,11 @@ def _draw_size(rng: Random, level: float) -> int:
     draw = rng.random()
     if rng.random() >= level:
         return 1 + int(draw * 3)
-    if draw < 0.04:
+    if draw < 0.06:
         return 1
-    if draw < 0.08:
+    if draw < 0.11:
         return 2
-    if draw < 0.88:
+    if draw < 0.83:
         return 3 + int(rng.random() * 8)
     return 11 + int(rng.random() * (MAX_ASSETS - 10))
 

@@ -82,15 +82,14 @@ def _mask(packed: Packed, sees: Sees, alone: Tensor | None = None) -> Mask:
 
 
 def target_forward(
-    model: Any, packed: Packed, masks: Mapping[str, Mask], dtype: torch.dtype = torch.float32
+    model: Any, packed: Packed, masks: Mapping[str, Mask]
 ) -> tuple[Tensor, SharedKv]:
-    """Run `Gemma4ForCausalLM` on packed rows.
+    """Run `Gemma4ForCausalLM` on packed rows. States between layers stay in float32.
 
     Args:
         model: a `Gemma4ForCausalLM`.
         packed: the rows.
         masks: see `target_masks`.
-        dtype: of the states between layers.
 
     Returns:
         The states after the last norm, [rows, length, hidden_size], and the keys and values that
@@ -98,10 +97,10 @@ def target_forward(
     """
     text, config = model.model, model.config
     ids, size = packed.ids, config.hidden_size_per_layer_input
-    hidden = text.embed_tokens(ids).to(dtype)
+    hidden = text.embed_tokens(ids).float()
     per_layer = text.per_layer_model_projection(hidden) * text.per_layer_model_projection_scale
     per_layer = _norm(per_layer.unflatten(-1, (-1, size)), text.per_layer_projection_norm)
-    per_layer = per_layer + text.embed_tokens_per_layer(ids).unflatten(-1, (-1, size)).to(dtype)
+    per_layer = per_layer + text.embed_tokens_per_layer(ids).unflatten(-1, (-1, size))
     per_layer = per_layer * text.per_layer_input_scale
     rope = {kind: _angles(text, packed.position, kind) for kind in masks}
     shared: SharedKv = {}
@@ -111,7 +110,7 @@ def target_forward(
         hidden = _feed_forward(layer, hidden)
         gated = gelu(layer.per_layer_input_gate(hidden), approximate="tanh") * per_layer[:, :, i]
         hidden = hidden + _norm(layer.per_layer_projection(gated), layer.post_per_layer_input_norm)
-        hidden = hidden * layer.layer_scalar.to(dtype)
+        hidden = hidden * layer.layer_scalar
     return _norm(hidden, text.norm), shared
 
 

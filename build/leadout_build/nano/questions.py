@@ -32,7 +32,8 @@ class Question:
         kind: "brief", one of `ANSWERED`, or one of `UNANSWERABLE`.
         asset: the ticker asked about.
         other: the second one, of a comparison.
-        column: from `COLUMNS`, or the words for a figure that no table has; None asks for all.
+        column: from `COLUMNS`, or the words for a figure that no table has; None asks for all, of
+            a comparison too.
         side: "high", "low", "gain" or "loss" of an extreme; "up", "down", "overbought",
             "oversold" or "busy" of a count, a list, a direction or a state.
     """
@@ -42,6 +43,11 @@ class Question:
     other: str | None = None
     column: str | None = None
     side: str | None = None
+
+
+def shared_columns(table: Table, first: str, second: str) -> list[str]:
+    """Return the columns in which both assets have a value, in canonical order."""
+    return [c for c in COLUMNS if table.text(first, c) and table.text(second, c)]
 
 
 def due_refusal(table: Table | None, question: Question) -> str | None:
@@ -56,7 +62,8 @@ def due_refusal(table: Table | None, question: Question) -> str | None:
     if any(asset not in table.assets for asset in assets):
         return "no_asset"
     if question.column is None:
-        return None
+        is_missing = len(assets) == 2 and not shared_columns(table, assets[0], assets[1])
+        return "no_cell" if is_missing else None
     if question.column not in COLUMNS or question.column not in table.columns:
         return "no_column"
     if any(not table.text(asset, question.column) for asset in assets):

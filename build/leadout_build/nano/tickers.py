@@ -76,7 +76,7 @@ def is_held_out(ticker: str) -> bool:
 
 
 def invent(rng: Random) -> str:
-    """Make up a ticker of two to six characters."""
+    """Make up a ticker of two to six characters, at times with a share class or a currency."""
     while True:
         length = _LENGTHS[int(rng.random() * len(_LENGTHS))]
         if rng.random() < 0.5:
@@ -94,6 +94,9 @@ def invent(rng: Random) -> str:
         if rng.random() < 0.06:
             place = int(rng.random() * length)
             ticker = f"{ticker[:place]}{int(rng.random() * 10)}{ticker[place + 1 :]}"
+        if rng.random() < 0.05:
+            # A share class or a pair; few known tickers have such a mark.
+            ticker += f".{_LETTERS[int(rng.random() * 26)]}" if rng.random() < 0.7 else "-USD"
         if ticker not in RESERVED and any(c.isalpha() for c in ticker):
             return ticker
 
@@ -102,7 +105,7 @@ def resemble(rng: Random, ticker: str) -> str:
     """Make up a ticker that differs from another in one letter, so that copies must be exact."""
     place = int(rng.random() * len(ticker))
     changed = ticker[:place] + _LETTERS[int(rng.random() * 26)] + ticker[place + 1 :]
-    return invent(rng) if changed in RESERVED or "." in ticker else changed
+    return changed if ticker.isalnum() and changed not in RESERVED else invent(rng)
 
 
 def draw_tickers(rng: Random, number: int, split: str) -> tuple[str, ...]:

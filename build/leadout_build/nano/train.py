@@ -34,7 +34,9 @@ from transformers import Gemma4AssistantForCausalLM, Gemma4ForCausalLM
 from leadout_build.nano.batches import Batch, load_batches
 from leadout_build.nano.clusters import balanced_clusters
 from leadout_build.nano.dialogues import make_dialogue
+from leadout_build.nano.emphasis import token_weights
 from leadout_build.nano.encoding import chat_text
+from leadout_build.nano.muon import StackedMuon
 from leadout_build.nano.network import (
     draft_masks,
     draft_step,
@@ -94,14 +96,9 @@ class Machine:
         num_workers = max(1, (os.cpu_count() or 1) // size - 1)
         return cls(device, rank, size, num_workers)
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of activations."""
-        return torch.bfloat16 if self.device.type == "cuda" else torch.float32
-
     def autocast(self) -> torch.autocast:
-        """Run matrix products on weights of float32 in `dtype`."""
-        return torch.autocast(self.device.type, self.dtype, enabled=self.device.type == "cuda")
+        """Run matrix products on weights of float32 in bfloat16, on a GPU."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
 
     def share_gradients(self, parameters: list[Tensor]) -> None:
         """Replace every gradient by its mean over the processes."""
@@ -133,9 +130,7 @@ class Trainer:
         self.path = path
         self.parameters: list[Tensor] = [p for _, p in named]
         self.optimizers = [
-            torch.optim.Muon(
-                inside, lr=settings.rate, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"
-            ),
+            StackedMuon(inside, lr=settings.rate, weight_decay=0.05),
             torch.optim.AdamW(
                 [
                     {"params": tables, "weight_decay": 0.01},
@@ -229,6 +224,7 @@ def train_target(
     soften(model)
     trainer = Trainer(model, settings, machine, out / "target.pt")
     run = _compiled(target_forward, machine)
+    weights = token_weights(Tokenizer.from_file(str(tokenizer))).to(machine.device)
     batches = load_batches(
         tokenizer,
         f"{seed} target {machine.rank}",
@@ -240,16 +236,21 @@ def train_target(
     )
     for batch in _timed(batches, trainer, log):
         with machine.autocast():
-            hidden, _ = run(model, batch.packed, target_masks(batch.packed), machine.dtype)
+            hidden, _ = run(model, batch.packed, target_masks(batch.packed))
             rows, places = batch.is_own[:, 1:].nonzero(as_tuple=True)
             logits = target_logits(model, hidden[rows, places])
         wanted = batch.packed.ids[rows, places + 1]
-        loss = cross_entropy(logits, wanted)
-        loss.backward()
+        losses = cross_entropy(logits, wanted, reduction="none")
+        weight = weights[wanted]
+        ((losses * weight).sum() / weight.sum()).backward()
         if log.is_due(trainer.step):
-            right = (logits.argmax(-1) == wanted).float().mean()
+            right = (logits.argmax(-1) == wanted).float()
             log.write(
-                model="target", step=trainer.step, loss=loss.detach(), right=right, own=len(rows)
+                model="target",
+                step=trainer.step,
+                loss=losses.detach().mean(),
+                right=right.mean(),
+                facts_right=right[weight == 1.0].mean(),
             )
         trainer.apply()
     trainer.save()
@@ -289,9 +290,7 @@ def train_assistant(
     for batch in _timed(batches, trainer, log):
         ids = batch.packed.ids
         with torch.no_grad(), machine.autocast():
-            hidden, shared = run_target(
-                target, batch.packed, target_masks(batch.packed), machine.dtype
-            )
+            hidden, shared = run_target(target, batch.packed, target_masks(batch.packed))
             embedded = target.model.embed_tokens(ids)
         masks = draft_masks(batch.packed)
         before = hidden.roll(1, 1)
@@ -360,11 +359,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for all that is made")
     parser.add_argument("--seed", default="nano")
-    parser.add_argument("--target-steps", type=int, default=2600)
+    parser.add_argument("--target-steps", type=int, default=13000)
     parser.add_argument("--assistant-steps", type=int, default=700)
-    parser.add_argument("--rows", type=int, default=64, help="rows a step and GPU, for the target")
+    parser.add_argument("--rows", type=int, default=32, help="rows a step and GPU")
     parser.add_argument("--rate", type=float, default=3e-3)
-    parser.add_argument("--log-every", type=int, default=50, help="steps")
+    parser.add_argument("--log-every", type=int, default=100, help="steps")
     arguments = parser.parse_args()
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
@@ -392,7 +391,7 @@ def main() -> None:
         )
     assistant = train_assistant(
         target,
-        Settings(arguments.assistant_steps, max(1, rows // 2), rate, rate),
+        Settings(arguments.assistant_steps, rows, rate, rate),
         machine,
         tokenizer,
         out,

@@ -73,6 +73,10 @@ WORDS: dict[str, dict[str, tuple[str, ...]]] = {
         "7d": ("weekly", "7d", "7-day"),
         "30d": ("monthly", "30d", "30-day"),
     },
+    "dir": {
+        "up": ("up", "up", "up", "higher", "in the green", "positive"),
+        "down": ("down", "down", "down", "lower", "in the red", "negative"),
+    },
     "ma": {
         "50d": ("50-day average", "50d average", "50-day moving average", "50-day line", "50d"),
         "200d": ("200-day average", "200d average", "200-day moving average", "200-day line"),
