@@ -13,9 +13,6 @@ from leadout.rows import FEW_ROWS, TILE_ROWS, Rows
 #: From so many outputs on, a matrix fills a GPU with a few lanes for each.
 WIDE_MATRIX_OUTPUTS = 4096
 
-#: Up to so many columns, many lanes would have nothing to add.
-NARROW_MATRIX_COLUMNS = 512
-
 #: Outputs that one workgroup of web/kernels/matvec.wgsl computes, by form, and of solo_matvec.wgsl.
 _OUTPUTS_PER_WORKGROUP = {"wide": 16, "deep": 2, "solo": 16}
 
@@ -38,14 +35,14 @@ class Linear:
         return matrix if len(self.parts) == 1 and len(matrix.shards) == 1 else None
 
 
-def matvec_form(num_outputs: int, num_cols: int, num_shard_outputs: int) -> str:
+def matvec_form(num_outputs: int, num_shard_outputs: int) -> str:
     """Return which form of matvec a layer's shard takes; for all numbers of rows the same.
 
     On an NVIDIA H100, 12288 x 1536 takes 16 us deep and 55 wide, 1536 x 262144 takes 160 us wide
     and 249 deep (one row; tests/bench/LOG.md).
     """
-    is_wide = num_outputs >= WIDE_MATRIX_OUTPUTS or num_cols <= NARROW_MATRIX_COLUMNS
-    return "wide" if is_wide and num_shard_outputs % 4 == 0 else "deep"
+    is_wide = num_outputs >= WIDE_MATRIX_OUTPUTS and num_shard_outputs % 4 == 0
+    return "wide" if is_wide else "deep"
 
 
 def _solo_matvec(
@@ -154,7 +151,7 @@ def linear(
                     label,
                 )
                 continue
-            form = matvec_form(layer.num_outputs, matrix.num_cols, shard.num_rows)
+            form = matvec_form(layer.num_outputs, shard.num_rows)
             for first, count in _chunks(rows):
                 b.dispatch(
                     f"matvec.{matrix.layout}.{count}.{form}.none",
@@ -186,7 +183,7 @@ def gated_linear(
     if b.for_software:
         _solo_matvec(b, matrix, planes, matrix.num_rows, x, y, numbers, rows, "gelu_mul", label)
         return
-    form = matvec_form(matrix.num_rows, matrix.num_cols, matrix.num_rows)
+    form = matvec_form(matrix.num_rows, matrix.num_rows)
     for first, count in _chunks(rows):
         b.dispatch(
             f"matvec.{matrix.layout}.{count}.{form}.gelu_mul",
