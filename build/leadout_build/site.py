@@ -33,7 +33,8 @@ from leadout_build.wheel import build_wheel
 WEB_LEFT_OUT = ("node_modules", "kernels", "types")
 
 #: Where a checkout has the built-in models; keep in step with `FOLDER` in built_in.py.
-MODELS_FOLDER = "build/leadout_build/nano/model"
+NANO_FOLDER = "build/leadout_build/nano"
+MODELS_FOLDER = f"{NANO_FOLDER}/model"
 
 BUILD_FILE = "build.json"
 ENTRY_POINTS = {"leadout.js": "index.js", "define.js": "widget/leadout-chat-define.js"}
@@ -81,7 +82,11 @@ def _check_replaceable(out: Path) -> None:
 
 def _assemble(site: Path, root: Path) -> None:
     shutil.copytree(root / "static", site, dirs_exist_ok=True)
-    shutil.copy(root / "README.md", site)  # the page links to it
+    shutil.copy(root / "README.md", site)  # the page links to it, and to the model card
+    for text in ("README.md", "model/README.md"):
+        copy = site / "nano" / text
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / NANO_FOLDER / text, copy)
     node_modules = root / "web/node_modules"
 
     vendor_folder = site / "vendor"

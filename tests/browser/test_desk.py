@@ -105,7 +105,7 @@ def test_from_another_host_nano_alone_loads_unasked(
     [
         "Which asset fell most this week?",
         "Is ETH overbought?",
-        "Compare BTC and SOL over the month",
+        "Compare BTC and SOL",
         "How many assets are up today?",
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import WITH_ADAPTER, Chat, OpenPage
+from pages import LISTED_NANO, WITH_ADAPTER, Chat, OpenPage
 from playwright.sync_api import expect
 
 #: Puts an element with a fake engine into the page, in place of the page's own.
@@ -81,7 +81,7 @@ def test_an_error_is_an_event_with_its_name(open_page: OpenPage) -> None:
 
 
 def test_only_autoload_or_a_click_starts_a_download(open_page: OpenPage) -> None:
-    chat = open_page(path="examples/embed.html", wait_for="idle")
+    chat = open_page(path="examples/embed.html", models=[LISTED_NANO], wait_for="idle")
     expect(chat.notice).to_be_visible()
     assert chat.received("boot") == []
     chat.value("chat.toggleAttribute('autoload', true)")

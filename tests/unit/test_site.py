@@ -12,7 +12,7 @@ import pytest
 
 from leadout_build import vendor
 from leadout_build.errors import BuildError
-from leadout_build.site import MODELS_FOLDER, build_site
+from leadout_build.site import MODELS_FOLDER, NANO_FOLDER, build_site
 from stand_in_nano import write_stand_in
 
 REPOSITORY = Path(__file__).parents[2]
@@ -57,6 +57,8 @@ def checkout(tmp_path: Path) -> Path:
     (root / "web/widget/leadout-chat-define.js").write_text("export {};\n")
     (root / "web/package.json").write_text("{}\n")
     write_stand_in(root / MODELS_FOLDER)
+    for folder in (NANO_FOLDER, MODELS_FOLDER):
+        (root / folder / "README.md").write_text("# Nano\n")
     for shared in ("web/node_modules", "pyapp", ".cache"):
         (root / shared).symlink_to(REPOSITORY / shared, target_is_directory=True)
     return root
