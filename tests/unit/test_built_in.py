@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,14 @@ ORIGIN = "http://127.0.0.1:8000"
 
 #: What may ship, both files together.
 MOST_BYTES = 24 << 20
+
+
+def test_the_model_card_is_of_what_ships() -> None:
+    """Other weights need another evaluation; then these beginnings of digests may change."""
+    card = (REPOSITORY / MODELS_FOLDER / "README.md").read_text("utf-8")
+    for name in ("nano", "nano-assistant"):
+        data = (REPOSITORY / MODELS_FOLDER / f"{name}.gguf").read_bytes()
+        assert f"`{name}.gguf` ({hashlib.sha256(data).hexdigest()[:16]}…)" in card
 
 
 @pytest.fixture(scope="module")

@@ -261,7 +261,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--tables", type=int, default=1000)
     parser.add_argument("--seed", default="evaluation")
-    parser.add_argument("--batch", type=int, default=128, help="texts written at once")
+    parser.add_argument(
+        "--batch", type=int, default=24, help="texts written at once; a GPU takes 256"
+    )
     parser.add_argument("--drafted", type=int, default=20, help="briefs to measure acceptance on")
     parser.add_argument("--source", type=Path, default=FOLDER, help="folder of the GGUF files")
     parser.add_argument("--trained", type=Path, help="the target as train.py saved it")
