@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; default: the process's own.
     """
     try:
-        args = _parser().parse_args(argv)
+        args = _parse(argv)
         code: int = args.run(args)
         sys.stdout.flush()
     except LeadoutError as error:
@@ -53,6 +53,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say_error(f"{error.filename or 'the system'}: {error.strerror or error}")
         return 1
     return code
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse arguments, a PROMPT after options too: argparse takes it right after MODEL or never."""
+    parser = _parser()
+    args, rest = parser.parse_known_args(argv)
+    if rest and getattr(args, "prompt", "") is None and not rest[0].startswith("-"):
+        args.prompt = rest.pop(0)
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return args
 
 
 def _say_error(message: str) -> None:

@@ -120,6 +120,10 @@ def one_error_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["generate", "m", "Hi", "--draft-tokens", "8"], "0 to 7"),
         (["generate", "m", "Hi", "--draft-tokens", "-1"], "0 to 7"),
         (["generate", "m", "Hi", "--draft-tokens", "some"], "0 to 7 or auto"),
+        (["generate", "m", "Hi", "--raw", "there"], "unrecognized arguments: there"),
+        (["generate", "m", "--raw", "Hi", "there"], "unrecognized arguments: there"),
+        (["generate", "m", "--raw", "--hot"], "unrecognized arguments: --hot"),
+        (["pull", "m", "n"], "unrecognized arguments: n"),
         (["bench", "m", "--shape", "e2b"], "not both"),
         (["bench", "--rows", "1,0"], "at least 1"),
     ],
@@ -135,6 +139,17 @@ def test_bad_arguments_get_one_clear_line(
     assert caught.value.code == 2
     assert said in one_error_line(capsys)
     assert parsed == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["m", "Hi", "--seed", "1"], ["m", "--seed", "1", "Hi"], ["--seed", "1", "m", "Hi"]],
+)
+def test_a_prompt_may_stand_before_options_or_after_them(
+    arguments: list[str], parsed: list[argparse.Namespace]
+) -> None:
+    assert cli.main(["generate", *arguments]) == 0
+    assert (parsed[0].model, parsed[0].prompt, parsed[0].seed) == ("m", "Hi", 1)
 
 
 def test_generate_passes_every_option_on(parsed: list[argparse.Namespace]) -> None:
