@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from gemma3_cases import folder_files
+from engine_cases import folder_files
 from leadout.engine import Engine
 from leadout.request import GenerateRequest
 from leadout.sampling import Sampling

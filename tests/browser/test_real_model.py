@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 from real_model import SAMPLE_MS, PageError, RealModel
 
-from gemma3_cases import generated
+from engine_cases import generated
 from leadout_build.headless import BLANK, headless_page, serving
 from leadout_build.native import load_engine
 from reference_gemma3 import forward, gguf_weights, kl_divergence

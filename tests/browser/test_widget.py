@@ -250,6 +250,28 @@ def test_an_error_before_the_first_word_gives_the_question_back(open_page: OpenP
     assert chat.value("chat.messages") == []
 
 
+def test_trying_again_sends_what_failed_and_leaves_a_draft_alone(open_page: OpenPage) -> None:
+    error = {"name": "ChatTemplateError", "message": "The template refused the messages."}
+    chat = open_widget(open_page, {"mode": "chat"}, generateError=error)
+    chat.page.get_by_role("textbox", name="Message").fill("A draft")
+    chat.element.evaluate(
+        """(chat) => {
+          window.prepared = [];
+          chat.prepareMessages = (said) => {
+            prepared.push(said.at(-1).content);
+            return said;
+          };
+          return chat.send({ message: "Is it?" });
+        }"""
+    )
+    for sent in (1, 2):
+        expect(chat.notice).to_contain_text("The template refused the messages.")
+        assert chat.page.evaluate("prepared") == ["Is it?"] * sent
+        assert chat.value("chat.messages") == []
+        assert chat.value("chat.text") == "A draft"
+        chat.notice.get_by_role("button", name="Try again").click()
+
+
 def test_the_mode_attribute_wins_over_the_models_template(open_page: OpenPage) -> None:
     chat = open_widget(open_page, {"mode": "completion"}, info={"has_chat_template": True})
     expect(chat.text_area).to_be_visible()

@@ -8,7 +8,7 @@ from page_device import PageDevice
 
 import reference_gemma3
 import tiny_checkpoints
-from gemma3_cases import (
+from engine_cases import (
     RELATIVE_TOLERANCE,
     check_golden,
     decoded,

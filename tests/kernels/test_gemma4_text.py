@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from page_device import PageDevice
 
-from gemma3_cases import (
+from engine_cases import (
     RELATIVE_TOLERANCE,
     decoded,
     folder_files,

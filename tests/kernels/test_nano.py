@@ -8,7 +8,7 @@ import pytest
 from gpu_page import GpuRuntime
 from page_device import PageDevice
 
-from gemma3_cases import load
+from engine_cases import load
 from leadout.engine import Engine
 from leadout.request import GenerateRequest
 from leadout.sampling import Sampling

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from page_device import PageDevice
 
-from gemma3_cases import generated, load
+from engine_cases import generated, load
 from leadout.devices.numpy import NumpyDevice
 from speculation_cases import Case, cases, check_case, pair_files, ways
 from thoroughness import IS_THOROUGH

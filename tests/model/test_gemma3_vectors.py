@@ -5,7 +5,7 @@ import pytest
 
 import reference_gemma3
 import tiny_checkpoints
-from gemma3_cases import (
+from engine_cases import (
     RELATIVE_TOLERANCE,
     check_golden,
     decoded,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gemma3_cases import RELATIVE_TOLERANCE, folder_files, generated, load, relative_error
+from engine_cases import RELATIVE_TOLERANCE, folder_files, generated, load, relative_error
 from leadout.checkpoint.tensors import TOKEN_ORDERING
 from leadout.devices.numpy import NumpyDevice
 from leadout.errors import CheckpointError, DrafterError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gemma3_cases import RELATIVE_TOLERANCE, folder_files, generated, load, relative_error, scored
+from engine_cases import RELATIVE_TOLERANCE, folder_files, generated, load, relative_error, scored
 from gemma4_cases import (
     RANDOM_NAMES,
     TRAINED_NAMES,

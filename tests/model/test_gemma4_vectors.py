@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gemma3_cases import (
+from engine_cases import (
     RELATIVE_TOLERANCE,
     decoded,
     folder_files,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gemma3_cases import generated
+from engine_cases import generated
 from leadout.engine import Engine
 from thoroughness import IS_THOROUGH
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gemma3_cases import decoded, generated, load
+from engine_cases import decoded, generated, load
 from leadout.devices.numpy import NumpyDevice
 from speculation_cases import pair_files
 from thoroughness import IS_THOROUGH

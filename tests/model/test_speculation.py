@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from gemma3_cases import folder_files, generated, load
+from engine_cases import folder_files, generated, load
 from leadout.devices.numpy import NumpyDevice
 from leadout.request import GenerateRequest
 from leadout.sampling import Sampling

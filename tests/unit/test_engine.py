@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import tiny_checkpoints
-from gemma3_cases import folder_files, generated, load
+from engine_cases import folder_files, generated, load
 from leadout.devices.numpy import NumpyDevice
 from leadout.engine import LoadOptions
 from leadout.errors import ContextLengthError, RequestError, TensorError, TokenizerError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gemma3_cases import generated, load
+from engine_cases import generated, load
 from leadout.devices.numpy import NumpyDevice
 from speculation_cases import pair_files
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from gemma3_cases import generated, load
+from engine_cases import generated, load
 from leadout.devices.numpy import NumpyDevice
 from leadout.engine import Engine
 from speculation_cases import pair_files

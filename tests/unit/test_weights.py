@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tiny_checkpoints
-from gemma3_cases import folder_files, load
+from engine_cases import folder_files, load
 from leadout.checkpoint import MemorySource, open_checkpoint
 from leadout.checkpoint.load_plan import LoadPlan, Placed
 from leadout.devices.numpy import NumpyDevice

@@ -143,10 +143,16 @@ export class Conversation {
     this.#input.value = "";
   }
 
-  /** An error came before the first word: the question goes back to the text area. */
-  giveBack() {
+  /**
+   * An error came before the first word: the question goes back to the text area, if it is from there.
+   *
+   * @param {string} [message] what was sent in place of the text area's
+   */
+  giveBack(message) {
     if (this.continuation === "" && !this.#turns.at(-1)?.reasoning.text) {
+      const draft = this.#input.value;
       this.undo();
+      this.#input.value = message === undefined ? this.#input.value : draft;
     }
   }
 

@@ -296,9 +296,9 @@ export class LeadoutChat extends ElementBase {
         this.#emit("finish", { ...written, seed: params.seed });
       }
     } catch (error) {
-      this.#body.giveBack();
+      this.#body.giveBack(message);
       if (generating === this.#generating) {
-        this.#fail(/** @type {Error} */ (error));
+        this.#fail(/** @type {Error} */ (error), message);
       }
     } finally {
       if (generating === this.#generating) {
@@ -400,8 +400,11 @@ export class LeadoutChat extends ElementBase {
     }
   }
 
-  /** @param {Error} error */
-  #fail(error) {
+  /**
+   * @param {Error} error
+   * @param {string} [message] what was sent in place of the text area's
+   */
+  #fail(error, message) {
     if (isAbort(error) || this.#state === "failed") {
       return;
     }
@@ -413,7 +416,7 @@ export class LeadoutChat extends ElementBase {
     } else {
       this.#setState("ready");
     }
-    const run = () => (isGone ? this.load() : this.send());
+    const run = () => (isGone ? this.load() : this.send({ message }));
     this.#view.setNotice(
       errorNotice(error, {
         retry: { label: isGone ? "Load again" : "Try again", run },

@@ -1,4 +1,4 @@
-"""Gemma 3 against golden vectors and the reference, on any device: what both groups check."""
+"""Engines for tests: loading, generating, and Gemma 3 against golden vectors, on any device."""
 
 from __future__ import annotations
 
