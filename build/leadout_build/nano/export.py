@@ -62,7 +62,7 @@ def unpack(folder: Path, source: Path = FOLDER) -> None:
     tokenizer = tokenizer_of(source / f"{NANO}.gguf")
     target, assistant = load_models(source)
     save_model(target, folder, tokenizer)
-    save_model(assistant, folder / "assistant", tokenizer)
+    save_model(assistant, folder / "assistant", tokenizer, is_drafter=True)
 
 
 def load_models(source: Path = FOLDER) -> tuple[Gemma4ForCausalLM, Gemma4AssistantForCausalLM]:

@@ -23,9 +23,15 @@ _TOKENIZER_CONFIG = {
 }
 
 
-def save_model(model: Any, folder: Path, tokenizer: Tokenizer) -> None:
+#: That transformers' `generate` asks of a drafter in each round.
+NUM_ASSISTANT_TOKENS = 4
+
+
+def save_model(model: Any, folder: Path, tokenizer: Tokenizer, *, is_drafter: bool = False) -> None:
     """Write a transformers model to a folder, in the type that its weights have."""
     model.generation_config.update(eos_token_id=STOP_IDS, bos_token_id=BOS, pad_token_id=PAD)
+    if is_drafter:
+        model.generation_config.num_assistant_tokens = NUM_ASSISTANT_TOKENS
     model.save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps(_TOKENIZER_CONFIG, indent=2) + "\n")

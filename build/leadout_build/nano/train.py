@@ -403,6 +403,7 @@ def main() -> None:
             assistant.to(torch.bfloat16),
             out / "nano" / "assistant",
             Tokenizer.from_file(str(tokenizer)),
+            is_drafter=True,
         )
 
 
