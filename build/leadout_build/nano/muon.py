@@ -1,7 +1,7 @@
 """Muon for many small matrices: those of one shape take a step together.
 
-`torch.optim.Muon` takes one matrix after the other. Nano has 90, each too small to fill a GPU, and
-starting their kernels took 40 of a step's 108 ms; in stacks it is 3.
+`torch.optim.Muon` takes one matrix after the other. Nano has 82 in 11 shapes, each too small to
+fill a GPU: its part of a training step spanned 50 ms, in which the GPU worked for 6.
 """
 
 from __future__ import annotations
