@@ -8,6 +8,7 @@
  * @module desk
  */
 
+import { isSoftwareAdapter } from "./leadout.js";
 import { EXAMPLE_TABLE, estimateTokens, findTableProblem, NANO_SYSTEM } from "./market_table.js";
 
 /** The site's name for Nano. */
@@ -236,7 +237,7 @@ function countTokens(messages) {
 async function isSoftwareRendered() {
   try {
     const adapter = await navigator.gpu?.requestAdapter();
-    return Boolean(adapter?.info?.isFallbackAdapter) || adapter?.info?.architecture === "swiftshader";
+    return isSoftwareAdapter(adapter?.info);
   } catch {
     return false; // the widget says what is wrong
   }

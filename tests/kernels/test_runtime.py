@@ -380,6 +380,7 @@ def test_a_released_plan_cannot_be_submitted(runtime: GpuRuntime) -> None:
 def test_info_says_what_the_adapter_is_and_allows(runtime: GpuRuntime) -> None:
     info = runtime.info
     assert info["name"] == "SwiftShader"
+    assert info["is_software"] is True
     assert info["max_binding_bytes"] >= 128 << 20
     assert info["max_buffer_bytes"] >= info["max_binding_bytes"]
 

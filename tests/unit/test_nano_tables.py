@@ -123,7 +123,7 @@ def test_invented_tickers_are_short_and_mostly_letters() -> None:
     made = [re.split("[.-]", invent(random.Random(i))) for i in range(500)]
     assert all(2 <= len(name) <= 6 and name.isalnum() for name, *_ in made)
     assert 0 < sum(not name.isalpha() for name, *_ in made) < 100
-    marks = Counter(mark for _, *mark in made if mark for mark in mark)
+    marks = Counter(mark for _, *marks in made for mark in marks)
     assert 5 <= marks.pop("USD") <= 20
     assert 5 <= marks.total() <= 40
     assert all(len(mark) == 1 for mark in marks)

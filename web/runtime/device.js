@@ -10,6 +10,7 @@
  * @module device
  */
 
+import { adapterName, isSoftwareAdapter } from "./adapter.js";
 import { Buffers, MemoryAccount, ReadbackRing } from "./buffers.js";
 import { LeadoutError, firstLine, namedGpuError } from "./errors.js";
 import { executeLoadPlan } from "./load.js";
@@ -157,7 +158,7 @@ export class Runtime {
       max_binding_bytes: Math.min(maxBindingBytes, device.limits.maxStorageBufferBindingSize),
       max_buffer_bytes: device.limits.maxBufferSize,
       features,
-      is_software: isSoftware(adapter.info),
+      is_software: isSoftwareAdapter(adapter.info),
     };
     return new Runtime(device, info, options);
   }
@@ -430,28 +431,6 @@ function lostError(reason, message) {
     `the graphics device was lost (${reason}: ${firstLine(message)}); load the model again`,
     { reason, driver_message: message },
   );
-}
-
-/** Makers whose names are not written as WebGPU's lower-case ones with a capital. */
-const VENDOR_NAMES = /** @type {Record<string, string>} */ ({ nvidia: "NVIDIA", amd: "AMD", arm: "ARM" });
-
-/**
- * @param {GPUAdapterInfo} info browsers leave most of it empty
- * @returns {string}
- */
-function adapterName({ vendor, architecture, description, device }) {
-  if (architecture === "swiftshader") return "SwiftShader";
-  if (description) return description;
-  const maker = VENDOR_NAMES[vendor] ?? vendor.charAt(0).toUpperCase() + vendor.slice(1);
-  return [maker, device || architecture].filter(Boolean).join(" ") || "unnamed adapter";
-}
-
-/**
- * @param {GPUAdapterInfo} info
- * @returns {boolean} whether what it says of itself is that it computes on the CPU
- */
-function isSoftware({ isFallbackAdapter = false, architecture }) {
-  return isFallbackAdapter || architecture === "swiftshader";
 }
 
 /** @param {number} ms */

@@ -152,7 +152,9 @@ export class Conversation {
     if (this.continuation === "" && !this.#turns.at(-1)?.reasoning.text) {
       const draft = this.#input.value;
       this.undo();
-      this.#input.value = message === undefined ? this.#input.value : draft;
+      if (message !== undefined) {
+        this.#input.value = draft;
+      }
     }
   }
 

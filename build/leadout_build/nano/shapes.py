@@ -42,7 +42,7 @@ _HEADS = {
 
 
 def target_config(eos_token_ids: list[int]) -> Gemma4TextConfig:
-    """Return the target's configuration: 10.9 million parameters."""
+    """Return the target's configuration: 10.6 million parameters."""
     from transformers import Gemma4TextConfig
 
     return Gemma4TextConfig(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from leadout.layouts import BLOCK, Matrix
+from leadout.layouts import BLOCK, Matrix, Shard
 from leadout.ops.grid import activations, ceil, linear_grid, part_of, shape
 from leadout.plan import Binding, PlanBuilder
 from leadout.rows import FEW_ROWS, TILE_ROWS, Rows
@@ -48,8 +48,7 @@ def matvec_form(num_outputs: int, num_shard_outputs: int) -> str:
 def _solo_matvec(
     b: PlanBuilder,
     matrix: Matrix,
-    planes: Sequence[Binding],
-    num_rows: int,
+    shard: Shard,
     x: Binding,
     y: Binding,
     numbers: Binding,
@@ -63,8 +62,8 @@ def _solo_matvec(
     b.dispatch(
         f"solo_matvec.{matrix.layout}.{count}.{epilogue}",
         {},
-        [*planes, x, y, numbers],
-        (ceil(num_rows, _OUTPUTS_PER_WORKGROUP["solo"]), rows.count // count, 1),
+        [*shard.planes, x, y, numbers],
+        (ceil(shard.num_rows, _OUTPUTS_PER_WORKGROUP["solo"]), rows.count // count, 1),
         label,
     )
 
@@ -138,9 +137,7 @@ def linear(
                 b, matrix.num_cols, shard.num_rows, stride, first_column, softcap or 0.0
             )
             if b.for_software:
-                _solo_matvec(
-                    b, matrix, shard.planes, shard.num_rows, x, y, numbers, rows, "none", label
-                )
+                _solo_matvec(b, matrix, shard, x, y, numbers, rows, "none", label)
                 continue
             if rows.is_prefill:
                 b.dispatch(
@@ -179,9 +176,9 @@ def gated_linear(
         gelu_mul(b, both, y, rows.count, size, label + ".gelu")
         return
     numbers = shape(b, matrix.num_cols, matrix.num_rows, size, 0, 0.0)
-    planes = matrix.shards[0].planes
+    shard = matrix.shards[0]
     if b.for_software:
-        _solo_matvec(b, matrix, planes, matrix.num_rows, x, y, numbers, rows, "gelu_mul", label)
+        _solo_matvec(b, matrix, shard, x, y, numbers, rows, "gelu_mul", label)
         return
     form = matvec_form(matrix.num_rows, matrix.num_rows)
     for first, count in _chunks(rows):
@@ -189,7 +186,7 @@ def gated_linear(
             f"matvec.{matrix.layout}.{count}.{form}.gelu_mul",
             {},
             [
-                *planes,
+                *shard.planes,
                 part_of(x, first, count, matrix.num_cols),
                 part_of(y, first, count, size),
                 numbers,
