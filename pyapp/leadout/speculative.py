@@ -199,6 +199,21 @@ class Decoder:
                 return 0
         return length
 
+    def stage(self, tokens: Sequence[int], settings: sampling.Sampling, lane: int = 0) -> None:
+        """Have a lane decode behind known tokens, on whatever the cache holds: to time passes."""
+        self._begin(lane, tokens, settings)
+        active = state.pack_active(len(tokens), tokens[-1])
+        self.device.write("state", lane * state.STATE_BYTES, active)
+
+    def unstage(self, lane: int = 0) -> None:
+        """Make a staged lane idle; nothing of its cache is taken over."""
+        self._end(lane)
+        self._lanes.pop(lane, None)
+
+    def assume(self, prompt: Sequence[int], lane: int = 0) -> None:
+        """Take a prompt as prefilled, whatever the cache holds: for figures of speed alone."""
+        self._lanes[lane] = _Lane(list(prompt), len(prompt))
+
     async def measure(self, max_draft_tokens: int) -> dict[int, float]:
         """Time cycles by their number of drafts, in milliseconds, for `AutoSchedule`.
 
@@ -222,8 +237,7 @@ class Decoder:
     async def _time_cycles(self, num_drafts: int) -> float:
         """Return the milliseconds of a cycle among others, or of a single one that takes long."""
         tokens = [0] * min(8, self.tables.context_length)
-        self._begin(0, tokens, sampling.Sampling())
-        self.device.write("state", 0, state.pack_active(len(tokens), tokens[-1]))
+        self.stage(tokens, sampling.Sampling())
         cycles = 0
         elapsed = 0.0
         # The first one alone, the others queued one behind the other, as in a generation.

@@ -18,8 +18,8 @@ from leadout.errors import OutOfMemoryError
 from leadout.loading import LoadOptions
 from leadout.request import GenerateRequest
 from leadout_build import bench, bench_memory, cli
-from leadout_build.bench_measures import Effort
-from leadout_build.bench_runtimes import Loaded, Subject
+from leadout_build.bench.measures import Effort
+from leadout_build.bench.runtimes import Loaded, Subject
 
 TINY_FILES = Path(__file__).parents[1] / "vectors" / "gemma3-tiny" / "multi-query"
 

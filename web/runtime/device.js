@@ -21,6 +21,7 @@ import { BindGroups, ReadyPlan } from "./plans.js";
 /** @import {LoadOptions, LoadPlan} from "./load.js" */
 /** @import {KernelLibrary} from "./pipelines.js" */
 /** @import {Plan} from "./plans.js" */
+/** @import {PlanProfile, ProfileOptions} from "./profile.js" */
 /** @import {Source} from "./sources.js" */
 
 /**
@@ -202,14 +203,7 @@ export class Runtime {
    * @throws {LeadoutError} DeviceError, DeviceLimitError or SourceError, naming the dispatch
    */
   async compile(plan) {
-    const ready = await this.#guarded(() =>
-      ReadyPlan.compile(plan, {
-        device: this.device,
-        buffers: this.#buffers,
-        pipelines: this.#pipelines,
-        bindGroups: this.#bindGroups,
-      }),
-    );
+    const ready = await this.#guarded(() => this.#ready(plan));
     const id = this.#nextPlan++;
     this.#plans.set(id, ready);
     return id;
@@ -329,6 +323,39 @@ export class Runtime {
     await this.#guarded(load, options.signal);
   }
 
+  /**
+   * Measure what each dispatch of a Plan costs, on buffers that hold what it is to begin with; see
+   * profile.js.
+   *
+   * @param {Plan} plan
+   * @param {number[]} params a count for each of the plan's params
+   * @param {ProfileOptions} options
+   * @returns {Promise<PlanProfile>}
+   */
+  async profile(plan, params, options) {
+    return this.#guarded(async () => {
+      const { profilePlan } = await import("./profile.js");
+      const ready = await this.#ready(plan);
+      ready.checkParams(params, this.device.limits.maxComputeWorkgroupsPerDimension);
+      /** @type {Record<string, string[]>} */
+      const types = {};
+      for (const { variant } of plan.pipelines) {
+        const { bindings } = await this.#pipelines.kernels.variant(variant);
+        types[variant] = bindings.map(({ type }) => type);
+      }
+      const on = { device: this.device, buffers: this.#buffers, types };
+      return profilePlan(ready, plan, params, options, on);
+    });
+  }
+
+  /** Measure how fast the device reads; see bandwidth.js. */
+  async bandwidth() {
+    return this.#guarded(async () => {
+      const { measureBandwidth } = await import("./bandwidth.js");
+      return measureBandwidth(this.device, this.info.is_software);
+    });
+  }
+
   /** Wait until the device has done everything that was queued. */
   async idle() {
     await this.#guarded(() => this.device.queue.onSubmittedWorkDone());
@@ -340,6 +367,16 @@ export class Runtime {
     this.#plans.clear();
     this.#account.bytes = 0;
     this.device.destroy();
+  }
+
+  /** @param {Plan} plan */
+  #ready(plan) {
+    return ReadyPlan.compile(plan, {
+      device: this.device,
+      buffers: this.#buffers,
+      pipelines: this.#pipelines,
+      bindGroups: this.#bindGroups,
+    });
   }
 
   /**
