@@ -199,10 +199,10 @@ async def load_model(
             model,
             drafter,
             tables,
+            device.lower,
             max_draft_tokens=options.max_draft_tokens,
             suppress_tokens=checkpoint.suppress_tokens,
             min_rows=min_rows,
-            for_software=device.info.is_software,
         )
 
     drafter = placed.drafter if placed is not None else None

@@ -1,4 +1,4 @@
-"""Tests of leadout.devices.twins: repacking, and weights read back from the layouts."""
+"""Tests of leadout.devices.numpy_ops: repacking, and weights read back from the layouts."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 import raw_blocks
-from leadout.devices.twins import Call, load_twins
-from leadout.devices.twins.weights import dequantize
+from leadout.devices.numpy_ops.repack import REPACKERS, Call
+from leadout.devices.numpy_ops.weights import dequantize
 from leadout.layouts import BLOCK, FORMATS
 
-TWINS = load_twins()
 
 QUANTISED = [name for name, known in FORMATS.items() if known.columns > 1]
 CAN_QUANTISE = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"]
@@ -35,7 +34,7 @@ def repacked(
             format_name, payload[start : start + step_bytes], step * step_blocks, planes
         )
         kernel, *args = pipeline.variant.split(".")
-        TWINS[kernel](Call(tuple(args), pipeline.constants, bindings, workgroups))
+        REPACKERS[kernel](Call(tuple(args), pipeline.constants, bindings))
     return planes
 
 
@@ -126,7 +125,7 @@ def test_a_step_writes_its_own_blocks_alone(format_name: str) -> None:
     payload = raw_blocks.raw_blocks(format_name, 8 * BLOCK)
     pipeline, bindings, workgroups = raw_blocks.repack_call(format_name, payload, 16, planes)
     kernel, *args = pipeline.variant.split(".")
-    TWINS[kernel](Call(tuple(args), pipeline.constants, bindings, workgroups))
+    REPACKERS[kernel](Call(tuple(args), pipeline.constants, bindings))
     for plane in planes:
         quarters = plane.reshape(4, -1)
         assert (quarters[[0, 1, 3]] == raw_blocks.POISON).all()
@@ -139,7 +138,7 @@ def test_vectors_are_widened_and_added_to(format_name: str, add: float) -> None:
     payload = raw_blocks.raw_blocks(format_name, NUM_COLS)
     values = np.full(NUM_COLS + 8, raw_blocks.POISON, np.uint32)
     bindings = [raw_blocks.staging(payload, NUM_COLS, 5), values]
-    TWINS["repack_vector"](Call((format_name.lower(),), {"ADD": add}, bindings, (4, 1, 1)))
+    REPACKERS["repack_vector"](Call((format_name.lower(),), {"ADD": add}, bindings))
     expected = reference(format_name, payload).reshape(-1)
     if add:
         expected = expected + np.float32(add)

@@ -25,6 +25,7 @@ override TOP: u32;
 @group(0) @binding({{ num_planes + 4 }}) var<storage, read_write> logits: array<f32>;
 
 const LANES = 8u;
+const WORKGROUP_CANDIDATES = 8u;
 
 var<workgroup> partial: array<f32, 64>;
 
@@ -34,7 +35,7 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
 ) {
   let lane = thread % LANES;
-  let candidate = group.x * (64u / LANES) + thread / LANES;
+  let candidate = group.x * WORKGROUP_CANDIDATES + thread / LANES;
   let blocks = K / 32u;
   var sum = 0.0;
   var id = 0u;

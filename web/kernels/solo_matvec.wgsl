@@ -33,6 +33,7 @@
 {% endif %}
 
 const THREADS = 4u;
+const WORKGROUP_OUTPUTS = {{ 4 * outputs }}u;  // rows of the matrix
 const STORED = {{ stored }}u;  // outputs of a thread{{ ", gate and up being one" if is_gated }}
 
 @compute @workgroup_size(4)
