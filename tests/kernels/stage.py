@@ -9,6 +9,7 @@ meaning of these ops; a test says which kernels it is about by `takes`.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -55,7 +56,11 @@ class Stage:
         assert self.contents[binding.buffer].nbytes == binding.bytes
 
     def rows(
-        self, rows: Sequence[tuple[int, int, int, bool]], name: str = "rows", *, prefill: bool = False
+        self,
+        rows: Sequence[tuple[int, int, int, bool]],
+        name: str = "rows",
+        *,
+        prefill: bool = False,
     ) -> Rows:
         """Return rows with a table of (lane, position, token, is_valid)."""
         return self.row_table(row_table(rows), name, prefill=prefill)
@@ -83,7 +88,7 @@ class Stage:
         """Return a matrix of any quants, cut before the rows in `shards`."""
         starts = [0, *shards, num_rows]
         made = []
-        for i, (first, end) in enumerate(zip(starts, starts[1:], strict=False)):
+        for i, (first, end) in enumerate(itertools.pairwise(starts)):
             planes = [words(p) for p in random_planes(layout, end - first, num_cols, seed=i)]
             bindings, parts, place = [], [], 0
             for plane in planes:
@@ -100,7 +105,9 @@ class Stage:
         self, name: str, layout: str, num_rows: int, num_cols: int, shards: Sequence[int] = ()
     ) -> ops.LinearLayer:
         """Return a linear layer of one matrix."""
-        return ops.LinearLayer([(self.matrix(name, layout, num_rows, num_cols, shards), 0)], num_rows)
+        return ops.LinearLayer(
+            [(self.matrix(name, layout, num_rows, num_cols, shards), 0)], num_rows
+        )
 
     def cache(self, cache: KvCache, seed: int | None = None) -> KvCache:
         """Give a cache random contents, or (seed None) none that anybody wrote."""
@@ -110,7 +117,9 @@ class Stage:
                 continue
             size = binding.bytes // (4 if cache.dtype == "f32" else 2)
             rng = np.random.default_rng(seed)
-            values = rng.standard_normal(size).astype(np.float32 if cache.dtype == "f32" else np.float16)
+            values = rng.standard_normal(size).astype(
+                np.float32 if cache.dtype == "f32" else np.float16
+            )
             self.hold(binding, values)
             seed += 1
         return cache
@@ -126,7 +135,11 @@ class Played:
 
     def floats(self, tensor: Tensor) -> npt.NDArray[np.float32]:
         """Return a tensor as WebGPU left it."""
-        return self.gpu[tensor.buffer].view(np.float32)[: int(np.prod(tensor.shape))].reshape(tensor.shape)
+        return (
+            self.gpu[tensor.buffer]
+            .view(np.float32)[: int(np.prod(tensor.shape))]
+            .reshape(tensor.shape)
+        )
 
     def integers(self, tensor: Tensor) -> Words:
         """Return a tensor of u32 as WebGPU left it."""
@@ -144,7 +157,12 @@ class Played:
 
 
 def play(
-    runtime: GpuRuntime, stage: Stage, caps: Caps, *, num_positions: int = 0, takes: Sequence[str] = ()
+    runtime: GpuRuntime,
+    stage: Stage,
+    caps: Caps,
+    *,
+    num_positions: int = 0,
+    takes: Sequence[str] = (),
 ) -> Played:
     """Run a stage on both.
 
@@ -163,7 +181,7 @@ def play(
     buffers: dict[str, Words | bytes] = {
         name: np.full(spec.bytes // 4, POISON, np.uint32) for name, spec in plan.buffers.items()
     }
-    buffers |= {name: data for name, data in plan.constants.items()}
+    buffers |= plan.constants
     buffers |= stage.contents
     read = list(stage.contents)
     gpu = runtime.run_plan(plan.to_json(), buffers, plan.values(num_positions), read)

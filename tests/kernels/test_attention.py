@@ -55,7 +55,10 @@ def test_norm_rope_and_cache_at_small_and_large_positions(
         gpu, wanted = played.gpu[name], played.numpy[name]
         written = wanted != stage.contents[name]
         assert np.array_equal(written, gpu != stage.contents[name])
-        a, b = (words[written].view(np.float16 if dtype == "f16" else np.float32) for words in (gpu, wanted))
+        a, b = (
+            words[written].view(np.float16 if dtype == "f16" else np.float32)
+            for words in (gpu, wanted)
+        )
         difference = np.abs(a.astype(np.float32) - b.astype(np.float32)).max()
         assert difference <= (F16_TOLERANCE if dtype == "f16" else 2e-5) * np.abs(b).max()
 
@@ -112,7 +115,7 @@ def test_few_rows_of_lanes_longer_and_shorter(run_stage, case, dtype) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_row_has_the_same_bits_whatever_runs_beside_it(run_stage, case) -> None:
-    _, _, dim, window, capacity, _ = case
+    _, _, _, window, capacity, _ = case
     last = 1000 if window else capacity - 1
     rows = [(0, 40, True), (1, last, True), (0, 41, True), (1, 30, True)]
     rows += [(0, last, True), (1, 31, True), (0, 1, True), (1, 2, True)]

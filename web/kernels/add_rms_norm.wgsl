@@ -5,7 +5,7 @@
 // attention or MLP, the residual, and the norm before what follows.
 //
 // x, h, h_out, y: [rows, D] float32, weights: [D] float32, scalar: [1] float32, D a multiple of 4.
-// Grid: x = rows. Twin: devices/twins/norm.py.
+// Grid: x = rows.
 {% set has_scalar = scaling == "scaled" %}
 
 override D: u32;

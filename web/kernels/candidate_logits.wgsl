@@ -7,7 +7,7 @@
 // E: the rows FIRST .. FIRST + N of the tied head, [N, K] in layout "{{ layout }}"; candidates that lie elsewhere
 // are left alone (another shard's dispatch writes them). ordering: [vocabulary] u32. top: [rows, TOP] u32.
 // x: [rows, K] float32. ids: [rows, TOP * PER] u32. logits: [rows, TOP * PER] float32.
-// Grid: x = ceil(TOP * PER / 8), y = rows. Twin: devices/twins/draft.py.
+// Grid: x = ceil(TOP * PER / 8), y = rows.
 {% from "shared/weights.wgsl" import load_block, quad, num_planes with context %}
 
 override K: u32;

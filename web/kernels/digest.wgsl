@@ -4,7 +4,6 @@
 // the order of adding.
 //
 // x: [rows, N] words. digests: [rows] of two words, zeroed before. Grid: x = ceil(N / WORKGROUP_WORDS), y = rows.
-// Twin: devices/twins/checks.py.
 
 override N: u32;
 

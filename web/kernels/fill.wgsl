@@ -3,7 +3,7 @@
 // Weights of a shape without a file, for figures of speed: KEEP and SET leave the hash's bits where quants or
 // mantissas are, and fix signs and exponents where they would make no sense.
 //
-// words: u32, as many as the binding has. Grid: ceil(words / WORKGROUP_WORDS) workgroups over x and y. Twin: devices/twins/checks.py.
+// words: u32, as many as the binding has. Grid: ceil(words / WORKGROUP_WORDS) workgroups over x and y.
 
 override SEED: u32;
 override KEEP: u32;

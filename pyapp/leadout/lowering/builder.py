@@ -18,6 +18,9 @@ from leadout.plan import (
     align,
 )
 
+#: What a kernel binds.
+Bound = Tensor | Binding
+
 #: x, y, z: counts, or a param.
 Grid = tuple[int | Param, int | Param, int | Param]
 
@@ -60,7 +63,7 @@ class PlanBuilder:
     def dispatch(
         self,
         variant: str,
-        bindings: Sequence[Tensor | Binding],
+        bindings: Sequence[Bound],
         workgroups: Grid,
         label: str,
         constants: Mapping[str, int | float] | None = None,

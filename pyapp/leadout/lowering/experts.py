@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from leadout import ops
-from leadout.lowering.builder import PlanBuilder, ceil
+from leadout.lowering.builder import Bound, PlanBuilder, ceil
 from leadout.lowering.kernel import kernel
 from leadout.ops import ExpertLayer, Tensor
 
@@ -12,7 +12,7 @@ from leadout.ops import ExpertLayer, Tensor
 def route(b: PlanBuilder, op: ops.Route) -> None:
     """A workgroup a row."""
     constants = {"EXPERTS": op.per_expert_scale.length, "TOP": op.chosen.shape[1]}
-    bindings = [op.scores, op.per_expert_scale.binding, op.chosen, op.weights]
+    bindings: list[Bound] = [op.scores, op.per_expert_scale.binding, op.chosen, op.weights]
     b.dispatch("route", bindings, (op.scores.shape[0], 1, 1), op.label, constants)
 
 

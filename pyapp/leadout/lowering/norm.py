@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from leadout import ops
-from leadout.lowering.builder import PlanBuilder, ceil
+from leadout.lowering.builder import Bound, PlanBuilder, ceil
 from leadout.lowering.kernel import kernel
 
 
@@ -11,7 +11,7 @@ from leadout.lowering.kernel import kernel
 def rms_norm(b: PlanBuilder, op: ops.RmsNorm) -> None:
     """A workgroup a row."""
     constants = {"D": op.weight.length, "EPS": op.eps, "SCALE": op.scale}
-    bindings = [op.x, op.weight.binding, op.y]
+    bindings: list[Bound] = [op.x, op.weight.binding, op.y]
     b.dispatch("rms_norm", bindings, (op.x.shape[0], 1, 1), op.label, constants)
 
 
@@ -34,7 +34,7 @@ def add_norm(b: PlanBuilder, add: ops.AddNorm) -> None:
 
 
 def _add_norm(b: PlanBuilder, add: ops.AddNorm, norm: ops.RmsNorm | None) -> None:
-    bindings = [add.x, add.weight.binding, add.h, add.h_out]
+    bindings: list[Bound] = [add.x, add.weight.binding, add.h, add.h_out]
     if add.scalar is not None:
         bindings.append(add.scalar.binding)
     if norm is not None:

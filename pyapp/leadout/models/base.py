@@ -67,7 +67,9 @@ def next_stream(p: ProgramBuilder, hidden: Tensor) -> Tensor:
     return p.tensor(name.removesuffix(_NEXT) if is_second else name + _NEXT, *hidden.shape)
 
 
-def stacked(load: LoadPlanBuilder, name: str, parts: Sequence[tuple[str, TensorLike]]) -> LinearLayer:
+def stacked(
+    load: LoadPlanBuilder, name: str, parts: Sequence[tuple[str, TensorLike]]
+) -> LinearLayer:
     """Stack linear layers along their outputs, as few matrices as their layouts allow.
 
     Args:

@@ -371,8 +371,16 @@ class Gemma4Layers:
             first_value = heads + (cache.num_key_value_heads if layer.config.has_v_proj else 0)
             p.add(
                 ops.WriteKv(
-                    label + "write_kv", qkv, layer.k_norm, inv_freq, cache, rows,
-                    first_key=heads, first_value=first_value, eps=eps, norm_values=True,
+                    label + "write_kv",
+                    qkv,
+                    layer.k_norm,
+                    inv_freq,
+                    cache,
+                    rows,
+                    first_key=heads,
+                    first_value=first_value,
+                    eps=eps,
+                    norm_values=True,
                 )
             )
         q = p.tensor("queries", rows.count, heads, head_dim)
@@ -406,7 +414,11 @@ class Gemma4Layers:
         # The router reads the residual stream itself, under a norm of its own.
         p.add(
             ops.RmsNorm(
-                label + "router.scale", stream.hidden, mixture.router_scale, routed, eps,
+                label + "router.scale",
+                stream.hidden,
+                mixture.router_scale,
+                routed,
+                eps,
                 hidden**-0.5,
             )
         )
@@ -426,8 +438,13 @@ class Gemma4Layers:
         p.add(ops.MixExperts(label + "experts.mix", outputs, weights, mixed))
         p.add(
             ops.RmsNormSum(
-                label + "experts.sum", mlp, mixture.post_feedforward_layernorm_1, mixed,
-                mixture.post_feedforward_layernorm_2, both, eps,
+                label + "experts.sum",
+                mlp,
+                mixture.post_feedforward_layernorm_1,
+                mixed,
+                mixture.post_feedforward_layernorm_2,
+                both,
+                eps,
             )
         )
         return both

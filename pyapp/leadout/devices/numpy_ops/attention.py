@@ -105,7 +105,7 @@ def _attend(
     p = np.exp(scores - scores.max(axis=-1, keepdims=True))
     total = p.sum(axis=-1, keepdims=True)
     mixed = p.reshape(kv_heads, count * group, -1) @ values
-    mixed = mixed.reshape(kv_heads, count, group, dim) / total
+    mixed = np.asarray(mixed.reshape(kv_heads, count, group, dim) / total, np.float32)
     return mixed.transpose(1, 0, 2, 3).reshape(count, heads, dim)
 
 

@@ -27,7 +27,6 @@ _SETTINGS = np.dtype(
 assert _SETTINGS.itemsize == SETTINGS_BYTES
 
 
-
 def _seen(seen: Words, lane: int, vocab_size: int) -> npt.NDArray[np.bool_]:
     words = seen[lane * vocab_size // 32 : (lane + 1) * vocab_size // 32]
     return np.unpackbits(words.view(np.uint8), bitorder="little").astype(np.bool_)
@@ -45,8 +44,8 @@ def choose(op: ops.Choose, memory: Memory) -> None:
     vocab_size, rows = op.tables.vocab_size, memory.rows(op.rows)
     settings = memory.view(sampling.settings(op.tables.num_lanes)).view(_SETTINGS)
     logits, choices = memory.floats(op.logits), memory.words(op.y)
-    for r, row in enumerate(logits):
-        wanted = settings[rows[r, 0]]
+    for r, raw in enumerate(logits):
+        row, wanted = raw, settings[rows[r, 0]]
         ids = np.arange(vocab_size) if op.ids is None else memory.words(op.ids)[r].astype(np.int64)
         penalty = wanted["repetition_penalty"]
         if penalty != 1.0:

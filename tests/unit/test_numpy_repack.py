@@ -11,7 +11,6 @@ from leadout.devices.numpy_ops.repack import REPACKERS, Call
 from leadout.devices.numpy_ops.weights import dequantize
 from leadout.layouts import BLOCK, FORMATS
 
-
 QUANTISED = [name for name, known in FORMATS.items() if known.columns > 1]
 CAN_QUANTISE = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"]
 
@@ -30,7 +29,7 @@ def repacked(
     planes = raw_blocks.poisoned_planes(raw_blocks.layout_of(format_name), num_blocks)
     step_bytes = step_blocks * BLOCK // known.columns * known.bytes
     for step, start in enumerate(range(0, len(payload), step_bytes)):
-        pipeline, bindings, workgroups = raw_blocks.repack_call(
+        pipeline, bindings, _ = raw_blocks.repack_call(
             format_name, payload[start : start + step_bytes], step * step_blocks, planes
         )
         kernel, *args = pipeline.variant.split(".")
@@ -123,7 +122,7 @@ def test_an_odd_number_of_blocks_fills_its_planes_and_ends_in_zero(format_name: 
 def test_a_step_writes_its_own_blocks_alone(format_name: str) -> None:
     planes = raw_blocks.poisoned_planes(raw_blocks.layout_of(format_name), 32)
     payload = raw_blocks.raw_blocks(format_name, 8 * BLOCK)
-    pipeline, bindings, workgroups = raw_blocks.repack_call(format_name, payload, 16, planes)
+    pipeline, bindings, _ = raw_blocks.repack_call(format_name, payload, 16, planes)
     kernel, *args = pipeline.variant.split(".")
     REPACKERS[kernel](Call(tuple(args), pipeline.constants, bindings))
     for plane in planes:
