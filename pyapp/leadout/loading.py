@@ -187,6 +187,7 @@ async def load_model(
         max_rows=PREFILL_ROWS[-1],
         kv_dtype=options.kv_dtype,
     )
+    kv_cache.check_caches(model.caches, device.info.max_binding_bytes, context_length)
     placed = await _place_drafter(device, model, drafter_checkpoint, options)
     load_plans = [(load.build(), checkpoint)]
     if placed is not None and placed.load_plan is not None:
