@@ -23,7 +23,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from leadout_build.errors import BuildError
 from leadout_build.reflection import reflect
@@ -105,8 +105,8 @@ def build_kernels(folder: Path, out: Path, node_modules: Path) -> dict[str, obje
 
     Returns:
         What index.json holds: {"variants": {name: {"file", "kernel", "entry_point",
-        "workgroup_size", "bindings", "overrides", "features"}}}, in sorted order; the same
-        input gives the same bytes.
+        "workgroup_size", "bindings", "overrides", "constants", "features"}}}, in sorted order;
+        the same input gives the same bytes.
 
     Raises:
         BuildError: an unknown include or variable, broken WGSL, or bindings that are not 0, 1,
@@ -118,20 +118,39 @@ def build_kernels(folder: Path, out: Path, node_modules: Path) -> dict[str, obje
         for variant in read_variants(folder)
     ]
     check_wgsl(rendered, node_modules)
-    entries: dict[str, object] = {}
     for variant, template in rendered:
-        file = f"{variant.name}.wgsl"
         head = f"// {variant.name}: rendered from web/kernels/{variant.kernel}.wgsl; do not edit.\n"
-        (out / file).write_bytes((head + template.code).encode())
-        entries[variant.name] = {
-            "file": file,
+        (out / _file_of(variant)).write_bytes((head + template.code).encode())
+    index: dict[str, object] = {"variants": _entries(rendered)}
+    (out / "index.json").write_bytes(json.dumps(index, indent=1).encode() + b"\n")
+    return index
+
+
+def kernel_index(folder: Path) -> dict[str, Any]:
+    """Return the variants of web/kernels as index.json lists them, without checking their code."""
+    templates = WgslTemplates(folder)
+    return _entries(
+        [
+            (variant, templates.render(variant.kernel, variant.values))
+            for variant in read_variants(folder)
+        ]
+    )
+
+
+def _entries(rendered: Sequence[tuple[Variant, Rendered]]) -> dict[str, Any]:
+    return {
+        variant.name: {
+            "file": _file_of(variant),
             "kernel": variant.kernel,
             **reflect(template).to_json(),
             "features": list(variant.features),
         }
-    index: dict[str, object] = {"variants": entries}
-    (out / "index.json").write_bytes(json.dumps(index, indent=1).encode() + b"\n")
-    return index
+        for variant, template in rendered
+    }
+
+
+def _file_of(variant: Variant) -> str:
+    return f"{variant.name}.wgsl"
 
 
 def check_wgsl(rendered: Sequence[tuple[Variant, Rendered]], node_modules: Path) -> None:

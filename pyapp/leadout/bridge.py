@@ -26,9 +26,11 @@ from leadout.checkpoint import Checkpoint, open_checkpoint
 from leadout.checkpoint.load_plan import LoadPlan
 from leadout.checkpoint.source import Source
 from leadout.checkpoint.synthetic import synthetic_checkpoint
-from leadout.devices.base import CompiledPlan, DeviceInfo, Progress
+from leadout.devices.base import CompiledPlan, DeviceInfo, Progress, Runnable
 from leadout.engine import Engine, LoadOptions
 from leadout.errors import LeadoutError, RequestError
+from leadout.lowering import Caps, lower
+from leadout.ops import Program
 from leadout.plan import BufferSpec, Plan
 from leadout.profiling import ProfileRequest
 from leadout.request import GenerateRequest
@@ -141,7 +143,9 @@ class WebGpuDevice:
             max_buffer_bytes=int(info["max_buffer_bytes"]),
             features=tuple(info["features"]),
             is_software=bool(info["is_software"]),
+            kernels=json.loads(runtime.kernelIndex)["variants"],
         )
+        self._caps = Caps.of(self.info)
         #: Ends a running load when set; see `Bridge`.
         self.abort_signal: Any = None
 
@@ -183,23 +187,29 @@ class WebGpuDevice:
         finally:
             on_progress.destroy()
 
-    async def compile(self, plan: Plan) -> CompiledWebGpuPlan:
+    def lower(self, program: Program) -> Plan:
+        """Choose kernels for this adapter."""
+        return lower(program, self._caps)
+
+    async def compile(self, runnable: Runnable) -> CompiledWebGpuPlan:
         """Compile pipelines and build bind groups."""
+        assert isinstance(runnable, Plan)
         with js_errors():
-            number = await self._runtime.compile(parsed(plan.to_json()))
-        return CompiledWebGpuPlan(plan, int(number))
+            number = await self._runtime.compile(parsed(runnable.to_json()))
+        return CompiledWebGpuPlan(runnable, int(number))
 
     def write(self, buffer: str, offset: int, data: bytes) -> None:
         """Write bytes."""
         with js_errors():
             self._runtime.write(buffer, offset, to_js(data))
 
-    def submit(self, compiled: CompiledPlan, *params: int) -> WebGpuReadback:
+    def submit(self, compiled: CompiledPlan, num_positions: int = 0) -> WebGpuReadback:
         """Queue a Plan: one call into JavaScript, whatever it holds."""
         assert isinstance(compiled, CompiledWebGpuPlan)
+        values = compiled.plan.values(num_positions)
         with js_errors():
             return WebGpuReadback(
-                self._runtime, int(self._runtime.submit(compiled.number, *params))
+                self._runtime, int(self._runtime.submit(compiled.number, *values))
             )
 
     def release(self, compiled: CompiledPlan) -> None:

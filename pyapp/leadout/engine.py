@@ -151,7 +151,7 @@ class Engine:
             "allocated_bytes": self.device.allocated_bytes,
             "device": self.device.info.name,
             "load_ms": round(self.load_ms, 3),
-            "dispatches_per_step": len(self.decoder.passes.cycles[0].dispatches),
+            "dispatches_per_step": self.decoder.passes.cycles[0].num_steps,
             "drafter": dataclasses.asdict(model.drafter) if model.drafter is not None else None,
             "max_draft_tokens": model.max_draft_tokens,
             "self_test": model.self_test,

@@ -187,6 +187,7 @@ async def load_model(
         max_rows=PREFILL_ROWS[-1],
         kv_dtype=options.kv_dtype,
     )
+    kv_cache.check_caches(model.caches, device.info.max_binding_bytes, context_length)
     placed = await _place_drafter(device, model, drafter_checkpoint, options)
     load_plans = [(load.build(), checkpoint)]
     if placed is not None and placed.load_plan is not None:
@@ -199,10 +200,10 @@ async def load_model(
             model,
             drafter,
             tables,
+            device.lower,
             max_draft_tokens=options.max_draft_tokens,
             suppress_tokens=checkpoint.suppress_tokens,
             min_rows=min_rows,
-            for_software=device.info.is_software,
         )
 
     drafter = placed.drafter if placed is not None else None

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from leadout import ops, state
+from leadout import state
 from leadout.errors import DeviceError, RequestError
 from leadout.kv_cache import KvCache
 from leadout.passes import PREFILL_ROWS
@@ -110,8 +110,8 @@ async def profile_pass(decoder: Decoder, request: ProfileRequest) -> dict[str, o
     if not isinstance(device, ProfilingDevice):
         raise DeviceError(f"{device.info.name} has no timestamps; a profile needs a WebGPU device.")
     plan, last_position = _staged(decoder, request)
-    tiles = ops.visible_tiles(last_position)
-    params = [tiles] * len(plan.params)
+    params = plan.values(last_position + 1)
+    value_of = {param.name: value for param, value in zip(plan.params, params, strict=True)}
     groups = grouped(plan)
     try:
         timed = await device.profile(plan, params, list(groups.values()))
@@ -122,7 +122,7 @@ async def profile_pass(decoder: Decoder, request: ProfileRequest) -> dict[str, o
     dispatches = []
     for dispatch, alone_us in zip(plan.dispatches, timed["alone_us"], strict=True):
         variant = plan.pipelines[dispatch.pipeline].variant
-        grid = [params[0] if isinstance(count, str) else count for count in dispatch.workgroups]
+        grid = [value_of[n] if isinstance(n, str) else n for n in dispatch.workgroups]
         dispatches.append(
             {
                 "label": dispatch.label,
@@ -179,6 +179,7 @@ def _staged(decoder: Decoder, request: ProfileRequest) -> tuple[Plan, int]:
         plan, num_new = passes.cycles[request.draft_tokens], 1 + request.draft_tokens
     else:
         plan, num_new = passes.prefill_last[request.rows], request.rows
+    assert isinstance(plan, Plan)
     # A few more: a dispatch that runs again and again may go on a little.
     if num_known + num_new + state.MAX_DRAFT_TOKENS >= tables.context_length:
         raise RequestError(

@@ -9,10 +9,9 @@ compared.
 
 from __future__ import annotations
 
-from leadout import ops, state
-from leadout.devices.base import Device
+from leadout import state
+from leadout.devices.base import Device, Runnable
 from leadout.passes import DIGEST_WORDS, Passes
-from leadout.plan import Plan
 from leadout.rows import padded
 
 #: Rows 60 to 67 reach over the border of a tile of the KV cache.
@@ -40,7 +39,7 @@ async def rows_agree(device: Device, passes: Passes) -> bool:
 
 
 async def _digests(
-    device: Device, plan: Plan, rows: int, table_rows: int, start: int, tokens: list[int]
+    device: Device, plan: Runnable, rows: int, table_rows: int, start: int, tokens: list[int]
 ) -> tuple[tuple[int, ...], ...]:
     """Return each token's digest, from passes of so many rows, padded to `table_rows`."""
     assert plan.readback is not None
@@ -53,7 +52,7 @@ async def _digests(
             padding = bytes(state.ROW_BYTES * (table_rows - rows))
             device.write("cycle_rows", 0, table + padding)
             device.write(plan.readback.buffer, 0, bytes(plan.readback.bytes))
-            words = await device.submit(compiled, ops.visible_tiles(start + len(tokens) - 1))
+            words = await device.submit(compiled, start + len(tokens))
             digests += [
                 tuple(int(word) for word in words[i * DIGEST_WORDS : (i + 1) * DIGEST_WORDS])
                 for i in range(len(part))

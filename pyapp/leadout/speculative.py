@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from leadout import ops, sampling, state
+from leadout import sampling, state
 from leadout.devices.base import CompiledPlan, Device, Readback
 from leadout.kv_cache import KvCache
 from leadout.passes import PREFILL_ROWS, Passes
@@ -287,8 +287,7 @@ class Decoder:
             known.prefilled += tokens
             known.written = max(known.written, start)
             plan = (self.passes.prefill_last if is_last else self.passes.prefill)[rows]
-            tiles = [ops.visible_tiles(len(prompt) - 1)] * len(plan.params)
-            yield self.device.submit(self._compiled[plan.name], *tiles)
+            yield self.device.submit(self._compiled[plan.name], len(prompt))
 
     def _cycle(self, lane: int, known: int, num_drafts: int) -> Readback:
         """Submit a cycle whose lane has at most `known` tokens before it."""
@@ -296,7 +295,7 @@ class Decoder:
         lane_state = self._lanes.setdefault(lane, _Lane())
         lane_state.written = max(lane_state.written, last)
         compiled = self._compiled[self.passes.cycles[num_drafts].name]
-        return self.device.submit(compiled, ops.visible_tiles(last - 1))
+        return self.device.submit(compiled, last)
 
     async def score(self, ids: Sequence[int], lane: int = 0) -> AsyncGenerator[bytes, None]:
         """Yield the logits of consecutive ids, for evaluation.
@@ -309,7 +308,7 @@ class Decoder:
             [rows, vocab_size] float32 as bytes, for up to SCORE_ROWS rows at a time.
         """
         passes, rows = self.passes, self.passes.score_rows
-        row_bytes = ops.FLOAT_BYTES * self.tables.vocab_size
+        row_bytes = passes.score_logits.bytes // rows
         self._lanes.pop(lane, None)
         await self.device.allocate(passes.score_buffers)
         compiled = await self.device.compile(passes.score)

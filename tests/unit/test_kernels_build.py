@@ -83,6 +83,7 @@ def test_the_index_describes_a_kernel_as_its_code_does(build: Build) -> None:
                 "FAST": {"type": "bool", "default": False},
                 "N": {"type": "u32", "default": None},
             },
+            "constants": {},
             "features": [],
         }
     }

@@ -3,7 +3,7 @@
 // Weights of a shape without a file, for figures of speed: KEEP and SET leave the hash's bits where quants or
 // mantissas are, and fix signs and exponents where they would make no sense.
 //
-// words: u32, as many as the binding has. Grid: ceil(words / 4096) workgroups over x and y. Twin: devices/twins/checks.py.
+// words: u32, as many as the binding has. Grid: ceil(words / WORKGROUP_WORDS) workgroups over x and y.
 
 override SEED: u32;
 override KEEP: u32;
@@ -13,14 +13,16 @@ override SET: u32;
 
 {% include "shared/noise.wgsl" %}
 
+const WORKGROUP_WORDS = 4096u;  // that a workgroup takes
+
 @compute @workgroup_size(64)
 fn main(
   @builtin(workgroup_id) workgroup: vec3<u32>,
   @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let first = (workgroup.y * workgroups.x + workgroup.x) * 4096u;
-  for (var i = first + thread; i < min(first + 4096u, arrayLength(&words)); i += 64u) {
+  let first = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP_WORDS;
+  for (var i = first + thread; i < min(first + WORKGROUP_WORDS, arrayLength(&words)); i += 64u) {
     words[i] = (mix(mix(SEED) + i) & KEEP) | SET;
   }
 }

@@ -69,6 +69,8 @@ const LOST_NEWS_MS = 1000;
 export class Runtime {
   /** @type {DeviceInfo} */
   info;
+  /** index.json of the kernels, as text: Python chooses among them. @type {string} */
+  kernelIndex;
   /** The device, for tests and profilers. */
   device;
 
@@ -91,12 +93,14 @@ export class Runtime {
   /**
    * @param {GPUDevice} device
    * @param {DeviceInfo} info
+   * @param {string} kernelIndex index.json of the kernels, as text
    * @param {RuntimeOptions} options
    * @private use Runtime.create
    */
-  constructor(device, info, { kernels, onLost = () => {} }) {
+  constructor(device, info, kernelIndex, { kernels, onLost = () => {} }) {
     this.device = device;
     this.info = info;
+    this.kernelIndex = kernelIndex;
     this.#buffers = new Buffers(device, this.#account);
     this.#ring = new ReadbackRing(device, this.#account);
     this.#pipelines = new Pipelines(device, kernels);
@@ -161,7 +165,7 @@ export class Runtime {
       features,
       is_software: isSoftwareAdapter(adapter.info),
     };
-    return new Runtime(device, info, options);
+    return new Runtime(device, info, await options.kernels.indexText(), options);
   }
 
   /** Bytes now held on the device, staging included. */

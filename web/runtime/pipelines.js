@@ -82,7 +82,7 @@ export class KernelLibrary {
    * @throws {LeadoutError} DeviceError: no such variant
    */
   async variant(name) {
-    this.#index ??= retryable(this.#readText("index.json").then(JSON.parse), () => {
+    this.#index ??= retryable(this.indexText().then(JSON.parse), () => {
       this.#index = undefined;
     });
     const { variants } = await this.#index;
@@ -92,6 +92,11 @@ export class KernelLibrary {
       });
     }
     return variants[name];
+  }
+
+  /** @returns {Promise<string>} index.json */
+  indexText() {
+    return this.text("index.json");
   }
 
   /**
