@@ -57,7 +57,7 @@ def profile_lines(profile: Mapping[str, Any]) -> Iterator[str]:
         f"profile of {profile['plan']}, {profile['context_tokens']} tokens before it, "
         f"{profile['sampling']}: {whole['median']:,.0f} us as it runs ({whole['low']:,.0f} to "
         f"{whole['high']:,.0f}), its ops {profile['sum_us']:,.0f} us; the device reads "
-        f"{bandwidth['median']:,.0f} GB/s at best"
+        f"{bandwidth['median']:,.4g} GB/s at best"
     )
     alone = (
         f"alone: each in a pass of its own, less the {profile['empty_us']:.1f} us of an empty one"

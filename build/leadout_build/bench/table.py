@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from leadout.request import DEFAULT_RUN_AHEAD
@@ -194,3 +197,7 @@ def _bytes(count: int | None) -> str:
 
 def _s(ms: float) -> str:
     return f"{ms / 1000:.3g} s"
+
+
+if __name__ == "__main__":  # the table of a report that `--json` printed
+    print("\n".join(table(json.loads(Path(sys.argv[1]).read_text("utf-8")))))
