@@ -36,7 +36,11 @@ NODE_EXIT_S = 10
 
 
 class RunnerRuntime:
-    """The engine behind a process of Node that speaks web/messages.js line by line."""
+    """The engine behind a process of Node that speaks web/messages.js line by line.
+
+    Attributes:
+        subject: what `load` loads; another one may take its place between two loads.
+    """
 
     def __init__(
         self,
@@ -48,7 +52,7 @@ class RunnerRuntime:
         self.versions = versions
         self._process = process
         self._log = log
-        self._subject = subject
+        self.subject = subject
         self._is_booted = False
         self._last_id = 0
 
@@ -69,7 +73,7 @@ class RunnerRuntime:
         if not self._is_booted:
             self.versions |= self._ask({"type": "boot"}, on_event)
             self._is_booted = True
-        info = self._ask(self._subject.load_message(drafter, options), on_event)
+        info = self._ask(self.subject.load_message(drafter, options), on_event)
         return Loaded(info, events, self._ask({"type": "probe"})["samples"])
 
     def generate(self, request: Mapping[str, object]) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 #
 #     tests/bench/gpu/pack_site.sh TREE OUT.tar.xz
 #
-# TREE has .venv and web/node_modules (after `make setup`). Nano's models stay out: they lie in every
-# checkout, and the session takes them from there. Everything else is in: the built site, the Python packages,
+# TREE has .venv and web/node_modules (after `make setup`). Nano's models and the tiny ones of tests/vectors stay
+# out: they lie in every checkout, and the session takes them from where it is started. Everything else is in: the built site, the Python packages,
 # the runtime and the rendered kernels for tests, the tests with their small vectors.
 set -euo pipefail
 tree=$(realpath "$1")
@@ -15,7 +15,7 @@ cd "$tree"
 PYTHONPATH=pyapp:build .venv/bin/python -m leadout_build.cli build --out "$work/dist" >/dev/null
 rm -rf "$work/dist/models" "$work/dist/nano/model" "$work/dist/screenshot.png"
 git ls-files pyapp build web tests static pyproject.toml LICENSE NOTICE README.md |
-    grep -vE '\.(gguf|png)$|^tests/(unit|browser)/|^build/leadout_build/licences/' >"$work/list"
+    grep -vE '\.(gguf|png|npz|safetensors)$|^tests/(unit|browser)/|^build/leadout_build/licences/' >"$work/list"
 git ls-files --others --exclude-standard pyapp build web tests static >>"$work/list"
 tar -cf "$work/site.tar" --ignore-failed-read -T "$work/list"
 tar -rf "$work/site.tar" -C "$work" dist

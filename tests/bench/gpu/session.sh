@@ -34,6 +34,7 @@ setup() {
     mkdir -p "$tree/web/node_modules" "$tree/build/leadout_build/nano/model"
     [ -e "$tree/web/node_modules/webgpu" ] || ln -s "$webgpu" "$tree/web/node_modules/webgpu"
     cp -n "$start"/build/leadout_build/nano/model/*.gguf "$tree/build/leadout_build/nano/model/" 2>/dev/null
+    cp -rn "$start/tests/vectors" "$tree/tests/" 2>/dev/null
     cd "$tree" || exit 1
     export PYTHONPATH=$tree/pyapp:$tree/build:$tree/tests:$tree/wheels
     export LEADOUT_HOME=$temp/home
