@@ -8,7 +8,6 @@ kernels and buffers, not transformers.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NewType
@@ -124,9 +123,19 @@ class Plan:
 
     def to_json(self) -> Json:
         """Return the form that crosses to JavaScript (snake_case on both sides)."""
-        fields = dataclasses.asdict(dataclasses.replace(self, buffers={}, constants={}))
-        del fields["buffers"], fields["constants"]
-        return Json({**fields, "params": [param.name for param in self.params]})
+        # By hand: `asdict` copies all of some thousand dispatches, deeply.
+        return Json(
+            {
+                "name": self.name,
+                "pipelines": [vars(pipeline) for pipeline in self.pipelines],
+                "dispatches": [
+                    {**vars(one), "bindings": [vars(binding) for binding in one.bindings]}
+                    for one in self.dispatches
+                ],
+                "params": [param.name for param in self.params],
+                "readback": None if self.readback is None else vars(self.readback),
+            }
+        )
 
     @property
     def num_steps(self) -> int:
