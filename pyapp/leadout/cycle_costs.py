@@ -7,17 +7,21 @@ for a first guess; after that every cycle that runs is evidence.
 Assumed is, in logarithms:
 
 - cost(k) = plain x dearness(k). `plain`, the cost of a cycle without drafts, changes quickly: with
-  the card's clock, other programs, the length of the context. `dearness` changes slowly, so a card
+  the card's clock, other programs, the length of the context. `dearness` changes slowly. So a card
   that turns out three times faster than at load corrects the costs of all numbers of drafts, also
   of those that did not run.
-- Neighbours are alike: dearness(k) grows from k - 1 to k by a step of unknown size, so what 3 drafts
-  cost says something of 2 and 5 as well.
-- Old evidence counts less: with every cycle all of it becomes a little less certain.
-- Now and then something takes longer that has nothing to do with cycles (a tab in the background).
-  So evidence of a much higher cost counts only when it comes twice in a row.
+- dearness(k) grows from k - 1 to k by a step of unknown size, never below 0. So what 3 drafts cost
+  says something of 2 and 5 as well.
+- Old evidence counts less: with every cycle all that is believed becomes less certain.
+- A surprise says that something has changed at once. But now and then something takes longer that
+  has nothing to do with cycles (a tab in the background): a much higher cost counts only when it is
+  seen twice in a row.
 
-That is a Kalman filter over (log plain, log dearness(1), log dearness(2), ...). Evidence is taken
-from several cycles together where the clock is coarse, of whatever numbers of drafts.
+That is a Kalman filter over (log plain, log dearness(1), log dearness(2), ...). Where the clock is
+coarse, or the costs are well known, several cycles, of any kind, are evidence together.
+
+What cannot be seen: while only cycles with drafts run, a dearer verify pass looks like a slower
+card. So `AutoSchedule` runs a plain step now and then.
 """
 
 from __future__ import annotations
@@ -29,8 +33,8 @@ from collections import Counter
 _GUESSED_PLAIN_MS = 10.0
 _GUESSED_SHARE = 0.13
 
-#: How unsure that is, as standard deviations of logarithms: of `plain`, of the step from no draft to
-#: one (the drafter runs at all), and of every further step.
+#: How unsure that is, as standard deviations of logarithms: of `plain`, of the step from no draft
+#: to one (the drafter runs at all), and of every further step.
 _PLAIN_DOUBT = 2.0
 _FIRST_STEP_DOUBT = 0.3
 _STEP_DOUBT = 0.12
@@ -106,29 +110,24 @@ class CycleCosts:
             self._forget(_DOUBT_AFTER_REST, 0.0, 0.0)
         self._conclude()
 
-    def note(self, num_drafts: int, ms: float | None, resolution_ms: float) -> float | None:
+    def note(self, num_drafts: int, ms: float, resolution_ms: float) -> float | None:
         """Learn from a cycle, in the order in which cycles ended.
 
         Args:
             num_drafts: 0 to max_drafts.
-            ms: from the end of the pass before to its own; None where that is not known.
+            ms: from the end of the pass before to its own.
             resolution_ms: how far `ms` may be off.
 
         Returns:
-            What the cycles since the last answer that was not None took, in terms of what they
-            are now believed to take (1 where it was taken for an interruption); None when they
-            were too short to tell.
+            What the cycles since the last answer that was not None took, over what they are now
+            believed to take (1 where that was taken for an interruption); None while they are too
+            few to tell.
         """
-        if ms is None:
-            return None
         self._counts[num_drafts] += 1
         self._elapsed_ms += ms
         doubt = max(self.doubts[0], self.doubts[num_drafts])
         num_wanted = _CYCLES_TOGETHER if doubt < _WELL_KNOWN else 1
-        if (
-            self._elapsed_ms < _RESOLUTIONS * resolution_ms
-            or self._counts.total() < num_wanted
-        ):
+        if self._elapsed_ms < _RESOLUTIONS * resolution_ms or self._counts.total() < num_wanted:
             return None
         counts, elapsed_ms = self._counts, self._elapsed_ms
         self._counts, self._elapsed_ms = Counter(), 0.0
@@ -187,13 +186,21 @@ class CycleCosts:
         return True
 
     def _forget(self, plain: float, first_step: float, step: float) -> None:
-        """Become less certain, by standard deviations of `plain` and of the steps of dearness."""
+        """Become less certain, by standard deviations of `plain` and of the steps of dearness.
+
+        Nothing becomes less certain than a guess.
+        """
         rows = self._covariance
-        rows[0][0] += plain**2
-        steps = [first_step**2 + (k + 1) * step**2 for k in range(len(rows) - 1)]
+        is_sure = [
+            rows[i][i] < _PLAIN_DOUBT**2 if i == 0 else rows[i][i] < _guess_variance(i)
+            for i in range(len(rows))
+        ]
+        rows[0][0] += plain**2 * is_sure[0]
+        steps = [first_step**2 + k * step**2 for k in range(len(rows))]
         for i in range(1, len(rows)):
             for j in range(1, len(rows)):
-                rows[i][j] += steps[min(i, j) - 1]
+                if is_sure[i] and is_sure[j]:
+                    rows[i][j] += steps[min(i, j)]
 
     def _conclude(self) -> None:
         """Work out what is believed; where more drafts seem to cost less, that was noise."""
@@ -209,3 +216,8 @@ class CycleCosts:
             variance = rows[0][0] + 2 * rows[0][k] + rows[k][k]
             self.doubts.append(math.sqrt(max(variance, 0.0)))
             self.dear_ratios.append(math.exp(self._means[k] + math.sqrt(max(rows[k][k], 0.0))))
+
+
+def _guess_variance(num_drafts: int) -> float:
+    """Return how unsure dearness is before anything was timed."""
+    return _FIRST_STEP_DOUBT**2 + num_drafts * _STEP_DOUBT**2

@@ -25,7 +25,7 @@ from leadout.reasoning import ReasoningStream
 from leadout.request import GenerateRequest
 from leadout.scheduler import FixedSchedule, Schedule
 from leadout.speculative import Decoder
-from leadout.stats import Clock, Stats
+from leadout.stats import Clock, Stats, rounded
 from leadout.text_stream import byte_tokens_of
 from leadout.tokenizer import Tokenizer, tokenizer_json_from_gguf
 
@@ -154,7 +154,7 @@ class Engine:
             "drafter": dataclasses.asdict(model.drafter) if model.drafter is not None else None,
             "max_draft_tokens": model.max_draft_tokens,
             "self_test": model.self_test,
-            "cycle_ms": {str(k): round(ms, 3) for k, ms in model.costs.items()},
+            "cycle_ms": rounded(model.cycle_ms),
         }
 
     def prompt_tokens(self, request: GenerateRequest) -> list[int]:
@@ -262,6 +262,7 @@ class Engine:
                     count = push(cycle.tokens[:-1], is_draft=True)
                     count += push(cycle.tokens[-1:], is_draft=False)
                     clock.tokens(count, cycle.is_prefill, cycle.num_drafted)
+                    clock.cycle(cycle.num_drafts, cycle.ms, cycle.idle_ms)
                     if stream.stopped:
                         finish_reason = "stop"
                         break
@@ -269,6 +270,8 @@ class Engine:
                 finish_reason = "abort"
             text, reasoning = stream.flush()
             stats.reasoning_tokens = stream.num_reasoning_tokens
+            stats.cycle_ms = rounded(self.model.cycle_ms)
+            clock.finish()
             if text or reasoning:
                 on_delta(Delta(text, reasoning, [], False, stats.decode_tokens_per_s))
             return Generated(

@@ -1,7 +1,7 @@
 """From checkpoints to a decoder that is ready: everything that happens once.
 
     headers -> models -> LoadPlans -> weights on the device -> checked -> Plans compiled
-    -> self-test -> costs measured
+    -> self-test -> costs guessed
 
 On failure the device is left without any of the model's buffers.
 """
@@ -32,7 +32,14 @@ from leadout.models.registry import (
 )
 from leadout.passes import PREFILL_ROWS, Passes, build_passes
 from leadout.rows import FEW_ROWS
-from leadout.scheduler import Acceptance, AutoSchedule, Schedule, automatic_counts
+from leadout.scheduler import (
+    SOFTWARE_DRAFT_TOKENS,
+    Acceptance,
+    AutoSchedule,
+    FixedSchedule,
+    Schedule,
+    automatic_counts,
+)
 from leadout.self_test import rows_agree
 from leadout.speculative import Decoder
 from leadout.state import MAX_DRAFT_TOKENS, Tables
@@ -55,14 +62,15 @@ class LoadOptions:
         kv_dtype: "f32" or "f16".
         num_lanes: sequences kept at once, 1, 2, 4 or 8.
         drafter: "auto" is MTP where a drafter's checkpoint is given, else none.
-        max_draft_tokens: the most that a request can ask to be drafted in a cycle.
+        max_draft_tokens: the most that a request can ask to be drafted in a cycle; None takes
+            what the device can use.
     """
 
     context_length: int | None = None
     kv_dtype: str = "f32"
     num_lanes: int = 1
     drafter: str = "auto"
-    max_draft_tokens: int = MAX_DRAFT_TOKENS
+    max_draft_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if self.kv_dtype not in kv_cache.KV_BYTES:
@@ -75,7 +83,7 @@ class LoadOptions:
         if self.drafter not in DRAFTERS:
             raise RequestError(f"drafter is {self.drafter!r}; wanted one of {DRAFTERS}.")
         most = self.max_draft_tokens
-        if type(most) is not int or not 0 <= most <= MAX_DRAFT_TOKENS:
+        if most is not None and (type(most) is not int or not 0 <= most <= MAX_DRAFT_TOKENS):
             raise RequestError(
                 f"max_draft_tokens is {most!r}; wanted a whole number from 0 to {MAX_DRAFT_TOKENS}."
             )
@@ -117,7 +125,6 @@ class LoadedModel:
         self_test: "identical": a row has the same bits in every pass with few rows. "widest": it
             did not, so all of these passes run with the most rows. "off": not even then, so
             nothing is drafted. "not run": nothing is drafted anyway.
-        costs: of a cycle by number of drafts, in milliseconds.
         acceptance: what was seen of the drafter.
         weights_bytes: on the device, the target's.
         buffers: names of all that was allocated.
@@ -128,7 +135,6 @@ class LoadedModel:
     drafter: DrafterInfo | None
     max_draft_tokens: int
     self_test: str
-    costs: dict[int, float]
     weights_bytes: int
     buffers: list[str]
     acceptance: Acceptance = field(init=False)
@@ -138,7 +144,19 @@ class LoadedModel:
 
     def schedule(self) -> Schedule:
         """Return a schedule that chooses by itself, for one request."""
-        return AutoSchedule(self.costs, self.acceptance)
+        if self.decoder.device.info.is_software:
+            return FixedSchedule(min(SOFTWARE_DRAFT_TOKENS, self.max_draft_tokens))
+        counts = automatic_counts(self.max_draft_tokens)
+        return AutoSchedule(counts, self.decoder.costs, self.acceptance)
+
+    @property
+    def cycle_ms(self) -> dict[int, float | None]:
+        """What cycles are believed to cost, by number of drafts; None before any was timed."""
+        costs = self.decoder.costs
+        return {
+            k: costs.ms[k] if costs.is_known else None
+            for k in automatic_counts(self.max_draft_tokens)
+        }
 
 
 @dataclass(frozen=True)
@@ -188,6 +206,9 @@ async def load_model(
         kv_dtype=options.kv_dtype,
     )
     placed = await _place_drafter(device, model, drafter_checkpoint, options)
+    most_drafts = options.max_draft_tokens
+    if most_drafts is None:
+        most_drafts = SOFTWARE_DRAFT_TOKENS if device.info.is_software else MAX_DRAFT_TOKENS
     load_plans = [(load.build(), checkpoint)]
     if placed is not None and placed.load_plan is not None:
         assert placed.checkpoint is not None
@@ -199,7 +220,7 @@ async def load_model(
             model,
             drafter,
             tables,
-            max_draft_tokens=options.max_draft_tokens,
+            max_draft_tokens=most_drafts,
             suppress_tokens=checkpoint.suppress_tokens,
             min_rows=min_rows,
             for_software=device.info.is_software,
@@ -229,9 +250,11 @@ async def load_model(
                         break
         max_draft_tokens = max(passes.cycles)
         decoder = Decoder(device, passes, model.caches)
-        await decoder.compile(automatic_counts(max_draft_tokens))
+        counts = automatic_counts(max_draft_tokens)
+        await decoder.compile(counts)
         on_phase("warming_up")
-        costs = await decoder.measure(max_draft_tokens)
+        # Nothing is chosen by what drafts cost on software.
+        await decoder.measure((0,) if device.info.is_software else counts)
     except BaseException:
         device.free(allocated)
         raise
@@ -241,7 +264,6 @@ async def load_model(
         drafter=placed.info if placed is not None and drafter is not None else None,
         max_draft_tokens=max_draft_tokens,
         self_test=self_test,
-        costs=costs,
         weights_bytes=sum(spec.bytes for spec in load_plans[0][0].buffers.values()),
         buffers=allocated,
     )

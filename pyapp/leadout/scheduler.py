@@ -15,9 +15,9 @@ turns out higher still is a debt: nothing is drafted until plain steps have paid
 
 Among what the ledger allows it takes the number with the best expected tokens per cost, from the
 acceptance seen at each position. Where that is 0, a short draft is tried again now and then, ever
-less often while it keeps failing. Costs are learnt (`CycleCosts`): a number whose cost is less sure
-than others' counts as somewhat cheaper, so that it is run, and becomes known. That goes for plain
-steps, too, when only drafts ran for long.
+less often while it keeps failing. Costs are learnt (`CycleCosts`): where drafting pays, a number
+whose cost is less sure than others' counts as somewhat cheaper, so that it is run, and becomes
+known; and a plain step is run now and then, so that it stays known whether drafting pays.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ _PRIOR_WEIGHT = 3.0
 #: Plain cycles between two attempts while drafting does not pay: at first, and at most.
 _FIRST_PAUSE = 16
 _LONGEST_PAUSE = 256
+
+#: What a cost may be better than known, in standard deviations of its logarithm.
+_CURIOSITY = 0.5
 
 #: Cycles with drafts between two plain steps, which say what drafting is to be compared with: at
 #: first, when the card may be speeding up, and at most.
@@ -164,11 +167,17 @@ class AutoSchedule:
     def choose(self) -> int:
         """Return the best number that the ledger allows."""
         affordable = [k for k in self._counts if k == 0 or self._can_afford(k)]
+        best = max(affordable, key=lambda k: (self._rate(k), -k))
+        if best == 0:
+            is_due = len(affordable) > 1 and self._plain_cycles >= self._pause
+            return min(k for k in affordable if k > 0) if is_due else 0
+        if self._drafting_cycles >= self._drafting:
+            return 0
         running = {k for k, _ in self._in_flight}
-        best = max(affordable, key=lambda k: (self._rate(k, is_tried=k in running), -k))
-        if best == 0 and len(affordable) > 1 and self._plain_cycles >= self._pause:
-            return min(k for k in affordable if k > 0)
-        return best if self._drafting_cycles < self._drafting else 0
+        return max(
+            (k for k in affordable if k > 0),
+            key=lambda k: (self._rate(k) * (1.0 if k in running else self._bonus(k)), -k),
+        )
 
     def submitted(self, num_drafts: int) -> None:
         """Charge a cycle."""
@@ -209,11 +218,13 @@ class AutoSchedule:
             self._spent += (ratios[k] * dearness if k else 1.0) - charge
         self._unsettled.clear()
 
-    def _rate(self, num_drafts: int, *, is_tried: bool) -> float:
-        """Return tokens per millisecond; what is not sure, and not in flight, is taken as good."""
-        doubt = 0.0 if is_tried else self._costs.doubts[num_drafts]
-        tokens = self._acceptance.expected_tokens(num_drafts)
-        return tokens / self._costs.ms[num_drafts] * math.exp(doubt)
+    def _rate(self, num_drafts: int) -> float:
+        """Return tokens per millisecond."""
+        return self._acceptance.expected_tokens(num_drafts) / self._costs.ms[num_drafts]
+
+    def _bonus(self, num_drafts: int) -> float:
+        """Return what makes up for a cost that is not sure."""
+        return math.exp(_CURIOSITY * self._costs.doubts[num_drafts])
 
     def _can_afford(self, num_drafts: int) -> bool:
         cost = self._costs.dear_ratios[num_drafts]

@@ -18,17 +18,17 @@ the turn after them, and the turns before never again.
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from leadout import ops, sampling, state
-from leadout.devices.base import CompiledPlan, Device, Readback
+from leadout.cycle_costs import CycleCosts
+from leadout.devices.base import CompiledPlan, Device, PassTimes, Readback
 from leadout.kv_cache import KvCache
 from leadout.passes import PREFILL_ROWS, Passes
-from leadout.scheduler import Schedule, automatic_counts
+from leadout.scheduler import Schedule
 from leadout.state import Tables
 
 #: Prefill passes that may be in flight; more would only delay an abort.
@@ -36,11 +36,8 @@ PREFILL_IN_FLIGHT = 2
 
 MAX_RUN_AHEAD = 8
 
-#: Cycles timed together, behind one that is not; and from which time on one must do.
-_TIMED_CYCLES = 4
-_SLOW_CYCLE_S = 0.1
-
-#: Rounds of timing, and seconds after which none is begun.
+#: While measuring: cycles in flight, rounds at most, and seconds after which none is begun.
+_MEASURED_AHEAD = 2
 _MOST_ROUNDS = 4
 _MEASURING_S = 0.3
 
@@ -57,12 +54,18 @@ class Cycle:
         num_drafted: drafts that were verified.
         is_prefill: it was the prompt's last pass.
         in_flight: passes queued behind it when it was collected.
+        num_drafts: drafts that were asked for.
+        ms: from the end of the pass before to its own; None where that is not known.
+        idle_ms: of these, before it began.
     """
 
     tokens: list[int]
     num_drafted: int
     is_prefill: bool
     in_flight: int
+    num_drafts: int = 0
+    ms: float | None = None
+    idle_ms: float | None = None
 
 
 @dataclass
@@ -86,13 +89,18 @@ class Decoder:
         device: where they run.
         passes: the Plans.
         caches: of the model, for what of them can be taken over.
+        costs: of cycles; learnt from all that run.
     """
 
     device: Device
     passes: Passes
     caches: Sequence[KvCache]
+    costs: CycleCosts = field(init=False)
     _compiled: dict[str, CompiledPlan] = field(default_factory=dict)
     _lanes: dict[int, _Lane] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.costs = CycleCosts(max(self.passes.cycles))
 
     @property
     def tables(self) -> Tables:
@@ -148,6 +156,8 @@ class Decoder:
         in_flight: deque[tuple[Readback, int]] = deque()
         prefills: deque[Readback] = deque()
         collected = 0
+        before: PassTimes | None = None
+        self.costs.rest()
         try:
             for readback in self._prefill(lane, prompt, start):
                 prefills.append(readback)
@@ -171,11 +181,16 @@ class Decoder:
                 result = state.read_result(await readback, lane)
                 if is_aborted():
                     return
+                ms, idle_ms = readback.times.since(before) if readback.times else (None, None)
+                before = readback.times
                 if not is_prefill:
-                    schedule.collected(num_drafts, result.num_drafted, len(result.tokens))
+                    dearness = self._learn(num_drafts, ms, before)
+                    schedule.collected(num_drafts, result.num_drafted, len(result.tokens), dearness)
                 tokens = result.tokens[: budget - collected]
                 collected += len(tokens)
-                yield Cycle(tokens, result.num_drafted, is_prefill, len(in_flight))
+                yield Cycle(
+                    tokens, result.num_drafted, is_prefill, len(in_flight), num_drafts, ms, idle_ms
+                )
                 is_prefill = False
                 if not tokens:
                     return
@@ -199,47 +214,56 @@ class Decoder:
                 return 0
         return length
 
-    async def measure(self, max_draft_tokens: int) -> dict[int, float]:
-        """Time cycles by their number of drafts, in milliseconds, for `AutoSchedule`.
+    def _learn(self, num_drafts: int, ms: float | None, times: PassTimes | None) -> float | None:
+        """Learn what a cycle cost; see `CycleCosts.note`."""
+        if ms is None or times is None:
+            return None
+        return self.costs.note(num_drafts, ms, times.resolution_ms)
 
-        The best of a few rounds over all numbers counts, since a GPU that was idle begins slowly; a
-        slow device gets one round.
+    async def measure(self, counts: Sequence[int]) -> None:
+        """Run cycles of all kinds, for a first guess of their costs.
+
+        Each kind runs once, which counts only if that takes long. Then plain ones and the others
+        take turns: a GPU that was idle speeds up meanwhile, so neighbours are to be compared.
+
+        Args:
+            counts: numbers of drafts, 0 among them; compiled.
         """
-        counts = automatic_counts(max_draft_tokens)
-        for k in counts:
-            await self.prepare(k)
-        costs = dict.fromkeys(counts, math.inf)
-        started = time.perf_counter()
-        for _ in range(_MOST_ROUNDS):
-            for k in counts:
-                costs[k] = min(costs[k], await self._time_cycles(k))
-            if time.perf_counter() - started > _MEASURING_S:
-                break
-        self._end(0)
-        self._lanes.clear()
-        return costs
-
-    async def _time_cycles(self, num_drafts: int) -> float:
-        """Return the milliseconds of a cycle among others, or of a single one that takes long."""
         tokens = [0] * min(8, self.tables.context_length)
         self._begin(0, tokens, sampling.Sampling())
         self.device.write("state", 0, state.pack_active(len(tokens), tokens[-1]))
-        cycles = 0
-        elapsed = 0.0
-        # The first one alone, the others queued one behind the other, as in a generation.
-        for number in (1, _TIMED_CYCLES):
-            started = time.perf_counter()
-            readbacks = [
-                self._cycle(0, len(tokens) + (cycles + i) * (1 + num_drafts), num_drafts)
-                for i in range(number)
-            ]
-            for readback in readbacks:
-                await readback
-            elapsed = (time.perf_counter() - started) / number
-            cycles += number
-            if elapsed > _SLOW_CYCLE_S:
+        turns = [k for other in counts if other for k in (0, 0, other, other)]
+        started = time.perf_counter()
+        known = len(tokens)
+        in_flight: deque[tuple[int, Readback]] = deque()
+        seen: list[tuple[int, float, float]] = []
+        before: PassTimes | None = None
+
+        async def collect() -> None:
+            nonlocal before
+            k, readback = in_flight.popleft()
+            await readback
+            times = readback.times
+            ms = times.since(before)[0] if times else None
+            if times and ms is not None:
+                seen.append((k, ms, times.resolution_ms))
+            before = times
+
+        for number in range(_MOST_ROUNDS if turns else 1):
+            for k in turns if number else counts:
+                in_flight.append((k, self._cycle(0, known, k)))
+                known += 1 + k
+                if len(in_flight) > _MEASURED_AHEAD:
+                    await collect()
+            if time.perf_counter() - started > _MEASURING_S:
                 break
-        return 1000 * elapsed
+        while in_flight:
+            await collect()
+        for k, ms, resolution_ms in seen[len(counts) :] or seen:
+            self.costs.note(k, ms, resolution_ms)
+        self.costs.rest(is_loaded=True)
+        self._end(0)
+        self._lanes.clear()
 
     def _prepared(self, num_drafts: int) -> int:
         """Return the largest number of drafts up to this one whose cycle is compiled."""

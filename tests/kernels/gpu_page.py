@@ -10,6 +10,7 @@ import asyncio
 import base64
 import contextlib
 import itertools
+import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -191,7 +192,14 @@ class GpuRuntime:
         return int(self._call("submit", plan=plan, params=params))
 
     def collect(self, ticket: int) -> Words:
-        return np.frombuffer(self._call("collect", ticket=ticket), np.uint32)
+        return self.collect_timed(ticket)[2]
+
+    def collect_timed(self, ticket: int) -> tuple[float, float, Words]:
+        """Return when the pass began (NaN without timestamps) and ended, and its words."""
+        collected = np.frombuffer(self._call("collect", ticket=ticket), np.float64)
+        if len(collected) == 0:
+            return math.nan, math.nan, collected.astype(np.uint32)
+        return collected[0], collected[1], collected[2:].astype(np.uint32)
 
     def discard(self, ticket: int) -> None:
         self._call("discard", ticket=ticket)

@@ -10,7 +10,7 @@ from gpu_page import GpuRuntime
 from leadout.checkpoint import MemorySource
 from leadout.checkpoint.load_plan import LoadPlan
 from leadout.checkpoint.source import Source
-from leadout.devices.base import CompiledPlan, DeviceInfo, Progress
+from leadout.devices.base import CompiledPlan, DeviceInfo, PassTimes, Progress
 from leadout.plan import BufferSpec, Plan
 
 
@@ -18,10 +18,13 @@ from leadout.plan import BufferSpec, Plan
 class PageReadback:
     runtime: GpuRuntime
     ticket: int
+    times: PassTimes | None = None
 
     def __await__(self) -> Generator[object, None, Sequence[int]]:
         yield
-        return self.runtime.collect(self.ticket).tolist()
+        *times, words = self.runtime.collect_timed(self.ticket)
+        self.times = PassTimes.collected(*times)
+        return words.tolist()
 
     def discard(self) -> None:
         self.runtime.discard(self.ticket)

@@ -16,7 +16,7 @@ WEB = REPOSITORY / "web"
 
 #: From the ground up. A module imports from layers below its own, or from its own folder.
 LAYERS = (
-    ("errors", "shown", "stats"),
+    ("errors", "shown", "stats", "cycle_costs"),
     ("plan",),
     ("config", "layouts", "kv_cache", "state", "sampling", "scheduler"),
     ("rows",),

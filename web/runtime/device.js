@@ -14,6 +14,7 @@ import { adapterName, isSoftwareAdapter } from "./adapter.js";
 import { Buffers, MemoryAccount, ReadbackRing } from "./buffers.js";
 import { LeadoutError, firstLine, namedGpuError } from "./errors.js";
 import { executeLoadPlan } from "./load.js";
+import { PassTimes, TIMES_BYTES } from "./pass_times.js";
 import { Pipelines } from "./pipelines.js";
 import { BindGroups, ReadyPlan } from "./plans.js";
 
@@ -41,6 +42,13 @@ const WANTED_LIMITS = [
 
 /** Features that kernel variants may ask for. */
 const WANTED_FEATURES = ["subgroups", "shader-f16", "timestamp-query"];
+
+/**
+ * What `collect` puts before the words: when the pass began and ended, in milliseconds. Without
+ * timestamps the first is NaN and the second is when its results arrived, by this thread's clock.
+ * Keep in step with pyapp/leadout/bridge.py.
+ */
+export const COLLECTED_HEAD = 2;
 
 /** How long a failed mapping waits for the news that the device was lost. */
 const LOST_NEWS_MS = 1000;
@@ -79,9 +87,11 @@ export class Runtime {
   /** @type {Map<number, ReadyPlan>} */
   #plans = new Map();
   #nextPlan = 0;
-  /** @type {Map<number, Staging>} */
+  /** @type {Map<number, {staging: Staging, bytes: number}>} results in flight, and their sizes */
   #tickets = new Map();
   #nextTicket = 0;
+  /** Null where the device has no timestamps, or was seen to write false ones. @type {PassTimes | null} */
+  #passTimes;
   /** @type {LeadoutError | null} */
   #lost = null;
   /** The first error that no scope took, until somebody waits. @type {GPUError | null} */
@@ -100,6 +110,7 @@ export class Runtime {
     this.#ring = new ReadbackRing(device, this.#account);
     this.#pipelines = new Pipelines(device, kernels);
     this.#bindGroups = new BindGroups(device, this.#buffers, info.max_binding_bytes);
+    this.#passTimes = info.features.includes("timestamp-query") ? new PassTimes(device) : null;
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#uncaptured ??= event.error;
@@ -250,38 +261,57 @@ export class Runtime {
     const plan = this.#plan(id);
     plan.checkParams(params, this.device.limits.maxComputeWorkgroupsPerDimension);
     const encoder = this.device.createCommandEncoder({ label: plan.name });
-    plan.record(encoder, params);
     const { readback } = plan;
     if (readback === null) {
+      plan.record(encoder, params);
       this.device.queue.submit([encoder.finish()]);
       return -1;
     }
-    const staging = this.#ring.acquire(readback.bytes);
-    encoder.copyBufferToBuffer(readback.gpu, readback.offset, staging.gpu, 0, readback.bytes);
+    const times = this.#passTimes;
+    plan.record(encoder, params, times?.writes);
+    const { bytes } = readback;
+    const staging = this.#ring.acquire(bytes + (times ? TIMES_BYTES : 0));
+    encoder.copyBufferToBuffer(readback.gpu, readback.offset, staging.gpu, 0, bytes);
+    times?.copy(encoder, staging.gpu, bytes);
     this.device.queue.submit([encoder.finish()]);
     this.#ring.map(staging);
     const ticket = this.#nextTicket++;
-    this.#tickets.set(ticket, staging);
+    this.#tickets.set(ticket, { staging, bytes });
     return ticket;
   }
 
   /**
    * @param {number} ticket from `submit`; each is collected or discarded once
-   * @returns {Promise<Uint32Array<ArrayBuffer>>} the readback's words, a copy; none for -1
+   * @returns {Promise<Float64Array<ArrayBuffer>>} when the pass ran (see COLLECTED_HEAD), then the
+   *   readback's words; nothing at all for -1
    * @throws {LeadoutError} DeviceLostError or DeviceError
    */
   async collect(ticket) {
-    if (ticket === -1) return new Uint32Array(0);
-    const staging = this.#takeTicket(ticket);
-    const words = await this.#guarded(async () => {
+    if (ticket === -1) return new Float64Array(0);
+    const { staging, bytes } = this.#takeTicket(ticket);
+    return this.#guarded(async () => {
       try {
         await staging.mapped;
-        return new Uint32Array(this.#ring.bytes(staging).slice().buffer);
+        const mapped = this.#ring.bytes(staging);
+        const collected = new Float64Array(COLLECTED_HEAD + bytes / 4);
+        collected.set(this.#timesOf(staging, mapped.subarray(bytes)));
+        collected.set(new Uint32Array(mapped.buffer, mapped.byteOffset, bytes / 4), COLLECTED_HEAD);
+        return collected;
       } finally {
         this.#ring.release(staging);
       }
     });
-    return words;
+  }
+
+  /**
+   * @param {Staging} staging
+   * @param {Uint8Array<ArrayBuffer>} stamps what came behind the words, if anything did
+   * @returns {[number, number]} see COLLECTED_HEAD
+   */
+  #timesOf(staging, stamps) {
+    const times = stamps.length > 0 ? PassTimes.read(stamps) : null;
+    if (times === null) this.#passTimes = null;
+    return times ?? [NaN, staging.arrivedMs];
   }
 
   /**
@@ -291,7 +321,7 @@ export class Runtime {
    */
   discard(ticket) {
     if (ticket === -1) return;
-    const staging = this.#takeTicket(ticket);
+    const { staging } = this.#takeTicket(ticket);
     const release = () => this.#ring.release(staging);
     staging.mapped.then(release, release);
   }
@@ -363,17 +393,17 @@ export class Runtime {
 
   /**
    * @param {number} ticket
-   * @returns {Staging}
+   * @returns {{staging: Staging, bytes: number}}
    */
   #takeTicket(ticket) {
-    const staging = this.#tickets.get(ticket);
-    if (staging === undefined) {
+    const result = this.#tickets.get(ticket);
+    if (result === undefined) {
       throw new LeadoutError("DeviceError", `there is no result ${ticket}; it was taken already`, {
         ticket,
       });
     }
     this.#tickets.delete(ticket);
-    return staging;
+    return result;
   }
 
   #throwIfLost() {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from leadout.checkpoint.load_plan import PARAMS_BYTES, LoadPlan
 from leadout.checkpoint.source import Source
-from leadout.devices.base import CompiledPlan, DeviceInfo, Progress
+from leadout.devices.base import CompiledPlan, DeviceInfo, PassTimes, Progress
 from leadout.devices.twins import Call, Floats, Words, load_twins
 from leadout.errors import DeviceError, DeviceLimitError, OutOfMemoryError
 from leadout.plan import Binding, BufferSpec, Pipeline, Plan
@@ -31,6 +32,7 @@ class NumpyReadback:
     """Words that are there already."""
 
     words: Sequence[int]
+    times: PassTimes
 
     def __await__(self) -> Generator[object, None, Sequence[int]]:
         """Return the words, after letting others run once, as every wait on a device does."""
@@ -130,6 +132,7 @@ class NumpyDevice:
         assert isinstance(compiled, CompiledNumpyPlan)
         plan = compiled.plan
         assert len(params) == len(plan.params), f"{plan.name}: params {plan.params}"
+        began = time.perf_counter()
         for dispatch in plan.dispatches:
             kernel, args = compiled.kernels[dispatch.pipeline]
             grid = [
@@ -149,7 +152,8 @@ class NumpyDevice:
                 self._twins[kernel](call)
             except Exception as error:
                 raise DeviceError(f"{plan.name}: {dispatch.label} ({kernel}): {error}") from error
-        return NumpyReadback(self._view(plan.readback).tolist() if plan.readback else [])
+        words = self._view(plan.readback).tolist() if plan.readback else []
+        return NumpyReadback(words, PassTimes(1000 * began, 1000 * time.perf_counter()))
 
     def release(self, compiled: CompiledPlan) -> None:
         """Nothing is kept for a Plan."""
