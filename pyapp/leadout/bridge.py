@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from leadout.checkpoint import Checkpoint, open_checkpoint
 from leadout.checkpoint.load_plan import LoadPlan
 from leadout.checkpoint.source import Source
 from leadout.checkpoint.synthetic import synthetic_checkpoint
-from leadout.devices.base import CompiledPlan, DeviceInfo, PassTimes, Progress
+from leadout.devices.base import CompiledPlan, DeviceInfo, PassTimes, Progress, collected
 from leadout.engine import Engine, LoadOptions
 from leadout.errors import LeadoutError, RequestError
 from leadout.plan import BufferSpec, Plan
@@ -109,16 +108,14 @@ class WebGpuReadback:
 
     runtime: Any
     ticket: int
-    times: PassTimes | None = None
+    times: Sequence[PassTimes] = ()
 
     def __await__(self) -> Generator[Any, None, Sequence[int]]:
         """Wait for the words."""
         with js_errors():
             array = yield from self.runtime.collect(self.ticket).__await__()
-        # The head is COLLECTED_HEAD of web/runtime/device.js (keep in step).
-        began_ms, ended_ms, *words = array.to_py().tolist() or (math.nan, math.nan)
-        self.times = PassTimes.collected(began_ms, ended_ms)
-        return [int(word) for word in words]
+        self.times, words = collected(array.to_py().tolist())
+        return words
 
     def discard(self) -> None:
         """Return the buffer unread."""

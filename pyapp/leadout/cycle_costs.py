@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 #: Costs before anything was timed: of a plain cycle in ms, and what a draft adds to it.
 _GUESSED_PLAIN_MS = 10.0
@@ -87,6 +88,9 @@ class CycleCosts:
         self._forget(_PLAIN_DOUBT, _FIRST_STEP_DOUBT, _STEP_DOUBT)
         self._counts: Counter[int] = Counter()
         self._elapsed_ms = 0.0
+        # Since the last answer: what was learnt from, and what that took.
+        self._judged: Counter[int] = Counter()
+        self._judged_ms = 0.0
         self._was_slow = False
         self._plain_drift = _PLAIN_DRIFT_WHILE_LOADING
         self.is_known = False
@@ -101,6 +105,8 @@ class CycleCosts:
         """Say that no cycle runs for a while: a request ended, or loading did (`is_loaded`)."""
         self._counts.clear()
         self._elapsed_ms = 0.0
+        self._judged.clear()
+        self._judged_ms = 0.0
         self._was_slow = False
         if is_loaded:
             self._plain_drift = _PLAIN_DRIFT
@@ -110,80 +116,91 @@ class CycleCosts:
             self._forget(_DOUBT_AFTER_REST, 0.0, 0.0)
         self._conclude()
 
-    def note(self, num_drafts: int, ms: float, resolution_ms: float) -> float | None:
-        """Learn from a cycle, in the order in which cycles ended.
+    def note(self, cycles: Sequence[tuple[int, float]], resolution_ms: float) -> float | None:
+        """Learn from cycles, in the order in which they ended.
 
         Args:
-            num_drafts: 0 to max_drafts.
-            ms: from the end of the pass before to its own.
-            resolution_ms: how far `ms` may be off.
+            cycles: number of drafts of each, and the milliseconds from the end of the pass before.
+            resolution_ms: how far these may be off.
 
         Returns:
             What the cycles since the last answer that was not None took, over what they are now
             believed to take (1 where that was taken for an interruption); None while they are too
             few to tell.
         """
-        self._counts[num_drafts] += 1
-        self._elapsed_ms += ms
-        doubt = max(self.doubts[0], self.doubts[num_drafts])
-        num_wanted = _CYCLES_TOGETHER if doubt < _WELL_KNOWN else 1
-        if self._elapsed_ms < _RESOLUTIONS * resolution_ms or self._counts.total() < num_wanted:
+        for num_drafts, ms in cycles:
+            self._counts[num_drafts] += 1
+            self._elapsed_ms += ms
+            doubt = max(self.doubts[0], self.doubts[num_drafts])
+            num_wanted = _CYCLES_TOGETHER if doubt < _WELL_KNOWN else 1
+            is_enough = self._elapsed_ms >= _RESOLUTIONS * resolution_ms
+            if is_enough and self._counts.total() >= num_wanted:
+                self._learn(resolution_ms)
+        if self._counts or not self._judged:
             return None
+        believed = sum(count * self.ms[k] for k, count in self._judged.items())
+        dearness = self._judged_ms / believed
+        self._judged.clear()
+        self._judged_ms = 0.0
+        return dearness
+
+    def _learn(self, resolution_ms: float) -> None:
+        """Take the cycles that were noted for evidence."""
         counts, elapsed_ms = self._counts, self._elapsed_ms
         self._counts, self._elapsed_ms = Counter(), 0.0
-        is_plausible = self._learn(counts, elapsed_ms, resolution_ms)
-        self._conclude()
-        if not is_plausible:
-            return 1.0
-        return elapsed_ms / sum(count * self.ms[k] for k, count in counts.items())
-
-    def _learn(self, counts: Counter[int], elapsed_ms: float, resolution_ms: float) -> bool:
-        """Take evidence in; return whether it was believed."""
         num_cycles = counts.total()
         expected = {k: count * self.ms[k] for k, count in counts.items()}
         expected_ms = sum(expected.values())
         self._forget(self._plain_drift * num_cycles**0.5, 0.0, _STEP_DRIFT * num_cycles**0.5)
         surprise = math.log(elapsed_ms / expected_ms)
-        # The evidence is a sum of costs; a change of the logarithm of one counts by its share.
-        covariance = self._covariance
-        gain = list(covariance[0])
-        for k, cost in expected.items():
-            if k > 0:
-                share = cost / expected_ms
-                gain = [a + share * b for a, b in zip(gain, covariance[k], strict=True)]
-        variance = gain[0] + sum(
-            cost / expected_ms * gain[k] for k, cost in expected.items() if k > 0
-        )
+        shares = {k: cost / expected_ms for k, cost in expected.items()}
         noise = _NOISE**2 + (_RESOLUTION_NOISE * resolution_ms / elapsed_ms) ** 2
-        factor = 1.0
+        gain, variance = self._gain(shares)
         deviations = surprise / math.sqrt(variance + noise)
+        self._judged += counts
         if deviations > _INTERRUPTION and not self._was_slow and self.is_known:
             self._was_slow = True
-            return False
-        self.is_changing = abs(deviations) > _SURPRISE
-        if self.is_changing:
-            # Something changed at once: what is believed of these cycles was worth less.
-            factor = surprise**2 / (4 * variance)
+            self._judged_ms += expected_ms
+            return
+        self._judged_ms += elapsed_ms
         self._was_slow = False
         self.is_known = True
-        if factor > 1.0:
-            touched = {0, *counts}
-            scale = [factor**0.5 if k in touched else 1.0 for k in range(len(gain))]
-            gain = [a * s * factor**0.5 for a, s in zip(gain, scale, strict=True)]
-            variance *= factor
-            covariance = [
-                [a * s * t for a, t in zip(row, scale, strict=True)]
-                for row, s in zip(covariance, scale, strict=True)
-            ]
+        self.is_changing = abs(deviations) > _SURPRISE
+        if self.is_changing:
+            # Something changed at once: what was believed of these cycles is worth less.
+            self._doubt(shares, surprise**2 / (4 * variance))
+            gain, variance = self._gain(shares)
         total = variance + noise
         self._means = [
             mean + a * surprise / total for mean, a in zip(self._means, gain, strict=True)
         ]
         self._covariance = [
             [c - a * b / total for c, b in zip(row, gain, strict=True)]
-            for row, a in zip(covariance, gain, strict=True)
+            for row, a in zip(self._covariance, gain, strict=True)
         ]
-        return True
+        self._conclude()
+
+    def _gain(self, shares: Mapping[int, float]) -> tuple[list[float], float]:
+        """Return the covariances of a sum of costs with everything, and its variance.
+
+        A change of the logarithm of one cost changes that of the sum by its share.
+        """
+        gain = list(self._covariance[0])
+        for k, share in shares.items():
+            if k > 0:
+                gain = [a + share * b for a, b in zip(gain, self._covariance[k], strict=True)]
+        return gain, gain[0] + sum(share * gain[k] for k, share in shares.items() if k > 0)
+
+    def _doubt(self, shares: Mapping[int, float], factor: float) -> None:
+        """Multiply variances of what such cycles cost, up to those of a guess."""
+        rows = self._covariance
+        scale = [1.0] * len(rows)
+        for k in {0, *shares}:
+            scale[k] = math.sqrt(max(1.0, min(factor, _guess_variance(k) / rows[k][k])))
+        self._covariance = [
+            [a * s * t for a, t in zip(row, scale, strict=True)]
+            for row, s in zip(rows, scale, strict=True)
+        ]
 
     def _forget(self, plain: float, first_step: float, step: float) -> None:
         """Become less certain, by standard deviations of `plain` and of the steps of dearness.
@@ -191,10 +208,7 @@ class CycleCosts:
         Nothing becomes less certain than a guess.
         """
         rows = self._covariance
-        is_sure = [
-            rows[i][i] < _PLAIN_DOUBT**2 if i == 0 else rows[i][i] < _guess_variance(i)
-            for i in range(len(rows))
-        ]
+        is_sure = [rows[i][i] < _guess_variance(i) for i in range(len(rows))]
         rows[0][0] += plain**2 * is_sure[0]
         steps = [first_step**2 + k * step**2 for k in range(len(rows))]
         for i in range(1, len(rows)):
@@ -219,5 +233,7 @@ class CycleCosts:
 
 
 def _guess_variance(num_drafts: int) -> float:
-    """Return how unsure dearness is before anything was timed."""
+    """Return how unsure `plain` (0) or dearness is before anything was timed."""
+    if num_drafts == 0:
+        return _PLAIN_DOUBT**2
     return _FIRST_STEP_DOUBT**2 + num_drafts * _STEP_DOUBT**2

@@ -262,7 +262,8 @@ class Engine:
                     count = push(cycle.tokens[:-1], is_draft=True)
                     count += push(cycle.tokens[-1:], is_draft=False)
                     clock.tokens(count, cycle.is_prefill, cycle.num_drafted)
-                    clock.cycle(cycle.num_drafts, cycle.ms, cycle.idle_ms)
+                    for time_ in cycle.times:
+                        clock.cycle(time_.num_drafts, time_.ms, time_.idle_ms)
                     if stream.stopped:
                         finish_reason = "stop"
                         break

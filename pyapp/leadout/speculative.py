@@ -25,7 +25,8 @@ from dataclasses import dataclass, field
 
 from leadout import ops, sampling, state
 from leadout.cycle_costs import CycleCosts
-from leadout.devices.base import CompiledPlan, Device, PassTimes, Readback
+from leadout.cycle_times import CycleTime, CycleTimes
+from leadout.devices.base import CompiledPlan, Device, Readback
 from leadout.kv_cache import KvCache
 from leadout.passes import PREFILL_ROWS, Passes
 from leadout.scheduler import Schedule
@@ -54,18 +55,14 @@ class Cycle:
         num_drafted: drafts that were verified.
         is_prefill: it was the prompt's last pass.
         in_flight: passes queued behind it when it was collected.
-        num_drafts: drafts that were asked for.
-        ms: from the end of the pass before to its own; None where that is not known.
-        idle_ms: of these, before it began.
+        times: of cycles that are known now, for several at once.
     """
 
     tokens: list[int]
     num_drafted: int
     is_prefill: bool
     in_flight: int
-    num_drafts: int = 0
-    ms: float | None = None
-    idle_ms: float | None = None
+    times: Sequence[CycleTime] = ()
 
 
 @dataclass
@@ -156,7 +153,7 @@ class Decoder:
         in_flight: deque[tuple[Readback, int]] = deque()
         prefills: deque[Readback] = deque()
         collected = 0
-        before: PassTimes | None = None
+        times = CycleTimes()
         self.costs.rest()
         try:
             for readback in self._prefill(lane, prompt, start):
@@ -181,16 +178,13 @@ class Decoder:
                 result = state.read_result(await readback, lane)
                 if is_aborted():
                     return
-                ms, idle_ms = readback.times.since(before) if readback.times else (None, None)
-                before = readback.times
+                timed = times.collected(None if is_prefill else num_drafts, readback.times)
+                dearness = self._learn(timed)
                 if not is_prefill:
-                    dearness = self._learn(num_drafts, ms, before)
                     schedule.collected(num_drafts, result.num_drafted, len(result.tokens), dearness)
                 tokens = result.tokens[: budget - collected]
                 collected += len(tokens)
-                yield Cycle(
-                    tokens, result.num_drafted, is_prefill, len(in_flight), num_drafts, ms, idle_ms
-                )
+                yield Cycle(tokens, result.num_drafted, is_prefill, len(in_flight), timed)
                 is_prefill = False
                 if not tokens:
                     return
@@ -214,11 +208,12 @@ class Decoder:
                 return 0
         return length
 
-    def _learn(self, num_drafts: int, ms: float | None, times: PassTimes | None) -> float | None:
-        """Learn what a cycle cost; see `CycleCosts.note`."""
-        if ms is None or times is None:
+    def _learn(self, timed: Sequence[CycleTime]) -> float | None:
+        """Learn what cycles cost; see `CycleCosts.note`."""
+        if not timed:
             return None
-        return self.costs.note(num_drafts, ms, times.resolution_ms)
+        resolution_ms = timed[0].resolution_ms(self.costs.ms[0])
+        return self.costs.note([(cycle.num_drafts, cycle.ms) for cycle in timed], resolution_ms)
 
     async def measure(self, counts: Sequence[int]) -> None:
         """Run cycles of all kinds, for a first guess of their costs.
@@ -236,18 +231,13 @@ class Decoder:
         started = time.perf_counter()
         known = len(tokens)
         in_flight: deque[tuple[int, Readback]] = deque()
-        seen: list[tuple[int, float, float]] = []
-        before: PassTimes | None = None
+        times = CycleTimes()
+        timed: list[CycleTime] = []
 
         async def collect() -> None:
-            nonlocal before
             k, readback = in_flight.popleft()
             await readback
-            times = readback.times
-            ms = times.since(before)[0] if times else None
-            if times and ms is not None:
-                seen.append((k, ms, times.resolution_ms))
-            before = times
+            timed.extend(times.collected(k, readback.times))
 
         for number in range(_MOST_ROUNDS if turns else 1):
             for k in turns if number else counts:
@@ -259,8 +249,7 @@ class Decoder:
                 break
         while in_flight:
             await collect()
-        for k, ms, resolution_ms in seen[len(counts) :] or seen:
-            self.costs.note(k, ms, resolution_ms)
+        self._learn(timed[len(counts) :] or timed)
         self.costs.rest(is_loaded=True)
         self._end(0)
         self._lanes.clear()

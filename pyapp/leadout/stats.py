@@ -98,10 +98,8 @@ class Clock:
         if stats.decode_ms > 0:
             stats.decode_tokens_per_s = 1000 * stats.decode_tokens / stats.decode_ms
 
-    def cycle(self, num_drafts: int, ms: float | None, idle_ms: float | None) -> None:
-        """Note how long a cycle took behind the pass before it, and waited for it to begin."""
-        if ms is None:
-            return
+    def cycle(self, num_drafts: int, ms: float, idle_ms: float | None) -> None:
+        """Note how long a cycle took; see `cycle_times.CycleTime`."""
         count, sum_ms = self._cycles.get(num_drafts, (0, 0.0))
         self._cycles[num_drafts] = count + 1, sum_ms + ms
         if idle_ms is not None:

@@ -18,13 +18,12 @@ from leadout.plan import BufferSpec, Plan
 class PageReadback:
     runtime: GpuRuntime
     ticket: int
-    times: PassTimes | None = None
+    times: Sequence[PassTimes] = ()
 
     def __await__(self) -> Generator[object, None, Sequence[int]]:
         yield
-        *times, words = self.runtime.collect_timed(self.ticket)
-        self.times = PassTimes.collected(*times)
-        return words.tolist()
+        self.times, words = self.runtime.collect_timed(self.ticket)
+        return words
 
     def discard(self) -> None:
         self.runtime.discard(self.ticket)

@@ -59,7 +59,7 @@ def run(costs, kinds, cost_of, seed=0, *, has_timestamps=True):
     clock = Clock(rng, has_timestamps=has_timestamps)
     return [
         costs.note(
-            k, clock.elapse(cost_of(k, n) * math.exp(rng.gauss(0, NOISE))), clock.resolution_ms
+            [(k, clock.elapse(cost_of(k, n) * math.exp(rng.gauss(0, NOISE))))], clock.resolution_ms
         )
         for n, k in enumerate(kinds)
     ]

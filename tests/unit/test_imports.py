@@ -22,7 +22,7 @@ LAYERS = (
     ("rows",),
     ("checkpoint", "tokenizer"),
     ("ops", "devices.base"),
-    ("models", "weights"),
+    ("models", "weights", "cycle_times"),
     ("drafters", "checkpoint.synthetic"),
     ("passes",),
     ("speculative", "self_test"),

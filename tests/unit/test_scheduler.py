@@ -28,6 +28,9 @@ DEAR = {0: 1.0, 1: 1.6, 2: 2.4, 3: 2.9, 5: 4.5, 7: 6.0}
 RESOLUTION_MS = 0.1
 QUANTUM_MS = 0.065536
 
+#: Cycles whose times come together; see web/runtime/pass_times.js.
+TIMED_TOGETHER = 4
+
 #: Requests with costs that drift; each takes some 30 ms.
 NUM_DRIFTING = 500 if IS_THOROUGH else 100
 
@@ -37,7 +40,7 @@ def learnt(costs, scale=1.0):
     known = CycleCosts(7)
     for _ in range(20):
         for k, cost in costs.items():
-            known.note(k, scale * cost, RESOLUTION_MS)
+            known.note([(k, scale * cost)], RESOLUTION_MS)
     return known
 
 
@@ -71,7 +74,7 @@ def simulate(costs, rates, num_tokens, run_ahead=1, acceptance=None, seed=0):
         count = 1
         while count <= k and rng.random() < rates(tokens):
             count += 1
-        schedule.collected(k, k, count, known.note(k, costs[k], RESOLUTION_MS))
+        schedule.collected(k, k, count, known.note([(k, costs[k])], RESOLUTION_MS))
         tokens += count
     # What is still in flight brings a token each at least.
     return spent, tokens + len(in_flight), chosen
@@ -113,7 +116,7 @@ def test_no_sequence_of_outcomes_costs_more_than_the_share(drafts, outcomes, run
             assert spent <= (1 + MAX_LOSS) * (tokens + len(in_flight)) + 1e-9
         k = in_flight.popleft()
         accepted = min(outcome, k)
-        schedule.collected(k, k, 1 + accepted, known.note(k, costs[k], RESOLUTION_MS))
+        schedule.collected(k, k, 1 + accepted, known.note([(k, costs[k])], RESOLUTION_MS))
         tokens += 1 + accepted
 
 
@@ -155,7 +158,8 @@ OUTCOMES = {
 }
 
 #: Of such requests, how many keep the promise to the letter; and what is the most that any other
-#: one costs above it, in plain steps. Seen:
+#: one costs above it, in plain steps. Seen, of 600: all but 4, and 8. With other constants a wrong
+#: guess met a card that changes at that moment, and cost 36.
 KEPT_SHARE = 0.97
 MOST_DEBT_STEPS = 40
 
@@ -180,12 +184,13 @@ def debt_of_drifting_request(costs, guess, plain_ms, dearness, outcome, run_ahea
     for _ in range(3):
         for k, ms in at_load.items():
             for _ in range(2):
-                known.note(k, ms, RESOLUTION_MS)
+                known.note([(k, ms)], RESOLUTION_MS)
     known.rest(is_loaded=True)
     known.rest()
     schedule = AutoSchedule(automatic_counts(7), known, Acceptance(7))
     in_flight: deque[int] = deque()
     tokens, number, now, seen, fair = 0, 0, 0.0, 0.0, 0.0
+    timed: list[tuple[int, float]] = []
     while tokens < 400:
         while len(in_flight) < run_ahead:
             in_flight.append(schedule.choose())
@@ -197,7 +202,12 @@ def debt_of_drifting_request(costs, guess, plain_ms, dearness, outcome, run_ahea
         count = 1 + OUTCOMES[outcome](number, k, rng)
         fair += plain * count
         stamp = math.floor(now / QUANTUM_MS) * QUANTUM_MS
-        schedule.collected(k, k, count, known.note(k, stamp - seen, RESOLUTION_MS))
+        timed.append((k, stamp - seen))
+        said = None
+        if len(timed) == TIMED_TOGETHER:
+            said = known.note(timed, RESOLUTION_MS)
+            timed = []
+        schedule.collected(k, k, count, said)
         seen = stamp
         tokens += count
         number += 1
@@ -219,7 +229,7 @@ def test_a_number_whose_cost_is_not_sure_is_tried() -> None:
         schedule.submitted(chosen[-1])
         ms = CHEAP[chosen[-1]]
         schedule.collected(
-            chosen[-1], chosen[-1], 1 + chosen[-1], known.note(chosen[-1], ms, RESOLUTION_MS)
+            chosen[-1], chosen[-1], 1 + chosen[-1], known.note([(chosen[-1], ms)], RESOLUTION_MS)
         )
     assert {5, 7} & set(chosen)
     assert known.ms[7] == pytest.approx(CHEAP[7], rel=0.1)

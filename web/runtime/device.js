@@ -43,13 +43,6 @@ const WANTED_LIMITS = [
 /** Features that kernel variants may ask for. */
 const WANTED_FEATURES = ["subgroups", "shader-f16", "timestamp-query"];
 
-/**
- * What `collect` puts before the words: when the pass began and ended, in milliseconds. Without
- * timestamps the first is NaN and the second is when its results arrived, by this thread's clock.
- * Keep in step with pyapp/leadout/bridge.py.
- */
-export const COLLECTED_HEAD = 2;
-
 /** How long a failed mapping waits for the news that the device was lost. */
 const LOST_NEWS_MS = 1000;
 
@@ -70,7 +63,13 @@ const LOST_NEWS_MS = 1000;
  * @property {GPU | undefined} gpu `navigator.gpu`, or Dawn's
  * @property {KernelLibrary} kernels
  * @property {number} [maxBindingBytes] pretend that the adapter allows no larger bindings (tests)
+ * @property {string[]} [hiddenFeatures] pretend that the adapter does not have these (tests)
  * @property {(error: LeadoutError) => void} [onLost] called once when the device goes away unasked
+ */
+
+/**
+ * A result in flight: its bytes, and behind them the times of passes, if it has any.
+ * @typedef {{staging: Staging, bytes: number, hasTimes: boolean}} Ticket
  */
 
 export class Runtime {
@@ -87,7 +86,7 @@ export class Runtime {
   /** @type {Map<number, ReadyPlan>} */
   #plans = new Map();
   #nextPlan = 0;
-  /** @type {Map<number, {staging: Staging, bytes: number}>} results in flight, and their sizes */
+  /** Results in flight. @type {Map<number, Ticket>} */
   #tickets = new Map();
   #nextTicket = 0;
   /** Null where the device has no timestamps, or was seen to write false ones. @type {PassTimes | null} */
@@ -128,7 +127,7 @@ export class Runtime {
    * @throws {LeadoutError} DeviceUnavailableError
    */
   static async create(options) {
-    const { gpu, maxBindingBytes = Infinity } = options;
+    const { gpu, maxBindingBytes = Infinity, hiddenFeatures = [] } = options;
     if (!gpu) {
       throw new LeadoutError(
         "DeviceUnavailableError",
@@ -149,7 +148,9 @@ export class Runtime {
     for (const name of WANTED_LIMITS) {
       requiredLimits[name] = /** @type {number} */ (adapter.limits[name]);
     }
-    const features = WANTED_FEATURES.filter((name) => adapter.features.has(name));
+    const features = WANTED_FEATURES.filter(
+      (name) => adapter.features.has(name) && !hiddenFeatures.includes(name),
+    );
     const requiredFeatures = /** @type {GPUFeatureName[]} */ (features);
     let device;
     try {
@@ -268,34 +269,45 @@ export class Runtime {
       return -1;
     }
     const times = this.#passTimes;
-    plan.record(encoder, params, times?.writes);
+    plan.record(encoder, params, times?.begin());
     const { bytes } = readback;
     const staging = this.#ring.acquire(bytes + (times ? TIMES_BYTES : 0));
     encoder.copyBufferToBuffer(readback.gpu, readback.offset, staging.gpu, 0, bytes);
-    times?.copy(encoder, staging.gpu, bytes);
+    const hasTimes = times?.copy(encoder, staging.gpu, bytes) ?? false;
     this.device.queue.submit([encoder.finish()]);
     this.#ring.map(staging);
     const ticket = this.#nextTicket++;
-    this.#tickets.set(ticket, { staging, bytes });
+    this.#tickets.set(ticket, { staging, bytes, hasTimes });
     return ticket;
   }
 
   /**
+   * Wait for a result, and learn when passes ran. The numbers returned are
+   *
+   *     n, n times (began, ended), the readback's words
+   *
+   * with the times, in milliseconds, of the last n passes with a readback up to this one, 0 for most
+   * results. Without timestamps n is 1, `began` is NaN and `ended` is when the result arrived, by this
+   * thread's clock. Keep in step with pyapp/leadout/bridge.py.
+   *
    * @param {number} ticket from `submit`; each is collected or discarded once
-   * @returns {Promise<Float64Array<ArrayBuffer>>} when the pass ran (see COLLECTED_HEAD), then the
-   *   readback's words; nothing at all for -1
+   * @returns {Promise<Float64Array<ArrayBuffer>>} n = 0 and no words for -1
    * @throws {LeadoutError} DeviceLostError or DeviceError
    */
   async collect(ticket) {
-    if (ticket === -1) return new Float64Array(0);
-    const { staging, bytes } = this.#takeTicket(ticket);
+    if (ticket === -1) return new Float64Array(1);
+    const { staging, bytes, hasTimes } = this.#takeTicket(ticket);
     return this.#guarded(async () => {
       try {
         await staging.mapped;
         const mapped = this.#ring.bytes(staging);
-        const collected = new Float64Array(COLLECTED_HEAD + bytes / 4);
-        collected.set(this.#timesOf(staging, mapped.subarray(bytes)));
-        collected.set(new Uint32Array(mapped.buffer, mapped.byteOffset, bytes / 4), COLLECTED_HEAD);
+        const stamps = mapped.subarray(bytes, bytes + (hasTimes ? TIMES_BYTES : 0));
+        const times = this.#timesOf(staging, stamps);
+        const words = new Uint32Array(mapped.buffer, mapped.byteOffset, bytes / 4);
+        const collected = new Float64Array(1 + times.length + words.length);
+        collected[0] = times.length / 2;
+        collected.set(times, 1);
+        collected.set(words, 1 + times.length);
         return collected;
       } finally {
         this.#ring.release(staging);
@@ -306,12 +318,12 @@ export class Runtime {
   /**
    * @param {Staging} staging
    * @param {Uint8Array<ArrayBuffer>} stamps what came behind the words, if anything did
-   * @returns {[number, number]} see COLLECTED_HEAD
+   * @returns {number[]} see `collect`
    */
   #timesOf(staging, stamps) {
-    const times = stamps.length > 0 ? PassTimes.read(stamps) : null;
+    const times = PassTimes.read(stamps);
     if (times === null) this.#passTimes = null;
-    return times ?? [NaN, staging.arrivedMs];
+    return this.#passTimes === null || times === null ? [NaN, staging.arrivedMs] : times;
   }
 
   /**
@@ -393,7 +405,7 @@ export class Runtime {
 
   /**
    * @param {number} ticket
-   * @returns {{staging: Staging, bytes: number}}
+   * @returns {Ticket}
    */
   #takeTicket(ticket) {
     const result = this.#tickets.get(ticket);

@@ -47,12 +47,6 @@ class CompiledPlan(Protocol):
         """The Plan."""
 
 
-#: How far the times of passes may be off, in milliseconds: browsers round the device's clock, and
-#: results arrive when the browser looks for them.
-DEVICE_CLOCK_MS = 0.1
-HOST_CLOCK_MS = 1.0
-
-
 @dataclass(frozen=True)
 class PassTimes:
     """When a submitted Plan ran, in milliseconds of a clock that is as good as its differences.
@@ -65,28 +59,6 @@ class PassTimes:
     began_ms: float | None
     ended_ms: float
 
-    @classmethod
-    def collected(cls, began_ms: float, ended_ms: float) -> PassTimes | None:
-        """Return times as the runtime gives them, with NaN for what is not known."""
-        if math.isnan(ended_ms):
-            return None
-        return cls(None if math.isnan(began_ms) else began_ms, ended_ms)
-
-    @property
-    def resolution_ms(self) -> float:
-        """How far they may be off."""
-        return HOST_CLOCK_MS if self.began_ms is None else DEVICE_CLOCK_MS
-
-    def since(self, before: PassTimes | None) -> tuple[float | None, float | None]:
-        """Return the milliseconds from another pass's end to this one's end, and to its begin.
-
-        Either is None where it is not known: two clocks cannot be compared.
-        """
-        if before is None or (before.began_ms is None) != (self.began_ms is None):
-            return None, None
-        idle_ms = None if self.began_ms is None else self.began_ms - before.ended_ms
-        return self.ended_ms - before.ended_ms, idle_ms
-
 
 class Readback(Protocol):
     """The 32-bit words (unsigned) that a submitted Plan reads back, once they are there.
@@ -95,8 +67,11 @@ class Readback(Protocol):
     """
 
     @property
-    def times(self) -> PassTimes | None:
-        """When the Plan ran, once its words were awaited; None where nobody knows."""
+    def times(self) -> Sequence[PassTimes]:
+        """When Plans ran, once the words were awaited: the last ones with a readback, up to this.
+
+        Times may come for several Plans together, so most readbacks have none.
+        """
 
     def __await__(self) -> Generator[object, None, Sequence[int]]:
         """Wait for the words; none when the Plan has no readback.
@@ -164,3 +139,15 @@ class Device(Protocol):
 
     def close(self) -> None:
         """Free everything. The device cannot be used afterwards."""
+
+
+def collected(numbers: Sequence[float]) -> tuple[list[PassTimes], list[int]]:
+    """Take apart what the runtime collects: see `collect` in web/runtime/device.js.
+
+    Returns:
+        (times, words).
+    """
+    end = 1 + 2 * int(numbers[0])
+    pairs = zip(numbers[1:end:2], numbers[2:end:2], strict=True)
+    times = [PassTimes(None if math.isnan(began) else began, ended) for began, ended in pairs]
+    return times, [int(word) for word in numbers[end:]]

@@ -32,7 +32,7 @@ class NumpyReadback:
     """Words that are there already."""
 
     words: Sequence[int]
-    times: PassTimes
+    times: Sequence[PassTimes]
 
     def __await__(self) -> Generator[object, None, Sequence[int]]:
         """Return the words, after letting others run once, as every wait on a device does."""
@@ -153,7 +153,7 @@ class NumpyDevice:
             except Exception as error:
                 raise DeviceError(f"{plan.name}: {dispatch.label} ({kernel}): {error}") from error
         words = self._view(plan.readback).tolist() if plan.readback else []
-        return NumpyReadback(words, PassTimes(1000 * began, 1000 * time.perf_counter()))
+        return NumpyReadback(words, [PassTimes(1000 * began, 1000 * time.perf_counter())])
 
     def release(self, compiled: CompiledPlan) -> None:
         """Nothing is kept for a Plan."""
