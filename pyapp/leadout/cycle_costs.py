@@ -174,10 +174,11 @@ class CycleCosts:
         self._means = [
             mean + a * surprise / total for mean, a in zip(self._means, gain, strict=True)
         ]
-        self._covariance = [
-            [c - a * b / total for c, b in zip(row, gain, strict=True)]
-            for row, a in zip(self._covariance, gain, strict=True)
-        ]
+        rows = self._covariance
+        for i, a in enumerate(gain):
+            for j in range(i + 1):
+                # Written to both halves, or rounding errors would grow with every surprise.
+                rows[i][j] = rows[j][i] = rows[i][j] - a * gain[j] / total
         self._conclude()
 
     def _gain(self, shares: Mapping[int, float]) -> tuple[list[float], float]:

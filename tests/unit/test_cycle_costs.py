@@ -168,3 +168,18 @@ def test_cycles_without_drafts_alone_need_no_more() -> None:
     costs = CycleCosts(0)
     run(costs, [0] * 8, lambda k, _: 5.0)
     assert costs.ms == pytest.approx([5.0], rel=TOLERANCE)
+
+
+def test_times_that_mean_nothing_leave_it_sound() -> None:
+    """A busy machine's: each up to ten times off, for long."""
+    for seed in range(3):
+        rng = random.Random(seed)
+        costs = CycleCosts(7)
+        for _ in range(2000):
+            k = rng.choice((0, 3, 3, 7, 1, 4))
+            costs.note([(k, RUNNING[0] * (1 + k / 5) * math.exp(rng.gauss(0, 1.0)))], 0.1)
+            if rng.random() < 0.02:
+                costs.rest()
+        run(costs, [0, 3, 7] * 30, lambda k, _: RUNNING[k])
+        for k in (0, 3, 7):
+            assert costs.ms[k] == pytest.approx(RUNNING[k], rel=TOLERANCE)
