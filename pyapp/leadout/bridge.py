@@ -26,7 +26,14 @@ from leadout.checkpoint import Checkpoint, open_checkpoint
 from leadout.checkpoint.load_plan import LoadPlan
 from leadout.checkpoint.source import Source
 from leadout.checkpoint.synthetic import synthetic_checkpoint
-from leadout.devices.base import CompiledPlan, DeviceInfo, Progress, Runnable
+from leadout.devices.base import (
+    CompiledPlan,
+    DeviceInfo,
+    PassTimes,
+    Progress,
+    Runnable,
+    collected,
+)
 from leadout.engine import Engine, LoadOptions
 from leadout.errors import LeadoutError, RequestError
 from leadout.lowering import Caps, lower
@@ -110,12 +117,14 @@ class WebGpuReadback:
 
     runtime: Any
     ticket: int
+    times: Sequence[PassTimes] = ()
 
     def __await__(self) -> Generator[Any, None, Sequence[int]]:
         """Wait for the words."""
         with js_errors():
             array = yield from self.runtime.collect(self.ticket).__await__()
-        return numbers(array)
+        self.times, words = collected(array.to_py().tolist())
+        return words
 
     def discard(self) -> None:
         """Return the buffer unread."""

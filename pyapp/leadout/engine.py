@@ -27,7 +27,7 @@ from leadout.reasoning import ReasoningStream
 from leadout.request import GenerateRequest
 from leadout.scheduler import FixedSchedule, Schedule
 from leadout.speculative import Decoder
-from leadout.stats import Clock, Stats
+from leadout.stats import Clock, Stats, rounded
 from leadout.text_stream import byte_tokens_of
 from leadout.tokenizer import Tokenizer, tokenizer_json_from_gguf
 
@@ -181,7 +181,7 @@ class Engine:
             "drafter": dataclasses.asdict(model.drafter) if model.drafter is not None else None,
             "max_draft_tokens": model.max_draft_tokens,
             "self_test": model.self_test,
-            "cycle_ms": {},
+            "cycle_ms": rounded(model.cycle_ms),
         }
 
     def prompt_tokens(self, request: GenerateRequest) -> list[int]:
@@ -289,6 +289,8 @@ class Engine:
                     count = push(cycle.tokens[:-1], is_draft=True)
                     count += push(cycle.tokens[-1:], is_draft=False)
                     clock.tokens(count, cycle.is_prefill, cycle.num_drafted)
+                    for time_ in cycle.times:
+                        clock.cycle(time_.num_drafts, time_.ms, time_.idle_ms)
                     if stream.stopped:
                         finish_reason = "stop"
                         break
@@ -296,6 +298,8 @@ class Engine:
                 finish_reason = "abort"
             text, reasoning = stream.flush()
             stats.reasoning_tokens = stream.num_reasoning_tokens
+            stats.cycle_ms = rounded(self.model.cycle_ms)
+            clock.finish()
             if text or reasoning:
                 on_delta(Delta(text, reasoning, [], False, stats.decode_tokens_per_s))
             return Generated(
