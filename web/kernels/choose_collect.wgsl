@@ -1,0 +1,170 @@
+// The second of three kernels that choose a token among many: list the few that can pass the filters.
+//
+// The k-th largest of the maxima of disjoint parts bounds the k-th largest logit from below, and hardly more than
+// k logits reach it. All logits that do are listed, in any order. Without top-k, top-p gets as many as the
+// parts can bound, and min-p its own bound, which the largest logit gives. The last kernel finds out whether the
+// list was enough. For top-p without top-k all probability mass is added up as well, by a key's top byte.
+//
+// Bindings and grid as in choose_partial.wgsl, without `best`. Does nothing without filters.
+// Twin: devices/twins/sampling.py.
+
+override V: u32;
+override COUNT: u32;
+override SPLIT: u32;
+
+@group(0) @binding(0) var<storage, read> logits: array<{{ "vec4<f32>" if ids == "all" else "f32" }}>;
+@group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> settings: array<Settings>;
+@group(0) @binding(3) var<storage, read> seen: array<u32>;
+@group(0) @binding(4) var<storage, read> maxima: array<u32>;
+@group(0) @binding(5) var<storage, read_write> found: array<atomic<u32>>;
+{% if ids == "mapped" %}
+@group(0) @binding(6) var<storage, read> ids: array<u32>;
+{% endif %}
+
+{% include "shared/settings.wgsl" %}
+{% include "shared/key.wgsl" %}
+{% include "shared/candidates.wgsl" %}
+{% include "shared/found.wgsl" %}
+
+var<workgroup> parts: array<vec4<u32>, 64>;
+var<workgroup> limits: vec2<u32>;
+var<workgroup> num_here: atomic<u32>;
+var<workgroup> place: u32;
+var<workgroup> counts: array<atomic<u32>, 256>;
+var<workgroup> masses_high: array<atomic<u32>, 256>;
+var<workgroup> masses_low: array<atomic<u32>, 256>;
+
+@compute @workgroup_size(256)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let r = group.y;
+  let row = rows[r];
+  let wanted = settings[row.x];
+  if (!has_filters(wanted)) {
+    return;
+  }
+  let first = group.x * 1024u + thread;
+  let last = num_quads() - 1u;
+  var quads: array<vec4<f32>, 4>;
+{% for q in range(4) %}
+  quads[{{ q }}] = raw_logits_of(r, min(first + {{ 256 * q }}u, last));
+{% endfor %}
+
+  // The place of this thread's part among all, the largest first.
+  let num_parts = groups.x * SPLIT;
+  let mine = select(0u, maxima[r * num_parts + min(thread, num_parts - 1u)], thread < num_parts);
+  if (thread < 64u) {
+    let four = 4u * thread + FOUR;
+    let at = r * num_parts + min(four, vec4<u32>(num_parts - 1u));
+    let maximum = vec4<u32>(maxima[at.x], maxima[at.y], maxima[at.z], maxima[at.w]);
+    parts[thread] = select(vec4<u32>(0u), maximum, four < vec4<u32>(num_parts));
+  }
+  if (thread == 0u) {
+    atomicStore(&num_here, 0u);
+  }
+  atomicStore(&counts[thread], 0u);
+  atomicStore(&masses_high[thread], 0u);
+  atomicStore(&masses_low[thread], 0u);
+  workgroupBarrier();
+  var before = vec4<u32>(0u);
+  for (var i = 0u; i < (num_parts + 3u) / 4u; i++) {
+    let is_before = (parts[i] > vec4<u32>(mine)) |
+      ((parts[i] == vec4<u32>(mine)) & ((4u * i + FOUR) < vec4<u32>(thread)));
+    before += select(vec4<u32>(0u), vec4<u32>(1u), is_before);
+  }
+  let rank = before.x + before.y + before.z + before.w;
+  let enough = select((num_parts * 15u + 15u) / 16u, min(wanted.top_k, num_parts), has_top_k(wanted));
+  if (thread < num_parts && rank == 0u) {
+    limits.y = mine;
+  }
+  if (thread < num_parts && rank == enough - 1u) {
+    limits.x = mine;
+  }
+  let bounds = workgroupUniformLoad(&limits);
+  let largest = value_of(bounds.y);
+  var least = bounds.x;
+  if (!has_top_k(wanted) && wanted.top_p >= 1.0) {
+    least = key_of(largest + wanted.temperature * log(wanted.min_p));
+  }
+
+  let weighs = weighs_all(wanted);
+  var num_mine = 0u;
+  for (var q = 0u; q < 4u; q++) {
+    let quad = first + 256u * q;
+    if (quad > last) {
+      break;
+    }
+    let x = penalised(quads[q], row, wanted.repetition_penalty, r, quad);
+    quads[q] = x;
+    for (var j = 0u; j < 4u; j++) {
+      if (4u * quad + j < COUNT) {
+        let key = key_of(x[j]);
+        num_mine += select(0u, 1u, key >= least);
+        if (weighs) {
+          let bucket = key >> 24u;
+          let mass = mass_of(x[j], largest, wanted.temperature);
+          if (mass > 0u) {
+            atomicAdd(&masses_high[bucket], mass >> 14u);
+            atomicAdd(&masses_low[bucket], mass & 16383u);
+          }
+          atomicAdd(&counts[bucket], 1u);
+        }
+      }
+    }
+  }
+  var at = 0u;
+  if (num_mine > 0u) {
+    at = atomicAdd(&num_here, num_mine);
+  }
+  workgroupBarrier();
+  let row_start = r * FOUND_WORDS;
+  if (thread == 0u) {
+    let num = atomicLoad(&num_here);
+    place = 0u;
+    if (num > 0u) {
+      place = atomicAdd(&found[row_start], num);
+    }
+    if (group.x == 0u) {
+      atomicStore(&found[row_start + 1u], least);
+      atomicStore(&found[row_start + 2u], bounds.y);
+    }
+  }
+  at += workgroupUniformLoad(&place);
+  if (num_mine > 0u) {
+    for (var q = 0u; q < 4u; q++) {
+      let quad = first + 256u * q;
+      if (quad > last) {
+        break;
+      }
+      let tokens = ids_of(r, quad);
+      for (var j = 0u; j < 4u; j++) {
+        let key = key_of(quads[q][j]);
+        if (4u * quad + j < COUNT && key >= least) {
+          if (at < LISTED) {
+            atomicStore(&found[row_start + FIRST_LISTED + 2u * at], key);
+            atomicStore(&found[row_start + FIRST_LISTED + 2u * at + 1u], tokens[j]);
+          }
+          at++;
+        }
+      }
+    }
+  }
+  if (weighs) {
+    let count = atomicLoad(&counts[thread]);
+    if (count > 0u) {
+      atomicAdd(&found[row_start + FIRST_BUCKET + thread], count);
+      let high = atomicLoad(&masses_high[thread]);
+      let low = atomicLoad(&masses_low[thread]);
+      if (high > 0u) {
+        atomicAdd(&found[row_start + FIRST_BUCKET + 256u + thread], high);
+      }
+      if (low > 0u) {
+        atomicAdd(&found[row_start + FIRST_BUCKET + 512u + thread], low);
+      }
+    }
+  }
+}
