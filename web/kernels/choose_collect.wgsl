@@ -7,6 +7,7 @@
 //
 // Bindings and grid as in choose_partial.wgsl, without `best`. Does nothing without filters.
 // Twin: devices/twins/sampling.py.
+{% set quads = 4 %}
 
 override V: u32;
 override COUNT: u32;
@@ -29,11 +30,12 @@ override SPLIT: u32;
 
 var<workgroup> parts: array<vec4<u32>, 64>;
 var<workgroup> limits: vec2<u32>;
+var<workgroup> largest_key: atomic<u32>;
 var<workgroup> num_here: atomic<u32>;
 var<workgroup> place: u32;
-var<workgroup> counts: array<atomic<u32>, 256>;
-var<workgroup> masses_high: array<atomic<u32>, 256>;
-var<workgroup> masses_low: array<atomic<u32>, 256>;
+var<workgroup> counts: array<atomic<u32>, SUMS>;
+var<workgroup> masses_high: array<atomic<u32>, SUMS>;
+var<workgroup> masses_low: array<atomic<u32>, SUMS>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -47,42 +49,35 @@ fn main(
   if (!has_filters(wanted)) {
     return;
   }
-  let first = group.x * 1024u + thread;
+  let first = group.x * {{ 256 * quads }}u + thread;
   let last = num_quads() - 1u;
-  var quads: array<vec4<f32>, 4>;
-{% for q in range(4) %}
+  var quads: array<vec4<f32>, {{ quads }}>;
+{% for q in range(quads) %}
   quads[{{ q }}] = raw_logits_of(r, min(first + {{ 256 * q }}u, last));
 {% endfor %}
 
-  // The place of this thread's part among all, the largest first.
+  // The place of this thread's part among all, the largest first. The lowest byte only tells parts apart, which
+  // makes the bound a little lower at most.
   let num_parts = groups.x * SPLIT;
   let mine = select(0u, maxima[r * num_parts + min(thread, num_parts - 1u)], thread < num_parts);
+  atomicMax(&largest_key, mine);
   if (thread < 64u) {
     let four = 4u * thread + FOUR;
     let at = r * num_parts + min(four, vec4<u32>(num_parts - 1u));
     let maximum = vec4<u32>(maxima[at.x], maxima[at.y], maxima[at.z], maxima[at.w]);
-    parts[thread] = select(vec4<u32>(0u), maximum, four < vec4<u32>(num_parts));
+    let is_part = four < vec4<u32>(num_parts);
+    parts[thread] = select(vec4<u32>(0u), (maximum & vec4<u32>(~255u)) | (255u - four), is_part);
   }
-  if (thread == 0u) {
-    atomicStore(&num_here, 0u);
-  }
-  atomicStore(&counts[thread], 0u);
-  atomicStore(&masses_high[thread], 0u);
-  atomicStore(&masses_low[thread], 0u);
   workgroupBarrier();
+  let marked = vec4<u32>((mine & ~255u) | (255u - thread));
   var before = vec4<u32>(0u);
   for (var i = 0u; i < (num_parts + 3u) / 4u; i++) {
-    let is_before = (parts[i] > vec4<u32>(mine)) |
-      ((parts[i] == vec4<u32>(mine)) & ((4u * i + FOUR) < vec4<u32>(thread)));
-    before += select(vec4<u32>(0u), vec4<u32>(1u), is_before);
+    before += select(vec4<u32>(0u), vec4<u32>(1u), parts[i] > marked);
   }
   let rank = before.x + before.y + before.z + before.w;
   let enough = select((num_parts * 15u + 15u) / 16u, min(wanted.top_k, num_parts), has_top_k(wanted));
-  if (thread < num_parts && rank == 0u) {
-    limits.y = mine;
-  }
   if (thread < num_parts && rank == enough - 1u) {
-    limits.x = mine;
+    limits = vec2<u32>(mine & ~255u, atomicLoad(&largest_key));
   }
   let bounds = workgroupUniformLoad(&limits);
   let largest = value_of(bounds.y);
@@ -91,9 +86,9 @@ fn main(
     least = key_of(largest + wanted.temperature * log(wanted.min_p));
   }
 
-  let weighs = weighs_all(wanted);
+  let sums = needs_sums(wanted);
   var num_mine = 0u;
-  for (var q = 0u; q < 4u; q++) {
+  for (var q = 0u; q < {{ quads }}u; q++) {
     let quad = first + 256u * q;
     if (quad > last) {
       break;
@@ -104,14 +99,17 @@ fn main(
       if (4u * quad + j < COUNT) {
         let key = key_of(x[j]);
         num_mine += select(0u, 1u, key >= least);
-        if (weighs) {
-          let bucket = key >> 24u;
+        if (sums) {
           let mass = mass_of(x[j], largest, wanted.temperature);
           if (mass > 0u) {
+            let below = (bounds.y >> 24u) - (key >> 24u);
+            let bucket = select(
+              FINE_BYTES * 256u + (key >> 24u), below * 256u + ((key >> 16u) & 255u), below < FINE_BYTES,
+            );
+            atomicAdd(&counts[bucket], 1u);
             atomicAdd(&masses_high[bucket], mass >> 14u);
             atomicAdd(&masses_low[bucket], mass & 16383u);
           }
-          atomicAdd(&counts[bucket], 1u);
         }
       }
     }
@@ -135,7 +133,7 @@ fn main(
   }
   at += workgroupUniformLoad(&place);
   if (num_mine > 0u) {
-    for (var q = 0u; q < 4u; q++) {
+    for (var q = 0u; q < {{ quads }}u; q++) {
       let quad = first + 256u * q;
       if (quad > last) {
         break;
@@ -153,17 +151,14 @@ fn main(
       }
     }
   }
-  if (weighs) {
-    let count = atomicLoad(&counts[thread]);
-    if (count > 0u) {
-      atomicAdd(&found[row_start + FIRST_BUCKET + thread], count);
-      let high = atomicLoad(&masses_high[thread]);
-      let low = atomicLoad(&masses_low[thread]);
-      if (high > 0u) {
-        atomicAdd(&found[row_start + FIRST_BUCKET + 256u + thread], high);
-      }
-      if (low > 0u) {
-        atomicAdd(&found[row_start + FIRST_BUCKET + 512u + thread], low);
+  if (sums) {
+    for (var i = thread; i < SUMS; i += 256u) {
+      let count = atomicLoad(&counts[i]);
+      if (count > 0u) {
+        let sum = row_start + FIRST_SUM + i;
+        atomicAdd(&found[sum], count);
+        atomicAdd(&found[sum + SUMS], atomicLoad(&masses_high[i]));
+        atomicAdd(&found[sum + 2u * SUMS], atomicLoad(&masses_low[i]));
       }
     }
   }

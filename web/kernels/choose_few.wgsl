@@ -98,6 +98,7 @@ fn main(
     atomicMax(&largest_key, largest_of_thread);
     workgroupBarrier();
     let largest = value_of(atomicLoad(&largest_key));
+    // Masses of keys that are not there are never added.
     if (wanted.top_p < 1.0) {
       for (var i = 0u; i < {{ 4 * quads }}u; i++) {
         masses[i] = mass_of(value_of(keys[i]), largest, temperature);
@@ -162,7 +163,7 @@ fn main(
       }
     }
   }
-  let choice = best_of_all(thread, value, id).y;
+  let choice = best_of_all(thread, value, id);
   if (thread == 0u) {
 {% if then == "place" %}
     let ahead = (row.w >> 8u) + 1u;

@@ -14,6 +14,7 @@
 // seen: [lanes, V / 32] bits. best: [rows, ceil(COUNT / 4096)] of (value as bits, id), without filters.
 // maxima: [rows, ceil(COUNT / 4096) * SPLIT] keys, with filters; SPLIT a power of two up to 256. found: [rows] of
 // shared/found.wgsl, whose head is zeroed. Grid: x = ceil(COUNT / 4096), y = rows. Twin: devices/twins/sampling.py.
+{% set quads = 4 %}
 
 override V: u32;
 override COUNT: u32;
@@ -23,7 +24,7 @@ override SPLIT: u32;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> settings: array<Settings>;
 @group(0) @binding(3) var<storage, read> seen: array<u32>;
-@group(0) @binding(4) var<storage, read_write> best: array<vec2<u32>>;
+@group(0) @binding(4) var<storage, read_write> best: array<vec4<u32>>;
 @group(0) @binding(5) var<storage, read_write> maxima: array<u32>;
 @group(0) @binding(6) var<storage, read_write> found: array<u32>;
 {% if ids == "mapped" %}
@@ -44,17 +45,18 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
 ) {
   let r = group.y;
-  let first = group.x * 1024u + thread;
+  let first = group.x * {{ 256 * quads }}u + thread;
   let last = num_quads() - 1u;
-  var quads: array<vec4<f32>, 4>;
-{% for q in range(4) %}
+  var quads: array<vec4<f32>, {{ quads }}>;
+{% for q in range(quads) %}
   quads[{{ q }}] = raw_logits_of(r, min(first + {{ 256 * q }}u, last));
 {% endfor %}
   let row = rows[r];
   let wanted = settings[row.x];
-  if (has_filters(wanted)) {
+  let filters = has_filters(wanted);
+  if (filters) {
     var largest = 0u;
-    for (var q = 0u; q < 4u; q++) {
+    for (var q = 0u; q < {{ quads }}u; q++) {
       let quad = first + 256u * q;
       if (quad > last) {
         break;
@@ -75,18 +77,25 @@ fn main(
     if (thread < SPLIT) {
       maxima[(r * groups.x + group.x) * SPLIT + thread] = largest;
     }
-    if (group.x == 0u) {
-      for (var i = thread; i < FIRST_LISTED; i += 256u) {
-        found[r * FOUND_WORDS + i] = 0u;
+    if (group.x == 0u && thread == 0u) {
+      found[r * FOUND_WORDS] = 0u;
+    }
+    if (needs_sums(wanted)) {
+      for (var i = group.x * 256u + thread; i < 3u * SUMS; i += groups.x * 256u) {
+        found[r * FOUND_WORDS + FIRST_SUM + i] = 0u;
       }
     }
-    return;
+    if (is_narrow(wanted)) {
+      return;
+    }
+    workgroupBarrier();  // best_ids is used again
   }
 
   let noise = noise_key(wanted.seed, row.y + (row.w >> 8u) + 1u);
   var value = 0.0;
   var id = V;
-  for (var q = 0u; q < 4u; q++) {
+  var logit_bits = 0u;
+  for (var q = 0u; q < {{ quads }}u; q++) {
     let quad = first + 256u * q;
     if (quad > last) {
       break;
@@ -101,11 +110,12 @@ fn main(
       if (4u * quad + j < COUNT && is_better(x, tokens[j], value, id)) {
         value = x;
         id = tokens[j];
+        logit_bits = bitcast<u32>(logit[j]);
       }
     }
   }
   let winner = best_of_all(thread, value, id);
-  if (thread == 0u) {
-    best[r * groups.x + group.x] = winner;
+  if (id == winner) {
+    best[r * groups.x + group.x] = vec4<u32>(bitcast<u32>(value), id, logit_bits, 0u);
   }
 }

@@ -1,8 +1,8 @@
 // top[r, i] = the index of the i-th largest of scores[r]; of equals, the lower index goes first
 //
-// The TOP-th largest of the threads' own maxima bounds the TOP-th largest score from below; the few scores that
-// reach it are listed, and each one's place is the number of listed ones before it. Where too many reach it
-// (equal scores), every score is compared with every other: slower, and the same.
+// The TOP-th of the threads' own best scores bounds the TOP-th score; the few that are not behind it are listed,
+// and each one's place is the number of listed ones before it. Where too many are listed, every score is compared
+// with every other: slower, and the same.
 //
 // scores: [rows, N] float32, N being what the binding has for each row of the grid. top: [rows, TOP] u32, TOP ≤ N.
 // Grid: x = rows. Twin: devices/twins/draft.py.
@@ -14,19 +14,29 @@ override TOP: u32;
 
 {% include "shared/key.wgsl" %}
 
-// Of both zeros the same key: they are equal.
-fn score_key(score: f32) -> u32 {
-  return key_of(select(score, 0.0, score == 0.0));
+const LISTED = 1024u;
+
+var<workgroup> best: array<vec2<u32>, 256>;
+var<workgroup> listed: array<vec2<u32>, LISTED>;
+var<workgroup> num_listed: atomic<u32>;
+var<workgroup> bound: vec2<u32>;
+
+// A score as (key, index). Of both zeros the same key: they are equal.
+fn entry(score: f32, index: u32) -> vec2<u32> {
+  let is_zero = (bitcast<u32>(score) & 0x7fffffffu) == 0u;
+  return vec2<u32>(select(key_of(score), 0x80000000u, is_zero), index);
 }
 
-const LISTED = 512u;
-const FOUR = vec4<u32>(0u, 1u, 2u, 3u);
+fn is_before(a: vec2<u32>, b: vec2<u32>) -> bool {
+  return a.x > b.x || (a.x == b.x && a.y < b.y);
+}
 
-var<workgroup> maxima: array<u32, 256>;
-var<workgroup> keys: array<u32, LISTED>;
-var<workgroup> indices: array<u32, LISTED>;
-var<workgroup> num_listed: atomic<u32>;
-var<workgroup> bound: u32;
+fn list(one: vec2<u32>) {
+  let at = atomicAdd(&num_listed, 1u);
+  if (at < LISTED) {
+    listed[at] = one;
+  }
+}
 
 @compute @workgroup_size(256)
 fn main(
@@ -36,54 +46,51 @@ fn main(
 ) {
   let N = arrayLength(&scores) / groups.x;
   let first = group.x * N;
-  var mine = 0u;
-  var own: array<u32, 8>;
+  // Scores that all threads load before they use any; those past N are the last one again.
+  var own: array<f32, 8>;
 {% for s in range(8) %}
-  own[{{ s }}] = select(0u, score_key(scores[first + min({{ 256 * s }}u + thread, N - 1u)]), {{ 256 * s }}u + thread < N);
+  own[{{ s }}] = scores[first + min({{ 256 * s }}u + thread, N - 1u)];
 {% endfor %}
-{% for s in range(8) %}
-  mine = max(mine, own[{{ s }}]);
-{% endfor %}
-  for (var i = thread + 2048u; i < N; i += 256u) {
-    mine = max(mine, score_key(scores[first + i]));
-  }
-  maxima[thread] = mine;
-  if (thread == 0u) {
-    atomicStore(&num_listed, 0u);
-    bound = 0u;
-  }
-  workgroupBarrier();
-  if (TOP < 256u) {
-    var before = vec4<u32>(0u);
-    for (var i = 0u; i < 256u; i += 4u) {
-      let four = vec4<u32>(maxima[i], maxima[i + 1u], maxima[i + 2u], maxima[i + 3u]);
-      let is_before = (four > vec4<u32>(mine)) |
-        ((four == vec4<u32>(mine)) & ((i + FOUR) < vec4<u32>(thread)));
-      before += select(vec4<u32>(0u), vec4<u32>(1u), is_before);
+  var mine = vec2<u32>(0u, N);
+  for (var s = 0u; s < 8u; s++) {
+    let one = entry(own[s], 256u * s + thread);
+    if (one.y < N && is_before(one, mine)) {
+      mine = one;
     }
-    if (before.x + before.y + before.z + before.w == TOP - 1u) {
+  }
+  for (var i = thread + 2048u; i < N; i += 256u) {
+    let one = entry(scores[first + i], i);
+    if (is_before(one, mine)) {
+      mine = one;
+    }
+  }
+  best[thread] = mine;
+  workgroupBarrier();
+  if (TOP <= 256u && thread < N) {
+    var place = 0u;
+    for (var i = 0u; i < 256u; i += 4u) {
+      place += select(0u, 1u, is_before(best[i], mine));
+      place += select(0u, 1u, is_before(best[i + 1u], mine));
+      place += select(0u, 1u, is_before(best[i + 2u], mine));
+      place += select(0u, 1u, is_before(best[i + 3u], mine));
+    }
+    if (place == TOP - 1u) {
       bound = mine;
     }
   }
-  let least = max(workgroupUniformLoad(&bound), 1u);
-  if (mine >= least) {
-{% for s in range(8) %}
-    if (own[{{ s }}] >= least) {
-      let at = atomicAdd(&num_listed, 1u);
-      if (at < LISTED) {
-        keys[at] = own[{{ s }}];
-        indices[at] = {{ 256 * s }}u + thread;
+  // Without a bound, (0, 0), everything is before it.
+  let last = workgroupUniformLoad(&bound);
+  if (!is_before(last, mine)) {
+    for (var s = 0u; s < 8u; s++) {
+      let one = entry(own[s], 256u * s + thread);
+      if (one.y < N && !is_before(last, one)) {
+        list(one);
       }
     }
-{% endfor %}
     for (var i = thread + 2048u; i < N; i += 256u) {
-      let key = score_key(scores[first + i]);
-      if (key >= least) {
-        let at = atomicAdd(&num_listed, 1u);
-        if (at < LISTED) {
-          keys[at] = key;
-          indices[at] = i;
-        }
+      let one = entry(scores[first + i], i);
+      if (!is_before(last, one)) {
+        list(one);
       }
     }
   }
@@ -91,28 +98,26 @@ fn main(
   let num = atomicLoad(&num_listed);
   if (num <= LISTED) {
     for (var i = thread; i < num; i += 256u) {
-      let key = keys[i];
-      let index = indices[i];
+      let one = listed[i];
       var place = 0u;
       for (var other = 0u; other < num; other++) {
-        place += select(0u, 1u, keys[other] > key || (keys[other] == key && indices[other] < index));
+        place += select(0u, 1u, is_before(listed[other], one));
       }
       if (place < TOP) {
-        top[group.x * TOP + place] = index;
+        top[group.x * TOP + place] = one.y;
       }
     }
     return;
   }
   for (var i = thread; i < N; i += 256u) {
-    let key = score_key(scores[first + i]);
+    let one = entry(scores[first + i], i);
     var place = 0u;
     for (var other = 0u; other < N; other++) {
       // All threads read the same score at the same time.
-      let value = score_key(scores[first + other]);
-      place += select(0u, 1u, value > key || (value == key && other < i));
+      place += select(0u, 1u, is_before(entry(scores[first + other], other), one));
     }
     if (place < TOP) {
-      top[group.x * TOP + place] = i;
+      top[group.x * TOP + place] = one.y;
     }
   }
 }

@@ -46,11 +46,10 @@ class MtpDrafter:
         for _ in range(num_drafts):
             self.assistant.target.embed(b, lane_rows, x, self._columns)
             proposals = self.assistant.step(b, lane_rows, x)
-            choices = ops.choose(
-                b, proposals.logits, proposals.count, lane_rows, tables, "draft",
+            ops.choose_draft(
+                b, proposals.logits, proposals.count, lane_rows, rows, tables, num_drafts,
                 ids=proposals.ids,
             )  # fmt: skip
-            ops.place_draft(b, choices, lane_rows, rows, tables, num_drafts)
 
     def keep(
         self,

@@ -8,8 +8,16 @@ from leadout.plan import Binding, PlanBuilder
 from leadout.rows import Rows
 from leadout.state import Tables
 
-#: Ids in a chunk of web/kernels/choose_partial.wgsl.
-CHOOSE_CHUNK = 4096
+#: Candidates that one dispatch of web/kernels/choose_few.wgsl chooses from, by its `quads`.
+FEW = {4: 4096, 8: 8192}
+
+#: Candidates in a part of web/kernels/choose_partial.wgsl, and how many maxima choose_collect.wgsl
+#: can compare.
+PART = 4096
+MAX_MAXIMA = 256
+
+#: Words of a row of web/kernels/shared/found.wgsl; keep in step.
+FOUND_WORDS = 4 + 3 * 1024 + 2 * 2048
 
 
 def choose(
@@ -26,50 +34,104 @@ def choose(
 
     Args:
         b: gets the dispatches.
-        logits: [rows, num_logits] float32; penalised in place.
+        logits: [rows, num_logits] float32.
         num_logits: the vocabulary's size, or with `ids` the number of candidates.
         rows: whose table has each choice's lane and position.
         tables: of the engine.
         label: for profiles, and the name of the scratch buffers.
         ids: [rows, num_logits] u32, the candidates' ids; None: all ids in their order.
     """
-    settings = sampling.settings(tables.num_lanes)
-    thresholds = activations(b, label + ".thresholds", rows.count, 1)
     choices = b.scratch(label + ".choices", 4 * rows.count)
-    chunks = ceil(num_logits, CHOOSE_CHUNK)
-    best = b.scratch(label + ".best", 8 * rows.count * chunks)
-    kind = "all" if ids is None else "mapped"
-    mapped = [] if ids is None else [ids]
+    kind, mapped = ("all", []) if ids is None else ("mapped", [ids])
+    inputs = [logits, rows.table, sampling.settings(tables.num_lanes), tables.seen]
     constants = {"V": tables.vocab_size, "COUNT": num_logits}
-    b.dispatch(
-        f"penalize.{kind}",
-        constants,
-        [rows.table, settings, tables.seen, logits, *mapped],
-        (ceil(num_logits, 1024), rows.count, 1),
-        label + ".penalize",
-    )
-    b.dispatch(
-        "sample_filter",
-        {"V": num_logits},
-        [logits, rows.table, settings, thresholds],
-        (rows.count, 1, 1),
-        label + ".sample_filter",
-    )
+    if quads := _few(num_logits):
+        b.dispatch(
+            f"choose_few.{kind}.choose.{quads}",
+            constants,
+            [*inputs, choices, *mapped],
+            (rows.count, 1, 1),
+            label + ".choose_few",
+        )
+        return choices
+    parts = ceil(num_logits, PART)
+    assert parts <= MAX_MAXIMA, f"{label}: {num_logits} logits"
+    split = 1 << (MAX_MAXIMA // parts).bit_length() - 1
+    best = b.scratch(label + ".best", 16 * rows.count * parts)
+    maxima = b.scratch(label + ".maxima", 4 * rows.count * parts * split)
+    found = b.scratch(label + ".found", 4 * rows.count * FOUND_WORDS)
+    grid = (parts, rows.count, 1)
     b.dispatch(
         f"choose_partial.{kind}",
-        constants,
-        [logits, rows.table, settings, thresholds, best, *mapped],
-        (chunks, rows.count, 1),
+        {**constants, "SPLIT": split},
+        [*inputs, best, maxima, found, *mapped],
+        grid,
         label + ".choose_partial",
     )
     b.dispatch(
-        "choose_final",
-        {"V": tables.vocab_size, "CHUNKS": chunks},
-        [best, choices],
+        f"choose_collect.{kind}",
+        {**constants, "SPLIT": split},
+        [*inputs, maxima, found, *mapped],
+        grid,
+        label + ".choose_collect",
+    )
+    b.dispatch(
+        f"choose_final.{kind}",
+        {**constants, "PARTS": parts},
+        [*inputs, best, found, choices, *mapped],
         (rows.count, 1, 1),
         label + ".choose_final",
     )
     return choices
+
+
+def choose_draft(
+    b: PlanBuilder,
+    logits: Binding,
+    num_logits: int,
+    lane_rows: Rows,
+    rows: Rows,
+    tables: Tables,
+    num_drafts: int,
+    *,
+    ids: Binding | None = None,
+) -> None:
+    """Choose the next draft of every lane, and put it where `place_draft` does.
+
+    Args:
+        b: gets the dispatches.
+        logits: [lane_rows, num_logits] float32.
+        num_logits: see `choose`.
+        lane_rows: the drafter's rows, one a lane, whose tokens become the drafts.
+        rows: the verify pass's rows, written.
+        tables: of the engine.
+        num_drafts: of each lane in this cycle.
+        ids: see `choose`.
+    """
+    quads = _few(num_logits)
+    if not quads:
+        choices = choose(b, logits, num_logits, lane_rows, tables, "draft", ids=ids)
+        place_draft(b, choices, lane_rows, rows, tables, num_drafts)
+        return
+    kind, mapped = ("all", []) if ids is None else ("mapped", [ids])
+    settings = sampling.settings(tables.num_lanes)
+    b.dispatch(
+        f"choose_few.{kind}.place.{quads}",
+        {
+            "V": tables.vocab_size,
+            "COUNT": num_logits,
+            "DRAFTS": num_drafts,
+            "CAPACITY": tables.context_length,
+        },
+        [logits, lane_rows.table, settings, tables.seen, rows.table, *mapped],
+        (tables.num_lanes, 1, 1),
+        "draft.choose_few",
+    )
+
+
+def _few(num_logits: int) -> int:
+    """Return the `quads` of choose_few.wgsl that hold so many candidates; 0 where none do."""
+    return next((quads for quads, most in FEW.items() if num_logits <= most), 0)
 
 
 def suppress(

@@ -11,7 +11,7 @@ from leadout.rows import Rows
 from leadout.state import Tables
 
 #: Candidates that one workgroup of web/kernels/candidate_logits.wgsl computes.
-_CANDIDATES_PER_WORKGROUP = 8
+_CANDIDATES_PER_WORKGROUP = 128
 
 #: Longest and shortest run of last tokens that ngram_draft looks for.
 NGRAM_MAX = 4
@@ -42,7 +42,7 @@ def top_centroids(
         b: gets the dispatch.
         scores: [rows, num_centroids] float32.
         rows: how many.
-        num_centroids: how many there are.
+        num_centroids: how many there are; the columns of `scores`.
         top_k: how many are taken.
         label: for profiles, and the name of the scratch buffer.
     """
@@ -51,7 +51,7 @@ def top_centroids(
         "top_centroids",
         {"TOP": top_k},
         [scores, top],
-        (ceil(num_centroids, 64), rows, 1),
+        (rows, 1, 1),
         label,
     )
     return top

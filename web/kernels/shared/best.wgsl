@@ -6,8 +6,8 @@ fn is_better(value: f32, id: u32, best_value: f32, best_id: u32) -> bool {
   return id < V && (best_id == V || value > best_value || (value == best_value && id < best_id));
 }
 
-// Thread 0 gets (value as bits, id).
-fn best_of_all(thread: u32, value: f32, id: u32) -> vec2<u32> {
+// All threads get the id of the best; its value is best_values[0].
+fn best_of_all(thread: u32, value: f32, id: u32) -> u32 {
   var best = value;
   var best_id = id;
   best_values[thread] = best;
@@ -21,5 +21,5 @@ fn best_of_all(thread: u32, value: f32, id: u32) -> vec2<u32> {
       best_ids[thread] = best_id;
     }
   }
-  return vec2<u32>(bitcast<u32>(best), best_id);
+  return workgroupUniformLoad(&best_ids[0]);
 }

@@ -6,8 +6,10 @@ const LOW_BITS = 14u;
 var<workgroup> counts: array<atomic<u32>, 256>;
 var<workgroup> masses_high: array<atomic<u32>, 256>;
 var<workgroup> masses_low: array<atomic<u32>, 256>;
-var<workgroup> weights: array<f32, 256>;
 var<workgroup> filled: array<atomic<u32>, 8>;
+// Of the buckets that hold anything, from the top down: the weights, and which they are.
+var<workgroup> weights: array<f32, 260>;
+var<workgroup> filled_buckets: array<u32, 256>;
 var<workgroup> remaining: f32;
 var<workgroup> picked: vec4<u32>;
 
@@ -15,6 +17,7 @@ fn clear_buckets(thread: u32) {
   atomicStore(&counts[thread], 0u);
   atomicStore(&masses_high[thread], 0u);
   atomicStore(&masses_low[thread], 0u);
+  weights[thread] = 0.0;
   if (thread < 8u) {
     atomicStore(&filled[thread], 0u);
   }
@@ -37,16 +40,34 @@ fn add_to_bucket(key: u32, mass: u32, level: u32, by_mass: bool) {
 // From the top down to the bucket in which the share is reached; if it is not reached, the lowest that
 // holds anything. Returns (prefix of the keys in it, how many they are, whether it was reached). If it was not and
 // must be, the same level can be done again with more keys.
-fn pick_bucket(thread: u32, level: u32, prefix: u32, by_mass: bool, share: f32, must_reach: bool) -> vec4<u32> {
+fn pick_bucket(
+  thread: u32, level: u32, prefix: u32, by_mass: bool, share: f32, must_reach: bool,
+) -> vec4<u32> {
   workgroupBarrier();
   let count = atomicLoad(&counts[thread]);
-  var weight = f32(count);
-  if (by_mass) {
-    weight = f32(atomicLoad(&masses_high[thread])) * 16384.0 + f32(atomicLoad(&masses_low[thread]));
-  }
-  weights[thread] = weight;
+  let word = thread / 32u;
   if (count > 0u) {
-    atomicOr(&filled[thread / 32u], 1u << (thread % 32u));
+    atomicOr(&filled[word], 1u << (thread % 32u));
+  }
+  workgroupBarrier();
+  var num_filled = 0u;
+  var place = 0u;
+  for (var w = 8u; w > 0u; w--) {
+    let bits = atomicLoad(&filled[w - 1u]);
+    num_filled += countOneBits(bits);
+    if (w - 1u > word) {
+      place += countOneBits(bits);
+    } else if (w - 1u == word) {
+      place += countOneBits(bits >> (thread % 32u)) - 1u;
+    }
+  }
+  if (count > 0u) {
+    var weight = f32(count);
+    if (by_mass) {
+      weight = f32(atomicLoad(&masses_high[thread])) * 16384.0 + f32(atomicLoad(&masses_low[thread]));
+    }
+    weights[place] = weight;
+    filled_buckets[place] = thread;
   }
   workgroupBarrier();
   if (thread == 0u) {
@@ -55,30 +76,27 @@ fn pick_bucket(thread: u32, level: u32, prefix: u32, by_mass: bool, share: f32, 
       left = share;
       if (by_mass) {
         var total = 0.0;
-        for (var word = 8u; word > 0u; word--) {
-          for (var bits = atomicLoad(&filled[word - 1u]); bits != 0u;) {
-            let bit = firstLeadingBit(bits);
-            total += weights[32u * (word - 1u) + bit];
-            bits ^= 1u << bit;
-          }
+        for (var i = 0u; i < num_filled; i++) {
+          total += weights[i];
         }
         left = share * total;
       }
     }
-    var chosen = 0u;
+    // Four weights are loaded before they are used; those past the last are 0, and `left` is never.
+    var i = 0u;
     var is_reached = false;
-    for (var word = 8u; word > 0u && !is_reached; word--) {
-      for (var bits = atomicLoad(&filled[word - 1u]); bits != 0u;) {
-        let bit = firstLeadingBit(bits);
-        chosen = 32u * (word - 1u) + bit;
-        if (weights[chosen] >= left) {
+    while (i < num_filled && !is_reached) {
+      let four = vec4<f32>(weights[i], weights[i + 1u], weights[i + 2u], weights[i + 3u]);
+      for (var j = 0u; j < 4u; j++) {
+        if (four[j] >= left) {
           is_reached = true;
           break;
         }
-        left -= weights[chosen];
-        bits ^= 1u << bit;
+        left -= four[j];
+        i++;
       }
     }
+    let chosen = filled_buckets[min(i, max(num_filled, 1u) - 1u)];
     if (is_reached || !must_reach) {
       remaining = left;
     }
@@ -86,4 +104,3 @@ fn pick_bucket(thread: u32, level: u32, prefix: u32, by_mass: bool, share: f32, 
   }
   return workgroupUniformLoad(&picked);
 }
-

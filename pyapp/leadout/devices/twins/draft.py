@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 
-from leadout.devices.twins import Call, twin
+from leadout.devices.twins import Call, Words, twin
 from leadout.devices.twins.linear import matrix
 from leadout.state import AHEAD_BIT, ROW_VALID
 
 
-@twin
-def place_draft(call: Call) -> None:
+def put_draft(call: Call, choices: Words, lane_rows: Words, rows: Words, lanes: int) -> None:
     """Put one draft of every lane into the rows of the verify pass and of the drafter."""
     drafts = call.integer("DRAFTS")
-    lane_rows, rows = call.bindings[1].reshape(-1, 4), call.bindings[2].reshape(-1, 4)
-    for lane in range(call.integer("LANES")):
+    lane_rows, rows = lane_rows.reshape(-1, 4), rows.reshape(-1, 4)
+    for lane in range(lanes):
         number, last, _, flags = lane_rows[lane].tolist()
-        ahead, draft = (flags >> AHEAD_BIT) + 1, int(call.bindings[0][lane])
+        ahead, draft = (flags >> AHEAD_BIT) + 1, int(choices[lane])
         is_valid = flags & ROW_VALID
         lane_rows[lane] = (number, last, draft, is_valid | ahead << AHEAD_BIT)
         position = (last + ahead) % 2**32
         is_valid &= position < call.integer("CAPACITY")
         rows[lane * (1 + drafts) + ahead] = (number, position, draft, is_valid)
+
+
+@twin
+def place_draft(call: Call) -> None:
+    """The next draft of every lane."""
+    lanes = call.integer("LANES")
+    put_draft(call, call.bindings[0], call.bindings[1], call.bindings[2], lanes)
 
 
 @twin
@@ -56,7 +62,7 @@ def ngram_draft(call: Call) -> None:
 def top_centroids(call: Call) -> None:
     """The indices of the largest scores; of equals, the lower goes first."""
     top = call.integer("TOP")
-    scores = call.floats(0).reshape(call.workgroups[1], -1)
+    scores = call.floats(0).reshape(call.workgroups[0], -1)
     order = np.argsort(-scores, axis=-1, kind="stable")[:, :top]
     call.bindings[1][: order.size] = order.astype(np.uint32).ravel()
 

@@ -1,4 +1,9 @@
-"""Twins of suppress, penalize, sample_filter, choose_partial and choose_final."""
+"""Twins of suppress and of the kernels that choose; what a choice means.
+
+`penalised`, `threshold_of` and `noisy` are the definition; choose_few computes all of it in one
+dispatch, and so does the twin of choose_final. What the two kernels before choose_final leave for
+it, it does not need, so their twins do nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from leadout.devices.twins import Call, Floats, Words, twin
-from leadout.ops.choice import CHOOSE_CHUNK
 from leadout.sampling import SETTINGS_BYTES
+from leadout.devices.twins.draft import put_draft
 from leadout.state import AHEAD_BIT, ROW_VALID
 
 MOST_NEGATIVE = np.float32(-3.4028234e38)
@@ -27,18 +32,6 @@ _SETTINGS = np.dtype(
 assert _SETTINGS.itemsize == SETTINGS_BYTES
 
 
-def _tables(call: Call, rows: int, settings: int) -> tuple[Words, npt.NDArray[np.void]]:
-    return call.bindings[rows].reshape(-1, 4), call.bindings[settings].view(_SETTINGS)
-
-
-def _ids(call: Call, rows: int) -> Words:
-    """Return the id behind every logit, [rows, count]; a "mapped" variant binds them last."""
-    count = call.integer("COUNT")
-    if call.args[0] == "mapped":
-        return call.bindings[-1][: rows * count].reshape(rows, count)
-    return np.broadcast_to(np.arange(count, dtype=np.uint32), (rows, count))
-
-
 def _seen(seen: Words, lane: int, vocab_size: int) -> npt.NDArray[np.bool_]:
     words = seen[lane * vocab_size // 32 : (lane + 1) * vocab_size // 32]
     return np.unpackbits(words.view(np.uint8), bitorder="little").astype(np.bool_)
@@ -51,23 +44,22 @@ def suppress(call: Call) -> None:
     logits[:, call.bindings[0][: call.integer("COUNT")]] = MOST_NEGATIVE
 
 
-@twin
-def penalize(call: Call) -> None:
-    """Scale the logits of ids that occur at or before the row's position."""
-    vocab_size = call.integer("V")
-    rows, settings = _tables(call, 0, 1)
-    ids = _ids(call, len(rows))
-    logits = call.floats(3)[: ids.size].reshape(ids.shape)
+def penalised(
+    logits: Floats, ids: Words, rows: Words, penalties: Floats, seen: Words, vocab_size: int
+) -> Floats:
+    """Return logits with those of ids scaled that occur at or before the row's position."""
+    logits = logits.copy()
     for r, (lane, position, _, _) in enumerate(rows.tolist()):
-        penalty = settings["repetition_penalty"][lane]
+        penalty = penalties[lane]
         if penalty == 1.0:
             continue
-        occurs = _seen(call.bindings[2], lane, vocab_size)
+        occurs = _seen(seen, lane, vocab_size)
         for other_lane, other_position, token, flags in rows.tolist():
             if other_lane == lane and other_position <= position and flags & ROW_VALID:
                 occurs[token] = True
         row, here = logits[r], occurs[ids[r]]
         row[here] = np.where(row > 0, row / penalty, row * penalty)[here]
+    return logits
 
 
 def keys_of(values: Floats) -> Words:
@@ -117,36 +109,27 @@ def _total(keys: Words, masses: npt.NDArray[np.int64]) -> np.float32:
     return total
 
 
-@twin
-def sample_filter(call: Call) -> None:
-    """The smallest logit that top-k, top-p and min-p leave in the choice."""
-    vocab_size = call.integer("V")
-    rows, settings = _tables(call, 1, 2)
-    logits = call.floats(0).reshape(-1, vocab_size)
-    thresholds = call.floats(3)
-    for r, row in enumerate(logits):
-        wanted = settings[rows[r, 0]]
-        temperature = wanted["temperature"]
-        has_top_k = 0 < wanted["top_k"] < vocab_size
-        has_top_p, has_min_p = wanted["top_p"] < 1.0, wanted["min_p"] > 0.0
-        if temperature == 0.0 or not (has_top_k or has_top_p or has_min_p):
-            thresholds[r] = MOST_NEGATIVE
-            continue
-        keys, largest = keys_of(row), row.max()
-        threshold = 0
-        if has_top_k:
-            ones = np.ones(vocab_size, np.int64)
-            threshold = _select_key(keys, ones, np.float32(wanted["top_k"]))
-        if has_top_p:
-            inside = keys >= threshold
-            shares = np.exp((row[inside] - largest) / temperature) * np.float32(2**27)
-            masses = shares.astype(np.int64)
-            share = wanted["top_p"] * _total(keys[inside], masses)
-            threshold = _select_key(keys[inside], masses, share)
-        if has_min_p:
-            least = np.float32(largest + temperature * np.log(wanted["min_p"]))
-            threshold = max(threshold, int(keys_of(np.array([least]))[0]))
-        thresholds[r] = value_of(threshold)
+def threshold_of(row: Floats, wanted: np.void) -> np.float32:
+    """Return the smallest logit of a row that top-k, top-p and min-p leave in the choice."""
+    temperature = wanted["temperature"]
+    has_top_k = 0 < wanted["top_k"] < len(row)
+    has_top_p, has_min_p = wanted["top_p"] < 1.0, wanted["min_p"] > 0.0
+    if temperature == 0.0 or not (has_top_k or has_top_p or has_min_p):
+        return MOST_NEGATIVE
+    keys, largest = keys_of(row), row.max()
+    threshold = 0
+    if has_top_k:
+        threshold = _select_key(keys, np.ones(len(row), np.int64), np.float32(wanted["top_k"]))
+    if has_top_p:
+        inside = keys >= threshold
+        shares = np.exp((row[inside] - largest) / temperature) * np.float32(2**27)
+        masses = shares.astype(np.int64)
+        share = wanted["top_p"] * _total(keys[inside], masses)
+        threshold = _select_key(keys[inside], masses, share)
+    if has_min_p:
+        least = np.float32(largest + temperature * np.log(wanted["min_p"]))
+        threshold = max(threshold, int(keys_of(np.array([least]))[0]))
+    return value_of(threshold)
 
 
 def mix(value: Words) -> Words:
@@ -173,43 +156,58 @@ def gumbel(seed: int, position: int, vocab_size: int) -> Floats:
     return noise
 
 
-@twin
-def choose_partial(call: Call) -> None:
-    """The best token of every chunk of the logits."""
+def noisy(row: Floats, ids: Words, wanted: np.void, row_table: Words, vocab_size: int) -> Floats:
+    """Return what the largest of is chosen: the logits themselves, or with temperature and noise."""
+    if wanted["temperature"] == 0.0:
+        return row
+    position = int(row_table[1]) + int(row_table[3] >> AHEAD_BIT) + 1
+    noise = gumbel(int(wanted["seed"]), position, vocab_size)
+    values: Floats = row / wanted["temperature"] + noise[ids]
+    return values
+
+
+def _choices(call: Call) -> Words:
+    """Return the choice of every row; logits, rows, settings and seen are bound first."""
     vocab_size, count = call.integer("V"), call.integer("COUNT")
-    rows, settings = _tables(call, 1, 2)
-    ids = _ids(call, len(rows))
-    logits = call.floats(0)[: ids.size].reshape(ids.shape)
-    chunks = -(-count // CHOOSE_CHUNK)
-    best = call.bindings[4][: len(logits) * chunks * 2].reshape(-1, chunks, 2)
+    rows, settings = call.bindings[1].reshape(-1, 4), call.bindings[2].view(_SETTINGS)
+    ids = np.broadcast_to(np.arange(count, dtype=np.uint32), (len(rows), count))
+    if call.args[0] == "mapped":
+        ids = call.bindings[-1][: len(rows) * count].reshape(len(rows), count)
+    logits = penalised(
+        call.floats(0)[: ids.size].reshape(ids.shape), ids, rows,
+        settings["repetition_penalty"], call.bindings[3], vocab_size,
+    )  # fmt: skip
+    choices = np.zeros(len(rows), np.uint32)
     for r, row in enumerate(logits):
         wanted = settings[rows[r, 0]]
-        if wanted["temperature"] == 0.0:
-            values, inside = row, np.ones(count, bool)
-        else:
-            position = int(rows[r, 1]) + int(rows[r, 3] >> AHEAD_BIT) + 1
-            noise = gumbel(int(wanted["seed"]), position, vocab_size)
-            values = row / wanted["temperature"] + noise[ids[r]]
-            inside = row >= call.floats(3)[r]
-        for chunk in range(chunks):
-            start = chunk * CHOOSE_CHUNK
-            part = slice(start, min(start + CHOOSE_CHUNK, count))
-            candidates = np.flatnonzero(inside[part]) + start
-            if len(candidates) == 0:
-                best[r, chunk] = (0, vocab_size)
-                continue
-            largest = values[candidates].max()
-            equal = candidates[values[candidates] == largest]
-            index = equal[np.argmin(ids[r, equal])]
-            best[r, chunk] = (values[index].view(np.uint32), ids[r, index])
+        candidates = np.flatnonzero(row >= threshold_of(row, wanted))
+        values = noisy(row, ids[r], wanted, rows[r], vocab_size)[candidates]
+        choices[r] = ids[r, candidates[values == values.max()]].min()
+    return choices
+
+
+@twin
+def choose_few(call: Call) -> None:
+    """The choice of every row, perhaps placed as a draft."""
+    choices = _choices(call)
+    if call.args[1] == "place":
+        put_draft(call, choices, call.bindings[1], call.bindings[4], call.workgroups[0])
+    else:
+        call.bindings[4][: len(choices)] = choices
+
+
+@twin
+def choose_partial(call: Call) -> None:
+    """Nothing that the twin of choose_final needs."""
+
+
+@twin
+def choose_collect(call: Call) -> None:
+    """Nothing that the twin of choose_final needs."""
 
 
 @twin
 def choose_final(call: Call) -> None:
-    """The best of the chunks."""
-    vocab_size, chunks = call.integer("V"), call.integer("CHUNKS")
-    best = call.bindings[0].reshape(-1, chunks, 2)
-    for r, row in enumerate(best):
-        ids = row[:, 1]
-        values = np.where(ids < vocab_size, row[:, 0].copy().view(np.float32), -np.inf)
-        call.bindings[1][r] = ids[np.argmax(values)]
+    """The choice of every row."""
+    choices = _choices(call)
+    call.bindings[6][: len(choices)] = choices
