@@ -7,7 +7,7 @@
 // E: the rows FIRST .. FIRST + N of the tied head, [N, K] in layout "{{ layout }}"; candidates that lie elsewhere
 // are left alone (another shard's dispatch writes them). ordering: [vocabulary] u32. top: [rows, TOP] u32.
 // x: [rows, K] float32. ids: [rows, TOP * PER] u32. logits: [rows, TOP * PER] float32.
-// Grid: x = ceil(TOP * PER / 128), y = rows. Twin: devices/twins/draft.py.
+// Grid: x = ceil(TOP * PER / 8), y = rows. Twin: devices/twins/draft.py.
 {% from "shared/weights.wgsl" import load_block, quad, num_planes with context %}
 
 override K: u32;
@@ -24,62 +24,42 @@ override TOP: u32;
 @group(0) @binding({{ num_planes + 3 }}) var<storage, read_write> ids: array<u32>;
 @group(0) @binding({{ num_planes + 4 }}) var<storage, read_write> logits: array<f32>;
 
-{% set each = 4 %}
 const LANES = 8u;
-// Candidates that a workgroup computes at once; each of its lanes takes part in EACH of them.
-const AT_ONCE = 256u / LANES;
-const EACH = {{ each }}u;
 
-var<workgroup> partial: array<f32, {{ 256 * each }}>;
+var<workgroup> partial: array<f32, 64>;
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
   let lane = thread % LANES;
-  let first = group.x * AT_ONCE * EACH + thread / LANES;
+  let candidate = group.x * (64u / LANES) + thread / LANES;
   let blocks = K / 32u;
-  var candidate_ids: array<u32, EACH>;
-{% for m in range(each) %}
-  {
-    let candidate = min(first + {{ m }}u * AT_ONCE, TOP * PER - 1u);
-    candidate_ids[{{ m }}] = ordering[top[group.y * TOP + candidate / PER] * PER + candidate % PER];
+  var sum = 0.0;
+  var id = 0u;
+  var is_here = candidate < TOP * PER;
+  if (is_here) {
+    id = ordering[top[group.y * TOP + candidate / PER] * PER + candidate % PER];
+    is_here = id >= FIRST && id - FIRST < N;
   }
-{% endfor %}
-{% for m in range(each) %}
-  let row_{{ m }} = min(max(candidate_ids[{{ m }}], FIRST) - FIRST, N - 1u);
-  var sum_{{ m }} = 0.0;
-{% endfor %}
-  for (var block = lane; block < blocks; block += LANES) {
+  if (is_here) {
+    for (var block = lane; block < blocks; block += LANES) {
+{{ load_block("(id - FIRST) * blocks + block", "w") }}
 {% for j in range(8) %}
-    let x_{{ j }} = x[group.y * (K / 4u) + block * 8u + {{ j }}u];
+      sum += dot({{ quad("w", j) }}, x[group.y * (K / 4u) + block * 8u + {{ j }}u]);
 {% endfor %}
-{% for m in range(each) %}
-{{ load_block("row_" ~ m ~ " * blocks + block", "w" ~ m) }}
-{% endfor %}
-{% for m in range(each) %}
-{% for j in range(8) %}
-    sum_{{ m }} += dot({{ quad("w" ~ m, j) }}, x_{{ j }});
-{% endfor %}
-{% endfor %}
-  }
-{% for m in range(each) %}
-  partial[{{ 256 * m }}u + thread] = sum_{{ m }};
-{% endfor %}
-  workgroupBarrier();
-  if (lane < EACH) {
-    let candidate = first + lane * AT_ONCE;
-    let id = candidate_ids[lane];
-    if (candidate < TOP * PER && id >= FIRST && id - FIRST < N) {
-      let start = 256u * lane + thread - lane;
-      var total = partial[start];
-      for (var l = 1u; l < LANES; l++) {
-        total += partial[start + l];
-      }
-      let out = group.y * TOP * PER + candidate;
-      ids[out] = id;
-      logits[out] = total;
     }
+  }
+  partial[thread] = sum;
+  workgroupBarrier();
+  if (lane == 0u && is_here) {
+    var total = partial[thread];
+    for (var l = 1u; l < LANES; l++) {
+      total += partial[thread + l];
+    }
+    let out = group.y * TOP * PER + candidate;
+    ids[out] = id;
+    logits[out] = total;
   }
 }

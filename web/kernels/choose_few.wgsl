@@ -18,14 +18,11 @@
 //
 // logits: [rows, COUNT] float32, of all ids in their order ("all", COUNT a multiple of 4), or of ids: [rows, COUNT] u32
 // ("mapped"). rows: the row table; for "place" one row a lane. settings: [lanes]. seen: [lanes, V / 32] bits.
-// choices: [rows]. placed: 1 + DRAFTS rows of each lane. Grid: x = rows. Twin: devices/twins/sampling.py.
+// choices: [rows]. placed: 1 + DRAFTS rows of each lane. sizes: (DRAFTS, CAPACITY, 0, 0), no constants, since this
+// takes a while to compile. Grid: x = rows. Twin: devices/twins/sampling.py.
 
 override V: u32;
 override COUNT: u32;
-{% if then == "place" %}
-override DRAFTS: u32;
-override CAPACITY: u32;
-{% endif %}
 
 @group(0) @binding(0) var<storage, read> logits: array<{{ "vec4<f32>" if ids == "all" else "f32" }}>;
 {% if then == "place" %}
@@ -37,11 +34,12 @@ override CAPACITY: u32;
 @group(0) @binding(3) var<storage, read> seen: array<u32>;
 {% if then == "place" %}
 @group(0) @binding(4) var<storage, read_write> placed: array<vec4<u32>>;
+@group(0) @binding(5) var<uniform> sizes: vec4<u32>;
 {% else %}
 @group(0) @binding(4) var<storage, read_write> choices: array<u32>;
 {% endif %}
 {% if ids == "mapped" %}
-@group(0) @binding(5) var<storage, read> ids: array<u32>;
+@group(0) @binding({{ 6 if then == "place" else 5 }}) var<storage, read> ids: array<u32>;
 {% endif %}
 
 {% include "shared/settings.wgsl" %}
@@ -169,8 +167,8 @@ fn main(
     let ahead = (row.w >> 8u) + 1u;
     let position = row.y + ahead;
     rows[r] = vec4<u32>(row.x, row.y, choice, (row.w & 1u) | (ahead << 8u));
-    let is_valid = (row.w & 1u) == 1u && position < CAPACITY;
-    placed[r * (1u + DRAFTS) + ahead] = vec4<u32>(row.x, position, choice, select(0u, 1u, is_valid));
+    let is_valid = (row.w & 1u) == 1u && position < sizes.y;
+    placed[r * (1u + sizes.x) + ahead] = vec4<u32>(row.x, position, choice, select(0u, 1u, is_valid));
 {% else %}
     choices[r] = choice;
 {% endif %}

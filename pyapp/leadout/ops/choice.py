@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 from leadout import sampling, state
 from leadout.ops.grid import activations, ceil
 from leadout.plan import Binding, PlanBuilder
@@ -115,15 +117,11 @@ def choose_draft(
         return
     kind, mapped = ("all", []) if ids is None else ("mapped", [ids])
     settings = sampling.settings(tables.num_lanes)
+    sizes = b.uniforms.binding(struct.pack("<4I", num_drafts, tables.context_length, 0, 0))
     b.dispatch(
         f"choose_few.{kind}.place.{quads}",
-        {
-            "V": tables.vocab_size,
-            "COUNT": num_logits,
-            "DRAFTS": num_drafts,
-            "CAPACITY": tables.context_length,
-        },
-        [logits, lane_rows.table, settings, tables.seen, rows.table, *mapped],
+        {"V": tables.vocab_size, "COUNT": num_logits},
+        [logits, lane_rows.table, settings, tables.seen, rows.table, sizes, *mapped],
         (tables.num_lanes, 1, 1),
         "draft.choose_few",
     )

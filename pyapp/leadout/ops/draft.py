@@ -11,7 +11,7 @@ from leadout.rows import Rows
 from leadout.state import Tables
 
 #: Candidates that one workgroup of web/kernels/candidate_logits.wgsl computes.
-_CANDIDATES_PER_WORKGROUP = 128
+_CANDIDATES_PER_WORKGROUP = 8
 
 #: Longest and shortest run of last tokens that ngram_draft looks for.
 NGRAM_MAX = 4

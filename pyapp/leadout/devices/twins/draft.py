@@ -9,25 +9,24 @@ from leadout.devices.twins.linear import matrix
 from leadout.state import AHEAD_BIT, ROW_VALID
 
 
-def put_draft(call: Call, choices: Words, lane_rows: Words, rows: Words, lanes: int) -> None:
-    """Put one draft of every lane into the rows of the verify pass and of the drafter."""
-    drafts = call.integer("DRAFTS")
+def put_draft(choices: Words, lane_rows: Words, rows: Words, drafts: int, capacity: int) -> None:
+    """Put a draft of every lane, [lanes], into the rows of the verify pass and of the drafter."""
     lane_rows, rows = lane_rows.reshape(-1, 4), rows.reshape(-1, 4)
-    for lane in range(lanes):
+    for lane, draft in enumerate(choices.tolist()):
         number, last, _, flags = lane_rows[lane].tolist()
-        ahead, draft = (flags >> AHEAD_BIT) + 1, int(choices[lane])
-        is_valid = flags & ROW_VALID
+        ahead, is_valid = (flags >> AHEAD_BIT) + 1, flags & ROW_VALID
         lane_rows[lane] = (number, last, draft, is_valid | ahead << AHEAD_BIT)
         position = (last + ahead) % 2**32
-        is_valid &= position < call.integer("CAPACITY")
+        is_valid &= position < capacity
         rows[lane * (1 + drafts) + ahead] = (number, position, draft, is_valid)
 
 
 @twin
 def place_draft(call: Call) -> None:
     """The next draft of every lane."""
-    lanes = call.integer("LANES")
-    put_draft(call, call.bindings[0], call.bindings[1], call.bindings[2], lanes)
+    choices = call.bindings[0][: call.integer("LANES")]
+    drafts, capacity = call.integer("DRAFTS"), call.integer("CAPACITY")
+    put_draft(choices, call.bindings[1], call.bindings[2], drafts, capacity)
 
 
 @twin

@@ -191,7 +191,10 @@ def choose_few(call: Call) -> None:
     """The choice of every row, perhaps placed as a draft."""
     choices = _choices(call)
     if call.args[1] == "place":
-        put_draft(call, choices, call.bindings[1], call.bindings[4], call.workgroups[0])
+        drafts, capacity = call.bindings[5][:2].tolist()
+        put_draft(
+            choices[: call.workgroups[0]], call.bindings[1], call.bindings[4], drafts, capacity
+        )
     else:
         call.bindings[4][: len(choices)] = choices
 
