@@ -5,8 +5,8 @@
 // parts can bound, and min-p its own bound, which the largest logit gives. The last kernel finds out whether the
 // list was enough. For top-p without top-k all probability mass is added up as well, by a key's top byte.
 //
-// Bindings and grid as in choose_partial.wgsl, without `best`. Does nothing without filters.
-// Twin: devices/twins/sampling.py.
+// Bindings as in choose_partial.wgsl, without `best`; at most 256 maxima a row. Does nothing without filters.
+// Grid: x = ceil(COUNT / 4096), y = rows, as there.
 {% set quads = 4 %}
 
 override V: u32;
@@ -71,8 +71,11 @@ fn main(
   workgroupBarrier();
   let marked = vec4<u32>((mine & ~255u) | (255u - thread));
   var before = vec4<u32>(0u);
-  for (var i = 0u; i < (num_parts + 3u) / 4u; i++) {
-    before += select(vec4<u32>(0u), vec4<u32>(1u), parts[i] > marked);
+  // Parts that are not there are 0.
+  for (var i = 0u; i < (num_parts + 3u) / 4u; i += 4u) {
+{% for j in range(4) %}
+    before += select(vec4<u32>(0u), vec4<u32>(1u), parts[i + {{ j }}u] > marked);
+{% endfor %}
   }
   let rank = before.x + before.y + before.z + before.w;
   let enough = select((num_parts * 15u + 15u) / 16u, min(wanted.top_k, num_parts), has_top_k(wanted));

@@ -19,12 +19,15 @@
 // logits: [rows, COUNT] float32, of all ids in their order ("all", COUNT a multiple of 4), or of ids: [rows, COUNT] u32
 // ("mapped"). rows: the row table; for "place" one row a lane. settings: [lanes]. seen: [lanes, V / 32] bits.
 // choices: [rows]. placed: 1 + DRAFTS rows of each lane. sizes: (DRAFTS, CAPACITY, 0, 0), no constants, since this
-// takes a while to compile. Grid: x = rows. Twin: devices/twins/sampling.py.
+// takes a while to compile. Grid: x = rows.
 
 override V: u32;
 override COUNT: u32;
 
 @group(0) @binding(0) var<storage, read> logits: array<{{ "vec4<f32>" if ids == "all" else "f32" }}>;
+// How many candidates there is room for.
+const CANDIDATES = {{ 1024 * quads }}u;
+
 {% if then == "place" %}
 @group(0) @binding(1) var<storage, read_write> rows: array<vec4<u32>>;
 {% else %}

@@ -7,7 +7,7 @@
 // since all keys above any listed one are listed too.
 //
 // best, found: of choose_partial.wgsl and choose_collect.wgsl; the other bindings as there. choices: [rows] u32.
-// Grid: x = rows. Twin: devices/twins/sampling.py.
+// Grid: x = rows.
 
 override V: u32;
 override COUNT: u32;

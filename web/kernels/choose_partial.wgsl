@@ -13,8 +13,11 @@
 // rows: the row table; `ahead` is 0 but for a drafter's rows, see pyapp/leadout/state.py. settings: [lanes].
 // seen: [lanes, V / 32] bits. best: [rows, ceil(COUNT / 4096)] of (value as bits, id), without filters.
 // maxima: [rows, ceil(COUNT / 4096) * SPLIT] keys, with filters; SPLIT a power of two up to 256. found: [rows] of
-// shared/found.wgsl, whose head is zeroed. Grid: x = ceil(COUNT / 4096), y = rows. Twin: devices/twins/sampling.py.
+// shared/found.wgsl, whose head is zeroed. Grid: x = ceil(COUNT / 4096), y = rows.
 {% set quads = 4 %}
+
+// Candidates of a workgroup.
+const CHUNK = {{ 1024 * quads }}u;
 
 override V: u32;
 override COUNT: u32;

@@ -5,7 +5,7 @@
 // with every other: slower, and the same.
 //
 // scores: [rows, N] float32, N being what the binding has for each row of the grid. top: [rows, TOP] u32, TOP ≤ N.
-// Grid: x = rows. Twin: devices/twins/draft.py.
+// Grid: x = rows.
 
 override TOP: u32;
 
@@ -17,7 +17,7 @@ override TOP: u32;
 const LISTED = 1024u;
 
 var<workgroup> best: array<vec2<u32>, 256>;
-var<workgroup> listed: array<vec2<u32>, LISTED>;
+var<workgroup> listed: array<vec2<u32>, LISTED + 4u>;
 var<workgroup> num_listed: atomic<u32>;
 var<workgroup> bound: vec2<u32>;
 
@@ -28,7 +28,7 @@ fn entry(score: f32, index: u32) -> vec2<u32> {
 }
 
 fn is_before(a: vec2<u32>, b: vec2<u32>) -> bool {
-  return a.x > b.x || (a.x == b.x && a.y < b.y);
+  return (a.x > b.x) | ((a.x == b.x) & (a.y < b.y));
 }
 
 fn list(one: vec2<u32>) {
@@ -68,11 +68,13 @@ fn main(
   workgroupBarrier();
   if (TOP <= 256u && thread < N) {
     var place = 0u;
-    for (var i = 0u; i < 256u; i += 4u) {
-      place += select(0u, 1u, is_before(best[i], mine));
-      place += select(0u, 1u, is_before(best[i + 1u], mine));
-      place += select(0u, 1u, is_before(best[i + 2u], mine));
-      place += select(0u, 1u, is_before(best[i + 3u], mine));
+    for (var i = 0u; i < 256u; i += 8u) {
+{% for j in range(8) %}
+      let best_{{ j }} = best[i + {{ j }}u];
+{% endfor %}
+{% for j in range(8) %}
+      place += select(0u, 1u, is_before(best_{{ j }}, mine));
+{% endfor %}
     }
     if (place == TOP - 1u) {
       bound = mine;
@@ -100,8 +102,14 @@ fn main(
     for (var i = thread; i < num; i += 256u) {
       let one = listed[i];
       var place = 0u;
-      for (var other = 0u; other < num; other++) {
-        place += select(0u, 1u, is_before(listed[other], one));
+      // Past the last one they are (0, 0), which is before none.
+      for (var other = 0u; other < num; other += 4u) {
+{% for j in range(4) %}
+        let other_{{ j }} = listed[other + {{ j }}u];
+{% endfor %}
+{% for j in range(4) %}
+        place += select(0u, 1u, is_before(other_{{ j }}, one));
+{% endfor %}
       }
       if (place < TOP) {
         top[group.x * TOP + place] = one.y;

@@ -3,7 +3,8 @@ var<workgroup> best_values: array<f32, 256>;
 var<workgroup> best_ids: array<u32, 256>;
 
 fn is_better(value: f32, id: u32, best_value: f32, best_id: u32) -> bool {
-  return id < V && (best_id == V || value > best_value || (value == best_value && id < best_id));
+  // No short circuits: a branch for each costs more than the comparisons.
+  return (id < V) & ((best_id == V) | (value > best_value) | ((value == best_value) & (id < best_id)));
 }
 
 // All threads get the id of the best; its value is best_values[0].

@@ -1,0 +1,193 @@
+"""Kernels for the choice of tokens, and for what a cycle commits."""
+
+from __future__ import annotations
+
+import struct
+
+from leadout import ops, sampling, state
+from leadout.lowering.builder import Bound, PlanBuilder, ceil
+from leadout.lowering.caps import Caps
+from leadout.lowering.kernel import kernel
+
+#: The variants of choose_few, by how many candidates a thread has, in fours.
+FEW_QUADS = (4, 8)
+
+#: Maxima of a row that web/kernels/choose_collect.wgsl can compare, one a thread.
+MAX_MAXIMA = 256
+
+
+@kernel(ops.Suppress)
+def suppress(b: PlanBuilder, op: ops.Suppress) -> None:
+    """A thread an id and row."""
+    rows, vocab_size = op.logits.shape
+    count = op.ids.shape[0]
+    constants = {"V": vocab_size, "COUNT": count}
+    b.dispatch("suppress", [op.ids, op.logits], (ceil(count, 64), rows, 1), op.label, constants)
+
+
+def _few(caps: Caps, choose: ops.Choose, then: str) -> str | None:
+    """Return the variant of choose_few that has room for all candidates, if one has."""
+    kind = "all" if choose.ids is None else "mapped"
+    for quads in FEW_QUADS:
+        variant = f"choose_few.{kind}.{then}.{quads}"
+        if choose.logits.shape[1] <= caps.constant(variant, "CANDIDATES"):
+            return variant
+    return None
+
+
+def _choice(choose: ops.Choose) -> tuple[list[Bound], list[Bound], dict[str, int]]:
+    """Return what all kernels that choose bind first, what they bind last, and their constants."""
+    tables = choose.tables
+    first: list[Bound] = [
+        choose.logits, choose.rows.table, sampling.settings(tables.num_lanes), tables.seen,
+    ]  # fmt: skip
+    last: list[Bound] = [] if choose.ids is None else [choose.ids]
+    return first, last, {"V": tables.vocab_size, "COUNT": choose.logits.shape[1]}
+
+
+@kernel(
+    ops.Choose,
+    ops.PlaceDraft,
+    when=lambda run: (
+        _few(run.caps, run.ops[0], "place") is not None
+        and run.feeds(0, "y", 1, "choices")
+        and run.ops[0].rows == run.ops[1].lane_rows
+        and run.drops(run.ops[0].y)
+    ),
+)
+def choose_draft(b: PlanBuilder, choose: ops.Choose, place: ops.PlaceDraft) -> None:
+    """A workgroup a lane, with all candidates in registers."""
+    variant = _few(b.caps, choose, "place")
+    assert variant is not None
+    first, last, constants = _choice(choose)
+    sizes = b.uniform(struct.pack("<2I", place.num_drafts, choose.tables.context_length))
+    bindings = [*first, place.rows.table, sizes, *last]
+    b.dispatch(variant, bindings, (choose.tables.num_lanes, 1, 1), choose.label, constants)
+
+
+@kernel(ops.Choose, when=lambda run: _few(run.caps, run.ops[0], "choose") is not None)
+def choose_few(b: PlanBuilder, op: ops.Choose) -> None:
+    """A workgroup a row, with all candidates in registers."""
+    variant = _few(b.caps, op, "choose")
+    assert variant is not None
+    first, last, constants = _choice(op)
+    rows = op.logits.shape[0]
+    b.dispatch(variant, [*first, op.y, *last], (rows, 1, 1), op.label, constants)
+
+
+@kernel(ops.Choose)
+def choose_many(b: PlanBuilder, op: ops.Choose) -> None:
+    """Bound what the filters leave, list it, take the best of it; see choose_collect.wgsl."""
+    rows, count = op.logits.shape
+    first, last, constants = _choice(op)
+    kind = "all" if op.ids is None else "mapped"
+    partial = f"choose_partial.{kind}"
+    parts = ceil(count, b.caps.constant(partial, "CHUNK"))
+    assert parts <= MAX_MAXIMA, f"{op.label}: {count} logits"
+    # As many maxima as the next kernel can compare.
+    split = 1 << (MAX_MAXIMA // parts).bit_length() - 1
+    best = b.scratch("best_of_parts", rows, parts, 4)
+    maxima = b.scratch("maxima_of_parts", rows, parts, split)
+    found = b.scratch("found_candidates", rows, b.caps.constant(partial, "FOUND_WORDS"))
+    with_split = {**constants, "SPLIT": split}
+    b.dispatch(
+        partial,
+        [*first, best, maxima, found, *last],
+        (parts, rows, 1),
+        op.label + ".partial",
+        with_split,
+    )
+    b.dispatch(
+        f"choose_collect.{kind}",
+        [*first, maxima, found, *last],
+        (parts, rows, 1),
+        op.label + ".collect",
+        with_split,
+    )
+    b.dispatch(
+        f"choose_final.{kind}",
+        [*first, best, found, op.y, *last],
+        (rows, 1, 1),
+        op.label + ".final",
+        {**constants, "PARTS": parts},
+    )
+
+
+@kernel(ops.Accept)
+def accept(b: PlanBuilder, op: ops.Accept) -> None:
+    """One workgroup."""
+    tables = op.tables
+    b.dispatch(
+        "accept",
+        [
+            op.choices,
+            op.rows.table,
+            tables.state,
+            tables.seen,
+            tables.history,
+            tables.results,
+        ],
+        (1, 1, 1),
+        op.label,
+        {
+            "V": tables.vocab_size,
+            "LANES": tables.num_lanes,
+            "GROUPS": op.num_groups,
+            "DRAFTS": op.num_drafts,
+            "CAPACITY": tables.context_length,
+        },
+    )
+
+
+@kernel(ops.TakeAccepted)
+def take_accepted(b: PlanBuilder, op: ops.TakeAccepted) -> None:
+    """A thread a column and lane."""
+    columns = op.x.shape[1]
+    b.dispatch(
+        "take_accepted",
+        [op.x, op.rows.table, op.tables.results, op.y],
+        (ceil(columns, 256), op.num_groups, 1),
+        op.label,
+        {
+            "D": columns,
+            "DRAFTS": op.num_drafts,
+            "OUT_STRIDE": op.y.shape[1],
+            "OUT_OFFSET": op.offset,
+            "RESULT_WORDS": state.RESULT_WORDS,
+        },
+    )
+
+
+@kernel(ops.BeginCycle)
+def begin_cycle(b: PlanBuilder, op: ops.BeginCycle) -> None:
+    """One workgroup."""
+    tables = op.tables
+    b.dispatch(
+        "begin_cycle",
+        [tables.state, op.lane_rows.table, op.rows.table],
+        (1, 1, 1),
+        op.label,
+        {
+            "LANES": tables.num_lanes,
+            "DRAFTS": op.num_drafts,
+            "ROWS": op.rows.count,
+            "CAPACITY": tables.context_length,
+        },
+    )
+
+
+@kernel(ops.PlaceDraft)
+def place_draft(b: PlanBuilder, op: ops.PlaceDraft) -> None:
+    """One workgroup."""
+    tables = op.tables
+    b.dispatch(
+        "place_draft",
+        [op.choices, op.lane_rows.table, op.rows.table],
+        (1, 1, 1),
+        op.label,
+        {
+            "LANES": tables.num_lanes,
+            "DRAFTS": op.num_drafts,
+            "CAPACITY": tables.context_length,
+        },
+    )
