@@ -293,8 +293,10 @@ class Gemma4Layers:
             placed, num_outputs = [], 0
             for part in parts:
                 tensor = tensors[f"model.{name}{part}"]
-                placed.append((self._load.matrix(name + part, [_flat(tensor)]), num_outputs))
-                num_outputs += tensor.shape[1]
+                outputs = tensor.shape[1]
+                matrix = self._load.matrix(name + part, [_flat(tensor)], rows_together=outputs)
+                placed.append((matrix, num_outputs))
+                num_outputs += outputs
             return Experts(placed, num_outputs, num_experts)
 
         return Mixture(
@@ -384,42 +386,31 @@ class Gemma4Layers:
         config, eps = self.config, self.config.rms_norm_eps
         rows, top_k, hidden = stream.rows, config.top_k_experts, config.hidden_size
         inner, count = config.moe_intermediate_size, stream.rows.count
-        routed = ops.activations(b, "routed", count, hidden)
+        normed = ops.activations(b, "routed", count, hidden)
         scores = ops.activations(b, "router_scores", count, config.num_experts)
-        chosen = b.scratch("chosen_experts", 4 * count * top_k)
         weights = ops.activations(b, "expert_weights", count, top_k)
-        gate_up = ops.activations(b, "expert_gate_up", count * top_k, 2 * inner)
         expert_inner = ops.activations(b, "expert_inner", count * top_k, inner)
         outputs = ops.activations(b, "expert_outputs", count * top_k, hidden)
-        mixed = ops.activations(b, "mixed", count, hidden)
         both = ops.activations(b, "mlp_and_experts", count, hidden)
 
-        # The router reads the residual stream itself, under a norm of its own.
-        ops.rms_norm(
-            b, stream.hidden, mixture.router_scale, routed, count, eps, label + "router.scale",
-            hidden**-0.5,
+        # Router and experts read the residual stream itself, under norms of their own.
+        ops.router_scores(
+            b, stream.hidden, mixture.router_proj, mixture.router_scale,
+            mixture.pre_feedforward_layernorm_2, scores, normed, rows, eps, label + "router",
         )  # fmt: skip
-        ops.linear(b, mixture.router_proj, routed, scores, rows, label + "router.proj")
-        ops.route(
-            b, scores, mixture.per_expert_scale, chosen, weights, count, top_k, label + "route"
+        routed = ops.route(
+            b, scores, mixture.per_expert_scale, weights, rows, top_k, label + "route"
         )
-        ops.rms_norm(
-            b, stream.hidden, mixture.pre_feedforward_layernorm_2, routed, count, eps,
-            label + "pre_feedforward_layernorm_2",
-        )  # fmt: skip
+        ops.gated_experts(
+            b, mixture.gate_up_proj, normed, routed, expert_inner, label + "experts.gate_up"
+        )
         ops.expert_linear(
-            b, mixture.gate_up_proj, routed, chosen, gate_up, count, top_k,
-            label + "experts.gate_up", shared_input=True,
+            b, mixture.down_proj, expert_inner, routed, outputs, label + "experts.down",
+            shared_input=False,
         )  # fmt: skip
-        ops.gelu_mul(b, gate_up, expert_inner, count * top_k, inner, label + "experts.gelu")
-        ops.expert_linear(
-            b, mixture.down_proj, expert_inner, chosen, outputs, count, top_k,
-            label + "experts.down", shared_input=False,
-        )  # fmt: skip
-        ops.mix_experts(b, outputs, weights, mixed, count, top_k, hidden, label + "experts.mix")
-        ops.rms_norm_sum(
-            b, mlp, mixture.post_feedforward_layernorm_1, mixed,
-            mixture.post_feedforward_layernorm_2, both, count, eps, label + "experts.sum",
+        ops.mix_norm_sum(
+            b, mlp, mixture.post_feedforward_layernorm_1, outputs, weights,
+            mixture.post_feedforward_layernorm_2, both, routed, eps, label + "experts.sum",
         )  # fmt: skip
         return both
 

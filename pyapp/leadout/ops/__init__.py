@@ -14,7 +14,14 @@ from leadout.ops.choice import (
     take_accepted,
 )
 from leadout.ops.draft import Candidates, candidate_logits, ngram_draft, top_centroids
-from leadout.ops.experts import Experts, expert_linear, mix_experts, route
+from leadout.ops.experts import (
+    Experts,
+    expert_linear,
+    gated_experts,
+    mix_norm_sum,
+    route,
+    router_scores,
+)
 from leadout.ops.grid import FLOAT_BYTES, activations
 from leadout.ops.linear import Linear, embed, gated_linear, gelu_mul, linear
 from leadout.ops.norm import (
@@ -22,7 +29,6 @@ from leadout.ops.norm import (
     gelu_times,
     per_layer_input,
     rms_norm,
-    rms_norm_sum,
     take_last_row,
 )
 
@@ -43,19 +49,20 @@ __all__ = [
     "embed",
     "expert_linear",
     "fill",
+    "gated_experts",
     "gated_linear",
     "gelu_mul",
     "gelu_times",
     "linear",
-    "mix_experts",
+    "mix_norm_sum",
     "ngram_draft",
     "per_layer_input",
     "place_draft",
     "q_norm_rope",
     "qk_norm_rope",
     "rms_norm",
-    "rms_norm_sum",
     "route",
+    "router_scores",
     "suppress",
     "take_accepted",
     "take_last_row",

@@ -22,27 +22,6 @@ def rms_norm(
     b.dispatch("rms_norm", constants, [x, weight.binding, y], (rows, 1, 1), label)
 
 
-def rms_norm_sum(
-    b: PlanBuilder,
-    x: Binding,
-    x_weight: Vector,
-    z: Binding,
-    z_weight: Vector,
-    y: Binding,
-    rows: int,
-    eps: float,
-    label: str,
-) -> None:
-    """y[r] = rms_norm(x[r]) * x_weight + rms_norm(z[r]) * z_weight."""
-    b.dispatch(
-        "rms_norm_sum",
-        {"D": x_weight.length, "EPS": eps},
-        [x, x_weight.binding, z, z_weight.binding, y],
-        (rows, 1, 1),
-        label,
-    )
-
-
 def add_rms_norm(
     b: PlanBuilder,
     x: Binding,

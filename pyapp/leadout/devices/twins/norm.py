@@ -1,4 +1,4 @@
-"""Twins of rms_norm, rms_norm_sum, add_rms_norm, per_layer_input and take_last_row."""
+"""Twins of rms_norm, add_rms_norm, per_layer_input and take_last_row."""
 
 from __future__ import annotations
 
@@ -36,16 +36,6 @@ def add_rms_norm(call: Call) -> None:
     if following == "norm":
         weight = call.floats(-2)[:size]
         call.floats(-1)[: h.size] = (normalize(h, eps) * weight).ravel()
-
-
-@twin
-def rms_norm_sum(call: Call) -> None:
-    """y = rms_norm(x) * x_weight + rms_norm(z) * z_weight."""
-    size, eps = call.integer("D"), call.number("EPS")
-    x = call.floats(0).reshape(-1, size)
-    z = call.floats(2)[: x.size].reshape(-1, size)
-    y = normalize(x, eps) * call.floats(1)[:size] + normalize(z, eps) * call.floats(3)[:size]
-    call.floats(4)[: y.size] = y.ravel()
 
 
 @twin
