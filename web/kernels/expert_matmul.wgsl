@@ -1,4 +1,4 @@
-{% set threads, outputs = 32, 4 %}
+{% set threads, outputs = 64, 2 %}
 {% set bodies = [8, 16] %}
 {% set is_gated = epilogue == "gelu_mul" %}
 {% set stored = outputs // 2 if is_gated else outputs %}
@@ -9,16 +9,15 @@
 //
 // for the pairs p = (row, slot) that chose expert e; x is x[row] (SHARED_INPUT 1) or x[p]. A workgroup takes a tile of
 // expert_tiles: up to {{ bodies[-1] }} pairs of one expert. A thread has {{ outputs }} outputs of all of them, so that a weight is unpacked
-// once for the tile and one read of an activation serves all threads. Activations and weights come through
-// workgroup memory, 64 columns (or {{ 4 }} units of 16 bytes of weights) at a time.
+// once for the tile, into registers, and one read of an activation in workgroup memory serves all threads.
 //
 // W: the rows FIRST .. FIRST + COUNT of [experts * N, K] in layout "{{ layout }}", K a multiple of 32; outputs that lie
 // elsewhere are left alone (another shard's dispatch writes them){{ "; a shard has whole experts" if is_gated }}.
 // tiles: [tiles] vec4<u32> and order: [pairs] u32, see expert_tiles. x: [rows, K] or [pairs, K] float32.
 // y: [pairs, OUT_STRIDE] float32, written from column OUT_OFFSET.
-// Grid: x = ceil(N / {{ threads * outputs }}), y = tiles. Twin: devices/twins/experts.py.
+// Grid: x = ceil(N / {{ threads * outputs }}), y = tiles.
 {% from "shared/weight_units.wgsl" import weight, column, num_planes, unit_columns, num_steps, step_quads, has_scale with context %}
-{% set chunk = [64 // unit_columns, 4] | min %}
+{% set units = 32 // unit_columns %}
 
 override K: u32;
 override N: u32;
@@ -42,13 +41,11 @@ override OUT_OFFSET: u32 = 0u;
 
 const PAIRS = {{ bodies[-1] }}u;
 const THREADS = {{ threads }}u;
-const OUTPUTS = {{ outputs }}u;  // of a thread
-const STORED = {{ stored }}u;  // of them{{ ", gate and up being one" if is_gated }}
-const UNITS = {{ chunk }}u;  // of a row, at a time
-const QUADS = {{ chunk * unit_columns // 4 }}u;  // the same
+const WORKGROUP_OUTPUTS = {{ threads * outputs }}u;{{ "  // gate and up being two" if is_gated }}
+const STORED = {{ stored }}u;  // outputs of a thread{{ ", gate and up being one" if is_gated }}
+const QUADS = 8u;  // of a pair, at a time
 
 var<workgroup> x_tile: array<vec4<f32>, PAIRS * QUADS>;
-var<workgroup> w_tile: array<vec4<u32>, OUTPUTS * THREADS * UNITS>;
 var<workgroup> first_quads: array<u32, PAIRS>;
 
 // Where the weights of output o of a thread begin. Past the end another output is computed, and not stored.
@@ -63,51 +60,39 @@ fn first_unit(expert: u32, n: u32, o: u32) -> u32 {
     var sum_{{ o }}_{{ r }} = 0.0;
 {% endfor %}
 {% endfor %}
-    for (var start = 0u; start < units; start += UNITS) {
+    for (var block = 0u; block < K / 32u; block++) {
+{% for o in range(outputs) %}
+{% for u in range(units) %}
+      let w_{{ o }}_{{ u }} = quants[unit_{{ o }} + block * {{ units }}u + {{ u }}u];
+{% if has_scale %}
+      let scale_{{ o }}_{{ u }} = scale_of(scale_bits(unit_{{ o }} + block * {{ units }}u + {{ u }}u));
+{% endif %}
+{% endfor %}
+{% endfor %}
       workgroupBarrier();
       for (var i = thread; i < {{ pairs }}u * QUADS; i += THREADS) {
-        let quad = start * {{ unit_columns // 4 }}u + i % QUADS;
-        if (quad < K / 4u) {
-          x_tile[i] = x[first_quads[i / QUADS] + quad];
-        }
+        x_tile[i] = x[first_quads[i / QUADS] + block * QUADS + i % QUADS];
       }
-      for (var i = thread; i < OUTPUTS * THREADS * UNITS; i += THREADS) {
-        let row = i / UNITS;
-        let unit = min(start + i % UNITS, units - 1u);
-        w_tile[i] = quants[first_unit(expert, n - thread + row % THREADS, row / THREADS) + unit];
-      }
-{% if has_scale %}
-{% for o in range(outputs) %}
-{% for u in range(chunk) %}
-      let scale_{{ o }}_{{ u }} = scale_of(scale_bits(unit_{{ o }} + min(start + {{ u }}u, units - 1u)));
-{% endfor %}
-{% endfor %}
-{% endif %}
       workgroupBarrier();
-{% for u in range(chunk) %}
-      if (start + {{ u }}u < units) {
-{% for o in range(outputs) %}
-        let w_{{ o }} = w_tile[({{ o }}u * THREADS + thread) * UNITS + {{ u }}u];
-{% endfor %}
-        for (var p = 0u; p < {{ num_steps }}u; p++) {
+{% for u in range(units) %}
+{% for p in range(num_steps) %}
 {% for i in range(step_quads) %}
-          {
-            let at = {{ u * unit_columns // 4 }}u + {{ column("p", i) }};
+      {
+        let at = {{ u * unit_columns // 4 }}u + {{ column(p ~ "u", i) }};
 {% for o in range(outputs) %}
-            let q_{{ o }} = {{ weight("w_" ~ o, "scale_" ~ o ~ "_" ~ u, "p", i) }};
+        let q_{{ o }} = {{ weight("w_" ~ o ~ "_" ~ u, "scale_" ~ o ~ "_" ~ u, p ~ "u", i) }};
 {% endfor %}
 {% for r in range(pairs) %}
-            let v_{{ r }} = x_tile[{{ r }}u * QUADS + at];
+        let v_{{ r }} = x_tile[{{ r }}u * QUADS + at];
 {% for c in "xyzw" %}
 {% for o in range(outputs) %}
-            sum_{{ o }}_{{ r }} = fma(q_{{ o }}.{{ c }}, v_{{ r }}.{{ c }}, sum_{{ o }}_{{ r }});
+        sum_{{ o }}_{{ r }} = fma(q_{{ o }}.{{ c }}, v_{{ r }}.{{ c }}, sum_{{ o }}_{{ r }});
 {% endfor %}
 {% endfor %}
 {% endfor %}
-          }
-{% endfor %}
-        }
       }
+{% endfor %}
+{% endfor %}
 {% endfor %}
     }
 {% for r in range(pairs) %}
@@ -137,7 +122,6 @@ fn main(
     let pair = order[tile.y + min(i, count - 1u)];
     first_quads[i] = select(pair, pair / TOP, SHARED_INPUT == 1u) * (K / 4u);
   }
-  let units = K / {{ unit_columns }}u;
   let stored = N{{ " / 2u" if is_gated }};
   let n = workgroup.x * THREADS * STORED + thread;
 {% for o in range(outputs) %}

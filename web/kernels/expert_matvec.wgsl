@@ -1,5 +1,5 @@
-{% set lanes, threads, outputs, room = 8, 64, 4, 800 %}
-{% set bodies = [1, 2, 4] %}
+{% set lanes, threads, outputs, room = 8, 128, 4, 800 %}
+{% set bodies = [1, 4] %}
 {% set is_gated = epilogue == "gelu_mul" %}
 {% set stored = outputs // 2 if is_gated else outputs %}
 // y[p, n] = sum over k of W[e, n, k] * x[k],  e = chosen[p]                            (epilogue "none")
@@ -16,7 +16,7 @@
 // W: the rows FIRST .. FIRST + COUNT of [experts * N, K] in layout "{{ layout }}", K a multiple of 32, N of {{ outputs }}; outputs
 // that lie elsewhere are left alone (another shard's dispatch writes them){{ "; a shard has whole experts" if is_gated }}.
 // chosen: [pairs] u32. x: [rows, K] or [pairs, K] float32. y: [pairs, OUT_STRIDE] float32, written from column
-// OUT_OFFSET. Grid: x = ceil(N / {{ threads // lanes * outputs }}), y = pairs. Twin: devices/twins/experts.py.
+// OUT_OFFSET. Grid: x = ceil(N / {{ threads // lanes * outputs }}), y = pairs.
 {% from "shared/weight_units.wgsl" import raw, column, num_planes, unit_columns, num_steps, step_quads, has_scale, has_offset with context %}
 
 override K: u32;
@@ -39,6 +39,7 @@ override OUT_OFFSET: u32 = 0u;
 {% endif %}
 
 const THREADS = {{ threads }}u;
+const WORKGROUP_OUTPUTS = {{ threads // lanes * outputs }}u;{{ "  // gate and up being two" if is_gated }}
 const LANES = {{ lanes }}u;
 const GROUPS = THREADS / LANES;
 const STORED = {{ stored }}u;  // outputs of a group{{ ", gate and up being one" if is_gated }}

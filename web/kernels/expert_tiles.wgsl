@@ -7,7 +7,7 @@
 // The order within an expert is whatever the threads make it: a row's result does not depend on its place.
 //
 // chosen, order: [PAIRS] u32. tiles: [TILES] vec4<u32>, TILES at least floor(PAIRS / TILE) + EXPERTS.
-// EXPERTS at most 512. Grid: 1. Twin: devices/twins/experts.py.
+// EXPERTS at most 512. Grid: 1.
 
 override PAIRS: u32;
 override EXPERTS: u32;

@@ -7,7 +7,7 @@
 //
 // W: [N, K] in layout "{{ layout }}", K a multiple of 32. x: [rows, K] float32, rows a multiple of 32.
 // y: [rows, stride] float32, written from column `offset`.
-// Grid: x = ceil(N / 64), y = rows / 32. Twin: devices/twins/linear.py.
+// Grid: x = ceil(N / 64), y = rows / 32.
 {% from "shared/weights.wgsl" import load_block, quad, num_planes with context %}
 
 {% include "shared/weights.wgsl" %}

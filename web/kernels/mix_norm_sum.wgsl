@@ -3,7 +3,7 @@
 // The dense MLP and the experts beside it, each behind a norm of its own.
 //
 // x, y: [rows, D] float32. z: [rows, TOP, D] float32. weights: [rows, TOP] float32. x_weight, z_weight: [D] float32,
-// D a multiple of 4. Grid: x = rows. Twin: devices/twins/experts.py.
+// D a multiple of 4. Grid: x = rows.
 
 override D: u32;
 override TOP: u32;

@@ -7,7 +7,7 @@
 //
 // scores: [rows, EXPERTS] float32, EXPERTS at most 512. per_expert_scale: [EXPERTS] float32.
 // chosen: [rows, TOP] u32. weights: [rows, TOP] float32, TOP at most 64.
-// Grid: x = rows. Twin: devices/twins/experts.py.
+// Grid: x = rows.
 
 override EXPERTS: u32;
 override TOP: u32;
@@ -18,7 +18,7 @@ override TOP: u32;
 @group(0) @binding(3) var<storage, read_write> weights: array<f32>;
 
 const THREADS = 256u;
-const SHARE = 4u;  // threads that count for one expert
+const SHARE = 2u;  // threads that count for one expert
 
 var<workgroup> staged: array<vec4<f32>, 128>;
 var<workgroup> places: array<atomic<u32>, 512>;

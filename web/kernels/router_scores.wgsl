@@ -1,5 +1,5 @@
 {% set outputs = 4 if rows > 1 else 2 %}
-{% set threads = 64 if rows > 1 else 128 %}
+{% set threads = 64 if rows > 1 else 256 %}
 // What a mixture of experts reads of the residual stream, x[r] being normed without a weight:
 //
 //   scores[r, FIRST + n] = SCALE * sum over k of W[n, k] * (x[r, k] * router_scale[k])
@@ -10,7 +10,7 @@
 //
 // W: [N, K] in layout "{{ layout }}", K a multiple of 32, rows FIRST .. FIRST + N of the router. x, normed: [rows, K]
 // float32, rows a multiple of {{ rows }}. router_scale, norm_weight: [K] float32. scores: [rows, STRIDE] float32.
-// Grid: x = ceil(N / {{ outputs }}) + 1, y = rows / {{ rows }}. Twin: devices/twins/experts.py.
+// Grid: x = ceil(N / {{ outputs }}) + 1, y = rows / {{ rows }}.
 {% from "shared/weight_units.wgsl" import weight, column, num_planes, unit_columns, num_steps, step_quads, has_scale with context %}
 
 override K: u32;
