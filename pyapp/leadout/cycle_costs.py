@@ -10,12 +10,12 @@ Assumed is, in logarithms:
   the card's clock, other programs, the length of the context. `dearness` changes slowly. So a card
   that turns out three times faster than at load corrects the costs of all numbers of drafts, also
   of those that did not run.
-- dearness(k) grows from k - 1 to k by a step of unknown size, never below 0. So what 3 drafts cost
-  says something of 2 and 5 as well.
+- dearness(k) grows from k - 1 to k by a step of unknown size, never below 0, and is at most
+  2 (1 + k). So what 3 drafts cost says something of 2 and 5 as well.
 - Old evidence counts less: with every cycle all that is believed becomes less certain.
 - A surprise says that something has changed at once. But now and then something takes longer that
-  has nothing to do with cycles (a tab in the background): a much higher cost counts only when it is
-  seen twice in a row.
+  has nothing to do with cycles (a tab in the background): a much higher cost counts only when the
+  next cycle of the kind has it, too.
 
 That is a Kalman filter over (log plain, log dearness(1), log dearness(2), ...). Where the clock is
 coarse, or the costs are well known, several cycles, of any kind, are evidence together.
@@ -34,11 +34,17 @@ from collections.abc import Mapping, Sequence
 _GUESSED_PLAIN_MS = 10.0
 _GUESSED_SHARE = 0.13
 
+#: Plain cycles that a row of a verify pass, and its draft, can cost at most.
+_MOST_DEARNESS = 2.0
+
 #: How unsure that is, as standard deviations of logarithms: of `plain`, of the step from no draft
 #: to one (the drafter runs at all), and of every further step.
 _PLAIN_DOUBT = 2.0
 _FIRST_STEP_DOUBT = 0.3
 _STEP_DOUBT = 0.12
+
+#: As unsure a surprise can make of dearness.
+_DEARNESS_SURPRISE = 1.1
 
 #: What of these comes back after loading, whose timings are of a card that was idle before.
 _DOUBT_AFTER_LOADING = 0.5
@@ -91,7 +97,8 @@ class CycleCosts:
         # Since the last answer: what was learnt from, and what that took.
         self._judged: Counter[int] = Counter()
         self._judged_ms = 0.0
-        self._was_slow = False
+        # Numbers of drafts whose last cycle was taken for an interruption.
+        self._slow: set[int] = set()
         self._plain_drift = _PLAIN_DRIFT_WHILE_LOADING
         self.is_known = False
         self.is_changing = False
@@ -107,7 +114,7 @@ class CycleCosts:
         self._elapsed_ms = 0.0
         self._judged.clear()
         self._judged_ms = 0.0
-        self._was_slow = False
+        self._slow.clear()
         if is_loaded:
             self._plain_drift = _PLAIN_DRIFT
             share = _DOUBT_AFTER_LOADING
@@ -158,12 +165,13 @@ class CycleCosts:
         gain, variance = self._gain(shares)
         deviations = surprise / math.sqrt(variance + noise)
         self._judged += counts
-        if deviations > _INTERRUPTION and not self._was_slow and self.is_known:
-            self._was_slow = True
+        was_slow = not self._slow.isdisjoint(counts)
+        if deviations > _INTERRUPTION and not was_slow and self.is_known:
+            self._slow |= set(counts)
             self._judged_ms += expected_ms
             return
         self._judged_ms += elapsed_ms
-        self._was_slow = False
+        self._slow -= set(counts)
         self.is_known = True
         self.is_changing = abs(deviations) > _SURPRISE
         if self.is_changing:
@@ -193,11 +201,12 @@ class CycleCosts:
         return gain, gain[0] + sum(share * gain[k] for k, share in shares.items() if k > 0)
 
     def _doubt(self, shares: Mapping[int, float], factor: float) -> None:
-        """Multiply variances of what such cycles cost, up to those of a guess."""
+        """Multiply variances of what such cycles cost, up to a limit."""
         rows = self._covariance
         scale = [1.0] * len(rows)
         for k in {0, *shares}:
-            scale[k] = math.sqrt(max(1.0, min(factor, _guess_variance(k) / rows[k][k])))
+            most = (_DEARNESS_SURPRISE if k else _PLAIN_DOUBT) ** 2
+            scale[k] = math.sqrt(max(1.0, min(factor, most / rows[k][k])))
         self._covariance = [
             [a * s * t for a, t in zip(row, scale, strict=True)]
             for row, s in zip(rows, scale, strict=True)
@@ -218,11 +227,11 @@ class CycleCosts:
                     rows[i][j] += steps[min(i, j)]
 
     def _conclude(self) -> None:
-        """Work out what is believed; where more drafts seem to cost less, that was noise."""
+        """Work out what is believed; what cannot be was noise."""
         rows, plain_ms = self._covariance, math.exp(self._means[0])
-        least = 0.0
-        for k in range(1, len(rows)):
-            least = self._means[k] = max(self._means[k], least)
+        variances = [rows[k][k] for k in range(1, len(rows))]
+        for k, mean in enumerate(ascending(self._means[1:], variances), 1):
+            self._means[k] = min(max(mean, 0.0), math.log(_MOST_DEARNESS * (1 + k)))
         self.ms, self.ratios = [plain_ms], [1.0]
         self.doubts, self.dear_ratios = [math.sqrt(rows[0][0])], [1.0]
         for k in range(1, len(rows)):
@@ -231,6 +240,23 @@ class CycleCosts:
             variance = rows[0][0] + 2 * rows[0][k] + rows[k][k]
             self.doubts.append(math.sqrt(max(variance, 0.0)))
             self.dear_ratios.append(math.exp(self._means[k] + math.sqrt(max(rows[k][k], 0.0))))
+
+
+def ascending(values: Sequence[float], variances: Sequence[float]) -> list[float]:
+    """Return the values nearest to these that do not fall; what is less sure gives way.
+
+    Source: isotonic regression by pooling neighbours that are the wrong way round.
+    """
+    pools: list[tuple[float, float, int]] = []
+    for value, variance in zip(values, variances, strict=True):
+        mean, weight, length = value, 1.0 / max(variance, 1e-9), 1
+        while pools and pools[-1][0] > mean:
+            before, its_weight, its_length = pools.pop()
+            mean = (before * its_weight + mean * weight) / (its_weight + weight)
+            weight += its_weight
+            length += its_length
+        pools.append((mean, weight, length))
+    return [value for value, _, length in pools for _ in range(length)]
 
 
 def _guess_variance(num_drafts: int) -> float:

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from leadout.cycle_costs import CycleCosts
+from leadout.cycle_costs import CycleCosts, ascending
 
 #: E2B on an H100 in Chromium, ms by number of drafts: what loading timed while the card was still
 #: speeding up, and what running takes.
@@ -183,3 +183,10 @@ def test_times_that_mean_nothing_leave_it_sound() -> None:
         run(costs, [0, 3, 7] * 30, lambda k, _: RUNNING[k])
         for k in (0, 3, 7):
             assert costs.ms[k] == pytest.approx(RUNNING[k], rel=TOLERANCE)
+
+
+def test_what_is_less_sure_gives_way() -> None:
+    assert ascending([1.0, 3.0, 2.0], [1.0, 1.0, 1.0]) == [1.0, 2.5, 2.5]
+    assert ascending([1.0, 3.0, 2.0], [1.0, 4.0, 1.0]) == pytest.approx([1.0, 2.2, 2.2])
+    assert ascending([3.0, 2.0, 1.0], [1.0, 1.0, 1.0]) == [2.0, 2.0, 2.0]
+    assert ascending([], []) == []

@@ -158,10 +158,9 @@ OUTCOMES = {
 }
 
 #: Of such requests, how many keep the promise to the letter; and what is the most that any other
-#: one costs above it, in plain steps. Seen, of 600: all but 4, and 8. With other constants a wrong
-#: guess met a card that changes at that moment, and cost 36.
-KEPT_SHARE = 0.97
-MOST_DEBT_STEPS = 40
+#: one costs above it, in plain steps. Seen, of 2,500: all but 5, and 20.
+KEPT_SHARE = 0.99
+MOST_DEBT_STEPS = 25
 
 
 def test_costs_that_drift_are_paid_within_the_share() -> None:
