@@ -68,13 +68,30 @@
  */
 
 /**
- * The client's requests.
+ * What to profile, beside the sampling fields of a GenerateRequest.
+ * @typedef {object} ProfileRequest
+ * @property {"cycle" | "prefill"} [kind] default "cycle"
+ * @property {number} [context_tokens] known before the pass; default 512
+ * @property {number} [draft_tokens] of a cycle; default 0
+ * @property {number} [rows] of a prefill pass: 32, 64 or 256, the default
+ * @property {number} [temperature]
+ * @property {number} [top_k]
+ * @property {number} [top_p]
+ * @property {number} [min_p]
+ * @property {number} [repetition_penalty]
+ * @property {number} [seed]
+ */
+
+/**
+ * The client's requests. "assume" takes ids as prefilled, where weights are made up.
  * @typedef {{type: "boot", id: number}
  *   | {type: "load", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions}
  *   | {type: "unload", id: number}
  *   | {type: "generate", id: number, request: GenerateRequest}
  *   | {type: "score", id: number, ids: number[]}
  *   | {type: "tokenize", id: number, text: string}
+ *   | {type: "assume", id: number, ids: number[]}
+ *   | {type: "profile", id: number, request: ProfileRequest}
  *   | {type: "abort", id: number, target: number}} ClientMessage
  */
 
@@ -168,6 +185,41 @@
  * The result of "score", whose logits came before it in "logits" events: `data` holds those of
  * consecutive ids from `start` on, [rows, vocab_size] float32.
  * @typedef {{rows: number, vocab_size: number}} Scored
+ */
+
+/** @typedef {{median: number, low: number, high: number, runs: number}} Spread */
+
+/**
+ * What the dispatches of one kind cost: the same part of every layer. `us` is measured with all of them
+ * queued in one pass, `alone_us` with each in a pass of its own and what an empty one takes subtracted
+ * (null where the browser rounds its clock).
+ * @typedef {object} OpProfile
+ * @property {string} op for example "layers.*.mlp.down_proj"
+ * @property {string} kernel
+ * @property {number} times dispatches in the pass
+ * @property {number} us of all of them
+ * @property {number} us_low
+ * @property {number} us_high
+ * @property {number} each_us
+ * @property {number | null} alone_us
+ * @property {number} bytes that they have to move
+ * @property {number | null} gb_per_s
+ * @property {number | null} bandwidth_share of what the device reads at best
+ */
+
+/**
+ * The result of "profile".
+ * @typedef {object} PassProfile
+ * @property {string} plan
+ * @property {number} context_tokens
+ * @property {Spread} whole_us the pass as it always runs
+ * @property {number} sum_us of all ops
+ * @property {number} empty_us what an empty dispatch takes in a pass of its own
+ * @property {number} tick_us the step of the device's clock
+ * @property {Spread} bandwidth_gb_per_s
+ * @property {number} bandwidth_bytes that were read for it
+ * @property {OpProfile[]} ops the most expensive first
+ * @property {{label: string, kernel: string, workgroups: number[], alone_us: number | null, bytes: number}[]} dispatches
  */
 
 /**

@@ -23,6 +23,7 @@ from leadout.checkpoint.json_file import read_text
 from leadout.devices.base import Device, Progress
 from leadout.errors import ContextLengthError, DrafterError, RequestError, TokenizerError
 from leadout.loading import LoadedModel, LoadOptions, OnPhase, load_model
+from leadout.profiling import ProfileRequest, profile_pass
 from leadout.reasoning import ReasoningStream
 from leadout.request import GenerateRequest
 from leadout.scheduler import FixedSchedule, Schedule
@@ -311,6 +312,29 @@ class Engine:
         async with self._busy, aclosing(self.decoder.score(ids)) as chunks:
             async for logits in chunks:
                 yield logits
+
+    async def profile(self, request: ProfileRequest) -> dict[str, object]:
+        """Time a pass, op by op; see `profiling.profile_pass`."""
+        async with self._busy:
+            if request.kind == "cycle" and request.draft_tokens in self.decoder.passes.cycles:
+                await self.decoder.prepare(request.draft_tokens)
+            return await profile_pass(self.decoder, request)
+
+    def assume(self, ids: Sequence[int]) -> None:
+        """Take ids as prefilled, so that decoding behind them can be timed at once.
+
+        Raises:
+            RequestError: the weights are real, and a text would come out wrong; or they are too
+                many.
+        """
+        if self.checkpoint.sources:
+            raise RequestError("Only a model whose weights are made up takes ids as prefilled.")
+        if len(ids) >= self.decoder.tables.context_length:
+            raise RequestError(
+                f"{len(ids)} tokens do not fit into the context of "
+                f"{self.decoder.tables.context_length}."
+            )
+        self.decoder.assume(ids)
 
     def close(self) -> None:
         """Give the device's memory back; the engine cannot be used afterwards."""

@@ -242,6 +242,21 @@ class Decoder:
         resolution_ms = timed[0].resolution_ms(self.costs.ms[0])
         return self.costs.note([(cycle.num_drafts, cycle.ms) for cycle in timed], resolution_ms)
 
+    def stage(self, tokens: Sequence[int], settings: sampling.Sampling, lane: int = 0) -> None:
+        """Have a lane decode behind known tokens, on whatever the cache holds: to time passes."""
+        self._begin(lane, tokens, settings)
+        active = state.pack_active(len(tokens), tokens[-1])
+        self.device.write("state", lane * state.STATE_BYTES, active)
+
+    def unstage(self, lane: int = 0) -> None:
+        """Make a staged lane idle; nothing of its cache is taken over."""
+        self._end(lane)
+        self._lanes.pop(lane, None)
+
+    def assume(self, prompt: Sequence[int], lane: int = 0) -> None:
+        """Take a prompt as prefilled, whatever the cache holds: for figures of speed alone."""
+        self._lanes[lane] = _Lane(list(prompt), len(prompt))
+
     def _prepared(self, num_drafts: int) -> int:
         """Return the largest number of drafts up to this one whose cycle is compiled."""
         cycles = self.passes.cycles

@@ -29,7 +29,7 @@ LAYERS = (
     ("passes",),
     ("speculative", "self_test"),
     ("loading",),
-    ("request", "text_stream", "id_stream"),
+    ("request", "text_stream", "id_stream", "profiling"),
     ("reasoning",),
     ("chat",),
     ("engine",),

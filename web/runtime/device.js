@@ -22,6 +22,7 @@ import { BindGroups, ReadyPlan } from "./plans.js";
 /** @import {LoadOptions, LoadPlan} from "./load.js" */
 /** @import {KernelLibrary} from "./pipelines.js" */
 /** @import {Plan} from "./plans.js" */
+/** @import {PlanProfile, ProfileOptions} from "./profile.js" */
 /** @import {Source} from "./sources.js" */
 
 /**
@@ -223,14 +224,7 @@ export class Runtime {
   async compile(plan) {
     const freed = /** @type {Set<number>} */ (new Set());
     this.#compilations.add(freed);
-    const compiling = this.#guarded(() =>
-      ReadyPlan.compile(plan, {
-        device: this.device,
-        buffers: this.#buffers,
-        pipelines: this.#pipelines,
-        bindGroups: this.#bindGroups,
-      }),
-    );
+    const compiling = this.#guarded(() => this.#ready(plan));
     const ready = await compiling.finally(() => this.#compilations.delete(freed));
     ready.forget(freed);
     if (ready.isStale) throw staleError(plan.name);
@@ -383,6 +377,39 @@ export class Runtime {
     await this.#guarded(load, options.signal);
   }
 
+  /**
+   * Measure what each dispatch of a Plan costs, on buffers that hold what it is to begin with; see
+   * profile.js.
+   *
+   * @param {Plan} plan
+   * @param {number[]} params a count for each of the plan's params
+   * @param {ProfileOptions} options
+   * @returns {Promise<PlanProfile>}
+   */
+  async profile(plan, params, options) {
+    return this.#guarded(async () => {
+      const { profilePlan } = await import("./profile.js");
+      const ready = await this.#ready(plan);
+      ready.checkParams(params, this.device.limits.maxComputeWorkgroupsPerDimension);
+      /** @type {Record<string, string[]>} */
+      const types = {};
+      for (const { variant } of plan.pipelines) {
+        const { bindings } = await this.#pipelines.kernels.variant(variant);
+        types[variant] = bindings.map(({ type }) => type);
+      }
+      const on = { device: this.device, buffers: this.#buffers, types };
+      return profilePlan(ready, plan, params, options, on);
+    });
+  }
+
+  /** Measure how fast the device reads; see bandwidth.js. */
+  async bandwidth() {
+    return this.#guarded(async () => {
+      const { measureBandwidth } = await import("./bandwidth.js");
+      return measureBandwidth(this.device, this.info.is_software);
+    });
+  }
+
   /** Wait until the device has done everything that was queued. */
   async idle() {
     await this.#guarded(() => this.device.queue.onSubmittedWorkDone());
@@ -394,6 +421,16 @@ export class Runtime {
     this.#plans.clear();
     this.#account.bytes = 0;
     this.device.destroy();
+  }
+
+  /** @param {Plan} plan */
+  #ready(plan) {
+    return ReadyPlan.compile(plan, {
+      device: this.device,
+      buffers: this.#buffers,
+      pipelines: this.#pipelines,
+      bindGroups: this.#bindGroups,
+    });
   }
 
   /**

@@ -192,6 +192,11 @@ export class ReadyPlan {
   #serials;
   #dispatches;
 
+  /** What `record` records, in the Plan's order; for profile.js. */
+  get dispatches() {
+    return this.#dispatches;
+  }
+
   /** @param {Set<number>} gone serials of buffers that were freed */
   forget(gone) {
     this.isStale ||= [...gone].some((serial) => this.#serials.has(serial));
