@@ -1,14 +1,11 @@
-// y[r, n] = softcap(sum over k of W[n, k] * x[r, k]), for many rows (prefill). K, N, the stride and
-// offset of y and the cap are in the shape, see shared/shape.wgsl; softcap(s) is s where the cap is 0, else
-// cap * tanh(s / cap).
-//
-// A workgroup computes 32 rows x 64 outputs: 32 columns of both at a time are unpacked into workgroup
-// memory, and each of 256 threads keeps 2 rows x 4 outputs in registers.
-//
-// W: [N, K] in layout "{{ layout }}", K a multiple of 32. x: [rows, K] float32, rows a multiple of 32.
-// y: [rows, stride] float32, written from column `offset`.
-// Grid: x = ceil(N / 64), y = rows / 32. Twin: devices/twins/linear.py.
-{% from "shared/weights.wgsl" import load_block, quad, num_planes with context %}
+{% set is_gated = epilogue == "gelu_mul" %}
+{% set TR, TC = rows // m, outputs // n %}
+{% set part = TR * TC %}
+{% set threads = part * slices %}
+{% set stored = outputs // 2 if is_gated else outputs %}
+{% set x_loads, w_loads = rows * 8 // threads, outputs * 4 // threads %}
+// many rows
+{% from "shared/weights.wgsl" import fetch_quarter, decode_quarter, part as part_of, part_quad, num_planes with context %}
 
 {% include "shared/weights.wgsl" %}
 
@@ -18,63 +15,186 @@
 
 {% include "shared/shape.wgsl" %}
 
+{% if is_gated %}
+{% include "shared/gelu.wgsl" %}
+{% else %}
 {% include "shared/softcap.wgsl" %}
+{% endif %}
 
-const TILE_ROWS = 32u;
-const TILE_OUTPUTS = 64u;
-const QUADS = 8u;  // of four columns in a tile
+const ROWS = {{ rows }}u;
+const OUTPUTS = {{ outputs }}u;
+const X_TILE = {{ 8 * outputs }}u;
 
-// Quad-major, so that neighbouring threads read neighbouring outputs (or the same row).
-var<workgroup> w_tile: array<vec4<f32>, QUADS * TILE_OUTPUTS>;
-var<workgroup> x_tile: array<vec4<f32>, QUADS * TILE_ROWS>;
+var<workgroup> tile: array<vec4<f32>, {{ 8 * (rows + outputs) }}>;
 
-@compute @workgroup_size(256)
+fn twist(quad: u32) -> u32 {
+  return ((quad << 1u) & 6u) | (quad >> 2u);
+}
+
+{% macro store() %}
+{% for i in range(w_loads) %}
+    {
+{{ decode_quarter("b" ~ i, "w_quarter", "w" ~ i) }}
+      let at_0 = {{ part_quad("w_quarter", 0) }};
+      let at_1 = {{ part_quad("w_quarter", 1) }};
+      let o = w_output + {{ i * (threads // 4) }}u;
+      tile[at_0 * OUTPUTS + (o ^ twist(at_0))] = {{ part_of("w" ~ i, 0) }};
+      tile[at_1 * OUTPUTS + (o ^ twist(at_1))] = {{ part_of("w" ~ i, 1) }};
+    }
+{% endfor %}
+{% for i in range(x_loads) %}
+    tile[X_TILE + x_quad * ROWS + ((x_row + {{ i * (threads // 8) }}u) ^ twist(x_quad))] = x{{ i }};
+{% endfor %}
+{% endmacro %}
+{% macro fetch(block) %}
+{% for i in range(w_loads) %}
+    let b{{ i }} = w_base_{{ i }} + {{ block }};
+{{ fetch_quarter("b" ~ i, "w_quarter", "w" ~ i) }}
+{% endfor %}
+{% for i in range(x_loads) %}
+    let x{{ i }} = x[x_base + {{ i * (threads // 8) }}u * (K / 4u) + {{ block }} * 8u];
+{% endfor %}
+{% endmacro %}
+
+@compute @workgroup_size({{ threads }})
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let first_output = group.x * TILE_OUTPUTS;
-  let first_row = group.y * TILE_ROWS;
+  let first_output = group.x * {{ stored }}u;
+  let first_row = group.y * ROWS;
   let K = shape.columns;
-  let N = shape.outputs;
+  let N = shape.outputs{{ " / 2u" if is_gated }};
   let blocks = K / 32u;
-  let column = thread % 16u;
-  let row = thread / 16u;
-  var sums: array<array<f32, 4>, 2>;
+  let slice = thread / {{ part }}u;
+  let column = thread % {{ TC }}u;
+  let row = thread % {{ part }}u / {{ TC }}u;
 
-  for (var block = 0u; block < blocks; block++) {
-    if (thread < TILE_OUTPUTS) {
-      let n = min(first_output + thread, N - 1u);
-{{ load_block("n * blocks + block", "p") }}
-{% for j in range(8) %}
-      w_tile[{{ j }}u * TILE_OUTPUTS + thread] = {{ quad("p", j) }};
+  let w_output = thread / 4u;
+  let w_quarter = thread % 4u;
+{% for i in range(w_loads) %}
+{% if is_gated %}
+  let o_{{ i }} = w_output + {{ i * (threads // 4) }}u;
+  let w_base_{{ i }} = (min(first_output + o_{{ i }} % {{ stored }}u, N - 1u) + select(0u, N, o_{{ i }} >= {{ stored }}u)) * blocks;
+{% else %}
+  let w_base_{{ i }} = min(first_output + w_output + {{ i * (threads // 4) }}u, N - 1u) * blocks;
+{% endif %}
 {% endfor %}
-    }
-    let x_row = thread / QUADS;
-    let x_quad = thread % QUADS;
-    x_tile[x_quad * TILE_ROWS + x_row] = x[(first_row + x_row) * (K / 4u) + block * QUADS + x_quad];
-    workgroupBarrier();
+  let x_row = thread / 8u;
+  let x_quad = thread % 8u;
+  let x_base = (first_row + x_row) * (K / 4u) + x_quad;
 
-    for (var j = 0u; j < QUADS; j++) {
-      let x0 = x_tile[j * TILE_ROWS + row];
-      let x1 = x_tile[j * TILE_ROWS + row + 16u];
-{% for i in range(4) %}
-      {
-        let w = w_tile[j * TILE_OUTPUTS + column + {{ 16 * i }}u];
-        sums[0][{{ i }}] += dot(w, x0);
-        sums[1][{{ i }}] += dot(w, x1);
+{% if form == "loop" %}
+  var a: array<array<f32, {{ n }}>, {{ m }}>;
+{% else %}
+{% for i in range(m) %}
+{% for j in range(n) %}
+  var a_{{ i }}_{{ j }} = 0.0;
+{% endfor %}
+{% endfor %}
+{% endif %}
+  let from_block = blocks * group.z / groups.z;
+  let to_block = blocks * (group.z + 1u) / groups.z;
+  {
+{{ fetch("from_block") }}
+{{ store() }}
+  }
+  workgroupBarrier();
+
+  for (var block = from_block; block < to_block; block++) {
+    let next = min(block + 1u, blocks - 1u);
+{{ fetch("next") }}
+    for (var i = 0u; i < {{ 8 // slices }}u; i++) {
+      let quad = slice * {{ 8 // slices }}u + i;
+      let w_at = quad * OUTPUTS + (column ^ twist(quad));
+      let x_at = X_TILE + quad * ROWS + (row ^ twist(quad));
+{% if form == "loop" %}
+      var w: array<vec4<f32>, {{ n }}>;
+      for (var j = 0u; j < {{ n }}u; j++) {
+        w[j] = tile[w_at + j * {{ TC }}u];
       }
+      for (var r = 0u; r < {{ m }}u; r++) {
+        let v = tile[x_at + r * {{ TR }}u];
+        for (var j = 0u; j < {{ n }}u; j++) {
+          a[r][j] = fma(w[j].w, v.w, fma(w[j].z, v.z, fma(w[j].y, v.y, fma(w[j].x, v.x, a[r][j]))));
+        }
+      }
+    }
+{% else %}
+{% for j in range(n) %}
+      let w_{{ j }} = tile[w_at + {{ j * TC }}u];
+{% endfor %}
+{% for i in range(m) %}
+      let x_{{ i }} = tile[x_at + {{ i * TR }}u];
+{% if form == "dot" %}
+{% for j in range(n) %}
+      a_{{ i }}_{{ j }} += dot(w_{{ j }}, x_{{ i }});
+{% endfor %}
+{% else %}
+{% for k in "xyzw" %}
+{% for j in range(n) %}
+      a_{{ i }}_{{ j }} = fma(w_{{ j }}.{{ k }}, x_{{ i }}.{{ k }}, a_{{ i }}_{{ j }});
+{% endfor %}
+{% endfor %}
+{% endif %}
 {% endfor %}
     }
+{% endif %}
+    workgroupBarrier();
+{{ store() }}
     workgroupBarrier();
   }
 
-  for (var i = 0u; i < 4u; i++) {
-    let n = first_output + column + 16u * i;
-    if (n < N) {
-      let out = (first_row + row) * shape.stride + shape.offset + n;
-      y[out] = softcap(sums[0][i], shape.cap);
-      y[out + 16u * shape.stride] = softcap(sums[1][i], shape.cap);
+{% if form == "loop" %}
+{% for i in range(m) %}
+{% for j in range(n) %}
+  var a_{{ i }}_{{ j }} = a[{{ i }}][{{ j }}];
+{% endfor %}
+{% endfor %}
+{% endif %}
+{% set room = 8 * (rows + outputs) // part %}
+{% set chunks = m * n // 4 %}
+{% for s in range(1, slices) %}
+{% for first in range(0, chunks, room) %}
+{% set last = [first + room, chunks] | min %}
+  if (slice == {{ s }}u) {
+{% for v in range(first, last) %}
+{% set i, j = v // (n // 4), v % (n // 4) * 4 %}
+    tile[{{ (v - first) * part }}u + thread % {{ part }}u] = vec4<f32>(a_{{ i }}_{{ j }}, a_{{ i }}_{{ j + 1 }}, a_{{ i }}_{{ j + 2 }}, a_{{ i }}_{{ j + 3 }});
+{% endfor %}
+  }
+  workgroupBarrier();
+  if (slice == 0u) {
+{% for v in range(first, last) %}
+{% set i, j = v // (n // 4), v % (n // 4) * 4 %}
+    let v_{{ s }}_{{ v }} = tile[{{ (v - first) * part }}u + thread];
+{% for k in range(4) %}
+    a_{{ i }}_{{ j + k }} += v_{{ s }}_{{ v }}[{{ k }}];
+{% endfor %}
+{% endfor %}
+  }
+  workgroupBarrier();
+{% endfor %}
+{% endfor %}
+{% if slices > 1 %}
+  if (slice > 0u) {
+    return;
+  }
+{% endif %}
+  let out = (group.z * groups.y * ROWS + first_row + row) * shape.stride + shape.offset;
+{% for j in range(n // 2 if is_gated else n) %}
+  {
+    let at = first_output + column + {{ j * TC }}u;
+    if (at < N) {
+{% for i in range(m) %}
+{% if is_gated %}
+      y[out + {{ i * TR }}u * shape.stride + at] = gelu(a_{{ i }}_{{ j }}) * a_{{ i }}_{{ j + n // 2 }};
+{% else %}
+      y[out + {{ i * TR }}u * shape.stride + at] = softcap(a_{{ i }}_{{ j }}, shape.cap);
+{% endif %}
+{% endfor %}
     }
   }
+{% endfor %}
 }
