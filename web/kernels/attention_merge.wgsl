@@ -7,11 +7,10 @@
 
 {% include "shared/attending.wgsl" %}
 
-override SPLITS: u32;
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let quads = attending.dim / 4u;
+  let splits = attending.slots;
   let head = group.y * attending.heads + group.x;
   if ((rows[group.y].w & 1u) == 0u) {
     for (var i = thread; i < quads; i += 64u) {
@@ -19,18 +18,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     return;
   }
-  let base = head * SPLITS;
+  let base = head * splits;
   var m = part_ml[base].x;
-  for (var s = 1u; s < SPLITS; s++) {
+  for (var s = 1u; s < splits; s++) {
     m = max(m, part_ml[base + s].x);
   }
   var l = 0.0;
-  for (var s = 0u; s < SPLITS; s++) {
+  for (var s = 0u; s < splits; s++) {
     l += exp(part_ml[base + s].x - m) * part_ml[base + s].y;
   }
   for (var i = thread; i < quads; i += 64u) {
     var sum = vec4<f32>(0.0);
-    for (var s = 0u; s < SPLITS; s++) {
+    for (var s = 0u; s < splits; s++) {
       sum += exp(part_ml[base + s].x - m) * part_o[(base + s) * quads + i];
     }
     o[head * quads + i] = sum / l;

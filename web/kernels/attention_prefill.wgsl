@@ -9,20 +9,30 @@
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> keys: array<KvQuad>;
 @group(0) @binding(3) var<storage, read> values: array<KvQuad>;
+{% if keys_by == "split" %}
 @group(0) @binding(4) var<storage, read_write> part_o: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> part_ml: array<vec2<f32>>;
 @group(0) @binding(6) var<uniform> attending: Attending;
+{% else %}
+@group(0) @binding(4) var<storage, read_write> o: array<vec4<f32>>;
+@group(0) @binding(5) var<uniform> attending: Attending;
+{% endif %}
 
 {% include "shared/attending.wgsl" %}
 
 {% include "shared/kv.wgsl" %}
 
-override SPLITS: u32;
 
 const MOST_NEGATIVE = -3.4028234e38;
-const SLOT = {{ query_quads * 64 }}u;
-
-var<workgroup> tile: array<vec4<f32>, 2u * SLOT>;
+// [2 slots][4 lanes][quads of a lane's queries][8][2][4 positions]
+alias Positions = array<array<array<vec4<f32>, 4>, 2>, 8>;
+var<workgroup> tile: array<array<array<Positions, {{ halves }}>, 4>, 2>;
+{% macro red(e) -%}
+tile[1][({{ e }}) / {{ 64 * halves }}u][({{ e }}) / 64u % {{ halves }}u][({{ e }}) / 8u % 8u][({{ e }}) / 4u % 2u][({{ e }}) % 4u]
+{%- endmacro %}
+{% macro score_at(slot, p) -%}
+tile[{{ slot }}][own_quad / {{ halves }}u][own_quad % {{ halves }}u][spot_{{ p }} / 8u][spot_{{ p }} / 4u % 2u][spot_{{ p }} % 4u]
+{%- endmacro %}
 
 @compute @workgroup_size(256)
 fn main(
@@ -34,12 +44,23 @@ fn main(
   let num_rows = arrayLength(&rows);
   let shared_heads = attending.heads / attending.kv_heads;
   let kv_head = group.z;
+{% if keys_by == "split" %}
   let split = group.x;
+  let splits = groups.x;
+{% endif %}
   let num_queries = num_rows * shared_heads;
   let first_query = group.y * {{ block }}u;
   let last_query = min(first_query + {{ block - 1 }}u, num_queries - 1u);
   let last = rows[last_query / shared_heads];
   if ((last.w & 1u) == 0u) {
+{% if keys_by != "split" %}
+    for (var query = first_query; query <= last_query; query++) {
+      let head = (query / shared_heads) * attending.heads + kv_head * shared_heads + query % shared_heads;
+      for (var i = thread; i < quads; i += 256u) {
+        o[head * quads + i] = vec4<f32>(0.0);
+      }
+    }
+{% endif %}
     return;
   }
   let rows_before = last_query / shared_heads - first_query / shared_heads;
@@ -79,33 +100,56 @@ fn main(
 {% endfor %}
 
   let first_tile = block_from / TILE;
-  for (var t = first_tile + (split + SPLITS - first_tile % SPLITS) % SPLITS; t <= block_to / TILE; t += SPLITS) {
+{% if keys_by == "split" %}
+  for (var t = first_tile + (split + splits - first_tile % splits) % splits; t <= block_to / TILE; t += splits) {
+{% else %}
+  for (var t = first_tile; t <= block_to / TILE; t++) {
+{% endif %}
     let base = tile_base(last.x, kv_head, t * TILE, attending.kv_heads, quads, attending.capacity);
 {% for i in range(queries) %}
 {% for j in range(8) %}
     var s_{{ i }}_{{ j }} = 0.0;
 {% endfor %}
 {% endfor %}
+{% if ahead %}
+{% for j in range(8) %}
+    var k_{{ j }} = keys[base + min(slice, quads - 1u) * TILE + column + {{ 8 * j }}u];
+{% endfor %}
+{% endif %}
     for (var d = slice; d < quads; d += 8u) {
+{% if ahead %}
+      let next_at = base + min(d + 8u, quads - 1u) * TILE + column;
+{% for j in range(8) %}
+      let next_{{ j }} = keys[next_at + {{ 8 * j }}u];
+{% endfor %}
+{% for j in range(8) %}
+      let key_{{ j }} = kv_unpack(k_{{ j }});
+{% endfor %}
+{% else %}
       let key_at = base + d * TILE + column;
 {% for j in range(8) %}
-      let k_{{ j }} = kv_unpack(keys[key_at + {{ 8 * j }}u]);
+      let key_{{ j }} = kv_unpack(keys[key_at + {{ 8 * j }}u]);
 {% endfor %}
+{% endif %}
 {% for i in range(queries) %}
       let x_{{ i }} = q[q_{{ i }} + d];
 {% for k in "xyzw" %}
 {% for j in range(8) %}
-      s_{{ i }}_{{ j }} = fma(k_{{ j }}.{{ k }}, x_{{ i }}.{{ k }}, s_{{ i }}_{{ j }});
+      s_{{ i }}_{{ j }} = fma(key_{{ j }}.{{ k }}, x_{{ i }}.{{ k }}, s_{{ i }}_{{ j }});
 {% endfor %}
 {% endfor %}
 {% endfor %}
+{% if ahead %}
+{% for j in range(8) %}
+      k_{{ j }} = next_{{ j }};
+{% endfor %}
+{% endif %}
     }
     workgroupBarrier();
-    let slot = (slice & 1u) * SLOT + lane * {{ 64 * halves }}u + column;
     if (slice < 2u) {
 {% for h in range(halves) %}
 {% for j in range(8) %}
-      tile[slot + {{ 64 * h + 8 * j }}u] = vec4<f32>(s_{{ 4 * h }}_{{ j }}, s_{{ 4 * h + 1 }}_{{ j }}, s_{{ 4 * h + 2 }}_{{ j }}, s_{{ 4 * h + 3 }}_{{ j }});
+      tile[slice & 1u][lane][{{ h }}][{{ j }}][column / 4u][column % 4u] = vec4<f32>(s_{{ 4 * h }}_{{ j }}, s_{{ 4 * h + 1 }}_{{ j }}, s_{{ 4 * h + 2 }}_{{ j }}, s_{{ 4 * h + 3 }}_{{ j }});
 {% endfor %}
 {% endfor %}
     }
@@ -114,7 +158,7 @@ fn main(
     if (slice / 2u == {{ turn }}u) {
 {% for h in range(halves) %}
 {% for j in range(8) %}
-      tile[slot + {{ 64 * h + 8 * j }}u] += vec4<f32>(s_{{ 4 * h }}_{{ j }}, s_{{ 4 * h + 1 }}_{{ j }}, s_{{ 4 * h + 2 }}_{{ j }}, s_{{ 4 * h + 3 }}_{{ j }});
+      tile[slice & 1u][lane][{{ h }}][{{ j }}][column / 4u][column % 4u] += vec4<f32>(s_{{ 4 * h }}_{{ j }}, s_{{ 4 * h + 1 }}_{{ j }}, s_{{ 4 * h + 2 }}_{{ j }}, s_{{ 4 * h + 3 }}_{{ j }});
 {% endfor %}
 {% endfor %}
     }
@@ -124,24 +168,24 @@ fn main(
     // softmax
     var top = m;
 {% for p in range(spots) %}
-    let at_{{ p }} = own_quad * 64u + own_spot + {{ p * spread }}u;
-    let position_{{ p }} = vec4<u32>(t * TILE + own_spot + {{ p * spread }}u);
+    let spot_{{ p }} = own_spot + {{ p * spread }}u;
+    let position_{{ p }} = vec4<u32>(t * TILE + spot_{{ p }});
     let seen_{{ p }} = (position_{{ p }} >= own_from) & (position_{{ p }} <= own_to);
-    let score_{{ p }} = select(vec4<f32>(MOST_NEGATIVE), attending.scale * (tile[at_{{ p }}] + tile[SLOT + at_{{ p }}]), seen_{{ p }});
+    let score_{{ p }} = select(vec4<f32>(MOST_NEGATIVE), attending.scale * ({{ score_at(0, p) }} + {{ score_at(1, p) }}), seen_{{ p }});
     top = max(top, score_{{ p }});
 {% endfor %}
     workgroupBarrier();
-    tile[SLOT + thread] = top;
+    {{ red("thread") }} = top;
     workgroupBarrier();
     if (own_spot < 8u) {
       for (var i = 8u; i < {{ spread }}u; i += 8u) {
-        top = max(top, tile[SLOT + thread + i]);
+        top = max(top, {{ red("thread + i") }});
       }
-      tile[SLOT + thread] = top;
+      {{ red("thread") }} = top;
     }
     workgroupBarrier();
     for (var i = 0u; i < 8u; i++) {
-      top = max(top, tile[SLOT + own_quad * {{ spread }}u + i]);
+      top = max(top, {{ red("own_quad * " ~ spread ~ "u + i") }});
     }
     let shrink = exp(m - top);
     l *= shrink;
@@ -149,17 +193,17 @@ fn main(
 {% for p in range(spots) %}
     let p_{{ p }} = select(vec4<f32>(0.0), exp(score_{{ p }} - top), seen_{{ p }});
     l += p_{{ p }};
-    tile[at_{{ p }}] = p_{{ p }};
+    {{ score_at(0, p) }} = p_{{ p }};
 {% endfor %}
     workgroupBarrier();
     if (own_spot == 0u) {
-      tile[SLOT + own_quad] = shrink;
+      {{ red("own_quad") }} = shrink;
     }
     workgroupBarrier();
 
     // values
 {% for h in range(halves) %}
-    let shrink_{{ h }} = tile[SLOT + lane * {{ halves }}u + {{ h }}u];
+    let shrink_{{ h }} = {{ red("lane * " ~ halves ~ "u + " ~ h ~ "u") }};
 {% for i in range(4) %}
 {% for k in range(quads_held) %}
     o_{{ 4 * h + i }}_{{ k }} *= shrink_{{ h }}[{{ i }}];
@@ -168,16 +212,37 @@ fn main(
 {% endfor %}
     let from_slot = max(block_from, t * TILE) - t * TILE;
     let to_slot = min(block_to, t * TILE + TILE - 1u) - t * TILE;
+{% if ahead %}
+{% for u in range(4) %}
+{% for k in range(quads_held) %}
+    var held_{{ u }}_{{ k }} = values[base + clamp((from_slot & ~3u) + {{ u }}u, from_slot, to_slot) * quads + value_quad_{{ k }}];
+{% endfor %}
+{% endfor %}
+{% endif %}
     for (var s = from_slot & ~3u; s <= to_slot; s += 4u) {
 {% for u in range(4) %}
+{% if ahead %}
+      let value_{{ u }} = base + clamp(s + {{ 4 + u }}u, from_slot, to_slot) * quads;
+{% for k in range(quads_held) %}
+      let ahead_{{ u }}_{{ k }} = values[value_{{ u }} + value_quad_{{ k }}];
+{% endfor %}
+{% else %}
       let value_{{ u }} = base + clamp(s + {{ u }}u, from_slot, to_slot) * quads;
 {% for k in range(quads_held) %}
       let v_{{ u }}_{{ k }} = kv_unpack(values[value_{{ u }} + value_quad_{{ k }}]);
 {% endfor %}
+{% endif %}
 {% endfor %}
+{% if ahead %}
+{% for u in range(4) %}
+{% for k in range(quads_held) %}
+      let v_{{ u }}_{{ k }} = kv_unpack(held_{{ u }}_{{ k }});
+{% endfor %}
+{% endfor %}
+{% endif %}
 {% for u in range(4) %}
 {% for h in range(halves) %}
-      let p_{{ u }}_{{ h }} = tile[lane * {{ 64 * halves }}u + {{ 64 * h + u }}u + s];
+      let p_{{ u }}_{{ h }} = tile[0][lane][{{ h }}][s / 8u][s / 4u % 2u][{{ u }}];
 {% for i in range(4) %}
 {% for k in range(quads_held) %}
       o_{{ 4 * h + i }}_{{ k }} = fma(vec4<f32>(p_{{ u }}_{{ h }}[{{ i }}]), v_{{ u }}_{{ k }}, o_{{ 4 * h + i }}_{{ k }});
@@ -185,28 +250,58 @@ fn main(
 {% endfor %}
 {% endfor %}
 {% endfor %}
+{% if ahead %}
+{% for u in range(4) %}
+{% for k in range(quads_held) %}
+      held_{{ u }}_{{ k }} = ahead_{{ u }}_{{ k }};
+{% endfor %}
+{% endfor %}
+{% endif %}
     }
   }
 
+  // The sums of all positions' weights.
   workgroupBarrier();
-  tile[thread] = l;
+  {{ red("thread") }} = l;
   workgroupBarrier();
-  if (own_spot < 4u) {
-    let query = first_query + 4u * own_quad + own_spot;
-    if (query < num_queries) {
-      var sum = 0.0;
-      for (var i = 0u; i < {{ spread }}u; i++) {
-        sum += tile[own_quad * {{ spread }}u + i][own_spot];
-      }
-      let head = (query / shared_heads) * attending.heads + kv_head * shared_heads + query % shared_heads;
-      part_ml[head * SPLITS + split] = vec2<f32>(m[own_spot], sum);
+  if (own_spot == 0u) {
+    for (var i = 1u; i < {{ spread }}u; i++) {
+      l += {{ red("thread + i") }};
     }
   }
-{% for k in range(quads_held) %}
-  if (slice * 8u + column + {{ 64 * k }}u < quads) {
+  workgroupBarrier();
+  if (own_spot == 0u) {
+{% if keys_by == "split" %}
+    for (var i = 0u; i < 4u; i++) {
+      let query = first_query + 4u * own_quad + i;
+      if (query < num_queries && (rows[query / shared_heads].w & 1u) == 1u) {
+        let head = (query / shared_heads) * attending.heads + kv_head * shared_heads + query % shared_heads;
+        part_ml[head * splits + split] = vec2<f32>(m[i], l[i]);
+      }
+    }
+{% else %}
+    {{ red("own_quad") }} = l;
+{% endif %}
+  }
+{% if keys_by != "split" %}
+  workgroupBarrier();
+{% endif %}
 {% for i in range(queries) %}
-    if (first_query + lane * {{ queries }}u + {{ i }}u < num_queries) {
-      part_o[(q_{{ i }} / quads * SPLITS + split) * quads + value_quad_{{ k }}] = o_{{ i }}_{{ k }};
+  {
+    let query = first_query + lane * {{ queries }}u + {{ i }}u;
+    let is_valid = (rows[query_{{ i }} / shared_heads].w & 1u) == 1u;
+{% if keys_by != "split" %}
+    let total = {{ red("lane * " ~ halves ~ "u + " ~ (i // 4) ~ "u") }}[{{ i % 4 }}];
+{% endif %}
+{% for k in range(quads_held) %}
+    if (query < num_queries && slice * 8u + column + {{ 64 * k }}u < quads) {
+{% if keys_by == "split" %}
+      if (is_valid) {
+        part_o[(q_{{ i }} / quads * splits + split) * quads + value_quad_{{ k }}] = o_{{ i }}_{{ k }};
+      }
+{% else %}
+      o[q_{{ i }} + value_quad_{{ k }}] = select(vec4<f32>(0.0), o_{{ i }}_{{ k }} / total, is_valid);
+{% endif %}
     }
 {% endfor %}
   }

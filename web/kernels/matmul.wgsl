@@ -22,10 +22,9 @@
 {% endif %}
 
 const ROWS = {{ rows }}u;
-const OUTPUTS = {{ outputs }}u;
-const X_TILE = {{ 8 * outputs }}u;
 
-var<workgroup> tile: array<vec4<f32>, {{ 8 * (rows + outputs) }}>;
+var<workgroup> w_tile: array<array<array<vec4<f32>, {{ TC }}>, {{ n }}>, 8>;
+var<workgroup> x_tile: array<array<array<vec4<f32>, {{ TR }}>, {{ m }}>, 8>;
 
 fn twist(quad: u32) -> u32 {
   return ((quad << 1u) & 6u) | (quad >> 2u);
@@ -38,12 +37,15 @@ fn twist(quad: u32) -> u32 {
       let at_0 = {{ part_quad("w_quarter", 0) }};
       let at_1 = {{ part_quad("w_quarter", 1) }};
       let o = w_output + {{ i * (threads // 4) }}u;
-      tile[at_0 * OUTPUTS + (o ^ twist(at_0))] = {{ part_of("w" ~ i, 0) }};
-      tile[at_1 * OUTPUTS + (o ^ twist(at_1))] = {{ part_of("w" ~ i, 1) }};
+      w_tile[at_0][o / {{ TC }}u][(o ^ twist(at_0)) % {{ TC }}u] = {{ part_of("w" ~ i, 0) }};
+      w_tile[at_1][o / {{ TC }}u][(o ^ twist(at_1)) % {{ TC }}u] = {{ part_of("w" ~ i, 1) }};
     }
 {% endfor %}
 {% for i in range(x_loads) %}
-    tile[X_TILE + x_quad * ROWS + ((x_row + {{ i * (threads // 8) }}u) ^ twist(x_quad))] = x{{ i }};
+    {
+      let r = x_row + {{ i * (threads // 8) }}u;
+      x_tile[x_quad][r / {{ TR }}u][(r ^ twist(x_quad)) % {{ TR }}u] = x{{ i }};
+    }
 {% endfor %}
 {% endmacro %}
 {% macro fetch(block) %}
@@ -105,28 +107,27 @@ fn main(
   for (var block = from_block; block < to_block; block++) {
     let next = min(block + 1u, blocks - 1u);
 {{ fetch("next") }}
-    for (var i = 0u; i < {{ 8 // slices }}u; i++) {
-      let quad = slice * {{ 8 // slices }}u + i;
-      let w_at = quad * OUTPUTS + (column ^ twist(quad));
-      let x_at = X_TILE + quad * ROWS + (row ^ twist(quad));
+    for (var quad = slice * {{ 8 // slices }}u; quad < (slice + 1u) * {{ 8 // slices }}u; quad++) {
+      let c = column ^ twist(quad);
+      let r = row ^ twist(quad);
 {% if form == "loop" %}
       var w: array<vec4<f32>, {{ n }}>;
       for (var j = 0u; j < {{ n }}u; j++) {
-        w[j] = tile[w_at + j * {{ TC }}u];
+        w[j] = w_tile[quad][j][c];
       }
-      for (var r = 0u; r < {{ m }}u; r++) {
-        let v = tile[x_at + r * {{ TR }}u];
+      for (var i = 0u; i < {{ m }}u; i++) {
+        let v = x_tile[quad][i][r];
         for (var j = 0u; j < {{ n }}u; j++) {
-          a[r][j] = fma(w[j].w, v.w, fma(w[j].z, v.z, fma(w[j].y, v.y, fma(w[j].x, v.x, a[r][j]))));
+          a[i][j] = fma(w[j].w, v.w, fma(w[j].z, v.z, fma(w[j].y, v.y, fma(w[j].x, v.x, a[i][j]))));
         }
       }
     }
 {% else %}
 {% for j in range(n) %}
-      let w_{{ j }} = tile[w_at + {{ j * TC }}u];
+      let w_{{ j }} = w_tile[quad][{{ j }}u][c];
 {% endfor %}
 {% for i in range(m) %}
-      let x_{{ i }} = tile[x_at + {{ i * TR }}u];
+      let x_{{ i }} = x_tile[quad][{{ i }}u][r];
 {% if form == "dot" %}
 {% for j in range(n) %}
       a_{{ i }}_{{ j }} += dot(w_{{ j }}, x_{{ i }});
@@ -153,6 +154,14 @@ fn main(
 {% endfor %}
 {% endfor %}
 {% endif %}
+{% macro spot(v) -%}
+{% if (v + 1) * part <= 8 * outputs -%}
+w_tile[({{ v * part }}u + partner) / {{ outputs }}u][({{ v * part }}u + partner) % {{ outputs }}u / {{ TC }}u][partner % {{ TC }}u]
+{%- else -%}
+x_tile[({{ v * part - 8 * outputs }}u + partner) / {{ rows }}u][({{ v * part - 8 * outputs }}u + partner) % {{ rows }}u / {{ TR }}u][partner % {{ TR }}u]
+{%- endif %}
+{%- endmacro %}
+  let partner = thread % {{ part }}u;
 {% set room = 8 * (rows + outputs) // part %}
 {% set chunks = m * n // 4 %}
 {% for s in range(1, slices) %}
@@ -161,14 +170,14 @@ fn main(
   if (slice == {{ s }}u) {
 {% for v in range(first, last) %}
 {% set i, j = v // (n // 4), v % (n // 4) * 4 %}
-    tile[{{ (v - first) * part }}u + thread % {{ part }}u] = vec4<f32>(a_{{ i }}_{{ j }}, a_{{ i }}_{{ j + 1 }}, a_{{ i }}_{{ j + 2 }}, a_{{ i }}_{{ j + 3 }});
+    {{ spot(v - first) }} = vec4<f32>(a_{{ i }}_{{ j }}, a_{{ i }}_{{ j + 1 }}, a_{{ i }}_{{ j + 2 }}, a_{{ i }}_{{ j + 3 }});
 {% endfor %}
   }
   workgroupBarrier();
   if (slice == 0u) {
 {% for v in range(first, last) %}
 {% set i, j = v // (n // 4), v % (n // 4) * 4 %}
-    let v_{{ s }}_{{ v }} = tile[{{ (v - first) * part }}u + thread];
+    let v_{{ s }}_{{ v }} = {{ spot(v - first) }};
 {% for k in range(4) %}
     a_{{ i }}_{{ j + k }} += v_{{ s }}_{{ v }}[{{ k }}];
 {% endfor %}
