@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from leadout import ops, state
+from leadout import state
 from leadout.checkpoint import Checkpoint, MemorySource, open_checkpoint
 from leadout.devices.base import Device
 from leadout.engine import Engine, LoadOptions
@@ -89,8 +89,7 @@ async def verified(engine: Engine, prompt: list[int], tokens: list[int]) -> Floa
     compiled = await device.compile(decoder.passes.checks[len(tokens)])
     table = state.pack_rows(0, len(prompt), tokens, len(tokens))
     device.write("cycle_rows", 0, table)
-    last = len(prompt) + len(tokens) - 1
-    device.submit(compiled, ops.visible_tiles(last)).discard()
+    device.submit(compiled, len(prompt) + len(tokens)).discard()
     vocab_size = decoder.tables.vocab_size
     data = await device.read("logits", 0, 4 * vocab_size * len(tokens))
     device.release(compiled)

@@ -40,7 +40,7 @@
  * @property {"auto" | "none" | "mtp" | "ngram"} [drafter] what proposes tokens; default "auto":
  *   "mtp" when the drafter's files are given, else nothing
  * @property {number} [max_draft_tokens] the most that a request may have drafted per cycle, 0 to 7;
- *   default 7. What that needs is compiled now; irrelevant without a drafter
+ *   default 7; irrelevant without a drafter
  */
 
 /**
@@ -77,7 +77,17 @@
  *   | {type: "abort", id: number, target: number}} ClientMessage
  */
 
-/** In the order in which they pass; "failed" may follow any. They are CSS states of the widget.
+/**
+ * What a load waits for, in the order in which they pass; "failed" may follow any. Much of what comes
+ * later has begun already: the device, the kernels and the model's first bytes are fetched while Python
+ * starts, and kernels are compiled while weights stream. They are CSS states of the widget.
+ *
+ *     loading_runtime    Python
+ *     loading_package    Leadout's part of it
+ *     loading_weights    headers are read, weights are on their way to the device
+ *     compiling_kernels  what is left of that when the weights are there
+ *     warming_up         the self-test
+ *     ready              requests are answered; cycles with drafts are compiled behind the first ones
  * @typedef {"loading_runtime" | "loading_package" | "loading_weights" | "compiling_kernels" | "warming_up" | "ready" | "failed"} Phase
  */
 
@@ -109,7 +119,8 @@
  * @property {DrafterInfo | null} drafter
  * @property {number} max_draft_tokens
  * @property {SelfTest} self_test
- * @property {Record<string, number>} [cycle_ms] what a cycle was seen to cost, by number of drafts
+ * @property {Record<string, number>} [cycle_ms] what a cycle was seen to cost, by number of drafts;
+ *   nothing where no cycle was timed before the model was ready
  */
 
 /**

@@ -23,7 +23,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from leadout_build.errors import BuildError
 from leadout_build.reflection import reflect
@@ -31,6 +31,11 @@ from leadout_build.templates import Rendered, WgslTemplates
 
 #: Reserved in variants.toml: WebGPU features needed, not a template variable.
 FEATURES_KEY = "features"
+
+#: What a site needs of them; web/runtime/pipelines.js reads it (keep in step). All WGSL is in one
+#: file, which is fetched before anybody knows which variants a model needs.
+INDEX = "index.json"
+SOURCES = "sources.json"
 
 VALIDATOR = Path(__file__).with_name("validate_wgsl.mjs")
 
@@ -100,13 +105,14 @@ def build_kernels(folder: Path, out: Path, node_modules: Path) -> dict[str, obje
 
     Args:
         folder: web/kernels.
-        out: an existing folder; gets <variant>.wgsl and index.json.
+        out: an existing folder; gets <variant>.wgsl, index.json, and sources.json with all WGSL
+            by file name.
         node_modules: where the npm package "webgpu" (Dawn) is installed.
 
     Returns:
         What index.json holds: {"variants": {name: {"file", "kernel", "entry_point",
-        "workgroup_size", "bindings", "overrides", "features"}}}, in sorted order; the same
-        input gives the same bytes.
+        "workgroup_size", "bindings", "overrides", "constants", "features"}}}, in sorted order;
+        the same input gives the same bytes.
 
     Raises:
         BuildError: an unknown include or variable, broken WGSL, or bindings that are not 0, 1,
@@ -118,20 +124,46 @@ def build_kernels(folder: Path, out: Path, node_modules: Path) -> dict[str, obje
         for variant in read_variants(folder)
     ]
     check_wgsl(rendered, node_modules)
-    entries: dict[str, object] = {}
-    for variant, template in rendered:
-        file = f"{variant.name}.wgsl"
-        head = f"// {variant.name}: rendered from web/kernels/{variant.kernel}.wgsl; do not edit.\n"
-        (out / file).write_bytes((head + template.code).encode())
-        entries[variant.name] = {
-            "file": file,
+    sources = {
+        _file_of(
+            variant
+        ): f"// {variant.name}: rendered from web/kernels/{variant.kernel}.wgsl; do "
+        f"not edit.\n{template.code}"
+        for variant, template in rendered
+    }
+    for file, code in sources.items():
+        (out / file).write_bytes(code.encode())
+    index: dict[str, object] = {"variants": _entries(rendered)}
+    (out / INDEX).write_bytes(json.dumps(index).encode() + b"\n")
+    (out / SOURCES).write_bytes(json.dumps(sources).encode() + b"\n")
+    return index
+
+
+def kernel_index(folder: Path) -> dict[str, Any]:
+    """Return the variants of web/kernels as index.json lists them, without checking their code."""
+    templates = WgslTemplates(folder)
+    return _entries(
+        [
+            (variant, templates.render(variant.kernel, variant.values))
+            for variant in read_variants(folder)
+        ]
+    )
+
+
+def _entries(rendered: Sequence[tuple[Variant, Rendered]]) -> dict[str, Any]:
+    return {
+        variant.name: {
+            "file": _file_of(variant),
             "kernel": variant.kernel,
             **reflect(template).to_json(),
             "features": list(variant.features),
         }
-    index: dict[str, object] = {"variants": entries}
-    (out / "index.json").write_bytes(json.dumps(index, indent=1).encode() + b"\n")
-    return index
+        for variant, template in rendered
+    }
+
+
+def _file_of(variant: Variant) -> str:
+    return f"{variant.name}.wgsl"
 
 
 def check_wgsl(rendered: Sequence[tuple[Variant, Rendered]], node_modules: Path) -> None:

@@ -55,12 +55,17 @@ class OverrideInfo:
 
 @dataclass(frozen=True)
 class KernelInfo:
-    """What index.json says about a variant; sizes that overrides set are given by their name."""
+    """What index.json says about a variant; sizes that overrides set are given by their name.
+
+    `constants` are its `const` declarations with a whole number, from which lowering knows how
+    much a workgroup does.
+    """
 
     entry_point: str
     workgroup_size: Size
     bindings: tuple[BindingInfo, ...]
     overrides: dict[str, OverrideInfo]
+    constants: dict[str, int]
 
     def to_json(self) -> dict[str, object]:
         """Return the form in index.json."""
@@ -77,8 +82,9 @@ def reflect(template: Rendered) -> KernelInfo:
     # Comments become blanks of the same length, so that places stay what they are.
     code = COMMENT.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), template.code)
     overrides = _overrides(code, template)
-    name, workgroup_size = _entry_point(code, template, overrides)
-    return KernelInfo(name, workgroup_size, _bindings(code, template), overrides)
+    constants = _constants(code)
+    name, workgroup_size = _entry_point(code, template, overrides, constants)
+    return KernelInfo(name, workgroup_size, _bindings(code, template), overrides, constants)
 
 
 def _refuse(message: str, template: Rendered, code: str, place: int) -> BuildError:
@@ -129,6 +135,11 @@ def _overrides(code: str, template: Rendered) -> dict[str, OverrideInfo]:
     return dict(sorted(overrides.items()))
 
 
+def _constants(code: str) -> dict[str, int]:
+    values = {match["name"]: _value(match["value"]) for match in CONSTANT.finditer(code)}
+    return {name: value for name, value in sorted(values.items()) if type(value) is int}
+
+
 def _value(text: str | None) -> int | float | bool | str | None:
     """Return a literal's value; any other expression stays text."""
     if text in ("true", "false"):
@@ -140,12 +151,14 @@ def _value(text: str | None) -> int | float | bool | str | None:
 
 
 def _entry_point(
-    code: str, template: Rendered, overrides: dict[str, OverrideInfo]
+    code: str,
+    template: Rendered,
+    overrides: dict[str, OverrideInfo],
+    constants: dict[str, int],
 ) -> tuple[str, Size]:
     matches = list(ENTRY_POINT.finditer(code))
     if len(matches) != 1 or len(re.findall(r"@compute\b", code)) != 1:
         raise _refuse("a kernel has exactly one @compute entry point", template, code, 0)
-    constants = {match["name"]: _value(match["value"]) for match in CONSTANT.finditer(code)}
     sizes: list[int | str] = []
     for part in filter(None, (part.strip() for part in matches[0]["size"].split(","))):
         size = part if part in overrides else constants.get(part, _value(part))

@@ -1,6 +1,6 @@
 """Builds the wheel that Pyodide installs in the browser; the same sources give the same bytes.
 
-The wheel holds pyapp/leadout without what only CPython uses: the NumPy device and its twins, and
+The wheel holds pyapp/leadout without what only CPython uses: the NumPy device and its ops, and
 the native tokenizer. Wheels are written here rather than by a build backend because that takes
 twenty lines, needs no network, and leaves out what must not reach the browser.
 """
@@ -17,7 +17,7 @@ import leadout
 from leadout_build.errors import BuildError
 
 #: Files of pyapp/leadout that stay in CPython, as patterns relative to it.
-CPYTHON_ONLY = ("devices/numpy*.py", "devices/twins/*", "tokenizer_native.py")
+CPYTHON_ONLY = ("devices/numpy.py", "devices/numpy_ops/*", "tokenizer_native.py")
 
 #: The earliest time a zip file can hold.
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)

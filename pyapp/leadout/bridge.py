@@ -26,9 +26,11 @@ from leadout.checkpoint import Checkpoint, open_checkpoint
 from leadout.checkpoint.load_plan import LoadPlan
 from leadout.checkpoint.source import Source
 from leadout.checkpoint.synthetic import synthetic_checkpoint
-from leadout.devices.base import CompiledPlan, DeviceInfo, Progress
+from leadout.devices.base import CompiledPlan, DeviceInfo, Progress, Runnable
 from leadout.engine import Engine, LoadOptions
 from leadout.errors import LeadoutError, RequestError
+from leadout.lowering import Caps, lower
+from leadout.ops import Program
 from leadout.plan import BufferSpec, Plan
 from leadout.request import GenerateRequest
 
@@ -140,7 +142,9 @@ class WebGpuDevice:
             max_buffer_bytes=int(info["max_buffer_bytes"]),
             features=tuple(info["features"]),
             is_software=bool(info["is_software"]),
+            kernels=json.loads(runtime.kernelIndex)["variants"],
         )
+        self._caps = Caps.of(self.info)
         #: Ends a running load when set; see `Bridge`.
         self.abort_signal: Any = None
 
@@ -170,35 +174,51 @@ class WebGpuDevice:
     ) -> None:
         """Stream tensors into buffers."""
         on_progress = create_proxy(progress)
+        ending = js.AbortController.new()
+        signals = [ending.signal, *([] if self.abort_signal is None else [self.abort_signal])]
         options = js.Object.new()
         options.onProgress = on_progress
-        if self.abort_signal is not None:
-            options.signal = self.abort_signal
+        options.signal = js.AbortSignal.any(to_js(signals))
         proxies = to_js([source.proxy for source in sources if isinstance(source, JsSource)])
         assert proxies.length == len(sources)
         try:
             with js_errors():
-                await self._runtime.load(parsed(load_plan.to_json()), proxies, options)
+                loading = asyncio.ensure_future(
+                    self._runtime.load(parsed(load_plan.to_json()), proxies, options)
+                )
+                try:
+                    await asyncio.shield(loading)
+                except asyncio.CancelledError:
+                    # Something beside it failed: its buffers go, so it has to end first.
+                    ending.abort()
+                    await asyncio.wait([loading])
+                    raise
         finally:
             on_progress.destroy()
 
-    async def compile(self, plan: Plan) -> CompiledWebGpuPlan:
+    def lower(self, program: Program) -> Plan:
+        """Choose kernels for this adapter."""
+        return lower(program, self._caps)
+
+    async def compile(self, runnable: Runnable) -> CompiledWebGpuPlan:
         """Compile pipelines and build bind groups."""
+        assert isinstance(runnable, Plan)
         with js_errors():
-            number = await self._runtime.compile(parsed(plan.to_json()))
-        return CompiledWebGpuPlan(plan, int(number))
+            number = await self._runtime.compile(parsed(runnable.to_json()))
+        return CompiledWebGpuPlan(runnable, int(number))
 
     def write(self, buffer: str, offset: int, data: bytes) -> None:
         """Write bytes."""
         with js_errors():
             self._runtime.write(buffer, offset, to_js(data))
 
-    def submit(self, compiled: CompiledPlan, *params: int) -> WebGpuReadback:
+    def submit(self, compiled: CompiledPlan, num_positions: int = 0) -> WebGpuReadback:
         """Queue a Plan: one call into JavaScript, whatever it holds."""
         assert isinstance(compiled, CompiledWebGpuPlan)
+        values = compiled.plan.values(num_positions)
         with js_errors():
             return WebGpuReadback(
-                self._runtime, int(self._runtime.submit(compiled.number, *params))
+                self._runtime, int(self._runtime.submit(compiled.number, *values))
             )
 
     def release(self, compiled: CompiledPlan) -> None:
@@ -303,6 +323,10 @@ class Bridge:
         model, drafter = request["model"], request.get("drafter")
         last_step = -1
 
+        def on_phase(phase: str) -> None:
+            self.host.mark(phase)
+            self._post(type="phase", id=number, phase=phase)
+
         def on_progress(loaded: int, total: int) -> None:
             nonlocal last_step
             step = PROGRESS_STEPS * loaded // max(total, 1)
@@ -321,7 +345,7 @@ class Bridge:
             await self._open(model, "target"),
             load_options,
             self._make_tokenizer,
-            lambda phase: self._post(type="phase", id=number, phase=phase),
+            on_phase,
             on_progress,
             await self._open(drafter, "drafter") if drafter else None,
         )

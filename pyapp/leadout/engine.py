@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import importlib
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from leadout.chat import ChatTemplate
+from leadout.beside import beside
 from leadout.checkpoint import Checkpoint
 from leadout.checkpoint.json_file import read_text
 from leadout.devices.base import Device, Progress
@@ -28,6 +30,9 @@ from leadout.speculative import Decoder
 from leadout.stats import Clock, Stats
 from leadout.text_stream import byte_tokens_of
 from leadout.tokenizer import Tokenizer, tokenizer_json_from_gguf
+
+if TYPE_CHECKING:
+    from leadout.chat import ChatTemplate
 
 __all__ = ["Delta", "Engine", "Generated", "LoadOptions", "OnDelta", "OnPhase", "TokenizerFactory"]
 
@@ -132,8 +137,30 @@ class Engine:
         """
         started = time.perf_counter()
         on_phase("loading_weights")
-        tokenizer = await load_tokenizer(checkpoint, make_tokenizer)
-        model = await load_model(device, checkpoint, drafter, options, on_phase, on_progress)
+        under_way = asyncio.Event()
+        model: LoadedModel | None = None
+
+        async def load() -> LoadedModel:
+            nonlocal model
+            model = await load_model(
+                device, checkpoint, drafter, options, on_phase, on_progress, under_way
+            )
+            return model
+
+        async def prepare_text() -> Tokenizer | None:
+            await under_way.wait()  # making a tokenizer keeps the host busy
+            tokenizer = await load_tokenizer(checkpoint, make_tokenizer)
+            if checkpoint.chat_template is not None:
+                importlib.import_module("leadout.chat")
+            return tokenizer
+
+        try:
+            model, tokenizer = await beside(load(), prepare_text())
+        except BaseException:
+            if model is not None:
+                model.decoder.release()
+                device.free(model.buffers)
+            raise
         load_ms = 1000 * (time.perf_counter() - started)
         on_phase("ready")
         return cls(device, checkpoint, tokenizer, model, load_ms)
@@ -150,11 +177,11 @@ class Engine:
             "allocated_bytes": self.device.allocated_bytes,
             "device": self.device.info.name,
             "load_ms": round(self.load_ms, 3),
-            "dispatches_per_step": len(self.decoder.passes.cycles[0].dispatches),
+            "dispatches_per_step": self.decoder.passes.cycles[0].num_steps,
             "drafter": dataclasses.asdict(model.drafter) if model.drafter is not None else None,
             "max_draft_tokens": model.max_draft_tokens,
             "self_test": model.self_test,
-            "cycle_ms": {str(k): round(ms, 3) for k, ms in model.costs.items()},
+            "cycle_ms": {},
         }
 
     def prompt_tokens(self, request: GenerateRequest) -> list[int]:
@@ -301,6 +328,7 @@ class Engine:
         if request.drafter == "none" or loaded == "none" or wanted == 0:
             return FixedSchedule(0)
         if wanted == "auto":
+            self.decoder.throw_if_refused()
             return model.schedule()
         assert isinstance(wanted, int)
         if wanted > model.max_draft_tokens:
@@ -331,6 +359,8 @@ class Engine:
         return self.tokenizer
 
     def _chat_template(self) -> ChatTemplate:
+        from leadout.chat import ChatTemplate  # Jinja is large, and many ask no chat
+
         source = self.checkpoint.chat_template
         if source is None:
             raise RequestError(

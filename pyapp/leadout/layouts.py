@@ -6,7 +6,7 @@ vec4<u32>s. Every layout holds its source formats exactly: scales keep their f16
 two-level scales of the K formats stay two-level.
 
 Keep in step with web/kernels/shared/weights.wgsl (reading), web/kernels/repack_*.wgsl (writing) and
-their twins; tests/kernels compares each kernel with its twin.
+devices/numpy_ops (both); tests/kernels compares them.
 
 Planes, per block b (= row * num_cols / 32 + column / 32), all little-endian:
 

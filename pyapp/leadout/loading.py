@@ -1,23 +1,32 @@
 """From checkpoints to a decoder that is ready: everything that happens once.
 
-    headers -> models -> LoadPlans -> weights on the device -> checked -> Plans compiled
-    -> self-test -> costs measured
+    headers -> models -> LoadPlans, Plans -> buffers -> weights stream, are checked ─┐
+                                                    └─> first Plans are compiled ────┴─> self-test
+
+Plans need no weights, only sizes, so they are compiled while weights stream; in the order in which
+they are needed: what the first token takes, what the self-test takes, and, when the model is ready
+already, cycles with drafts. Those are drafted with as they become ready.
+
+The self-test comes before the first token, though only drafts need it: where a device fails it, all
+cycles run through the widest variant, and ids must not change from one request to the next.
 
 On failure the device is left without any of the model's buffers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from leadout import kv_cache
+from leadout.beside import beside
 from leadout.checkpoint import Checkpoint
 from leadout.checkpoint.load_plan import LoadPlan, LoadPlanBuilder
 from leadout.checkpoint.token_ordering import read_token_ordering
 from leadout.config import read_config
-from leadout.devices.base import Device, Progress
+from leadout.devices.base import Device, Progress, Runnable
 from leadout.drafters.base import Drafter
 from leadout.drafters.mtp import MtpDrafter
 from leadout.drafters.ngram import NgramDrafter
@@ -39,6 +48,9 @@ from leadout.state import MAX_DRAFT_TOKENS, Tables
 from leadout.weights import check_weights, fill_weights
 
 DEFAULT_CONTEXT_LENGTH = 4096
+
+#: What a draft is guessed to add to a cycle, in plain cycles, before any ran.
+_GUESSED_SHARE = 0.13
 
 DRAFTERS = ("auto", "none", "mtp", "ngram")
 
@@ -117,7 +129,7 @@ class LoadedModel:
         self_test: "identical": a row has the same bits in every pass with few rows. "widest": it
             did not, so all of these passes run with the most rows. "off": not even then, so
             nothing is drafted. "not run": nothing is drafted anyway.
-        costs: of a cycle by number of drafts, in milliseconds.
+        costs: of a cycle by number of drafts, in plain cycles; guessed.
         acceptance: what was seen of the drafter.
         weights_bytes: on the device, the target's.
         buffers: names of all that was allocated.
@@ -158,6 +170,7 @@ async def load_model(
     options: LoadOptions,
     on_phase: OnPhase,
     on_progress: Progress,
+    under_way: asyncio.Event | None = None,
 ) -> LoadedModel:
     """Load a target, and its drafter where there is one.
 
@@ -168,6 +181,7 @@ async def load_model(
         options: context, KV cache, drafts.
         on_phase: told of every phase.
         on_progress: told of the weights' bytes.
+        under_way: set when the device is busy with the load, and the host has time.
 
     Raises:
         LeadoutError: one of its children, named by what failed.
@@ -187,6 +201,7 @@ async def load_model(
         max_rows=PREFILL_ROWS[-1],
         kv_dtype=options.kv_dtype,
     )
+    kv_cache.check_caches(model.caches, device.info.max_binding_bytes, context_length)
     placed = await _place_drafter(device, model, drafter_checkpoint, options)
     load_plans = [(load.build(), checkpoint)]
     if placed is not None and placed.load_plan is not None:
@@ -199,27 +214,44 @@ async def load_model(
             model,
             drafter,
             tables,
+            device.lower,
             max_draft_tokens=options.max_draft_tokens,
             suppress_tokens=checkpoint.suppress_tokens,
             min_rows=min_rows,
-            for_software=device.info.is_software,
         )
 
     drafter = placed.drafter if placed is not None else None
     passes = passes_of(drafter)
     weights = {name: spec for plan, _ in load_plans for name, spec in plan.buffers.items()}
     allocated = [*weights, *passes.buffers]
+    decoder = Decoder(device, passes, model.caches)
     try:
         await device.allocate({**weights, **passes.buffers})
-        await _load_weights(device, load_plans, on_progress)
-        on_phase("compiling_kernels")
-        self_test = "not run"
         _write_constants(device, passes)
+
+        async def stream_weights() -> None:
+            await _load_weights(device, load_plans, on_progress)
+            on_phase("compiling_kernels")
+            for load_plan, origin in load_plans:
+                await check_weights(device, load_plan, origin.name)
+
+        async def compile_first() -> None:
+            # Behind the kernels that weights go through, which are asked for meanwhile.
+            await asyncio.sleep(0)
+            decoder.begin_to_compile(_first_plans(passes, with_checks=drafter is not None))
+            if under_way is not None:
+                under_way.set()
+            await decoder.compile(_first_plans(passes, with_checks=drafter is not None))
+
+        await beside(stream_weights(), compile_first())
+        on_phase("warming_up")
+        self_test = "not run"
         if drafter is not None:
             self_test = "identical"
-            if not await rows_agree(device, passes):
+            if not await rows_agree(device, passes, decoder.take_checks()):
                 for self_test, fewest in (("widest", FEW_ROWS[-1]), ("off", 1)):
                     drafter = drafter if self_test == "widest" else None
+                    decoder.release()
                     device.free(passes.buffers)
                     passes = passes_of(drafter, fewest)
                     allocated = [*weights, *passes.buffers]
@@ -227,12 +259,12 @@ async def load_model(
                     _write_constants(device, passes)
                     if drafter is None or await rows_agree(device, passes):
                         break
+                decoder = Decoder(device, passes, model.caches)
+                await decoder.compile(_first_plans(passes))
         max_draft_tokens = max(passes.cycles)
-        decoder = Decoder(device, passes, model.caches)
-        await decoder.compile(automatic_counts(max_draft_tokens))
-        on_phase("warming_up")
-        costs = await decoder.measure(max_draft_tokens)
+        decoder.begin_to_compile(passes.cycles[k] for k in automatic_counts(max_draft_tokens))
     except BaseException:
+        decoder.release()
         device.free(allocated)
         raise
     return LoadedModel(
@@ -241,7 +273,7 @@ async def load_model(
         drafter=placed.info if placed is not None and drafter is not None else None,
         max_draft_tokens=max_draft_tokens,
         self_test=self_test,
-        costs=costs,
+        costs={k: 1.0 + _GUESSED_SHARE * k for k in automatic_counts(max_draft_tokens)},
         weights_bytes=sum(spec.bytes for spec in load_plans[0][0].buffers.values()),
         buffers=allocated,
     )
@@ -282,7 +314,7 @@ async def _place_drafter(
 async def _load_weights(
     device: Device, load_plans: list[tuple[LoadPlan, Checkpoint]], on_progress: Progress
 ) -> None:
-    """Stream all weights, and look at them."""
+    """Stream all weights, or make them up."""
     total = sum(plan.total_bytes for plan, _ in load_plans)
     before = 0
     for load_plan, checkpoint in load_plans:
@@ -296,7 +328,14 @@ async def _load_weights(
         else:
             await fill_weights(device, load_plan)
         before += load_plan.total_bytes
-        await check_weights(device, load_plan, checkpoint.name)
+
+
+def _first_plans(passes: Passes, *, with_checks: bool = False) -> Iterator[Runnable]:
+    """Yield the Plans that the first token takes, then those of the self-test."""
+    yield from passes.prefills()
+    yield passes.cycles[0]
+    if with_checks:
+        yield from passes.checks.values()
 
 
 def _write_constants(device: Device, passes: Passes) -> None:

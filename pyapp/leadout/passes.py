@@ -13,13 +13,15 @@ All share scratch buffers: a device runs one pass at a time.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from leadout import ops, sampling
+from leadout.devices.base import Runnable
 from leadout.drafters.base import Drafter
-from leadout.models.base import KV_TILES, Model
-from leadout.plan import Binding, BufferSpec, Plan, PlanBuilder, Uniforms
+from leadout.models.base import Model
+from leadout.ops import Program, ProgramBuilder, Tensor
+from leadout.plan import BufferSpec
 from leadout.rows import FEW_ROWS, Rows, padded, rows_of
 from leadout.state import Tables
 
@@ -54,26 +56,26 @@ class Passes:
     """
 
     tables: Tables
-    prefill: dict[int, Plan]
-    prefill_last: dict[int, Plan]
-    cycles: dict[int, Plan]
-    checks: dict[int, Plan]
+    prefill: dict[int, Runnable]
+    prefill_last: dict[int, Runnable]
+    cycles: dict[int, Runnable]
+    checks: dict[int, Runnable]
     buffers: dict[str, BufferSpec]
     constants: dict[str, bytes]
     min_rows: int
-    score: Plan
+    score: Runnable
     score_rows: int
-    score_logits: Binding
+    score_logits: Tensor
     score_buffers: dict[str, BufferSpec]
 
-    def prefills(self) -> Iterator[Plan]:
+    def prefills(self) -> Iterator[Runnable]:
         """Yield the Plans that every prompt may take."""
         yield from self.prefill.values()
         yield from self.prefill_last.values()
 
 
 class _Builder:
-    """Builds the Plans of one model, and collects their buffers."""
+    """Builds the Programs of one model."""
 
     def __init__(
         self,
@@ -82,84 +84,83 @@ class _Builder:
         tables: Tables,
         suppress_tokens: Sequence[int],
         min_rows: int,
-        for_software: bool,
     ) -> None:
         self.model = model
         self.drafter = drafter
         self.tables = tables
         self.suppress_tokens = suppress_tokens
         self.min_rows = min_rows
-        self.for_software = for_software
         self.lane_rows = rows_of("lane_rows", padded(tables.num_lanes))
-        self.builders: list[PlanBuilder] = []
-        self.uniforms = Uniforms()
 
-    def begin(self, name: str, *params: str) -> PlanBuilder:
-        self.builders.append(self.builder(name, *params))
-        return self.builders[-1]
+    def prefill(self, count: int) -> Program:
+        p = ProgramBuilder(f"prefill-{count}")
+        self.model.fill_cache(p, rows_of("rows", count, is_prefill=True))
+        return p.build(readback=self.tables.results)  # only to know when the pass has ended
 
-    def builder(self, name: str, *params: str) -> PlanBuilder:
-        return PlanBuilder(name, params, self.uniforms, for_software=self.for_software)
-
-    def prefill(self, count: int) -> Plan:
-        b = self.begin(f"prefill-{count}")
-        self.model.fill_cache(b, rows_of("rows", count, is_prefill=True))
-        return b.build(readback=self.tables.results)  # only to know when the pass has ended
-
-    def prefill_last(self, count: int) -> Plan:
+    def prefill_last(self, count: int) -> Program:
         # The row table is padded in front, so the prompt's last token is always the last row.
-        b = self.begin(f"prefill-{count}-last", KV_TILES)
+        p = ProgramBuilder(f"prefill-{count}-last")
         last = rows_of("last_row", 1)
-        hidden = self.model.forward(b, rows_of("rows", count, is_prefill=True), last)
-        return self._finish(b, hidden, last, num_groups=1, num_drafts=0)
+        hidden = self.model.forward(p, rows_of("rows", count, is_prefill=True), last)
+        return self._finish(p, hidden, last, num_groups=1, num_drafts=0)
 
-    def cycle(self, num_drafts: int) -> Plan:
-        b = self.begin(f"cycle-{num_drafts}", KV_TILES)
+    def cycle(self, num_drafts: int) -> Program:
+        p = ProgramBuilder(f"cycle-{num_drafts}")
         lanes = self.tables.num_lanes
         rows = rows_of("cycle_rows", padded(lanes * (1 + num_drafts), self.min_rows))
-        ops.begin_cycle(b, self.lane_rows, rows, self.tables, num_drafts)
+        p.add(ops.BeginCycle("begin_cycle", self.lane_rows, rows, self.tables, num_drafts))
         if num_drafts > 0:
             assert self.drafter is not None
-            self.drafter.draft(b, self.lane_rows, rows, self.tables, num_drafts)
-        hidden = self.model.forward(b, rows)
-        return self._finish(b, hidden, rows, lanes, num_drafts)
+            self.drafter.draft(p, self.lane_rows, rows, self.tables, num_drafts)
+        hidden = self.model.forward(p, rows)
+        return self._finish(p, hidden, rows, lanes, num_drafts)
 
-    def check(self, count: int) -> Plan:
-        b = self.begin(f"check-{count}", KV_TILES)
+    def check(self, count: int) -> Program:
+        p = ProgramBuilder(f"check-{count}")
         rows = rows_of("cycle_rows", padded(count, self.min_rows))
-        vocab_size = self.tables.vocab_size
-        logits = ops.activations(b, "logits", rows.count, vocab_size)
-        self.model.head(b, self.model.forward(b, rows), rows, logits)
-        digests = b.scratch("digests", 4 * DIGEST_WORDS * FEW_ROWS[-1])
-        ops.digest(b, logits, digests, rows.count, vocab_size)
-        return b.build(readback=digests)
+        logits = self._logits(p, self.model.forward(p, rows), rows)
+        digests = p.tensor("digests", FEW_ROWS[-1], DIGEST_WORDS, dtype="u32")
+        p.add(ops.Digest("digest", logits, digests))
+        return p.build(readback=digests.binding)
+
+    def score(self) -> tuple[Program, Tensor]:
+        p = ProgramBuilder(f"score-{SCORE_ROWS}")
+        rows = rows_of("rows", SCORE_ROWS, is_prefill=True)
+        logits = p.tensor("score_logits", SCORE_ROWS, self.tables.vocab_size)
+        self.model.head(p, self.model.forward(p, rows), rows, logits)
+        return p.build(), logits
+
+    def _logits(self, p: ProgramBuilder, hidden: Tensor, rows: Rows) -> Tensor:
+        logits = p.tensor("logits", rows.count, self.tables.vocab_size)
+        self.model.head(p, hidden, rows, logits)
+        return logits
 
     def _finish(
-        self, b: PlanBuilder, hidden: Binding, rows: Rows, num_groups: int, num_drafts: int
-    ) -> Plan:
+        self, p: ProgramBuilder, hidden: Tensor, rows: Rows, num_groups: int, num_drafts: int
+    ) -> Program:
         """Choose behind every row, accept, and let the drafter keep what it needs."""
-        vocab_size = self.tables.vocab_size
-        logits = ops.activations(b, "logits", rows.count, vocab_size)
-        self.model.head(b, hidden, rows, logits)
+        tables = self.tables
+        logits = self._logits(p, hidden, rows)
         if self.suppress_tokens:
-            ids = Binding(_SUPPRESSED, 0, 4 * len(self.suppress_tokens))
-            ops.suppress(b, logits, ids, len(self.suppress_tokens), rows, vocab_size)
-        choices = ops.choose(b, logits, vocab_size, rows, self.tables, "target")
-        results = ops.accept(b, choices, rows, self.tables, num_groups, num_drafts)
+            ids = Tensor(_SUPPRESSED, (len(self.suppress_tokens),), "u32")
+            p.add(ops.Suppress("suppress", ids, logits))
+        choices = p.tensor("choices", rows.count, dtype="u32")
+        p.add(ops.Choose("choose", logits, None, rows, tables, choices))
+        p.add(ops.Accept("accept", choices, rows, tables, num_groups, num_drafts))
         if self.drafter is not None:
-            self.drafter.keep(b, hidden, rows, self.tables, num_groups, num_drafts)
-        return b.build(readback=results)
+            self.drafter.keep(p, hidden, rows, tables, num_groups, num_drafts)
+        return p.build(readback=tables.results)
 
 
 def build_passes(
     model: Model,
     drafter: Drafter | None,
     tables: Tables,
+    lower: Callable[[Program], Runnable],
     *,
     max_draft_tokens: int = 0,
     suppress_tokens: Sequence[int] = (),
     min_rows: int = 1,
-    for_software: bool = False,
 ) -> Passes:
     """Build the Plans.
 
@@ -167,32 +168,30 @@ def build_passes(
         model: placed, see its module.
         drafter: what cycles with drafts use, or None.
         tables: what stays on the device.
+        lower: of the device that runs them.
         max_draft_tokens: cycles are built for 0 to this many drafts.
         suppress_tokens: ids that are never chosen.
         min_rows: the fewest rows that a pass with few rows computes. The widest of FEW_ROWS makes
             all of these passes use the same kernels, on devices where others differ in bits.
-        for_software: they are for an adapter that computes on the CPU.
     """
-    builder = _Builder(model, drafter, tables, suppress_tokens, min_rows, for_software)
-    prefills = {count: builder.prefill(count) for count in PREFILL_ROWS[-1:]}
-    prefills_last = {count: builder.prefill_last(count) for count in PREFILL_ROWS}
+    builder = _Builder(model, drafter, tables, suppress_tokens, min_rows)
+    prefills = {count: lower(builder.prefill(count)) for count in PREFILL_ROWS[-1:]}
+    prefills_last = {count: lower(builder.prefill_last(count)) for count in PREFILL_ROWS}
     num_drafts = range(1 + (max_draft_tokens if drafter is not None else 0))
-    cycles = {k: builder.cycle(k) for k in num_drafts}
+    cycles = {k: lower(builder.cycle(k)) for k in num_drafts}
     widest = padded(len(num_drafts))
-    checks = {rows: builder.check(rows) for rows in FEW_ROWS if rows <= widest}
+    checks = {rows: lower(builder.check(rows)) for rows in FEW_ROWS if rows <= widest}
     buffers: dict[str, BufferSpec] = {}
-    for plan_builder in builder.builders:
-        for name, spec in plan_builder.buffers.items():
-            known = buffers.get(name)
-            buffers[name] = BufferSpec(max(spec.bytes, known.bytes if known else 0))
-    scoring = builder.builder(f"score-{SCORE_ROWS}")
-    rows = rows_of("rows", SCORE_ROWS, is_prefill=True)
-    hidden = model.forward(scoring, rows)
-    score_logits = ops.activations(scoring, "score_logits", SCORE_ROWS, tables.vocab_size)
-    model.head(scoring, hidden, rows, score_logits)
-    score_buffers = {name: spec for name, spec in scoring.buffers.items() if name not in buffers}
-    constants = {**model.constants(), Uniforms.BUFFER: builder.uniforms.data}
-    buffers[Uniforms.BUFFER] = BufferSpec(len(constants[Uniforms.BUFFER]))
+    constants = dict(model.constants())
+    for plans in (prefills, prefills_last, cycles, checks):
+        for plan in plans.values():
+            constants |= plan.constants
+            for name, spec in plan.buffers.items():
+                known = buffers.get(name)
+                buffers[name] = BufferSpec(max(spec.bytes, known.bytes if known else 0))
+    scoring, score_logits = builder.score()
+    score = lower(scoring)
+    score_buffers = {name: spec for name, spec in score.buffers.items() if name not in buffers}
     buffers |= tables.buffers(
         {
             "rows": PREFILL_ROWS[-1],
@@ -222,7 +221,7 @@ def build_passes(
         buffers=buffers,
         constants=constants,
         min_rows=min_rows,
-        score=scoring.build(),
+        score=score,
         score_rows=SCORE_ROWS,
         score_logits=score_logits,
         score_buffers=score_buffers,

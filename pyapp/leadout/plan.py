@@ -1,16 +1,14 @@
-"""Plans: what a device has to do, as data.
+"""Plans: what a WebGPU device has to do, as data.
 
-A `Plan` is an ordered list of dispatches over named buffers. It is built once for a model and a
-number of rows, serialises to JSON, and is replayed by every device alike: the WebGPU runtime
-(web/runtime/plans.js; keep in step) records it into one command encoder, one compute pass and
-one submit, the NumPy device calls each kernel's twin in turn. A Plan knows kernels and buffers,
-not transformers.
+A `Plan` is an ordered list of dispatches over named buffers. `lowering` makes it of a Program, once
+for a model and a number of rows. It serialises to JSON, and the runtime (web/runtime/plans.js; keep
+in step) records it into one command encoder, one compute pass and one submit. A Plan knows
+kernels and buffers, not transformers.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NewType
 
@@ -57,6 +55,32 @@ class Pipeline:
 
 
 @dataclass(frozen=True)
+class Param:
+    """A number of workgroups that follows from how many positions a pass can see.
+
+    It is ceil(positions / per) where first < positions <= last, else 0, which leaves out the
+    dispatch that takes it.
+
+    Attributes:
+        name: in the Plan.
+        per: positions a workgroup.
+        first: see above.
+        last: see above; None: no limit.
+    """
+
+    name: str
+    per: int
+    first: int = 0
+    last: int | None = None
+
+    def value(self, num_positions: int) -> int:
+        """Return the number of workgroups."""
+        if num_positions <= self.first or (self.last is not None and num_positions > self.last):
+            return 0
+        return -(-num_positions // self.per)
+
+
+@dataclass(frozen=True)
 class Dispatch:
     """One kernel call.
 
@@ -64,8 +88,8 @@ class Dispatch:
         pipeline: index into `Plan.pipelines`.
         bindings: in the order of the kernel's @binding numbers.
         workgroups: x, y, z; each a count, or the name of one of `Plan.params`, whose value is
-            given at submit. A kernel's result never depends on a param: workgroups past the
-            end of the work return at once.
+            given at submit. A kernel's result never depends on it: workgroups past the end of
+            the work return at once.
         label: for profiles and error messages, such as "layers.3.mlp.down_proj".
     """
 
@@ -83,108 +107,41 @@ class Plan:
         name: for labels and messages, such as "decode-1".
         pipelines: what to compile, without duplicates.
         dispatches: in order; a dispatch sees all writes of those before it.
-        params: names of the values that every submit gives, in order.
+        params: the values that every submit gives, in order.
         readback: the range copied out after the last dispatch, or None.
+        buffers: scratch and constants that the dispatches need, to be allocated before.
+        constants: what to write into some of these buffers once.
     """
 
     name: str
     pipelines: tuple[Pipeline, ...]
     dispatches: tuple[Dispatch, ...]
-    params: tuple[str, ...] = ()
+    params: tuple[Param, ...] = ()
     readback: Binding | None = None
+    buffers: Mapping[str, BufferSpec] = field(default_factory=dict)
+    constants: Mapping[str, bytes] = field(default_factory=dict)
 
     def to_json(self) -> Json:
         """Return the form that crosses to JavaScript (snake_case on both sides)."""
-        return Json(dataclasses.asdict(self))
-
-
-class Uniforms:
-    """Numbers that kernels read instead of having them compiled in: one pipeline for many shapes.
-
-    They lie in one buffer, which whoever allocates it writes once. Plans of one model share it.
-    """
-
-    BUFFER = "uniforms"
-
-    def __init__(self) -> None:
-        self._entries: dict[bytes, int] = {}
-
-    def binding(self, data: bytes) -> Binding:
-        """Return the place of some bytes, a multiple of 16; equal bytes share a place."""
-        assert len(data) % 16 == 0, f"{len(data)} bytes"
-        index = self._entries.setdefault(data, len(self._entries))
-        return Binding(self.BUFFER, BINDING_ALIGNMENT_BYTES * index, len(data))
+        # By hand: `asdict` copies all of some thousand dispatches, deeply.
+        return Json(
+            {
+                "name": self.name,
+                "pipelines": [vars(pipeline) for pipeline in self.pipelines],
+                "dispatches": [
+                    {**vars(one), "bindings": [vars(binding) for binding in one.bindings]}
+                    for one in self.dispatches
+                ],
+                "params": [param.name for param in self.params],
+                "readback": None if self.readback is None else vars(self.readback),
+            }
+        )
 
     @property
-    def data(self) -> bytes:
-        """What to write into the buffer."""
-        padded = [entry.ljust(BINDING_ALIGNMENT_BYTES, b"\0") for entry in self._entries]
-        return b"".join(padded)
+    def num_steps(self) -> int:
+        """How many dispatches it has."""
+        return len(self.dispatches)
 
-
-class PlanBuilder:
-    """Collects dispatches and the buffers they need.
-
-    Scratch buffers are shared by name: asking twice for one keeps the larger size, so that the
-    Plans of one model (prefill, decode) use the same memory, one after the other.
-
-    Attributes:
-        for_software: the Plan is for an adapter that computes on the CPU; ops choose by it among
-            kernels that compute the same.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        params: Sequence[str] = (),
-        uniforms: Uniforms | None = None,
-        *,
-        for_software: bool = False,
-    ) -> None:
-        self.name = name
-        self.for_software = for_software
-        self.uniforms = Uniforms() if uniforms is None else uniforms
-        self.params = tuple(params)
-        self.buffers: dict[str, BufferSpec] = {}
-        self._pipelines: dict[str, int] = {}
-        self._pipeline_list: list[Pipeline] = []
-        self._dispatches: list[Dispatch] = []
-
-    def scratch(self, name: str, num_bytes: int) -> Binding:
-        """Reserve a scratch buffer and return a binding to its first `num_bytes`."""
-        num_bytes = align(num_bytes, 4)
-        known = self.buffers.get(name)
-        self.buffers[name] = BufferSpec(max(num_bytes, known.bytes if known else 0))
-        return Binding(name, 0, num_bytes)
-
-    def dispatch(
-        self,
-        variant: str,
-        constants: Mapping[str, int | float],
-        bindings: Sequence[Binding],
-        workgroups: tuple[int | str, int | str, int | str],
-        label: str,
-    ) -> None:
-        """Append one kernel call."""
-        for count in workgroups:
-            if isinstance(count, str):
-                assert count in self.params, f"{label}: unknown param {count}"
-            else:
-                assert 0 < count <= MAX_WORKGROUPS_PER_DIMENSION, f"{label}: grid {workgroups}"
-        for binding in bindings:
-            assert binding.offset % BINDING_ALIGNMENT_BYTES == 0, f"{label}: {binding}"
-        pipeline = Pipeline(variant, dict(constants))
-        index = self._pipelines.setdefault(pipeline.key(), len(self._pipeline_list))
-        if index == len(self._pipeline_list):
-            self._pipeline_list.append(pipeline)
-        self._dispatches.append(Dispatch(index, tuple(bindings), workgroups, label))
-
-    def build(self, readback: Binding | None = None) -> Plan:
-        """Return the finished Plan."""
-        return Plan(
-            self.name,
-            tuple(self._pipeline_list),
-            tuple(self._dispatches),
-            self.params,
-            readback,
-        )
+    def values(self, num_positions: int) -> list[int]:
+        """Return the params' values where the rows of a pass see so many positions."""
+        return [param.value(num_positions) for param in self.params]

@@ -18,14 +18,15 @@ the turn after them, and the turns before never again.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from leadout import ops, sampling, state
-from leadout.devices.base import CompiledPlan, Device, Readback
+from leadout import sampling, state
+from leadout.devices.base import CompiledPlan, Device, Readback, Runnable
 from leadout.kv_cache import KvCache
 from leadout.passes import PREFILL_ROWS, Passes
 from leadout.scheduler import Schedule, automatic_counts
@@ -92,6 +93,7 @@ class Decoder:
     passes: Passes
     caches: Sequence[KvCache]
     _compiled: dict[str, CompiledPlan] = field(default_factory=dict)
+    _compiling: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _lanes: dict[int, _Lane] = field(default_factory=dict)
 
     @property
@@ -99,21 +101,52 @@ class Decoder:
         """Sizes of what stays on the device."""
         return self.passes.tables
 
-    async def compile(self, num_drafts: Sequence[int]) -> None:
-        """Compile all prefills, and cycles with so many drafts."""
-        for plan in self.passes.prefills():
-            self._compiled[plan.name] = await self.device.compile(plan)
-        for k in num_drafts:
-            await self.prepare(k)
+    def begin_to_compile(self, plans: Iterable[Runnable]) -> None:
+        """Begin to compile Plans beside one another and beside all else, the first one first."""
+        for plan in plans:
+            if plan.name not in self._compiling:
+                task = asyncio.ensure_future(self._compile(plan))
+                task.add_done_callback(_look_at)
+                self._compiling[plan.name] = task
+
+    async def compile(self, plans: Iterable[Runnable]) -> None:
+        """Wait until Plans are compiled.
+
+        Raises:
+            DeviceError: a kernel or a binding was refused.
+        """
+        wanted = list(plans)
+        self.begin_to_compile(wanted)
+        # Shielded, because others may wait for the same Plan.
+        await asyncio.gather(*(asyncio.shield(self._compiling[plan.name]) for plan in wanted))
 
     async def prepare(self, num_drafts: int) -> None:
         """Compile cycles with so many drafts, where that was not done."""
-        plan = self.passes.cycles[num_drafts]
-        if plan.name not in self._compiled:
-            self._compiled[plan.name] = await self.device.compile(plan)
+        await self.compile([self.passes.cycles[num_drafts]])
+
+    def throw_if_refused(self) -> None:
+        """Raise what the device refused to compile, if anything, of what nobody waited for."""
+        for task in self._compiling.values():
+            if task.done() and not task.cancelled():
+                task.result()
+
+    def take_checks(self) -> dict[int, CompiledPlan]:
+        """Give up the self-test's compiled Plans, by rows; who takes them releases them."""
+        checks: dict[int, CompiledPlan] = {}
+        for rows, plan in self.passes.checks.items():
+            self._compiling.pop(plan.name, None)
+            if (compiled := self._compiled.pop(plan.name, None)) is not None:
+                checks[rows] = compiled
+        return checks
+
+    async def _compile(self, plan: Runnable) -> None:
+        self._compiled[plan.name] = await self.device.compile(plan)
 
     def release(self) -> None:
-        """Forget the compiled Plans."""
+        """Forget the compiled Plans, and those that are being compiled."""
+        for task in self._compiling.values():
+            task.cancel()
+        self._compiling.clear()
         for compiled in self._compiled.values():
             self.device.release(compiled)
         self._compiled.clear()
@@ -273,8 +306,7 @@ class Decoder:
             known.prefilled += tokens
             known.written = max(known.written, start)
             plan = (self.passes.prefill_last if is_last else self.passes.prefill)[rows]
-            tiles = [ops.visible_tiles(len(prompt) - 1)] * len(plan.params)
-            yield self.device.submit(self._compiled[plan.name], *tiles)
+            yield self.device.submit(self._compiled[plan.name], len(prompt))
 
     def _cycle(self, lane: int, known: int, num_drafts: int) -> Readback:
         """Submit a cycle whose lane has at most `known` tokens before it."""
@@ -282,7 +314,7 @@ class Decoder:
         lane_state = self._lanes.setdefault(lane, _Lane())
         lane_state.written = max(lane_state.written, last)
         compiled = self._compiled[self.passes.cycles[num_drafts].name]
-        return self.device.submit(compiled, ops.visible_tiles(last - 1))
+        return self.device.submit(compiled, last)
 
     async def score(self, ids: Sequence[int], lane: int = 0) -> AsyncGenerator[bytes, None]:
         """Yield the logits of consecutive ids, for evaluation.
@@ -295,7 +327,7 @@ class Decoder:
             [rows, vocab_size] float32 as bytes, for up to SCORE_ROWS rows at a time.
         """
         passes, rows = self.passes, self.passes.score_rows
-        row_bytes = ops.FLOAT_BYTES * self.tables.vocab_size
+        row_bytes = passes.score_logits.bytes // rows
         self._lanes.pop(lane, None)
         await self.device.allocate(passes.score_buffers)
         compiled = await self.device.compile(passes.score)
@@ -311,3 +343,9 @@ class Decoder:
         finally:
             self.device.release(compiled)
             self.device.free(passes.score_buffers)
+
+
+def _look_at(task: asyncio.Task[None]) -> None:
+    """Take note of a failure, which is told to who waits: it is no task that was forgotten."""
+    if not task.cancelled():
+        task.exception()

@@ -6,17 +6,17 @@ behind loading. Of quantised matrices the scales are looked at, since quants are
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from leadout import ops
 from leadout.checkpoint.load_plan import LoadPlan
-from leadout.devices.base import Device
+from leadout.devices.base import Device, run_once
 from leadout.errors import TensorError
 from leadout.layouts import LAYOUTS
-from leadout.plan import BINDING_ALIGNMENT_BYTES, Binding, BufferSpec, PlanBuilder
-
-_FLAGS = "weights.flags"
+from leadout.ops import ProgramBuilder
+from leadout.plan import BINDING_ALIGNMENT_BYTES, Binding
 
 
 @dataclass(frozen=True)
@@ -57,23 +57,17 @@ async def check_weights(device: Device, load_plan: LoadPlan, name: str) -> None:
     Raises:
         TensorError: naming the first such tensor.
     """
-    b = PlanBuilder("check-weights")
+    p = ProgramBuilder("check-weights")
     places = list(_finite_planes(load_plan))
-    flags = b.scratch(_FLAGS, BINDING_ALIGNMENT_BYTES * len(places))
+    words_per_flag = BINDING_ALIGNMENT_BYTES // 4
+    flags = p.tensor("weights.flags", len(places), words_per_flag, dtype="u32")
     for i, (label, plane, kind) in enumerate(places):
-        flag = Binding(_FLAGS, BINDING_ALIGNMENT_BYTES * i, 4)
-        ops.check_finite(b, plane, kind, flag, label)
-    plan = b.build(readback=flags)
-    await device.allocate({_FLAGS: BufferSpec(flags.bytes)})
-    compiled = await device.compile(plan)
-    try:
-        words = await device.submit(compiled)
-    finally:
-        device.release(compiled)
-        device.free([_FLAGS])
-    stride = BINDING_ALIGNMENT_BYTES // 4
+        offset = BINDING_ALIGNMENT_BYTES * i
+        flag = dataclasses.replace(flags, shape=(1,), offset=offset)
+        p.add(ops.CheckFinite(label, plane, kind, flag))
+    words = await run_once(device, p.build(readback=flags.binding))
     for i, (label, _, _) in enumerate(places):
-        if words[i * stride]:
+        if words[i * words_per_flag]:
             raise TensorError(
                 f"{name}: {label} holds values that are infinite or not a number; get the "
                 "checkpoint again, or another one.",
@@ -95,21 +89,18 @@ def _finite_planes(load_plan: LoadPlan) -> Iterator[tuple[str, Binding, str]]:
 
 async def fill_weights(device: Device, load_plan: LoadPlan) -> None:
     """Make up weights for a LoadPlan without a file: of its layouts, and never extreme."""
-    b = PlanBuilder("fill-weights")
+    p = ProgramBuilder("fill-weights")
     for seed, placed in enumerate(load_plan.placed, 1):
         if placed.layout in ("f32", "f16", "bf16"):
             is_scalar = placed.name.endswith(_LAYER_SCALAR)
             made = _ONE if is_scalar else _MADE_UP[placed.layout]
-            ops.fill(b, placed.planes[0], seed, made.keep, made.bits, placed.name)
+            p.add(ops.Fill(placed.name, placed.planes[0], seed, made.keep, made.bits))
             continue
         for plane, binding in zip(LAYOUTS[placed.layout].planes, placed.planes, strict=True):
             made = _MADE_UP[_kind_of(placed.layout, plane.name)]
-            ops.fill(b, binding, seed, made.keep, made.bits, f"{placed.name}.{plane.name}")
-    compiled = await device.compile(b.build())
-    try:
-        await device.submit(compiled)
-    finally:
-        device.release(compiled)
+            name = f"{placed.name}.{plane.name}"
+            p.add(ops.Fill(name, binding, seed, made.keep, made.bits))
+    await run_once(device, p.build())
 
 
 def _kind_of(layout: str, plane: str) -> str:

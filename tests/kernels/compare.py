@@ -1,19 +1,16 @@
-"""A kernel and its twin on the same inputs, for the tests of this folder."""
+"""What the tests of this folder compare, and with which numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from leadout.devices.twins import Call, load_twins
 from leadout.layouts import BLOCK, LAYOUTS
-from leadout.ops.grid import SHAPE
 from leadout.state import ROW_VALID
 
 Array = npt.NDArray[np.generic]
-RunKernel = Callable[..., list[npt.NDArray[np.uint32]]]
 
 #: What outputs hold before a kernel runs: a NaN, so that what is not written is seen.
 POISON = np.uint32(0x7FC0BEEF)
@@ -35,29 +32,10 @@ def words(array: Array) -> npt.NDArray[np.uint32]:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint32)
 
 
-def run_both(
-    run_kernel: RunKernel,
-    variant: str,
-    constants: Mapping[str, int | float],
-    bindings: Sequence[Array],
-    workgroups: tuple[int, int, int],
-) -> tuple[list[npt.NDArray[np.uint32]], list[npt.NDArray[np.uint32]]]:
-    """Run a variant on WebGPU and in NumPy.
-
-    Returns:
-        All bindings as the kernel left them, and as the twin did, as flat words.
-    """
-    kernel, *args = variant.split(".")
-    twin_bindings = [words(binding).copy() for binding in bindings]
-    load_twins()[kernel](Call(tuple(args), constants, twin_bindings, workgroups))
-    on_gpu = run_kernel(variant, dict(constants), [words(b) for b in bindings], workgroups)
-    return [words(b) for b in on_gpu], twin_bindings
-
-
-def assert_close(gpu: Array, twin: Array, tolerance: float = TOLERANCE) -> None:
+def assert_close(gpu: Array, wanted: Array, tolerance: float = TOLERANCE) -> None:
     """Assert that float32 results agree, relative to the largest of them."""
-    a, b = words(gpu).view(np.float32), words(twin).view(np.float32)
-    written = words(twin) != POISON
+    a, b = words(gpu).view(np.float32), words(wanted).view(np.float32)
+    written = words(wanted) != POISON
     assert np.array_equal(written, words(gpu) != POISON), "other places were written"
     assert np.isfinite(a[written]).all()
     largest = np.abs(b[written]).max(initial=1e-6)
@@ -84,11 +62,6 @@ def random_planes(layout: str, num_rows: int, num_cols: int, seed: int = 0) -> l
             low, high = QUANTS.get(layout, (0, 256)) if plane.name == "quants" else (0, 256)
             planes.append(rng.integers(low, high, num_bytes).astype(np.uint8))
     return planes
-
-
-def shape(columns: int, outputs: int, stride: int, offset: int = 0, softcap: float = 0.0) -> Array:
-    """Return the uniform of a linear layer's shape."""
-    return np.frombuffer(SHAPE.pack(columns, outputs, stride, offset, softcap, 0, 0, 0), np.uint32)
 
 
 def row_table(rows: Sequence[tuple[int, int, int, bool]]) -> Array:

@@ -8,10 +8,14 @@ from typing import Any
 import numpy.typing as npt
 import pytest
 from gpu_page import GpuPage, GpuRuntime, Words, open_page
+from stage import Played, Stage, play
+
+from lowered import caps
 
 RunKernel = Callable[
     [str, Mapping[str, int | float], Sequence[npt.NDArray[Any]], tuple[int, int, int]], list[Words]
 ]
+RunStage = Callable[..., Played]
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +46,17 @@ def kernel_runtime(opened_page: GpuPage) -> Iterator[GpuRuntime]:
 def run_kernel(kernel_runtime: GpuRuntime, gpu_page: GpuPage) -> RunKernel:
     """`run_kernel(variant, constants, bindings, workgroups)`; see GpuRuntime.run_kernel."""
     return kernel_runtime.run_kernel
+
+
+@pytest.fixture
+def run_stage(kernel_runtime: GpuRuntime, gpu_page: GpuPage) -> RunStage:
+    """`run_stage(stage, is_software=False, num_positions=0, takes=())`; see `stage.play`."""
+
+    def run(stage: Stage, *, is_software: bool = False, **options: Any) -> Played:
+        found = caps(kernel_runtime.info["features"], is_software=is_software)
+        return play(kernel_runtime, stage, found, **options)
+
+    return run
 
 
 @pytest.fixture

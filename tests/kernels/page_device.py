@@ -10,8 +10,11 @@ from gpu_page import GpuRuntime
 from leadout.checkpoint import MemorySource
 from leadout.checkpoint.load_plan import LoadPlan
 from leadout.checkpoint.source import Source
-from leadout.devices.base import CompiledPlan, DeviceInfo, Progress
+from leadout.devices.base import CompiledPlan, DeviceInfo, Progress, Runnable
+from leadout.lowering import Caps, lower
+from leadout.ops import Program
 from leadout.plan import BufferSpec, Plan
+from lowered import kernels
 
 
 @dataclass
@@ -55,7 +58,9 @@ class PageDevice:
             info["max_buffer_bytes"],
             tuple(info["features"]),
             is_software,
+            kernels(),
         )
+        self.caps = Caps.of(self.info)
 
     @property
     def allocated_bytes(self) -> int:
@@ -75,15 +80,20 @@ class PageDevice:
         for loaded, total in self.runtime.load(load_plan.to_json(), contents):
             progress(loaded, total)
 
-    async def compile(self, plan: Plan) -> CompiledPagePlan:
-        return CompiledPagePlan(plan, self.runtime.compile(plan.to_json()))
+    def lower(self, program: Program) -> Plan:
+        return lower(program, self.caps)
+
+    async def compile(self, runnable: Runnable) -> CompiledPagePlan:
+        assert isinstance(runnable, Plan)
+        return CompiledPagePlan(runnable, self.runtime.compile(runnable.to_json()))
 
     def write(self, buffer: str, offset: int, data: bytes) -> None:
         self.runtime.write(buffer, data, offset)
 
-    def submit(self, compiled: CompiledPlan, *params: int) -> PageReadback:
+    def submit(self, compiled: CompiledPlan, num_positions: int = 0) -> PageReadback:
         assert isinstance(compiled, CompiledPagePlan)
-        return PageReadback(self.runtime, self.runtime.submit(compiled.number, *params))
+        values = compiled.plan.values(num_positions)
+        return PageReadback(self.runtime, self.runtime.submit(compiled.number, *values))
 
     def release(self, compiled: CompiledPlan) -> None:
         assert isinstance(compiled, CompiledPagePlan)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import raw_blocks
-from leadout.devices.twins import Call, load_twins
+from leadout.devices.numpy_ops.repack import REPACKERS, Call
 from leadout.layouts import BLOCK, FORMATS
 from leadout.plan import Pipeline
 from raw_blocks import POISON, Words
@@ -25,7 +25,7 @@ def assert_kernel_equals_twin(
     """Run both on copies of the same bindings and return what they left there."""
     kernel, *args = pipeline.variant.split(".")
     expected = [binding.copy() for binding in bindings]
-    load_twins()[kernel](Call(tuple(args), pipeline.constants, expected, workgroups))
+    REPACKERS[kernel](Call(tuple(args), pipeline.constants, expected))
     actual = run_kernel(pipeline.variant, dict(pipeline.constants), bindings, workgroups)
     for index, (mine, wanted) in enumerate(zip(actual, expected, strict=True)):
         np.testing.assert_array_equal(mine, wanted, err_msg=f"binding {index}")

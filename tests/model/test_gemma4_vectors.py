@@ -15,6 +15,7 @@ from engine_cases import (
     scored,
     verified,
 )
+from leadout import ops
 from leadout.devices.numpy import NumpyDevice
 
 TINY = Path(__file__).parents[1] / "vectors" / "gemma4-tiny"
@@ -96,15 +97,13 @@ async def test_small_bindings_split_tensors_without_changing_the_result(name) ->
 async def test_the_router_chooses_the_experts_of_transformers() -> None:
     device = NumpyDevice()
     engine = await load(device, folder_files(TINY / "26b-a4b"))
-    route, calls = device._twins["route"], []
+    route, calls = device._meanings[ops.Route], []
 
-    def recorded(call) -> None:
-        route(call)
-        top = call.integer("TOP")
-        ids, weights = call.bindings[2].reshape(-1, top), call.floats(3).reshape(-1, top)
-        calls.append((ids.copy(), weights.copy()))
+    def recorded(op, memory) -> None:
+        route(op, memory)
+        calls.append((memory.words(op.chosen).copy(), memory.floats(op.weights).copy()))
 
-    device._twins["route"] = recorded
+    device._meanings[ops.Route] = recorded
     with np.load(TINY / "26b-a4b" / "golden.npz") as golden:
         wanted_ids, wanted_weights = golden["expert_ids"], golden["expert_weights"]
         await scored(engine, golden["ids"].tolist())
@@ -125,18 +124,17 @@ async def test_of_a_prompt_only_the_last_row_goes_through_layers_without_their_o
     assert 0 < first_shared < config.num_hidden_layers
     passes = engine.decoder.passes
 
-    def layers_of(plan) -> set[int]:
-        labels = [dispatch.label for dispatch in plan.dispatches]
+    def layers_of(program) -> set[int]:
+        labels = [op.label for op in program.ops]
         return {int(label.split(".")[1]) for label in labels if label.startswith("layers.")}
 
-    for plan in passes.prefill.values():
-        assert layers_of(plan) == set(range(first_shared))
-    for rows, plan in passes.prefill_last.items():
-        assert layers_of(plan) == set(range(config.num_hidden_layers))
-        for dispatch in plan.dispatches:
-            if dispatch.label.startswith(f"layers.{first_shared}."):
-                variant = plan.pipelines[dispatch.pipeline].variant
-                assert "matmul" not in variant, f"{dispatch.label} of {rows} rows"
+    for program in passes.prefill.values():
+        assert layers_of(program) == set(range(first_shared))
+    for program in passes.prefill_last.values():
+        assert layers_of(program) == set(range(config.num_hidden_layers))
+        for op in program.ops:
+            if isinstance(op, ops.Linear) and op.label.startswith(f"layers.{first_shared}."):
+                assert op.rows.count == 1, f"{op.label} in {program.name}"
 
 
 async def test_suppressed_tokens_are_never_chosen(tmp_path) -> None:

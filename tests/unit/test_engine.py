@@ -9,7 +9,7 @@ import tiny_checkpoints
 from engine_cases import folder_files, generated, load
 from leadout.devices.numpy import NumpyDevice
 from leadout.engine import LoadOptions
-from leadout.errors import ContextLengthError, RequestError, TensorError, TokenizerError
+from leadout.errors import ContextLengthError, DeviceLimitError, RequestError, TensorError, TokenizerError
 from leadout.request import GenerateRequest
 
 TINY = Path(__file__).parents[1] / "vectors" / "gemma3-tiny" / "multi-query"
@@ -115,3 +115,21 @@ def test_silly_load_options_are_refused(options) -> None:
 async def test_a_context_longer_than_the_models_is_refused() -> None:
     with pytest.raises(RequestError, match="at most"):
         await load(NumpyDevice(), folder_files(TINY), context_length=10**6)
+
+
+async def test_a_context_that_the_device_cannot_bind_is_refused_before_weights_are_read() -> None:
+    """With the context that would fit, which then loads."""
+    needed = []
+
+    class Counting(NumpyDevice):
+        async def load(self, *args) -> None:
+            needed.append("weights")
+            await super().load(*args)
+
+    with pytest.raises(DeviceLimitError, match="a context of 128 fits") as caught:
+        await load(Counting(20_000), folder_files(TINY), context_length=500)
+    assert needed == []
+    fits = caught.value.detail["fitting_context_length"]
+    engine = await load(Counting(20_000), folder_files(TINY), context_length=fits)
+    assert await generated(engine, [2, 9, 11], max_tokens=2)
+    engine.close()

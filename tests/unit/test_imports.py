@@ -16,12 +16,14 @@ WEB = REPOSITORY / "web"
 
 #: From the ground up. A module imports from layers below its own, or from its own folder.
 LAYERS = (
-    ("errors", "shown", "stats"),
+    ("beside", "errors", "shown", "stats"),
     ("plan",),
     ("config", "layouts", "kv_cache", "state", "sampling", "scheduler"),
     ("rows",),
     ("checkpoint", "tokenizer"),
-    ("ops", "devices.base"),
+    ("ops",),
+    ("devices.base",),
+    ("lowering",),
     ("models", "weights"),
     ("drafters", "checkpoint.synthetic"),
     ("passes",),
@@ -35,16 +37,20 @@ LAYERS = (
 )
 
 #: Folders whose modules may import each other.
-FOLDERS = ("config", "checkpoint", "models", "drafters", "ops")
+FOLDERS = ("config", "checkpoint", "models", "drafters", "ops", "lowering")
 
 #: CPython's side, beside the layers: what it may know of the package is up to this layer.
-CPYTHON_ONLY = {"devices.numpy": "ops", "devices.twins": "ops", "tokenizer_native": "tokenizer"}
+CPYTHON_ONLY = {
+    "devices.numpy": "devices.base",
+    "devices.numpy_ops": "devices.base",
+    "tokenizer_native": "tokenizer",
+}
 
 #: Modules outside the standard library, and who alone may import them.
 THIRD_PARTY = {
     "jinja2": re.compile(r"chat"),
     "js": re.compile(r"bridge"),
-    "numpy": re.compile(r"devices\.(numpy.*|twins.*)"),
+    "numpy": re.compile(r"devices\.numpy.*"),
     "pyodide": re.compile(r"bridge"),
     "tokenizers": re.compile(r"tokenizer_native"),
 }

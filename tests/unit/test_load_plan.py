@@ -17,8 +17,8 @@ from leadout.checkpoint.load_plan import (
     LoadPlanBuilder,
     group_by_layout,
 )
-from leadout.devices.twins import Call, load_twins
-from leadout.devices.twins.weights import dequantize
+from leadout.devices.numpy_ops.repack import REPACKERS, Call
+from leadout.devices.numpy_ops.weights import dequantize
 from leadout.errors import DeviceLimitError, TensorError, UnsupportedFormatError
 from leadout.layouts import BLOCK, FORMATS, Matrix
 from leadout.plan import BINDING_ALIGNMENT_BYTES, MAX_WORKGROUPS_PER_DIMENSION
@@ -70,9 +70,8 @@ def load(load_plan: LoadPlan, sources: Sequence[raw_blocks.Bytes]) -> dict[str, 
             tuple(args),
             pipeline.constants,
             [raw_blocks.staging(payload, *step.params), *planes],
-            step.workgroups,
         )
-        load_twins()[kernel](call)
+        REPACKERS[kernel](call)
     return buffers
 
 

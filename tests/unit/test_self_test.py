@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from engine_cases import generated, load
+from leadout import ops
 from leadout.devices.numpy import NumpyDevice
+from leadout.devices.numpy_ops import Memory
 from speculation_cases import pair_files
 
 PROMPT = [2, 9, 11, 40, 7]
@@ -16,18 +18,16 @@ class WobblyDevice(NumpyDevice):
     def __init__(self, is_off) -> None:
         """Take `is_off(rows, row)`: whether that row's results are a little off."""
         super().__init__()
-        matvec = self._twins["matvec"]
+        linear = self._meanings[ops.Linear]
 
-        def wobbly(call) -> None:
-            matvec(call)
-            rows = int(call.args[1])
-            y = call.floats(-2)
-            y = y[: y.size - y.size % rows].reshape(rows, -1)
-            for row in range(rows):
-                if is_off(rows, row):
+        def wobbly(op: ops.Linear, memory: Memory) -> None:
+            linear(op, memory)
+            y = memory.floats(op.y)
+            for row in range(op.rows.count):
+                if not op.rows.is_prefill and is_off(op.rows.count, row):
                     y[row] = np.nextafter(y[row], np.float32(np.inf))
 
-        self._twins = {**self._twins, "matvec": wobbly}
+        self._meanings = {**self._meanings, ops.Linear: wobbly}
 
 
 async def loaded(device, **options):
@@ -50,13 +50,13 @@ async def test_without_a_drafter_nothing_is_tested() -> None:
 async def test_where_fewer_rows_differ_all_passes_take_the_widest() -> None:
     engine = await loaded(WobblyDevice(lambda rows, row: rows < 4))
     assert engine.info()["self_test"] == "widest"
-    variants = {
-        plan.pipelines[dispatch.pipeline].variant
-        for plan in engine.decoder.passes.cycles.values()
-        for dispatch in plan.dispatches
-        if dispatch.label.startswith("layers.")
+    counts = {
+        op.rows.count
+        for program in engine.decoder.passes.cycles.values()
+        for op in program.ops
+        if isinstance(op, ops.Linear) and op.label.startswith("layers.")
     }
-    assert {name.split(".")[2] for name in variants if name.startswith("matvec")} == {"8"}
+    assert counts == {8}
     wanted = await generated(engine, PROMPT, max_tokens=16, draft_tokens=0)
     assert await generated(engine, PROMPT, max_tokens=16, draft_tokens=3) == wanted
 

@@ -10,7 +10,7 @@ from engine_cases import folder_files, load
 from leadout.checkpoint import MemorySource, open_checkpoint
 from leadout.checkpoint.load_plan import LoadPlan, Placed
 from leadout.devices.numpy import NumpyDevice
-from leadout.devices.twins.weights import dequantize
+from leadout.devices.numpy_ops.weights import dequantize
 from leadout.errors import TensorError
 from leadout.layouts import LAYOUTS
 from leadout.plan import Binding, BufferSpec, align

@@ -39,7 +39,7 @@ def test_the_wheel_has_what_the_browser_runs_and_nothing_else(tmp_path: Path) ->
     names = names_in(wheel)
     assert wheel.name == f"leadout-{leadout.__version__}-py3-none-any.whl"
     assert {"leadout/__init__.py", "leadout/devices/base.py", "leadout/py.typed"} <= names
-    assert not [name for name in names if "numpy" in name or "twins" in name or "native" in name]
+    assert not [name for name in names if "numpy" in name or "native" in name]
     assert not [name for name in names if name.endswith((".pyc", "/"))]
 
 

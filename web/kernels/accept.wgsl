@@ -9,7 +9,7 @@
 //
 // choices: [rows] u32. rows: the row table. state: [lanes] of (length, last token, is active, 0).
 // seen: [lanes, V / 32] bits. history: [lanes, CAPACITY] u32. results: [lanes] of 12 words.
-// Grid: one workgroup of one thread. Twin: devices/twins/choice.py. Layouts: pyapp/leadout/state.py.
+// Grid: one workgroup of one thread. Layouts: pyapp/leadout/state.py.
 
 override V: u32;
 override LANES: u32;

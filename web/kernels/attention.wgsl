@@ -17,7 +17,6 @@
 // Mode "tiles": part_o: [rows, heads, slots, dim], part_ml: [rows, heads, slots] of (m, l); slot 0 is the
 // tile of the first visible position. Grid: x = tiles (any number ≥ those visible), y = heads / {{ heads }},
 // z = rows. Mode "rows": o: [rows, heads, dim]. Grid: x = 1, y, z as before.
-// Twin: devices/twins/attention.py.
 
 @group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;

@@ -4,7 +4,7 @@
 //
 // part_o: [rows, heads, slots, dim], part_ml: [rows, heads, slots] of (m, l), from attention.wgsl in mode
 // "tiles". rows: the row table. o: [rows, heads, dim] float32; rows that are not valid give zeros.
-// Grid: x = heads, y = rows. Twin: devices/twins/attention.py.
+// Grid: x = heads, y = rows.
 
 @group(0) @binding(0) var<storage, read> part_o: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> part_ml: array<vec2<f32>>;

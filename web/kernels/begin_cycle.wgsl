@@ -6,7 +6,7 @@
 // and what pads the pass, are not valid.
 //
 // state: [LANES] of (length, last token, is active, 0). lane_rows: [lanes] rows. rows: [ROWS] rows, 1 + DRAFTS of
-// each lane. Grid: one workgroup of one thread. Twin: devices/twins/choice.py. Layouts: pyapp/leadout/state.py.
+// each lane. Grid: one workgroup of one thread. Layouts: pyapp/leadout/state.py.
 
 override LANES: u32;
 override DRAFTS: u32;

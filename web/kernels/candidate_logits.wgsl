@@ -7,7 +7,7 @@
 // E: the rows FIRST .. FIRST + N of the tied head, [N, K] in layout "{{ layout }}"; candidates that lie elsewhere
 // are left alone (another shard's dispatch writes them). ordering: [vocabulary] u32. top: [rows, TOP] u32.
 // x: [rows, K] float32. ids: [rows, TOP * PER] u32. logits: [rows, TOP * PER] float32.
-// Grid: x = ceil(TOP * PER / 8), y = rows. Twin: devices/twins/draft.py.
+// Grid: x = ceil(TOP * PER / 8), y = rows.
 {% from "shared/weights.wgsl" import load_block, quad, num_planes with context %}
 
 override K: u32;
@@ -25,6 +25,7 @@ override TOP: u32;
 @group(0) @binding({{ num_planes + 4 }}) var<storage, read_write> logits: array<f32>;
 
 const LANES = 8u;
+const WORKGROUP_CANDIDATES = 8u;
 
 var<workgroup> partial: array<f32, 64>;
 
@@ -34,7 +35,7 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
 ) {
   let lane = thread % LANES;
-  let candidate = group.x * (64u / LANES) + thread / LANES;
+  let candidate = group.x * WORKGROUP_CANDIDATES + thread / LANES;
   let blocks = K / 32u;
   var sum = 0.0;
   var id = 0u;

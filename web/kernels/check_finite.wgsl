@@ -2,11 +2,13 @@
 //
 // values: words, {{ {"f32": "float32", "bf16": "two bfloat16 each", "half": "two float16 each"}[value] }}.
 // flags: words, zeroed before. Sizes come from the bindings, so that one pipeline serves all tensors.
-// Grid: ceil(words / 4096) workgroups over x and y. Twin: devices/twins/checks.py.
+// Grid: ceil(words / WORKGROUP_WORDS) workgroups over x and y.
 {% set exponent = {"f32": "0x7f800000u", "bf16": "0x7f80u", "half": "0x7c00u"}[value] %}
 
 @group(0) @binding(0) var<storage, read> values: array<u32>;
 @group(0) @binding(1) var<storage, read_write> flags: array<atomic<u32>>;
+
+const WORKGROUP_WORDS = 4096u;  // that a workgroup takes
 
 @compute @workgroup_size(64)
 fn main(
@@ -14,9 +16,9 @@ fn main(
   @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let first = (workgroup.y * workgroups.x + workgroup.x) * 4096u;
+  let first = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP_WORDS;
   var is_bad = false;
-  for (var i = first + thread; i < min(first + 4096u, arrayLength(&values)); i += 64u) {
+  for (var i = first + thread; i < min(first + WORKGROUP_WORDS, arrayLength(&values)); i += 64u) {
     let word = values[i];
 {% if value == "f32" %}
     is_bad = is_bad || (word & {{ exponent }}) == {{ exponent }};

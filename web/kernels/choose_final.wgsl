@@ -1,7 +1,7 @@
 // choices[r] = the id of the best chunk of row r; of equals, the lowest id
 //
 // best: [rows, CHUNKS] of (value as bits, id), id V where a chunk holds none; one always does.
-// choices: [rows]. Grid: x = rows. Twin: devices/twins/sampling.py.
+// choices: [rows]. Grid: x = rows.
 
 override V: u32;
 override CHUNKS: u32;

@@ -9,7 +9,7 @@
 // logits: [rows, COUNT] float32, of all ids in their order ("all"), or of ids: [rows, COUNT] u32 ("mapped").
 // rows: the row table; `ahead` is 0 but for a drafter's rows, see pyapp/leadout/state.py. settings: [lanes].
 // thresholds: [rows] float32. best: [rows, ceil(COUNT / 4096)] of (value as bits, id), id V where a chunk
-// holds none. Grid: x = ceil(COUNT / 4096), y = rows. Twin: devices/twins/sampling.py.
+// holds none. Grid: x = ceil(COUNT / 4096), y = rows.
 
 override V: u32;
 override COUNT: u32;

@@ -3,8 +3,7 @@
 // Tells whether two rows have the same bits without reading them back. Sums of integers do not depend on
 // the order of adding.
 //
-// x: [rows, N] words. digests: [rows] of two words, zeroed before. Grid: x = ceil(N / 4096), y = rows.
-// Twin: devices/twins/checks.py.
+// x: [rows, N] words. digests: [rows] of two words, zeroed before. Grid: x = ceil(N / WORKGROUP_WORDS), y = rows.
 
 override N: u32;
 
@@ -13,13 +12,15 @@ override N: u32;
 
 {% include "shared/noise.wgsl" %}
 
+const WORKGROUP_WORDS = 4096u;  // that a workgroup takes
+
 @compute @workgroup_size(64)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
   var sums = vec2<u32>(0u);
-  for (var i = group.x * 4096u + thread; i < min(group.x * 4096u + 4096u, N); i += 64u) {
+  for (var i = group.x * WORKGROUP_WORDS + thread; i < min(group.x * WORKGROUP_WORDS + WORKGROUP_WORDS, N); i += 64u) {
     let word = x[group.y * N + i];
     sums += vec2<u32>(mix(word ^ mix(i)), mix(word + mix(i + N)));
   }

@@ -3,7 +3,7 @@
 // E: the rows FIRST .. FIRST + N of the embedding, [N, K] in layout "{{ layout }}"; rows of the
 // table whose token lies elsewhere are left alone (another shard's dispatch writes them).
 // rows: the row table, see pyapp/leadout/state.py. y: [rows, OUT_STRIDE] float32, its first K columns.
-// Grid: x = ceil(K / 2048), y = rows. Twin: devices/twins/linear.py.
+// Grid: x = ceil(K / 2048), y = rows.
 {% from "shared/weights.wgsl" import load_block, quad, num_planes with context %}
 
 override K: u32;

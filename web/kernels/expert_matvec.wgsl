@@ -7,7 +7,7 @@
 // W: the rows FIRST .. FIRST + COUNT of [experts * N, K] in layout "{{ layout }}", K a multiple of 32; outputs
 // that lie elsewhere are left alone (another shard's dispatch writes them). chosen: [rows, TOP] u32.
 // x: [rows, K] or [rows, TOP, K] float32. y: [rows, TOP, OUT_STRIDE] float32, written from column OUT_OFFSET.
-// Grid: x = ceil(N / 8), y = TOP, z = rows. Twin: devices/twins/experts.py.
+// Grid: x = ceil(N / 8), y = TOP, z = rows.
 {% from "shared/weights.wgsl" import load_block, quad, num_planes with context %}
 
 override K: u32;

@@ -1,7 +1,7 @@
 // y[r, i] = gelu(gate_up[r, i]) * gate_up[r, N + i]
 //
 // gate_up: [rows, 2 N] float32. y: [rows, N] float32.
-// Grid: x = ceil(N / 64), y = rows. Twin: devices/twins/linear.py.
+// Grid: x = ceil(N / 64), y = rows.
 
 override N: u32;
 

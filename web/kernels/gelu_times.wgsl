@@ -1,7 +1,6 @@
 // y[r, n] = gelu(x[r, n]) * factors[r, OFFSET + n]
 //
 // x, y: [rows, N] float32. factors: [rows, STRIDE] float32. Grid: x = ceil(N / 64), y = rows.
-// Twin: devices/twins/linear.py.
 
 override N: u32;
 override STRIDE: u32;

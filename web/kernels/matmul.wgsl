@@ -1,11 +1,25 @@
 {% set is_gated = epilogue == "gelu_mul" %}
-{% set TR, TC = rows // m, outputs // n %}
-{% set part = TR * TC %}
-{% set threads = part * slices %}
-{% set stored = outputs // 2 if is_gated else outputs %}
-{% set x_loads, w_loads = rows * 8 // threads, outputs * 4 // threads %}
-// many rows
-{% from "shared/weights.wgsl" import fetch_quarter, decode_quarter, part as part_of, part_quad, num_planes with context %}
+{% set held = rows // 8 %}
+{% set x_loads = rows // 32 %}
+// Linear layers for many rows (prefill):
+//
+// y[r, n] = softcap(sum over k of W[n, k] * x[r, k])                     (epilogue "none")
+// y[r, n] = gelu(sum of W[n, k] x[r, k]) * sum of W[n + N/2, k] x[r, k]  (epilogue "gelu_mul")
+//
+// K, N, the stride and offset of y and the cap are in the shape, see shared/shape.wgsl; softcap(s) is s where
+// the cap is 0, else cap * tanh(s / cap).
+//
+// A workgroup computes {{ rows }} rows x 64 outputs ("gelu_mul": 32 gates and their 32 ups). 32 columns of both at a time
+// are unpacked into workgroup memory; what comes next is read meanwhile. Two halves of the workgroup take 16 of
+// these columns each, and a thread keeps {{ held }} rows x 4 outputs of its half in registers. A row's bits depend neither
+// on the rows beside it nor on how many rows a workgroup takes.
+//
+// With a grid of z > 1 the columns are split: part z of them gives y[z, r, n], which sum_splits adds up.
+//
+// W: [N, K] in layout "{{ layout }}", K a multiple of 32{{ ", N of 2" if is_gated }}. x: [rows, K] float32, rows a multiple of {{ rows }}.
+// y: [rows, stride] float32, written from column `offset`; with z parts, that many times.
+// Grid: x = ceil(N / 64), y = rows / {{ rows }}, z = parts of the columns{{ " (1)" if is_gated }}.
+{% from "shared/weights.wgsl" import fetch_quarter, decode_quarter, part, part_quad, num_planes with context %}
 
 {% include "shared/weights.wgsl" %}
 
@@ -21,83 +35,77 @@
 {% include "shared/softcap.wgsl" %}
 {% endif %}
 
-const ROWS = {{ rows }}u;
+const TILE_ROWS = {{ rows }}u;
+const TILE_OUTPUTS = 64u;  // rows of W
+const STORED = {{ 32 if is_gated else 64 }}u;  // columns of y
 
-var<workgroup> w_tile: array<array<array<vec4<f32>, {{ TC }}>, {{ n }}>, 8>;
-var<workgroup> x_tile: array<array<array<vec4<f32>, {{ TR }}>, {{ m }}>, 8>;
+// [quad of columns][4][16] of outputs, [quad][{{ held }}][8] of rows. Only the outer and the inner index vary, so that the
+// bounds checks that browsers add are the same for all of a thread's reads.
+var<workgroup> w_tile: array<array<array<vec4<f32>, 16>, 4>, 8>;
+var<workgroup> x_tile: array<array<array<vec4<f32>, 8>, {{ held }}>, 8>;
 
+// Neighbours in a tile change places by quad, so that threads that write one row's quads, or one output's,
+// go to different memory banks.
 fn twist(quad: u32) -> u32 {
   return ((quad << 1u) & 6u) | (quad >> 2u);
 }
-
-{% macro store() %}
-{% for i in range(w_loads) %}
-    {
-{{ decode_quarter("b" ~ i, "w_quarter", "w" ~ i) }}
-      let at_0 = {{ part_quad("w_quarter", 0) }};
-      let at_1 = {{ part_quad("w_quarter", 1) }};
-      let o = w_output + {{ i * (threads // 4) }}u;
-      w_tile[at_0][o / {{ TC }}u][(o ^ twist(at_0)) % {{ TC }}u] = {{ part_of("w" ~ i, 0) }};
-      w_tile[at_1][o / {{ TC }}u][(o ^ twist(at_1)) % {{ TC }}u] = {{ part_of("w" ~ i, 1) }};
-    }
-{% endfor %}
-{% for i in range(x_loads) %}
-    {
-      let r = x_row + {{ i * (threads // 8) }}u;
-      x_tile[x_quad][r / {{ TR }}u][(r ^ twist(x_quad)) % {{ TR }}u] = x{{ i }};
-    }
-{% endfor %}
-{% endmacro %}
 {% macro fetch(block) %}
-{% for i in range(w_loads) %}
-    let b{{ i }} = w_base_{{ i }} + {{ block }};
-{{ fetch_quarter("b" ~ i, "w_quarter", "w" ~ i) }}
-{% endfor %}
+    let block_at = w_base + {{ block }};
+{{ fetch_quarter("block_at", "quarter", "w") }}
 {% for i in range(x_loads) %}
-    let x{{ i }} = x[x_base + {{ i * (threads // 8) }}u * (K / 4u) + {{ block }} * 8u];
+    let x_{{ i }} = x[x_base + {{ 32 * i }}u * (K / 4u) + {{ block }} * 8u];
 {% endfor %}
 {% endmacro %}
+{% macro store() %}
+    {
+{{ decode_quarter("block_at", "quarter", "w") }}
+      let quad_0 = {{ part_quad("quarter", 0) }};
+      let quad_1 = {{ part_quad("quarter", 1) }};
+      w_tile[quad_0][output / 16u][(output ^ twist(quad_0)) % 16u] = {{ part("w", 0) }};
+      w_tile[quad_1][output / 16u][(output ^ twist(quad_1)) % 16u] = {{ part("w", 1) }};
+{% for i in range(x_loads) %}
+      x_tile[x_quad][x_row / 8u + {{ 4 * i }}u][(x_row ^ twist(x_quad)) % 8u] = x_{{ i }};
+{% endfor %}
+    }
+{% endmacro %}
+{% macro handed_over(i) -%}
+{{ "w_tile" if i < 4 else "x_tile" }}[{{ 2 * (i % 4) }}u + partner / 64u]
+{%- if i < 4 -%} [partner % 64u / 16u][partner % 16u] {%- else -%} [partner % 64u / 8u][partner % 8u] {%- endif %}
+{%- endmacro %}
 
-@compute @workgroup_size({{ threads }})
+@compute @workgroup_size(256)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let first_output = group.x * {{ stored }}u;
-  let first_row = group.y * ROWS;
   let K = shape.columns;
   let N = shape.outputs{{ " / 2u" if is_gated }};
   let blocks = K / 32u;
-  let slice = thread / {{ part }}u;
-  let column = thread % {{ TC }}u;
-  let row = thread % {{ part }}u / {{ TC }}u;
+  let first_output = group.x * STORED;
+  let first_row = group.y * TILE_ROWS;
+  let from_block = blocks * group.z / groups.z;
+  let to_block = blocks * (group.z + 1u) / groups.z;
 
-  let w_output = thread / 4u;
-  let w_quarter = thread % 4u;
-{% for i in range(w_loads) %}
+  // What this thread reads: a quarter of one output's block, and quads of {{ x_loads }} rows.
+  let output = thread / 4u;
+  let quarter = thread % 4u;
 {% if is_gated %}
-  let o_{{ i }} = w_output + {{ i * (threads // 4) }}u;
-  let w_base_{{ i }} = (min(first_output + o_{{ i }} % {{ stored }}u, N - 1u) + select(0u, N, o_{{ i }} >= {{ stored }}u)) * blocks;
+  let w_base = (min(first_output + output % STORED, N - 1u) + select(0u, N, output >= STORED)) * blocks;
 {% else %}
-  let w_base_{{ i }} = min(first_output + w_output + {{ i * (threads // 4) }}u, N - 1u) * blocks;
+  let w_base = min(first_output + output, N - 1u) * blocks;
 {% endif %}
-{% endfor %}
   let x_row = thread / 8u;
   let x_quad = thread % 8u;
   let x_base = (first_row + x_row) * (K / 4u) + x_quad;
 
-{% if form == "loop" %}
-  var a: array<array<f32, {{ n }}>, {{ m }}>;
-{% else %}
-{% for i in range(m) %}
-{% for j in range(n) %}
-  var a_{{ i }}_{{ j }} = 0.0;
-{% endfor %}
-{% endfor %}
-{% endif %}
-  let from_block = blocks * group.z / groups.z;
-  let to_block = blocks * (group.z + 1u) / groups.z;
+  // What it computes: outputs column + 16 j of rows row + 8 i.
+  let half = thread / 128u;
+  let partner = thread % 128u;
+  let column = thread % 16u;
+  let row = partner / 16u;
+  var sums: array<array<f32, 4>, {{ held }}>;
+
   {
 {{ fetch("from_block") }}
 {{ store() }}
@@ -107,103 +115,50 @@ fn main(
   for (var block = from_block; block < to_block; block++) {
     let next = min(block + 1u, blocks - 1u);
 {{ fetch("next") }}
-    for (var quad = slice * {{ 8 // slices }}u; quad < (slice + 1u) * {{ 8 // slices }}u; quad++) {
-      let c = column ^ twist(quad);
-      let r = row ^ twist(quad);
-{% if form == "loop" %}
-      var w: array<vec4<f32>, {{ n }}>;
-      for (var j = 0u; j < {{ n }}u; j++) {
-        w[j] = w_tile[quad][j][c];
+    for (var quad = 4u * half; quad < 4u * half + 4u; quad++) {
+      let at = column ^ twist(quad);
+      let x_at = row ^ twist(quad);
+      var w: array<vec4<f32>, 4>;
+      for (var j = 0u; j < 4u; j++) {
+        w[j] = w_tile[quad][j][at];
       }
-      for (var i = 0u; i < {{ m }}u; i++) {
-        let v = x_tile[quad][i][r];
-        for (var j = 0u; j < {{ n }}u; j++) {
-          a[i][j] = fma(w[j].w, v.w, fma(w[j].z, v.z, fma(w[j].y, v.y, fma(w[j].x, v.x, a[i][j]))));
+      for (var i = 0u; i < {{ held }}u; i++) {
+        let v = x_tile[quad][i][x_at];
+        for (var j = 0u; j < 4u; j++) {
+          sums[i][j] = fma(w[j].w, v.w, fma(w[j].z, v.z, fma(w[j].y, v.y, fma(w[j].x, v.x, sums[i][j]))));
         }
       }
     }
-{% else %}
-{% for j in range(n) %}
-      let w_{{ j }} = w_tile[quad][{{ j }}u][c];
-{% endfor %}
-{% for i in range(m) %}
-      let x_{{ i }} = x_tile[quad][{{ i }}u][r];
-{% if form == "dot" %}
-{% for j in range(n) %}
-      a_{{ i }}_{{ j }} += dot(w_{{ j }}, x_{{ i }});
-{% endfor %}
-{% else %}
-{% for k in "xyzw" %}
-{% for j in range(n) %}
-      a_{{ i }}_{{ j }} = fma(w_{{ j }}.{{ k }}, x_{{ i }}.{{ k }}, a_{{ i }}_{{ j }});
-{% endfor %}
-{% endfor %}
-{% endif %}
-{% endfor %}
-    }
-{% endif %}
     workgroupBarrier();
 {{ store() }}
     workgroupBarrier();
   }
 
-{% if form == "loop" %}
-{% for i in range(m) %}
-{% for j in range(n) %}
-  var a_{{ i }}_{{ j }} = a[{{ i }}][{{ j }}];
-{% endfor %}
-{% endfor %}
-{% endif %}
-{% macro spot(v) -%}
-{% if (v + 1) * part <= 8 * outputs -%}
-w_tile[({{ v * part }}u + partner) / {{ outputs }}u][({{ v * part }}u + partner) % {{ outputs }}u / {{ TC }}u][partner % {{ TC }}u]
-{%- else -%}
-x_tile[({{ v * part - 8 * outputs }}u + partner) / {{ rows }}u][({{ v * part - 8 * outputs }}u + partner) % {{ rows }}u / {{ TR }}u][partner % {{ TR }}u]
-{%- endif %}
-{%- endmacro %}
-  let partner = thread % {{ part }}u;
-{% set room = 8 * (rows + outputs) // part %}
-{% set chunks = m * n // 4 %}
-{% for s in range(1, slices) %}
-{% for first in range(0, chunks, room) %}
-{% set last = [first + room, chunks] | min %}
-  if (slice == {{ s }}u) {
-{% for v in range(first, last) %}
-{% set i, j = v // (n // 4), v % (n // 4) * 4 %}
-    {{ spot(v - first) }} = vec4<f32>(a_{{ i }}_{{ j }}, a_{{ i }}_{{ j + 1 }}, a_{{ i }}_{{ j + 2 }}, a_{{ i }}_{{ j + 3 }});
+  // The second half hands its sums over in the tiles' memory.
+  if (half == 1u) {
+{% for i in range(held) %}
+    {{ handed_over(i) }} = vec4<f32>(sums[{{ i }}][0], sums[{{ i }}][1], sums[{{ i }}][2], sums[{{ i }}][3]);
 {% endfor %}
   }
   workgroupBarrier();
-  if (slice == 0u) {
-{% for v in range(first, last) %}
-{% set i, j = v // (n // 4), v % (n // 4) * 4 %}
-    let v_{{ s }}_{{ v }} = {{ spot(v - first) }};
-{% for k in range(4) %}
-    a_{{ i }}_{{ j + k }} += v_{{ s }}_{{ v }}[{{ k }}];
-{% endfor %}
-{% endfor %}
-  }
-  workgroupBarrier();
-{% endfor %}
-{% endfor %}
-{% if slices > 1 %}
-  if (slice > 0u) {
+  if (half == 1u) {
     return;
   }
-{% endif %}
-  let out = (group.z * groups.y * ROWS + first_row + row) * shape.stride + shape.offset;
-{% for j in range(n // 2 if is_gated else n) %}
+  let first_out = (group.z * groups.y * TILE_ROWS + first_row + row) * shape.stride + shape.offset;
+{% for i in range(held) %}
   {
-    let at = first_output + column + {{ j * TC }}u;
-    if (at < N) {
-{% for i in range(m) %}
+    let other = {{ handed_over(i) }};
+    let out = first_out + {{ 8 * i }}u * shape.stride;
+{% for j in range(2 if is_gated else 4) %}
+    let n_{{ j }} = first_output + column + {{ 16 * j }}u;
+    if (n_{{ j }} < N) {
 {% if is_gated %}
-      y[out + {{ i * TR }}u * shape.stride + at] = gelu(a_{{ i }}_{{ j }}) * a_{{ i }}_{{ j + n // 2 }};
+      y[out + n_{{ j }}] = gelu(sums[{{ i }}][{{ j }}] + other[{{ j }}]) * (sums[{{ i }}][{{ j + 2 }}] + other[{{ j + 2 }}]);
 {% else %}
-      y[out + {{ i * TR }}u * shape.stride + at] = softcap(a_{{ i }}_{{ j }}, shape.cap);
+      y[out + n_{{ j }}] = softcap(sums[{{ i }}][{{ j }}] + other[{{ j }}], shape.cap);
 {% endif %}
-{% endfor %}
     }
+{% endfor %}
   }
 {% endfor %}
 }

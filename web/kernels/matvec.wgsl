@@ -16,7 +16,7 @@
 // the cap is 0, else cap * tanh(s / cap).
 // W: [N, K] in layout "{{ layout }}", K a multiple of 32, N a multiple of {{ outputs }}.
 // x: [{{ rows }}, K] float32. y: [{{ rows }}, stride] float32, written from column `offset`.
-// Grid: ceil(N / {{ 64 // lanes * outputs }}) workgroups over x and y. Twin: devices/twins/linear.py.
+// Grid: ceil(N / {{ 64 // lanes * outputs }}) workgroups over x and y.
 {% from "shared/weights.wgsl" import load_quarter, part, part_quad, num_planes with context %}
 
 {% include "shared/weights.wgsl" %}

@@ -1,7 +1,7 @@
 // y[r] = sum over i of weights[r, i] * x[r, i], i ascending
 //
 // x: [rows, TOP, D] float32. weights: [rows, TOP] float32. y: [rows, D] float32, D a multiple of 4.
-// Grid: x = ceil(D / 256), y = rows. Twin: devices/twins/experts.py.
+// Grid: x = ceil(D / 256), y = rows.
 
 override D: u32;
 override TOP: u32;

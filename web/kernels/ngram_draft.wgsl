@@ -7,7 +7,7 @@
 // They go behind the lane's first row; without a match, and at or past CAPACITY, rows stay as they are.
 //
 // lane_rows: [lanes] rows. history: [lanes, CAPACITY] u32. rows: [rows] rows, 1 + DRAFTS of each lane.
-// Grid: x = lanes. Twin: devices/twins/draft.py.
+// Grid: x = lanes.
 
 override DRAFTS: u32;
 override CAPACITY: u32;

@@ -6,7 +6,7 @@
 //
 // logits: [rows, COUNT] float32, of all ids in their order ("all"), or of ids: [rows, COUNT] u32 ("mapped").
 // rows: the row table. settings: [lanes]. seen: [lanes, V / 32] bits. V a multiple of 32.
-// Grid: x = ceil(COUNT / 1024), y = rows. Twin: devices/twins/sampling.py.
+// Grid: x = ceil(COUNT / 1024), y = rows.
 
 override V: u32;
 override COUNT: u32;

@@ -4,7 +4,7 @@
 // says (a row of the per-layer table), for every layer l.
 //
 // projected, embedded, y: [rows, layers, D] float32, weight: [D] float32, D a multiple of 4.
-// Grid: x = layers, y = rows. Twin: devices/twins/norm.py.
+// Grid: x = layers, y = rows.
 
 override D: u32;
 override EPS: f32;

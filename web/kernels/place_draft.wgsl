@@ -6,7 +6,7 @@
 // valid where the lane is and the draft's position lies below CAPACITY. See pyapp/leadout/state.py for `ahead`.
 //
 // choices: [lanes] u32, the drafts. lane_rows: [lanes] rows. rows: [rows] rows, 1 + DRAFTS of each lane.
-// Grid: one workgroup of one thread. Twin: devices/twins/draft.py.
+// Grid: one workgroup of one thread.
 
 override LANES: u32;
 override DRAFTS: u32;

@@ -3,7 +3,7 @@
 // rope turns the pair (x[i], x[i + D/2]) by the angle position * inv_freq[i].
 //
 // x, q: [rows, HEADS, D] float32. rows: the row table. weight: [D]. inv_freq: [D / 2]. D a multiple of 8.
-// Grid: x = HEADS, y = rows. Twin: devices/twins/attention.py.
+// Grid: x = HEADS, y = rows.
 
 override HEADS: u32;
 override D: u32;

@@ -10,7 +10,7 @@
 // get a norm (without weight). rows: the row table. q_weight, k_weight: [D]. inv_freq: [D / 2].
 // q: [rows, HEADS, D] float32. Caches: see shared/kv.wgsl. D a multiple of 8.
 // Rows that are not valid write nothing to the caches.
-// Grid: x = HEADS + 2 KV_HEADS, y = rows. Twin: devices/twins/attention.py.
+// Grid: x = HEADS + 2 KV_HEADS, y = rows.
 
 override HEADS: u32;
 override KV_HEADS: u32;

@@ -1,7 +1,7 @@
 // y[r] = SCALE * x[r] / sqrt(mean(x[r]^2) + EPS) * weight
 //
 // x, y: [rows, D] float32, weight: [D] float32, D a multiple of 4.
-// Grid: x = rows. Twin: devices/twins/norm.py.
+// Grid: x = rows.
 
 override D: u32;
 override EPS: f32;

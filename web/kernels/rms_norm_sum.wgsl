@@ -3,7 +3,7 @@
 // The dense MLP and the experts beside it, each behind a norm of its own.
 //
 // x, z, y: [rows, D] float32, weights: [D] float32, D a multiple of 4.
-// Grid: x = rows. Twin: devices/twins/norm.py.
+// Grid: x = rows.
 
 override D: u32;
 override EPS: f32;

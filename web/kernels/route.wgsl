@@ -7,7 +7,7 @@
 //
 // scores: [rows, EXPERTS] float32, EXPERTS at most 512. per_expert_scale: [EXPERTS] float32.
 // chosen: [rows, TOP] u32. weights: [rows, TOP] float32, TOP at most 64.
-// Grid: x = rows. Twin: devices/twins/experts.py.
+// Grid: x = rows.
 
 override EXPERTS: u32;
 override TOP: u32;

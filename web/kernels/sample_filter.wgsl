@@ -12,7 +12,7 @@
 // Source: top-p, arXiv:1904.09751; min-p, arXiv:2407.01082.
 //
 // logits: [rows, V] float32. rows: the row table. settings: [lanes].
-// thresholds: [rows] float32. Grid: x = rows. Twin: devices/twins/sampling.py.
+// thresholds: [rows] float32. Grid: x = rows.
 
 override V: u32;
 

@@ -15,7 +15,7 @@
 // the cap is 0, else cap * tanh(s / cap).
 // W: [N, K] in layout "{{ layout }}", K a multiple of 32{{ ", N of 2" if is_gated }}. x: [rows, K] float32, rows a multiple of {{ rows }}.
 // y: [rows, stride] float32, written from column `offset`.
-// Grid: x = ceil(N / {{ 4 * outputs }}), y = rows / {{ rows }}. Twin: devices/twins/linear.py.
+// Grid: x = ceil(N / {{ 4 * outputs }}), y = rows / {{ rows }}.
 {% from "shared/weights.wgsl" import load_quarter, part, part_quad, num_planes with context %}
 
 {% include "shared/weights.wgsl" %}
@@ -33,6 +33,7 @@
 {% endif %}
 
 const THREADS = 4u;
+const WORKGROUP_OUTPUTS = {{ 4 * outputs }}u;  // rows of the matrix
 const STORED = {{ stored }}u;  // outputs of a thread{{ ", gate and up being one" if is_gated }}
 
 @compute @workgroup_size(4)

@@ -1,4 +1,8 @@
-// y[r, n] = softcap(sum over s of part[s, r, n])
+// y[r, n] = softcap(sum over s of part[s, r, n]), s ascending: what matmul left of a layer whose columns it split.
+//
+// N, the stride and offset of y and the cap are in the shape, see shared/shape.wgsl.
+// part: [SPLITS, rows, N] float32. y: [rows, stride] float32, written from column `offset`.
+// Grid: x = ceil(N / 64), y = rows.
 
 override SPLITS: u32;
 
@@ -11,7 +15,10 @@ override SPLITS: u32;
 {% include "shared/softcap.wgsl" %}
 
 @compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn main(
+  @builtin(global_invocation_id) id: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
   if (id.x >= shape.outputs) {
     return;
   }

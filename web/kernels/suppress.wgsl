@@ -1,7 +1,6 @@
 // logits[r, ids[i]] = the most negative float32, so that these ids are never chosen
 //
 // ids: [COUNT] u32, below V. logits: [rows, V] float32. Grid: x = ceil(COUNT / 64), y = rows.
-// Twin: devices/twins/sampling.py.
 
 override V: u32;
 override COUNT: u32;

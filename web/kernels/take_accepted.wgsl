@@ -4,7 +4,7 @@
 // number n - 1 of the group. A lane without new tokens keeps what it has.
 //
 // x: [rows, D] float32. rows: the row table. results: RESULT_WORDS a lane. y: [lanes, OUT_STRIDE] float32.
-// D, OUT_STRIDE, OUT_OFFSET multiples of 4. Grid: x = ceil(D / 256), y = groups. Twin: devices/twins/choice.py.
+// D, OUT_STRIDE, OUT_OFFSET multiples of 4. Grid: x = ceil(D / 256), y = groups.
 
 override D: u32;
 override DRAFTS: u32;

@@ -1,7 +1,7 @@
 // y[0] = the last row of x
 //
 // x: [rows, D] float32, as many rows as the binding has, y: [1, D] float32, D a multiple of 4.
-// Grid: x = ceil(D / 256). Twin: devices/twins/norm.py.
+// Grid: x = ceil(D / 256).
 
 override D: u32;
 

@@ -3,7 +3,7 @@
 // A score's place is the number of scores before it, so that nothing is sorted: each thread counts for one.
 //
 // scores: [rows, N] float32, N being what the binding has for each row of the grid. top: [rows, TOP] u32.
-// Grid: x = ceil(N / 64), y = rows. Twin: devices/twins/draft.py.
+// Grid: x = ceil(N / 64), y = rows.
 
 override TOP: u32;
 

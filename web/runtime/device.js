@@ -57,17 +57,59 @@ const LOST_NEWS_MS = 1000;
  * @property {boolean} is_software it computes on the CPU
  */
 
+/** A device and what it was taken from. @typedef {{adapter: GPUAdapter, device: GPUDevice}} RequestedDevice */
+
 /**
  * @typedef {object} RuntimeOptions
- * @property {GPU | undefined} gpu `navigator.gpu`, or Dawn's
  * @property {KernelLibrary} kernels
  * @property {number} [maxBindingBytes] pretend that the adapter allows no larger bindings (tests)
  * @property {(error: LeadoutError) => void} [onLost] called once when the device goes away unasked
  */
 
+/**
+ * @param {GPU | undefined} gpu `navigator.gpu`, or Dawn's
+ * @returns {Promise<RequestedDevice>} with all limits and features that Leadout can use
+ * @throws {LeadoutError} DeviceUnavailableError
+ */
+export async function requestDevice(gpu) {
+  if (!gpu) {
+    throw new LeadoutError(
+      "DeviceUnavailableError",
+      "this browser has no WebGPU here; use a current Chrome, Edge, Safari or Firefox, over " +
+        "https or on localhost",
+    );
+  }
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (adapter === null) {
+    throw new LeadoutError(
+      "DeviceUnavailableError",
+      "WebGPU found no graphics adapter; turn on hardware acceleration in the browser's " +
+        "settings, update the graphics driver, or see chrome://gpu",
+    );
+  }
+  /** @type {Record<string, number>} */
+  const requiredLimits = {};
+  for (const name of WANTED_LIMITS) {
+    requiredLimits[name] = /** @type {number} */ (adapter.limits[name]);
+  }
+  const features = WANTED_FEATURES.filter((name) => adapter.features.has(name));
+  const requiredFeatures = /** @type {GPUFeatureName[]} */ (features);
+  try {
+    const descriptor = { label: "leadout", requiredFeatures, requiredLimits };
+    return { adapter, device: await adapter.requestDevice(descriptor) };
+  } catch (error) {
+    const reason = firstLine(/** @type {Error} */ (error).message);
+    throw new LeadoutError("DeviceUnavailableError", `the adapter gave no device: ${reason}`, {
+      reason,
+    });
+  }
+}
+
 export class Runtime {
   /** @type {DeviceInfo} */
   info;
+  /** index.json of the kernels, as text: Python chooses among them. @type {string} */
+  kernelIndex;
   /** The device, for tests and profilers. */
   device;
 
@@ -79,6 +121,8 @@ export class Runtime {
   /** @type {Map<number, ReadyPlan>} */
   #plans = new Map();
   #nextPlan = 0;
+  /** Serials of buffers freed since, for each compilation under way. @type {Set<Set<number>>} */
+  #compilations = new Set();
   /** @type {Map<number, Staging>} */
   #tickets = new Map();
   #nextTicket = 0;
@@ -88,18 +132,32 @@ export class Runtime {
   #uncaptured = null;
 
   /**
-   * @param {GPUDevice} device
-   * @param {DeviceInfo} info
+   * @param {RequestedDevice} requested
+   * @param {string} kernelIndex index.json of the kernels, as text
    * @param {RuntimeOptions} options
-   * @private use Runtime.create
    */
-  constructor(device, info, { kernels, onLost = () => {} }) {
+  constructor(
+    { adapter, device },
+    kernelIndex,
+    { kernels, maxBindingBytes = Infinity, onLost = () => {} },
+  ) {
+    const { vendor, architecture, description } = adapter.info;
     this.device = device;
-    this.info = info;
+    this.info = {
+      name: adapterName(adapter.info),
+      vendor,
+      architecture,
+      description,
+      max_binding_bytes: Math.min(maxBindingBytes, device.limits.maxStorageBufferBindingSize),
+      max_buffer_bytes: device.limits.maxBufferSize,
+      features: WANTED_FEATURES.filter((name) => device.features.has(name)),
+      is_software: isSoftwareAdapter(adapter.info),
+    };
+    this.kernelIndex = kernelIndex;
     this.#buffers = new Buffers(device, this.#account);
     this.#ring = new ReadbackRing(device, this.#account);
     this.#pipelines = new Pipelines(device, kernels);
-    this.#bindGroups = new BindGroups(device, this.#buffers, info.max_binding_bytes);
+    this.#bindGroups = new BindGroups(device, this.#buffers, this.info.max_binding_bytes);
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#uncaptured ??= event.error;
@@ -109,58 +167,6 @@ export class Runtime {
       this.#lost = lostError(reason, message);
       onLost(this.#lost);
     });
-  }
-
-  /**
-   * @param {RuntimeOptions} options
-   * @returns {Promise<Runtime>}
-   * @throws {LeadoutError} DeviceUnavailableError
-   */
-  static async create(options) {
-    const { gpu, maxBindingBytes = Infinity } = options;
-    if (!gpu) {
-      throw new LeadoutError(
-        "DeviceUnavailableError",
-        "this browser has no WebGPU here; use a current Chrome, Edge, Safari or Firefox, over " +
-          "https or on localhost",
-      );
-    }
-    const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
-    if (adapter === null) {
-      throw new LeadoutError(
-        "DeviceUnavailableError",
-        "WebGPU found no graphics adapter; turn on hardware acceleration in the browser's " +
-          "settings, update the graphics driver, or see chrome://gpu",
-      );
-    }
-    /** @type {Record<string, number>} */
-    const requiredLimits = {};
-    for (const name of WANTED_LIMITS) {
-      requiredLimits[name] = /** @type {number} */ (adapter.limits[name]);
-    }
-    const features = WANTED_FEATURES.filter((name) => adapter.features.has(name));
-    const requiredFeatures = /** @type {GPUFeatureName[]} */ (features);
-    let device;
-    try {
-      device = await adapter.requestDevice({ label: "leadout", requiredFeatures, requiredLimits });
-    } catch (error) {
-      const reason = firstLine(/** @type {Error} */ (error).message);
-      throw new LeadoutError("DeviceUnavailableError", `the adapter gave no device: ${reason}`, {
-        reason,
-      });
-    }
-    const { vendor, architecture, description } = adapter.info;
-    const info = {
-      name: adapterName(adapter.info),
-      vendor,
-      architecture,
-      description,
-      max_binding_bytes: Math.min(maxBindingBytes, device.limits.maxStorageBufferBindingSize),
-      max_buffer_bytes: device.limits.maxBufferSize,
-      features,
-      is_software: isSoftwareAdapter(adapter.info),
-    };
-    return new Runtime(device, info, options);
   }
 
   /** Bytes now held on the device, staging included. */
@@ -192,6 +198,7 @@ export class Runtime {
     const gone = this.#buffers.free(names);
     this.#bindGroups.forget(gone);
     for (const plan of this.#plans.values()) plan.forget(gone);
+    for (const freed of this.#compilations) gone.forEach((serial) => freed.add(serial));
   }
 
   /**
@@ -202,7 +209,9 @@ export class Runtime {
    * @throws {LeadoutError} DeviceError, DeviceLimitError or SourceError, naming the dispatch
    */
   async compile(plan) {
-    const ready = await this.#guarded(() =>
+    const freed = /** @type {Set<number>} */ (new Set());
+    this.#compilations.add(freed);
+    const compiling = this.#guarded(() =>
       ReadyPlan.compile(plan, {
         device: this.device,
         buffers: this.#buffers,
@@ -210,6 +219,9 @@ export class Runtime {
         bindGroups: this.#bindGroups,
       }),
     );
+    const ready = await compiling.finally(() => this.#compilations.delete(freed));
+    ready.forget(freed);
+    if (ready.isStale) throw staleError(plan.name);
     const id = this.#nextPlan++;
     this.#plans.set(id, ready);
     return id;
@@ -352,11 +364,7 @@ export class Runtime {
       throw new LeadoutError("DeviceError", `there is no plan ${id}; it was released`, { id });
     }
     if (plan.isStale) {
-      throw new LeadoutError(
-        "DeviceError",
-        `plan "${plan.name}" uses a buffer that was freed; compile it again`,
-        { plan: plan.name },
-      );
+      throw staleError(plan.name);
     }
     return plan;
   }
@@ -418,6 +426,18 @@ export class Runtime {
     this.#throwIfUncaptured();
     return value;
   }
+}
+
+/**
+ * @param {string} plan
+ * @returns {LeadoutError}
+ */
+function staleError(plan) {
+  return new LeadoutError(
+    "DeviceError",
+    `plan "${plan}" uses a buffer that was freed; compile it again`,
+    { plan },
+  );
 }
 
 /**

@@ -9,7 +9,6 @@ JavaScript ever holds more than a few steps of a checkpoint.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -96,9 +95,16 @@ class LoadPlan:
 
     def to_json(self) -> Json:
         """Return the form that crosses to JavaScript (snake_case on both sides)."""
-        fields = dataclasses.asdict(dataclasses.replace(self, placed=()))
-        del fields["placed"]
-        return Json({**fields, "total_bytes": self.total_bytes})
+        return Json(
+            {
+                "pipelines": [vars(pipeline) for pipeline in self.pipelines],
+                "steps": [
+                    {**vars(step), "bindings": [vars(binding) for binding in step.bindings]}
+                    for step in self.steps
+                ],
+                "total_bytes": self.total_bytes,
+            }
+        )
 
 
 class TensorLike(Protocol):

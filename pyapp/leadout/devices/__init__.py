@@ -1,1 +1,1 @@
-"""Devices: the protocol, and the NumPy device with the kernels' twins."""
+"""Devices: the protocol, and the NumPy device with the ops' meaning."""

@@ -8,12 +8,13 @@ queue. Nothing but the coroutines waits. Two devices exist: `devices.numpy.Numpy
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from leadout.checkpoint.load_plan import LoadPlan
 from leadout.checkpoint.source import Source
-from leadout.plan import BufferSpec, Plan
+from leadout.ops import Program
+from leadout.plan import Binding, BufferSpec
 
 #: Called with the bytes read so far and the bytes in all.
 Progress = Callable[[int, int], None]
@@ -28,7 +29,8 @@ class DeviceInfo:
         max_binding_bytes: the largest range one binding may have.
         max_buffer_bytes: the largest buffer.
         features: optional kernel features present, such as "subgroups" or "shader-f16".
-        is_software: WebGPU computes on the CPU, where other kernels are fast (see `ops.linear`).
+        is_software: WebGPU computes on the CPU, where other kernels are fast (see `lowering`).
+        kernels: index.json of the build: what each kernel variant is, by name.
     """
 
     name: str
@@ -36,14 +38,39 @@ class DeviceInfo:
     max_buffer_bytes: int
     features: tuple[str, ...] = ()
     is_software: bool = False
+    kernels: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+class Runnable(Protocol):
+    """A Program in the form that a device runs: as it is, or lowered to a Plan."""
+
+    @property
+    def name(self) -> str:
+        """The Program's."""
+
+    @property
+    def buffers(self) -> Mapping[str, BufferSpec]:
+        """What must be allocated beside the buffers that the Program's owner knows of."""
+
+    @property
+    def constants(self) -> Mapping[str, bytes]:
+        """What to write into these once, before the first run."""
+
+    @property
+    def readback(self) -> Binding | None:
+        """The range copied out at the end, or None."""
+
+    @property
+    def num_steps(self) -> int:
+        """Dispatches, or ops where these are run as they are."""
 
 
 class CompiledPlan(Protocol):
-    """A Plan made ready by a device: pipelines compiled, bind groups built."""
+    """A Runnable made ready by a device: pipelines compiled, bind groups built."""
 
     @property
-    def plan(self) -> Plan:
-        """The Plan."""
+    def plan(self) -> Runnable:
+        """What was made ready."""
 
 
 class Readback(Protocol):
@@ -92,7 +119,10 @@ class Device(Protocol):
             SourceError: reading failed; the buffers' contents are undefined then.
         """
 
-    async def compile(self, plan: Plan) -> CompiledPlan:
+    def lower(self, program: Program) -> Runnable:
+        """Choose how a Program is run here. Nothing is compiled yet, nor allocated."""
+
+    async def compile(self, runnable: Runnable) -> CompiledPlan:
         """Compile pipelines and build bind groups; every buffer must be allocated.
 
         Raises:
@@ -102,12 +132,13 @@ class Device(Protocol):
     def write(self, buffer: str, offset: int, data: bytes) -> None:
         """Write bytes (offset and length multiples of 4), seen by every later submit."""
 
-    def submit(self, compiled: CompiledPlan, *params: int) -> Readback:
+    def submit(self, compiled: CompiledPlan, num_positions: int = 0) -> Readback:
         """Queue a Plan and return at once.
 
         Args:
             compiled: from `compile`.
-            params: a value for each of the Plan's `params`.
+            num_positions: of the KV cache that any row of the pass can see; more does no harm
+                but costs time.
         """
 
     def release(self, compiled: CompiledPlan) -> None:
@@ -118,3 +149,25 @@ class Device(Protocol):
 
     def close(self) -> None:
         """Free everything. The device cannot be used afterwards."""
+
+
+async def run_once(device: Device, program: Program) -> Sequence[int]:
+    """Run a Program that nobody needs again, and return what it reads back.
+
+    Its own buffers are allocated before and freed behind it.
+
+    Raises:
+        LeadoutError: as of `Device.allocate` and `Device.compile`.
+    """
+    runnable = device.lower(program)
+    await device.allocate(runnable.buffers)
+    try:
+        for name, data in runnable.constants.items():
+            device.write(name, 0, data)
+        compiled = await device.compile(runnable)
+        try:
+            return await device.submit(compiled)
+        finally:
+            device.release(compiled)
+    finally:
+        device.free(runnable.buffers)

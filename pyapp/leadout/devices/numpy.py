@@ -1,4 +1,4 @@
-"""The NumPy device: runs Plans in CPython, by calling each kernel's twin in turn."""
+"""The NumPy device: runs Programs in CPython, op by op."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ import numpy as np
 
 from leadout.checkpoint.load_plan import PARAMS_BYTES, LoadPlan
 from leadout.checkpoint.source import Source
-from leadout.devices.base import CompiledPlan, DeviceInfo, Progress
-from leadout.devices.twins import Call, Floats, Words, load_twins
+from leadout.devices.base import CompiledPlan, DeviceInfo, Progress, Runnable
+from leadout.devices.numpy_ops import Memory, Words, load_meanings
+from leadout.devices.numpy_ops.repack import REPACKERS, Call
 from leadout.errors import DeviceError, DeviceLimitError, OutOfMemoryError
-from leadout.plan import Binding, BufferSpec, Pipeline, Plan
+from leadout.ops import Program
+from leadout.plan import Binding, BufferSpec
 
 #: No binding is limited here; the number only keeps arithmetic within what WebGPU could do.
 DEFAULT_MAX_BYTES = 1 << 40
 
 
 @dataclass(frozen=True)
-class CompiledNumpyPlan:
-    """A Plan with its twins looked up."""
+class CompiledProgram:
+    """A Program whose buffers are there."""
 
-    plan: Plan
-    kernels: tuple[tuple[str, tuple[str, ...]], ...]
+    plan: Program
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,9 @@ class NumpyDevice:
             max_binding_bytes=max_binding_bytes,
             max_buffer_bytes=DEFAULT_MAX_BYTES,
         )
-        self._twins = load_twins()
+        self._meanings = load_meanings()
         self._buffers: dict[str, Words] = {}
-        self._weights: dict[tuple[str, int], Floats] = {}
+        self._memory = Memory(self._buffers)
 
     @property
     def allocated_bytes(self) -> int:
@@ -87,16 +88,15 @@ class NumpyDevice:
 
     def free(self, names: Iterable[str]) -> None:
         """Drop buffers."""
-        gone = set(names)
-        for name in gone:
+        for name in names:
             self._buffers.pop(name, None)
-        self._weights = {key: w for key, w in self._weights.items() if key[0] not in gone}
+        self._memory.forget_weights()
 
     async def load(
         self, load_plan: LoadPlan, sources: Sequence[Source], progress: Progress
     ) -> None:
-        """Read every step and run its repacking twin; see `Device.load`."""
-        self._weights.clear()
+        """Read every step and repack it; see `Device.load`."""
+        self._memory.forget_weights()
         done = 0
         for step in load_plan.steps:
             payload = await sources[step.source].read(step.offset, step.bytes)
@@ -108,74 +108,50 @@ class NumpyDevice:
                 payload, np.uint8
             )
             pipeline = load_plan.pipelines[step.pipeline]
-            kernel, args = self._kernel(pipeline)
-            bindings = [staging, *(self._view(binding) for binding in step.bindings)]
-            self._twins[kernel](Call(args, pipeline.constants, bindings, step.workgroups))
+            kernel, *args = pipeline.variant.split(".")
+            planes = [self._memory.view(binding) for binding in step.bindings]
+            REPACKERS[kernel](Call(tuple(args), pipeline.constants, [staging, *planes]))
             done += step.bytes
             progress(done, load_plan.total_bytes)
 
-    async def compile(self, plan: Plan) -> CompiledNumpyPlan:
-        """Check every dispatch and look up its twin."""
-        for dispatch in plan.dispatches:
-            for binding in dispatch.bindings:
-                self._view(binding, dispatch.label)
-        return CompiledNumpyPlan(plan, tuple(self._kernel(p) for p in plan.pipelines))
+    def lower(self, program: Program) -> Program:
+        """Return the Program: ops are run as they are."""
+        return program
+
+    async def compile(self, runnable: Runnable) -> CompiledProgram:
+        """Check that the buffers are there."""
+        assert isinstance(runnable, Program)
+        for name, spec in runnable.buffers.items():
+            self._memory.view(Binding(name, 0, spec.bytes), runnable.name)
+        return CompiledProgram(runnable)
 
     def write(self, buffer: str, offset: int, data: bytes) -> None:
         """Write bytes into a buffer."""
-        self._view(Binding(buffer, offset, len(data)))[:] = np.frombuffer(data, np.uint32)
+        self._memory.view(Binding(buffer, offset, len(data)))[:] = np.frombuffer(data, np.uint32)
 
-    def submit(self, compiled: CompiledPlan, *params: int) -> NumpyReadback:
-        """Run a Plan; see `Device.submit`."""
-        assert isinstance(compiled, CompiledNumpyPlan)
-        plan = compiled.plan
-        assert len(params) == len(plan.params), f"{plan.name}: params {plan.params}"
-        for dispatch in plan.dispatches:
-            kernel, args = compiled.kernels[dispatch.pipeline]
-            grid = [
-                count if isinstance(count, int) else params[plan.params.index(count)]
-                for count in dispatch.workgroups
-            ]
-            first = dispatch.bindings[0]
-            call = Call(
-                args,
-                plan.pipelines[dispatch.pipeline].constants,
-                [self._view(binding) for binding in dispatch.bindings],
-                (grid[0], grid[1], grid[2]),
-                self._weights,
-                (first.buffer, first.offset),
-            )
+    def submit(self, compiled: CompiledPlan, num_positions: int = 0) -> NumpyReadback:  # noqa: ARG002
+        """Run a Program; see `Device.submit`."""
+        assert isinstance(compiled, CompiledProgram)
+        program = compiled.plan
+        for op in program.ops:
             try:
-                self._twins[kernel](call)
+                self._meanings[type(op)](op, self._memory)
             except Exception as error:
-                raise DeviceError(f"{plan.name}: {dispatch.label} ({kernel}): {error}") from error
-        return NumpyReadback(self._view(plan.readback).tolist() if plan.readback else [])
+                raise DeviceError(
+                    f"{program.name}: {op.label} ({type(op).__name__}): {error}"
+                ) from error
+        if program.readback is None:
+            return NumpyReadback([])
+        return NumpyReadback(self._memory.view(program.readback).tolist())
 
     def release(self, compiled: CompiledPlan) -> None:
-        """Nothing is kept for a Plan."""
+        """Nothing is kept for a Program."""
 
     async def read(self, buffer: str, offset: int, num_bytes: int) -> bytes:
         """Read a range of a buffer."""
-        return self._view(Binding(buffer, offset, num_bytes)).tobytes()
+        return self._memory.view(Binding(buffer, offset, num_bytes)).tobytes()
 
     def close(self) -> None:
         """Drop everything."""
         self._buffers.clear()
-        self._weights.clear()
-
-    def _view(self, binding: Binding, label: str = "") -> Words:
-        buffer = self._buffers.get(binding.buffer)
-        end = binding.offset + binding.bytes
-        if buffer is None or end > buffer.nbytes or binding.offset % 4 or binding.bytes % 4:
-            held = "not allocated" if buffer is None else f"{buffer.nbytes} bytes"
-            raise DeviceError(
-                f"{label or 'access'}: bytes {binding.offset} to {end} of buffer "
-                f"{binding.buffer}, which is {held}."
-            )
-        return buffer[binding.offset // 4 : end // 4]
-
-    def _kernel(self, pipeline: Pipeline) -> tuple[str, tuple[str, ...]]:
-        kernel, *args = pipeline.variant.split(".")
-        if kernel not in self._twins:
-            raise DeviceError(f"Kernel {kernel} has no NumPy twin.")
-        return kernel, tuple(args)
+        self._memory.forget_weights()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from leadout.plan import Binding, BufferSpec, PlanBuilder
+from leadout.ops import ProgramBuilder, Tensor
+from leadout.plan import BufferSpec
 from leadout.rows import Rows
 from leadout.state import Tables
 
@@ -25,12 +26,12 @@ class Drafter(Protocol):
         """Return what to write into buffers once, after allocation."""
 
     def draft(
-        self, b: PlanBuilder, lane_rows: Rows, rows: Rows, tables: Tables, num_drafts: int
+        self, p: ProgramBuilder, lane_rows: Rows, rows: Rows, tables: Tables, num_drafts: int
     ) -> None:
         """Put drafts into the rows of a verify pass, behind each lane's last token.
 
         Args:
-            b: gets the dispatches.
+            p: gets the ops.
             lane_rows: each lane's last known token; its own to change.
             rows: of the verify pass; drafts are not valid where none is put.
             tables: of the engine.
@@ -39,8 +40,8 @@ class Drafter(Protocol):
 
     def keep(
         self,
-        b: PlanBuilder,
-        hidden: Binding,
+        p: ProgramBuilder,
+        hidden: Tensor,
         rows: Rows,
         tables: Tables,
         num_groups: int,
@@ -49,7 +50,7 @@ class Drafter(Protocol):
         """Keep of a finished pass, behind `accept`, what the next drafts start from.
 
         Args:
-            b: gets the dispatches.
+            p: gets the ops.
             hidden: the target's final hidden states, [rows, hidden_size] float32.
             rows: of the pass.
             tables: of the engine.

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from leadout import ops
 from leadout.models.gemma4_assistant import Gemma4Assistant
-from leadout.plan import Binding, BufferSpec, PlanBuilder
+from leadout.ops import ProgramBuilder, Tensor
+from leadout.plan import BufferSpec
 from leadout.rows import Rows
 from leadout.state import Tables
 
@@ -31,42 +32,39 @@ class MtpDrafter:
 
     def buffers(self, num_rows: int) -> dict[str, BufferSpec]:
         """Return the assistant's, and the input that holds the states."""
-        size = ops.FLOAT_BYTES * num_rows * self._columns
-        return {**self.assistant.buffers(), _INPUT: BufferSpec(size)}
+        return {**self.assistant.buffers(), _INPUT: BufferSpec(self._input(num_rows).bytes)}
 
     def constants(self) -> dict[str, bytes]:
         """Return the assistant's."""
         return self.assistant.constants()
 
     def draft(
-        self, b: PlanBuilder, lane_rows: Rows, rows: Rows, tables: Tables, num_drafts: int
+        self, p: ProgramBuilder, lane_rows: Rows, rows: Rows, tables: Tables, num_drafts: int
     ) -> None:
         """Run the assistant `num_drafts` times; see `Drafter.draft`."""
         x = self._input(lane_rows.count)
+        drafts = p.tensor("drafts", lane_rows.count, dtype="u32")
         for _ in range(num_drafts):
-            self.assistant.target.embed(b, lane_rows, x, self._columns)
-            proposals = self.assistant.step(b, lane_rows, x)
-            choices = ops.choose(
-                b, proposals.logits, proposals.count, lane_rows, tables, "draft",
-                ids=proposals.ids,
-            )  # fmt: skip
-            ops.place_draft(b, choices, lane_rows, rows, tables, num_drafts)
+            self.assistant.target.embed(p, lane_rows, x)
+            found = self.assistant.step(p, lane_rows, x)
+            name = "drafter.choose"
+            p.add(ops.Choose(name, found.logits, found.ids, lane_rows, tables, drafts))
+            name = "drafter.place_draft"
+            p.add(ops.PlaceDraft(name, drafts, lane_rows, rows, tables, num_drafts))
 
     def keep(
         self,
-        b: PlanBuilder,
-        hidden: Binding,
+        p: ProgramBuilder,
+        hidden: Tensor,
         rows: Rows,
         tables: Tables,
         num_groups: int,
         num_drafts: int,
     ) -> None:
         """Keep each lane's state; see `Drafter.keep`."""
-        backbone = self._columns // 2
-        ops.take_accepted(
-            b, hidden, rows, tables, self._input(tables.num_lanes), num_groups, num_drafts,
-            backbone, self._columns, backbone, "drafter.state",
-        )  # fmt: skip
+        y, offset = self._input(tables.num_lanes), self._columns // 2
+        name = "drafter.state"
+        p.add(ops.TakeAccepted(name, hidden, rows, tables, y, offset, num_groups, num_drafts))
 
-    def _input(self, count: int) -> Binding:
-        return Binding(_INPUT, 0, ops.FLOAT_BYTES * count * self._columns)
+    def _input(self, count: int) -> Tensor:
+        return Tensor(_INPUT, (count, self._columns))

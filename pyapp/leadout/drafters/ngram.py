@@ -8,7 +8,8 @@ Source: prompt lookup decoding (Saxena, 2023), as in transformers' PromptLookupC
 from __future__ import annotations
 
 from leadout import ops
-from leadout.plan import Binding, BufferSpec, PlanBuilder
+from leadout.ops import ProgramBuilder, Tensor
+from leadout.plan import BufferSpec
 from leadout.rows import Rows
 from leadout.state import Tables
 
@@ -27,15 +28,15 @@ class NgramDrafter:
         return {}
 
     def draft(
-        self, b: PlanBuilder, lane_rows: Rows, rows: Rows, tables: Tables, num_drafts: int
+        self, p: ProgramBuilder, lane_rows: Rows, rows: Rows, tables: Tables, num_drafts: int
     ) -> None:
         """Look the last tokens up; see `Drafter.draft`."""
-        ops.ngram_draft(b, lane_rows, rows, tables, num_drafts)
+        p.add(ops.NgramDraft("ngram_draft", lane_rows, rows, tables, num_drafts))
 
     def keep(
         self,
-        b: PlanBuilder,
-        hidden: Binding,
+        p: ProgramBuilder,
+        hidden: Tensor,
         rows: Rows,
         tables: Tables,
         num_groups: int,

@@ -8,12 +8,12 @@ from typing import Protocol
 from leadout.checkpoint.load_plan import LoadPlanBuilder, TensorLike
 from leadout.kv_cache import KvCache
 from leadout.layouts import LAYOUT_OF_FORMAT
-from leadout.ops import Linear
-from leadout.plan import Binding, BufferSpec, PlanBuilder
+from leadout.ops import LinearLayer, ProgramBuilder, Tensor
+from leadout.plan import BufferSpec
 from leadout.rows import Rows
 
-#: Name of the param that Plans with few rows take: tiles of the KV cache that any row can see.
-KV_TILES = "kv_tiles"
+#: Ends the name of the second of the two tensors between which the residual stream changes.
+_NEXT = ".next"
 
 
 class Model(Protocol):
@@ -37,14 +37,14 @@ class Model(Protocol):
     def constants(self) -> dict[str, bytes]:
         """Return what to write into buffers once, after allocation."""
 
-    def embed(self, b: PlanBuilder, rows: Rows, y: Binding, stride: int | None = None) -> None:
-        """Write the rows' embeddings, scaled as the layers want them, to y, [rows, stride]."""
+    def embed(self, p: ProgramBuilder, rows: Rows, y: Tensor) -> None:
+        """Write the rows' embeddings, scaled as the layers want them, to y's first columns."""
 
-    def forward(self, b: PlanBuilder, rows: Rows, last: Rows | None = None) -> Binding:
+    def forward(self, p: ProgramBuilder, rows: Rows, last: Rows | None = None) -> Tensor:
         """Run all layers over the rows; return the final norm's output.
 
         Args:
-            b: gets the dispatches.
+            p: gets the ops.
             rows: of the pass.
             last: a table of one row, the last of a prefill pass. Given, only that row's result is
                 computed: from where no layer writes keys and values any more, the others stop.
@@ -53,14 +53,23 @@ class Model(Protocol):
             [rows, hidden_size] float32, or [1, hidden_size] with `last`.
         """
 
-    def fill_cache(self, b: PlanBuilder, rows: Rows) -> None:
+    def fill_cache(self, p: ProgramBuilder, rows: Rows) -> None:
         """Run the rows only as far as layers write keys and values."""
 
-    def head(self, b: PlanBuilder, hidden: Binding, rows: Rows, logits: Binding) -> None:
+    def head(self, p: ProgramBuilder, hidden: Tensor, rows: Rows, logits: Tensor) -> None:
         """Compute logits, [rows, vocab_size] float32, of rows of `forward`'s result."""
 
 
-def stacked(load: LoadPlanBuilder, name: str, parts: Sequence[tuple[str, TensorLike]]) -> Linear:
+def next_stream(p: ProgramBuilder, hidden: Tensor) -> Tensor:
+    """Reserve the tensor that takes the residual stream next: of two, the one it is not in."""
+    name = hidden.buffer
+    is_second = name.endswith(_NEXT)
+    return p.tensor(name.removesuffix(_NEXT) if is_second else name + _NEXT, *hidden.shape)
+
+
+def stacked(
+    load: LoadPlanBuilder, name: str, parts: Sequence[tuple[str, TensorLike]]
+) -> LinearLayer:
     """Stack linear layers along their outputs, as few matrices as their layouts allow.
 
     Args:
@@ -81,10 +90,10 @@ def stacked(load: LoadPlanBuilder, name: str, parts: Sequence[tuple[str, TensorL
         (load.matrix(f"{name}.{first_output}", tensors), first_output)
         for first_output, tensors in groups
     ]
-    return Linear(matrices, num_outputs)
+    return LinearLayer(matrices, num_outputs)
 
 
-def single(load: LoadPlanBuilder, name: str, tensor: TensorLike) -> Linear:
+def single(load: LoadPlanBuilder, name: str, tensor: TensorLike) -> LinearLayer:
     """Load one linear layer."""
     return stacked(load, name, [(name, tensor)])
 

@@ -17,6 +17,7 @@ Source: transformers, models/gemma3/modeling_gemma3.py.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import struct
 from dataclasses import dataclass
@@ -27,9 +28,9 @@ from leadout.checkpoint.load_plan import LoadPlanBuilder
 from leadout.config import Gemma3TextConfig
 from leadout.kv_cache import KvCache, capacity_for
 from leadout.layouts import Matrix, Vector
-from leadout.models.base import Shapes, single, stacked
-from leadout.ops import Linear
-from leadout.plan import Binding, BufferSpec, PlanBuilder, align
+from leadout.models.base import Shapes, next_stream, single, stacked
+from leadout.ops import LinearLayer, ProgramBuilder, Tensor
+from leadout.plan import BufferSpec, align
 from leadout.rows import Rows
 
 
@@ -39,14 +40,14 @@ class Layer:
 
     is_sliding: bool
     input_layernorm: Vector
-    qkv_proj: Linear
+    qkv_proj: LinearLayer
     q_norm: Vector
     k_norm: Vector
-    o_proj: Linear
+    o_proj: LinearLayer
     post_attention_layernorm: Vector
     pre_feedforward_layernorm: Vector
-    gate_up_proj: Linear
-    down_proj: Linear
+    gate_up_proj: LinearLayer
+    down_proj: LinearLayer
     post_feedforward_layernorm: Vector
     cache: KvCache
 
@@ -128,17 +129,17 @@ class Gemma3Text:
         def vector(name: str) -> Vector:
             return load.vector(name, tensors[f"model.{name}.weight"], add=norm_add)
 
-        def linear(name: str) -> Linear:
+        def linear(name: str) -> LinearLayer:
             return single(load, name, tensors[f"model.{name}.weight"])
 
-        def stack(name: str, *parts: str) -> Linear:
+        def stack(name: str, *parts: str) -> LinearLayer:
             return stacked(load, name, [(p, tensors[f"model.{p}.weight"]) for p in parts])
 
         self.embed_tokens: Matrix = load.matrix(
             "embed_tokens", [tensors["model.embed_tokens.weight"]]
         )
         self.lm_head = (
-            Linear([(self.embed_tokens, 0)], config.vocab_size)
+            LinearLayer([(self.embed_tokens, 0)], config.vocab_size)
             if config.tie_word_embeddings
             else single(load, "lm_head", tensors["lm_head.weight"])
         )
@@ -194,78 +195,89 @@ class Gemma3Text:
             tables[_rope_table(is_sliding)] = struct.pack(f"<{len(values)}f", *values)
         return tables
 
-    def embed(self, b: PlanBuilder, rows: Rows, y: Binding, stride: int | None = None) -> None:
+    def embed(self, p: ProgramBuilder, rows: Rows, y: Tensor) -> None:
         """Write the rows' scaled embeddings; see `Model.embed`."""
         scale = math.sqrt(self.hidden_size)
-        ops.embed(b, self.embed_tokens, y, rows, scale, "embed_tokens", stride)
+        p.add(ops.Embed("embed_tokens", self.embed_tokens, rows, y, scale))
 
-    def forward(self, b: PlanBuilder, rows: Rows, last: Rows | None = None) -> Binding:
+    def forward(self, p: ProgramBuilder, rows: Rows, last: Rows | None = None) -> Tensor:
         """Run all layers over the rows; see `Model.forward`. The last layer writes keys, too."""
-        config = self.config
-        hidden = ops.activations(b, "hidden", rows.count, config.hidden_size)
-        normed = ops.activations(b, "normed", rows.count, config.hidden_size)
-        self.embed(b, rows, hidden)
-        first = self.layers[0].input_layernorm
-        ops.rms_norm(b, hidden, first, normed, rows.count, config.rms_norm_eps, first.name)
-        followers = [layer.input_layernorm for layer in self.layers[1:]] + [self.norm]
-        for i, (layer, following) in enumerate(zip(self.layers, followers, strict=True)):
-            self._layer(b, i, layer, following, hidden, normed, rows)
-        if last is None:
-            return normed
-        last_normed = ops.activations(b, "last_normed", 1, config.hidden_size)
-        ops.take_last_row(b, normed, config.hidden_size, last_normed, "last_normed")
-        return last_normed
+        hidden = p.tensor("hidden", rows.count, self.hidden_size)
+        self.embed(p, rows, hidden)
+        for i, layer in enumerate(self.layers):
+            hidden = self._layer(p, f"layers.{i}.", layer, hidden, rows)
+        if last is not None:
+            last_hidden = p.tensor("last_hidden", 1, self.hidden_size)
+            p.add(ops.TakeLastRow("last_hidden", hidden, last_hidden))
+            hidden = last_hidden
+        return self._norm(p, hidden, self.norm, "norm")
 
-    def fill_cache(self, b: PlanBuilder, rows: Rows) -> None:
+    def fill_cache(self, p: ProgramBuilder, rows: Rows) -> None:
         """Run all layers; see `Model.fill_cache`."""
-        self.forward(b, rows)
+        self.forward(p, rows)
+
+    def head(self, p: ProgramBuilder, hidden: Tensor, rows: Rows, logits: Tensor) -> None:
+        """Compute the logits, [rows, vocab_size] float32; see `Model.head`."""
+        p.add(ops.Linear("lm_head", self.lm_head, hidden, rows, logits))
+
+    def _norm(self, p: ProgramBuilder, hidden: Tensor, weight: Vector, label: str) -> Tensor:
+        """Norm the residual stream for what comes next."""
+        y = p.tensor("normed", *hidden.shape)
+        p.add(ops.RmsNorm(label, hidden, weight, y, self.config.rms_norm_eps))
+        return y
+
+    def _add(
+        self, p: ProgramBuilder, delta: Tensor, weight: Vector, hidden: Tensor, label: str
+    ) -> Tensor:
+        """Norm what half a layer brought, and add it to the residual stream."""
+        h_out = next_stream(p, hidden)
+        p.add(ops.AddNorm(label, delta, weight, hidden, h_out, self.config.rms_norm_eps))
+        return h_out
 
     def _layer(
-        self,
-        b: PlanBuilder,
-        i: int,
-        layer: Layer,
-        following: Vector,
-        hidden: Binding,
-        normed: Binding,
-        rows: Rows,
-    ) -> None:
-        """Append one layer: `normed` holds its input, and then the next one's."""
+        self, p: ProgramBuilder, label: str, layer: Layer, hidden: Tensor, rows: Rows
+    ) -> Tensor:
+        """Append one layer; return the residual stream behind it."""
         config, eps = self.config, self.config.rms_norm_eps
-        heads, head_dim = config.num_attention_heads, config.head_dim
-        label = f"layers.{i}."
-        qkv = ops.activations(b, "qkv", rows.count, layer.qkv_proj.num_outputs)
-        queries = ops.activations(b, "queries", rows.count, heads * head_dim)
-        attended = ops.activations(b, "attended", rows.count, heads * head_dim)
-        delta = ops.activations(b, "delta", rows.count, config.hidden_size)
-        inner = ops.activations(b, "inner", rows.count, config.intermediate_size)
-        inv_freq = Binding(_rope_table(layer.is_sliding), 0, 2 * head_dim)
+        heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
+        head_dim = config.head_dim
+        cache, inv_freq = layer.cache, Tensor(_rope_table(layer.is_sliding), (head_dim // 2,))
+        qkv = p.tensor("qkv", rows.count, layer.qkv_proj.num_outputs)
+        q = p.tensor("queries", rows.count, heads, head_dim)
+        attended = p.tensor("attended", rows.count, heads, head_dim)
+        delta = p.tensor("delta", rows.count, config.hidden_size)
+        inner = p.tensor("inner", rows.count, config.intermediate_size)
 
-        ops.linear(b, layer.qkv_proj, normed, qkv, rows, label + "qkv_proj")
-        ops.qk_norm_rope(
-            b, qkv, layer.q_norm, layer.k_norm, inv_freq, queries, layer.cache, heads, rows, eps,
-            label + "qk_norm_rope",
-        )  # fmt: skip
-        attention_scale = config.query_pre_attn_scalar**-0.5
-        ops.attention(
-            b, queries, layer.cache, attended, heads, attention_scale, rows,
-            label + "attention",
-        )  # fmt: skip
-        ops.linear(b, layer.o_proj, attended, delta, rows, label + "o_proj")
-        ops.add_rms_norm(
-            b, delta, layer.post_attention_layernorm, layer.pre_feedforward_layernorm,
-            hidden, normed, rows.count, eps, label + "post_attention_layernorm",
-        )  # fmt: skip
-        ops.gated_linear(b, layer.gate_up_proj, normed, inner, rows, label + "gate_up_proj")
-        ops.linear(b, layer.down_proj, inner, delta, rows, label + "down_proj")
-        ops.add_rms_norm(
-            b, delta, layer.post_feedforward_layernorm, following,
-            hidden, normed, rows.count, eps, label + "post_feedforward_layernorm",
-        )  # fmt: skip
-
-    def head(self, b: PlanBuilder, hidden: Binding, rows: Rows, logits: Binding) -> None:
-        """Compute the logits, [rows, vocab_size] float32; see `Model.head`."""
-        ops.linear(b, self.lm_head, hidden, logits, rows, "lm_head")
+        x = self._norm(p, hidden, layer.input_layernorm, label + "input_layernorm")
+        p.add(ops.Linear(label + "qkv_proj", layer.qkv_proj, x, rows, qkv))
+        by_head = dataclasses.replace(qkv, shape=(rows.count, heads + 2 * kv_heads, head_dim))
+        p.add(
+            ops.WriteKv(
+                label + "write_kv",
+                by_head,
+                layer.k_norm,
+                inv_freq,
+                cache,
+                rows,
+                first_key=heads,
+                first_value=heads + kv_heads,
+                eps=eps,
+            )
+        )
+        p.add(ops.NormRope(label + "q_norm", by_head, layer.q_norm, inv_freq, rows, q, eps))
+        scale = config.query_pre_attn_scalar**-0.5
+        name = label + "attention"
+        p.add(ops.Attention(name, q, cache, rows, attended, scale, window=cache.window))
+        flat = dataclasses.replace(attended, shape=(rows.count, heads * head_dim))
+        p.add(ops.Linear(label + "o_proj", layer.o_proj, flat, rows, delta))
+        name = label + "post_attention_layernorm"
+        hidden = self._add(p, delta, layer.post_attention_layernorm, hidden, name)
+        name = label + "pre_feedforward_layernorm"
+        x = self._norm(p, hidden, layer.pre_feedforward_layernorm, name)
+        p.add(ops.GatedLinear(label + "gate_up_proj", layer.gate_up_proj, x, rows, inner))
+        p.add(ops.Linear(label + "down_proj", layer.down_proj, inner, rows, delta))
+        name = label + "post_feedforward_layernorm"
+        return self._add(p, delta, layer.post_feedforward_layernorm, hidden, name)
 
 
 def _rope_table(is_sliding: bool) -> str:

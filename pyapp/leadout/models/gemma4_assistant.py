@@ -30,10 +30,10 @@ from leadout.checkpoint.load_plan import LoadPlanBuilder
 from leadout.config import Gemma4AssistantConfig
 from leadout.errors import DrafterError
 from leadout.models.base import Shapes, single
-from leadout.models.gemma4_layers import Gemma4Layers, Reading, Stream, layer_shapes
+from leadout.models.gemma4_layers import CacheView, Gemma4Layers, Stream, layer_shapes
 from leadout.models.gemma4_text import Gemma4Text
-from leadout.ops import Candidates, Linear
-from leadout.plan import Binding, BufferSpec, PlanBuilder
+from leadout.ops import LinearLayer, ProgramBuilder, Tensor
+from leadout.plan import BufferSpec
 from leadout.rows import Rows
 
 _ORDERING = "token_ordering"
@@ -46,12 +46,10 @@ class Proposals:
     Attributes:
         logits: [rows, count] float32.
         ids: [rows, count] u32, or None where the logits are of all ids in their order.
-        count: columns.
     """
 
-    logits: Binding
-    ids: Binding | None
-    count: int
+    logits: Tensor
+    ids: Tensor | None = None
 
 
 def expected_shapes(config: Gemma4AssistantConfig) -> Shapes:
@@ -146,17 +144,17 @@ class Gemma4Assistant:
         self.embed_tokens = load.matrix("embed_tokens", [tensors["model.embed_tokens.weight"]])
         self.pre_projection = single(load, "pre_projection", tensors["pre_projection.weight"])
         self.post_projection = single(load, "post_projection", tensors["post_projection.weight"])
-        self.centroids: Linear | None = None
+        self.centroids: LinearLayer | None = None
         if config.use_ordered_embeddings:
             name = "masked_embedding.centroids"
             self.centroids = single(load, name, tensors[name + ".weight"])
         self.layers = Gemma4Layers(config.text, checkpoint, load)
-        self._readings = [
-            Reading(
+        self._views = [
+            CacheView(
                 target.shared_cache(layer.layer_type),
-                behind=1,
                 # Counted from P + 1 back to P - 1 - sliding_window.
                 window=config.text.sliding_window + 2 if layer.is_sliding else 0,
+                behind=1,
             )
             for layer in config.text.layers
         ]
@@ -175,46 +173,46 @@ class Gemma4Assistant:
             constants[self._ordering_name] = self._ordering
         return constants
 
-    def step(self, b: PlanBuilder, rows: Rows, x: Binding) -> Proposals:
+    def step(self, p: ProgramBuilder, rows: Rows, x: Tensor) -> Proposals:
         """Append one step.
 
         Args:
-            b: gets the dispatches.
+            p: gets the ops.
             rows: one a lane, at the position of its last known token.
             x: [rows, 2 backbone_hidden_size] float32: the target's scaled embedding of the token
                 before, and the state, which is replaced by the next one.
         """
         text, backbone = self.config.text, self.config.backbone_hidden_size
-        hidden = ops.activations(b, "draft_hidden", rows.count, text.hidden_size)
-        normed = ops.activations(b, "draft_normed", rows.count, text.hidden_size)
-        stream = Stream(rows, hidden, normed)
-        ops.linear(b, self.pre_projection, x, hidden, rows, "drafter.pre_projection")
-        self.layers.begin(b, stream)
-        self.layers.run(b, stream, range(text.num_hidden_layers), self._readings)
-        ops.linear(
-            b, self.post_projection, normed, x, rows, "drafter.post_projection",
-            stride=2 * backbone, offset=backbone,
-        )  # fmt: skip
-        if self.centroids is None:
-            logits = ops.activations(b, "draft_logits", rows.count, text.vocab_size)
-            head = Linear([(self.embed_tokens, 0)], text.vocab_size)
-            ops.linear(b, head, normed, logits, rows, "drafter.lm_head")
-            return Proposals(logits, None, text.vocab_size)
-        candidates = self._candidates(b, rows, normed, self.centroids)
-        return Proposals(candidates.logits, candidates.ids, candidates.count)
+        hidden = p.tensor("draft_hidden", rows.count, text.hidden_size)
+        p.add(ops.Linear("drafter.pre_projection", self.pre_projection, x, rows, hidden))
+        layers = range(text.num_hidden_layers)
+        stream = self.layers.run(p, Stream(rows, hidden), layers, self._views)
+        normed = self.layers.finish(p, stream)
+        name = "drafter.post_projection"
+        p.add(ops.Linear(name, self.post_projection, normed, rows, x, offset=backbone))
+        if self.centroids is not None:
+            return self._candidates(p, rows, normed, self.centroids)
+        logits = p.tensor("draft_logits", rows.count, text.vocab_size)
+        head = LinearLayer([(self.embed_tokens, 0)], text.vocab_size)
+        p.add(ops.Linear("drafter.lm_head", head, normed, rows, logits))
+        return Proposals(logits)
 
     def _candidates(
-        self, b: PlanBuilder, rows: Rows, normed: Binding, centroids: Linear
-    ) -> Candidates:
+        self, p: ProgramBuilder, rows: Rows, normed: Tensor, centroids: LinearLayer
+    ) -> Proposals:
         config, vocab_size = self.config, self.config.text.vocab_size
-        top_k = config.centroid_intermediate_top_k
-        scores = ops.activations(b, "centroid_scores", rows.count, config.num_centroids)
-        ops.linear(b, centroids, normed, scores, rows, "drafter.centroids")
-        top = ops.top_centroids(
-            b, scores, rows.count, config.num_centroids, top_k, "drafter.top_centroids"
+        top_k, num_centroids = config.centroid_intermediate_top_k, config.num_centroids
+        count = top_k * (vocab_size // num_centroids)
+        scores = p.tensor("centroid_scores", rows.count, num_centroids)
+        top = p.tensor("top_centroids", rows.count, top_k, dtype="u32")
+        ids = p.tensor("candidate_ids", rows.count, count, dtype="u32")
+        logits = p.tensor("candidate_logits", rows.count, count)
+        ordering = Tensor(self._ordering_name, (vocab_size,), "u32")
+        p.add(ops.Linear("drafter.centroids", centroids, normed, rows, scores))
+        p.add(ops.TopCentroids("drafter.top_centroids", scores, top))
+        p.add(
+            ops.CandidateLogits(
+                "drafter.candidates", self.embed_tokens, ordering, top, normed, ids, logits
+            )
         )
-        ordering = Binding(self._ordering_name, 0, 4 * vocab_size)
-        return ops.candidate_logits(
-            b, self.embed_tokens, ordering, top, normed, rows.count,
-            vocab_size // config.num_centroids, top_k, "drafter.candidates",
-        )  # fmt: skip
+        return Proposals(logits, ids)

@@ -35,9 +35,9 @@ from leadout.checkpoint.load_plan import LoadPlanBuilder
 from leadout.config import Gemma4LayerConfig, Gemma4TextConfig
 from leadout.kv_cache import KvCache
 from leadout.layouts import Vector
-from leadout.models.base import Shapes, single, stacked
-from leadout.ops import Experts, Linear
-from leadout.plan import Binding, BufferSpec, PlanBuilder, align
+from leadout.models.base import Shapes, next_stream, single, stacked
+from leadout.ops import ExpertLayer, LinearLayer, ProgramBuilder, Tensor
+from leadout.plan import BufferSpec, align
 from leadout.rows import Rows
 
 
@@ -45,8 +45,8 @@ from leadout.rows import Rows
 class PerLayerInput:
     """How a layer takes its per-layer input in."""
 
-    gate: Linear
-    projection: Linear
+    gate: LinearLayer
+    projection: LinearLayer
     post_norm: Vector
 
 
@@ -55,10 +55,10 @@ class Mixture:
     """The experts beside a layer's MLP."""
 
     router_scale: Vector
-    router_proj: Linear
+    router_proj: LinearLayer
     per_expert_scale: Vector
-    gate_up_proj: Experts
-    down_proj: Experts
+    gate_up_proj: ExpertLayer
+    down_proj: ExpertLayer
     pre_feedforward_layernorm_2: Vector
     post_feedforward_layernorm_1: Vector
     post_feedforward_layernorm_2: Vector
@@ -70,14 +70,14 @@ class Layer:
 
     config: Gemma4LayerConfig
     input_layernorm: Vector
-    qkv_proj: Linear
+    qkv_proj: LinearLayer
     q_norm: Vector
     k_norm: Vector | None
-    o_proj: Linear
+    o_proj: LinearLayer
     post_attention_layernorm: Vector
     pre_feedforward_layernorm: Vector
-    gate_up_proj: Linear
-    down_proj: Linear
+    gate_up_proj: LinearLayer
+    down_proj: LinearLayer
     post_feedforward_layernorm: Vector
     layer_scalar: Vector | None
     per_layer_input: PerLayerInput | None
@@ -85,18 +85,18 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Reading:
+class CacheView:
     """How a layer sees the KV cache.
 
     Attributes:
         cache: its own, or another layer's.
-        behind: see `ops.attention`.
-        window: see `ops.attention`.
+        window: see `ops.Attention`.
+        behind: see `ops.Attention`.
     """
 
     cache: KvCache
+    window: int
     behind: int = 0
-    window: int | None = None
 
 
 @dataclass(frozen=True)
@@ -106,14 +106,12 @@ class Stream:
     Attributes:
         rows: of the pass.
         hidden: the residual stream, [rows, hidden_size] float32.
-        normed: the next layer's input, or the final norm's output, likewise.
-        per_layer: [rows, num_hidden_layers, hidden_size_per_layer_input] float32, or None.
+        per_layer: [rows, num_hidden_layers * hidden_size_per_layer_input] float32, or None.
     """
 
     rows: Rows
-    hidden: Binding
-    normed: Binding
-    per_layer: Binding | None = None
+    hidden: Tensor
+    per_layer: Tensor | None = None
 
 
 def layer_shapes(config: Gemma4TextConfig, i: int, has_own_cache: bool) -> Shapes:
@@ -213,26 +211,24 @@ class Gemma4Layers:
         """Return the rope tables' buffers."""
         return {name: BufferSpec(align(len(data), 4)) for name, data in self.constants().items()}
 
-    def begin(self, b: PlanBuilder, stream: Stream) -> None:
-        """Norm the hidden state for the first layer."""
-        first, eps = self.layers[0].input_layernorm, self.config.rms_norm_eps
-        ops.rms_norm(b, stream.hidden, first, stream.normed, stream.rows.count, eps, first.name)
-
     def run(
-        self, b: PlanBuilder, stream: Stream, layers: range, readings: Sequence[Reading]
-    ) -> None:
-        """Append layers; behind the last of all, `stream.normed` holds the final norm's output.
+        self, p: ProgramBuilder, stream: Stream, layers: range, views: Sequence[CacheView]
+    ) -> Stream:
+        """Append layers; return what the last one leaves.
 
         Args:
-            b: gets the dispatches.
-            stream: `normed` holds the first layer's input.
+            p: gets the ops.
+            stream: what the first layer begins with.
             layers: consecutive ones.
-            readings: one for every layer of the model.
+            views: one for every layer of the model.
         """
         for i in layers:
-            is_last = i + 1 == len(self.layers)
-            following = self.norm if is_last else self.layers[i + 1].input_layernorm
-            self._layer(b, i, following, stream, readings[i])
+            stream = self._layer(p, i, stream, views[i])
+        return stream
+
+    def finish(self, p: ProgramBuilder, stream: Stream) -> Tensor:
+        """Append the final norm; return its output, [rows, hidden_size] float32."""
+        return self._norm(p, stream, self.norm, self._load.prefix)
 
     # ---- placing ------------------------------------------------------------------------------
 
@@ -246,10 +242,10 @@ class Gemma4Layers:
         def vector(part: str) -> Vector:
             return self._vector(name + part)
 
-        def linear(part: str) -> Linear:
+        def linear(part: str) -> LinearLayer:
             return single(load, name + part, tensors[f"model.{name}{part}.weight"])
 
-        def stack(whole: str, *parts: str) -> Linear:
+        def stack(whole: str, *parts: str) -> LinearLayer:
             pairs = [(part, tensors[f"model.{name}{part}.weight"]) for part in parts]
             return stacked(load, name + whole, pairs)
 
@@ -289,13 +285,13 @@ class Gemma4Layers:
         if f"model.{name}{gate_up[0]}" not in tensors:
             gate_up = ["experts.gate_proj", "experts.up_proj"]
 
-        def experts(parts: list[str]) -> Experts:
+        def experts(parts: list[str]) -> ExpertLayer:
             placed, num_outputs = [], 0
             for part in parts:
                 tensor = tensors[f"model.{name}{part}"]
                 placed.append((self._load.matrix(name + part, [_flat(tensor)]), num_outputs))
                 num_outputs += tensor.shape[1]
-            return Experts(placed, num_outputs, num_experts)
+            return ExpertLayer(placed, num_outputs, num_experts)
 
         return Mixture(
             router_scale=self._vector(name + "router.scale"),
@@ -310,143 +306,163 @@ class Gemma4Layers:
             post_feedforward_layernorm_2=self._vector(name + "post_feedforward_layernorm_2.weight"),
         )
 
-    def _rope(self, layer: Gemma4LayerConfig) -> Binding:
+    def _rope(self, layer: Gemma4LayerConfig) -> Tensor:
         kind = "sliding" if layer.is_sliding else "full"
-        return Binding(f"{self._load.prefix}inv_freq.{kind}", 0, 2 * layer.head_dim)
+        return Tensor(f"{self._load.prefix}inv_freq.{kind}", (layer.head_dim // 2,))
 
     # ---- running ------------------------------------------------------------------------------
 
-    def _layer(
-        self, b: PlanBuilder, i: int, following: Vector, stream: Stream, reading: Reading
-    ) -> None:
-        layer, eps, rows = self.layers[i], self.config.rms_norm_eps, stream.rows
+    def _layer(self, p: ProgramBuilder, i: int, stream: Stream, view: CacheView) -> Stream:
+        layer, rows = self.layers[i], stream.rows
         label = f"{self._load.prefix}layers.{i}."
-        delta = ops.activations(b, "delta", rows.count, self.config.hidden_size)
-        inner = ops.activations(b, "inner", rows.count, layer.config.intermediate_size)
-        self._attention(b, layer, stream, reading, delta, label + "self_attn.")
-        ops.add_rms_norm(
-            b, delta, layer.post_attention_layernorm, layer.pre_feedforward_layernorm,
-            stream.hidden, stream.normed, rows.count, eps, label + "post_attention_layernorm",
-        )  # fmt: skip
-        ops.gated_linear(b, layer.gate_up_proj, stream.normed, inner, rows, label + "mlp.gate_up")
-        ops.linear(b, layer.down_proj, inner, delta, rows, label + "mlp.down_proj")
+        attended = self._attention(p, layer, stream, view, label)
+        stream = self._add(p, attended, layer.post_attention_layernorm, stream, label)
+        x = self._norm(p, stream, layer.pre_feedforward_layernorm, label)
+        inner = p.tensor("inner", rows.count, layer.config.intermediate_size)
+        delta = p.tensor("delta", rows.count, self.config.hidden_size)
+        p.add(ops.GatedLinear(label + "mlp.gate_up", layer.gate_up_proj, x, rows, inner))
+        p.add(ops.Linear(label + "mlp.down_proj", layer.down_proj, inner, rows, delta))
         if layer.mixture is not None:
-            delta = self._experts(b, layer.mixture, stream, delta, label)
-        label += "post_feedforward_layernorm"
+            delta = self._experts(p, layer.mixture, stream, delta, label)
+        scalar = layer.layer_scalar
         if layer.per_layer_input is None:
-            ops.add_rms_norm(
-                b, delta, layer.post_feedforward_layernorm, following, stream.hidden,
-                stream.normed, rows.count, eps, label, layer.layer_scalar,
-            )  # fmt: skip
-            return
-        ops.add_rms_norm(
-            b, delta, layer.post_feedforward_layernorm, None, stream.hidden, stream.normed,
-            rows.count, eps, label,
-        )  # fmt: skip
-        self._per_layer_input(b, i, layer.per_layer_input, following, stream, delta)
+            return self._add(p, delta, layer.post_feedforward_layernorm, stream, label, scalar)
+        stream = self._add(p, delta, layer.post_feedforward_layernorm, stream, label)
+        delta = self._per_layer_input(p, i, layer.per_layer_input, stream)
+        return self._add(p, delta, layer.per_layer_input.post_norm, stream, label, scalar)
+
+    def _norm(self, p: ProgramBuilder, stream: Stream, weight: Vector, label: str) -> Tensor:
+        """Norm the stream for what comes next."""
+        y = p.tensor("normed", *stream.hidden.shape)
+        label += weight.name.rpartition(".")[2]
+        p.add(ops.RmsNorm(label, stream.hidden, weight, y, self.config.rms_norm_eps))
+        return y
+
+    def _add(
+        self,
+        p: ProgramBuilder,
+        delta: Tensor,
+        weight: Vector,
+        stream: Stream,
+        label: str,
+        scalar: Vector | None = None,
+    ) -> Stream:
+        """Norm what half a layer brought, and add it to the stream."""
+        hidden, eps = stream.hidden, self.config.rms_norm_eps
+        label += weight.name.rpartition(".")[2]
+        h_out = next_stream(p, hidden)
+        p.add(ops.AddNorm(label, delta, weight, hidden, h_out, eps, scalar))
+        return dataclasses.replace(stream, hidden=h_out)
 
     def _attention(
-        self,
-        b: PlanBuilder,
-        layer: Layer,
-        stream: Stream,
-        reading: Reading,
-        delta: Binding,
-        label: str,
-    ) -> None:
+        self, p: ProgramBuilder, layer: Layer, stream: Stream, view: CacheView, label: str
+    ) -> Tensor:
+        """Append a layer's attention; return what it brings."""
         config, rows, heads = self.config, stream.rows, self.config.num_attention_heads
-        head_dim = layer.config.head_dim
-        qkv = ops.activations(b, "qkv", rows.count, layer.qkv_proj.num_outputs)
-        queries = ops.activations(b, "queries", rows.count, heads * head_dim)
-        attended = ops.activations(b, "attended", rows.count, heads * head_dim)
-        ops.linear(b, layer.qkv_proj, stream.normed, qkv, rows, label + "qkv")
-        if layer.k_norm is None:
-            ops.q_norm_rope(
-                b, qkv, layer.q_norm, self._rope(layer.config), queries, heads, rows,
-                config.rms_norm_eps, label + "q_norm_rope",
-            )  # fmt: skip
-        else:
-            ops.qk_norm_rope(
-                b, qkv, layer.q_norm, layer.k_norm, self._rope(layer.config), queries,
-                reading.cache, heads, rows, config.rms_norm_eps, label + "qk_norm_rope",
-                has_values=layer.config.has_v_proj, norm_values=True,
-            )  # fmt: skip
-        ops.attention(
-            b, queries, reading.cache, attended, heads, 1.0, rows, label + "attention",
-            behind=reading.behind, window=reading.window,
-        )  # fmt: skip
-        ops.linear(b, layer.o_proj, attended, delta, rows, label + "o_proj")
+        head_dim, eps = layer.config.head_dim, config.rms_norm_eps
+        cache, inv_freq = view.cache, self._rope(layer.config)
+        x = self._norm(p, stream, layer.input_layernorm, label)
+        label += "self_attn."
+        num_outputs = layer.qkv_proj.num_outputs
+        qkv = p.tensor("qkv", rows.count, num_outputs)
+        p.add(ops.Linear(label + "qkv", layer.qkv_proj, x, rows, qkv))
+        qkv = dataclasses.replace(qkv, shape=(rows.count, num_outputs // head_dim, head_dim))
+        if layer.k_norm is not None:
+            first_value = heads + (cache.num_key_value_heads if layer.config.has_v_proj else 0)
+            p.add(
+                ops.WriteKv(
+                    label + "write_kv",
+                    qkv,
+                    layer.k_norm,
+                    inv_freq,
+                    cache,
+                    rows,
+                    first_key=heads,
+                    first_value=first_value,
+                    eps=eps,
+                    norm_values=True,
+                )
+            )
+        q = p.tensor("queries", rows.count, heads, head_dim)
+        attended = p.tensor("attended", rows.count, heads, head_dim)
+        delta = p.tensor("delta", rows.count, config.hidden_size)
+        p.add(ops.NormRope(label + "q_norm", qkv, layer.q_norm, inv_freq, rows, q, eps))
+        p.add(
+            ops.Attention(
+                label + "attention", q, cache, rows, attended, 1.0, view.behind, view.window
+            )
+        )
+        flat = dataclasses.replace(attended, shape=(rows.count, heads * head_dim))
+        p.add(ops.Linear(label + "o_proj", layer.o_proj, flat, rows, delta))
+        return delta
 
     def _experts(
-        self, b: PlanBuilder, mixture: Mixture, stream: Stream, mlp: Binding, label: str
-    ) -> Binding:
+        self, p: ProgramBuilder, mixture: Mixture, stream: Stream, mlp: Tensor, label: str
+    ) -> Tensor:
         """Append the experts; return the sum of theirs and the MLP's normed outputs."""
-        config, eps = self.config, self.config.rms_norm_eps
-        rows, top_k, hidden = stream.rows, config.top_k_experts, config.hidden_size
-        inner, count = config.moe_intermediate_size, stream.rows.count
-        routed = ops.activations(b, "routed", count, hidden)
-        scores = ops.activations(b, "router_scores", count, config.num_experts)
-        chosen = b.scratch("chosen_experts", 4 * count * top_k)
-        weights = ops.activations(b, "expert_weights", count, top_k)
-        gate_up = ops.activations(b, "expert_gate_up", count * top_k, 2 * inner)
-        expert_inner = ops.activations(b, "expert_inner", count * top_k, inner)
-        outputs = ops.activations(b, "expert_outputs", count * top_k, hidden)
-        mixed = ops.activations(b, "mixed", count, hidden)
-        both = ops.activations(b, "mlp_and_experts", count, hidden)
+        config, rows, eps = self.config, stream.rows, self.config.rms_norm_eps
+        count, top_k, hidden = rows.count, config.top_k_experts, config.hidden_size
+        routed = p.tensor("routed", count, hidden)
+        scores = p.tensor("router_scores", count, config.num_experts)
+        chosen = p.tensor("chosen_experts", count, top_k, dtype="u32")
+        weights = p.tensor("expert_weights", count, top_k)
+        inner = p.tensor("expert_inner", count, top_k, config.moe_intermediate_size)
+        outputs = p.tensor("expert_outputs", count, top_k, hidden)
+        mixed = p.tensor("mixed", count, hidden)
+        both = p.tensor("mlp_and_experts", count, hidden)
 
         # The router reads the residual stream itself, under a norm of its own.
-        ops.rms_norm(
-            b, stream.hidden, mixture.router_scale, routed, count, eps, label + "router.scale",
-            hidden**-0.5,
-        )  # fmt: skip
-        ops.linear(b, mixture.router_proj, routed, scores, rows, label + "router.proj")
-        ops.route(
-            b, scores, mixture.per_expert_scale, chosen, weights, count, top_k, label + "route"
+        p.add(
+            ops.RmsNorm(
+                label + "router.scale",
+                stream.hidden,
+                mixture.router_scale,
+                routed,
+                eps,
+                hidden**-0.5,
+            )
         )
-        ops.rms_norm(
-            b, stream.hidden, mixture.pre_feedforward_layernorm_2, routed, count, eps,
-            label + "pre_feedforward_layernorm_2",
-        )  # fmt: skip
-        ops.expert_linear(
-            b, mixture.gate_up_proj, routed, chosen, gate_up, count, top_k,
-            label + "experts.gate_up", shared_input=True,
-        )  # fmt: skip
-        ops.gelu_mul(b, gate_up, expert_inner, count * top_k, inner, label + "experts.gelu")
-        ops.expert_linear(
-            b, mixture.down_proj, expert_inner, chosen, outputs, count, top_k,
-            label + "experts.down", shared_input=False,
-        )  # fmt: skip
-        ops.mix_experts(b, outputs, weights, mixed, count, top_k, hidden, label + "experts.mix")
-        ops.rms_norm_sum(
-            b, mlp, mixture.post_feedforward_layernorm_1, mixed,
-            mixture.post_feedforward_layernorm_2, both, count, eps, label + "experts.sum",
-        )  # fmt: skip
+        p.add(ops.Linear(label + "router.proj", mixture.router_proj, routed, rows, scores))
+        p.add(ops.Route(label + "route", scores, mixture.per_expert_scale, chosen, weights))
+        x = self._norm(p, stream, mixture.pre_feedforward_layernorm_2, label)
+        p.add(
+            ops.ExpertGatedLinear(
+                label + "experts.gate_up", mixture.gate_up_proj, x, chosen, rows, inner
+            )
+        )
+        p.add(
+            ops.ExpertLinear(
+                label + "experts.down", mixture.down_proj, inner, chosen, rows, outputs
+            )
+        )
+        p.add(ops.MixExperts(label + "experts.mix", outputs, weights, mixed))
+        p.add(
+            ops.RmsNormSum(
+                label + "experts.sum",
+                mlp,
+                mixture.post_feedforward_layernorm_1,
+                mixed,
+                mixture.post_feedforward_layernorm_2,
+                both,
+                eps,
+            )
+        )
         return both
 
     def _per_layer_input(
-        self,
-        b: PlanBuilder,
-        i: int,
-        layer: PerLayerInput,
-        following: Vector,
-        stream: Stream,
-        delta: Binding,
-    ) -> None:
+        self, p: ProgramBuilder, i: int, layer: PerLayerInput, stream: Stream
+    ) -> Tensor:
+        """Append how a layer takes its per-layer input in; return what that brings."""
         size, rows = self.config.hidden_size_per_layer_input, stream.rows
         label = f"layers.{i}.per_layer_input."
         assert stream.per_layer is not None
-        gate = ops.activations(b, "per_layer_gate", rows.count, size)
-        gated = ops.activations(b, "per_layer_gated", rows.count, size)
-        ops.linear(b, layer.gate, stream.hidden, gate, rows, label + "gate")
-        ops.gelu_times(
-            b, gate, stream.per_layer, gated, rows.count, size,
-            size * self.config.num_hidden_layers, size * i, label + "gelu",
-        )  # fmt: skip
-        ops.linear(b, layer.projection, gated, delta, rows, label + "projection")
-        ops.add_rms_norm(
-            b, delta, layer.post_norm, following, stream.hidden, stream.normed, rows.count,
-            self.config.rms_norm_eps, label + "post_norm", self.layers[i].layer_scalar,
-        )  # fmt: skip
+        gate = p.tensor("per_layer_gate", rows.count, size)
+        gated = p.tensor("per_layer_gated", rows.count, size)
+        delta = p.tensor("delta", rows.count, self.config.hidden_size)
+        p.add(ops.Linear(label + "gate", layer.gate, stream.hidden, rows, gate))
+        p.add(ops.GeluTimes(label + "gelu", gate, stream.per_layer, gated, size * i))
+        p.add(ops.Linear(label + "projection", layer.projection, gated, rows, delta))
+        return delta
 
 
 def _flat(tensor: TensorInfo) -> TensorInfo:

@@ -14,6 +14,7 @@ Source: transformers, models/gemma4/modeling_gemma4.py.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -24,9 +25,15 @@ from leadout.config import Gemma4TextConfig
 from leadout.kv_cache import KvCache, capacity_for
 from leadout.layouts import Matrix, Vector
 from leadout.models.base import Shapes, single
-from leadout.models.gemma4_layers import Gemma4Layers, Reading, Stream, expert_shapes, layer_shapes
-from leadout.ops import Linear
-from leadout.plan import Binding, BufferSpec, PlanBuilder
+from leadout.models.gemma4_layers import (
+    CacheView,
+    Gemma4Layers,
+    Stream,
+    expert_shapes,
+    layer_shapes,
+)
+from leadout.ops import LinearLayer, ProgramBuilder, Tensor
+from leadout.plan import BufferSpec
 from leadout.rows import Rows
 
 
@@ -35,7 +42,7 @@ class PerLayerTables:
     """What per-layer inputs are made of."""
 
     embedding: Matrix
-    projection: Linear
+    projection: LinearLayer
     norm: Vector
 
 
@@ -100,7 +107,7 @@ class Gemma4Text:
         tensors = checkpoint.tensors
         self.embed_tokens = load.matrix("embed_tokens", [tensors["model.embed_tokens.weight"]])
         self.lm_head = (
-            Linear([(self.embed_tokens, 0)], config.vocab_size)
+            LinearLayer([(self.embed_tokens, 0)], config.vocab_size)
             if config.tie_word_embeddings
             else single(load, "lm_head", tensors["lm_head.weight"])
         )
@@ -130,7 +137,8 @@ class Gemma4Text:
             for i, layer in enumerate(config.layers)
             if layer.kv_layer == i
         }
-        self._readings = [Reading(self._caches[layer.kv_layer]) for layer in config.layers]
+        caches = [self._caches[layer.kv_layer] for layer in config.layers]
+        self._views = [CacheView(cache, cache.window) for cache in caches]
         #: Layers from this one on have no keys and values of their own.
         self.first_shared = max(self._caches) + 1
 
@@ -156,75 +164,70 @@ class Gemma4Text:
         """Return the rope tables."""
         return self.layers.constants()
 
-    def embed(self, b: PlanBuilder, rows: Rows, y: Binding, stride: int | None = None) -> None:
+    def embed(self, p: ProgramBuilder, rows: Rows, y: Tensor) -> None:
         """Write the rows' scaled embeddings; see `Model.embed`."""
         scale = math.sqrt(self.hidden_size)
-        ops.embed(b, self.embed_tokens, y, rows, scale, "embed_tokens", stride)
+        p.add(ops.Embed("embed_tokens", self.embed_tokens, rows, y, scale))
 
-    def forward(self, b: PlanBuilder, rows: Rows, last: Rows | None = None) -> Binding:
+    def forward(self, p: ProgramBuilder, rows: Rows, last: Rows | None = None) -> Tensor:
         """Run all layers over the rows; see `Model.forward`."""
         num_layers = self.config.num_hidden_layers
-        stream = self._begin(b, rows)
-        if last is None or self.first_shared == num_layers:
-            self.layers.run(b, stream, range(num_layers), self._readings)
-            return stream.normed if last is None else self._last(b, stream, last).normed
-        self.layers.run(b, stream, range(self.first_shared), self._readings)
-        stream = self._last(b, stream, last)
-        self.layers.run(b, stream, range(self.first_shared, num_layers), self._readings)
-        return stream.normed
+        first_shared = num_layers if last is None else self.first_shared
+        stream = self.layers.run(p, self._begin(p, rows), range(first_shared), self._views)
+        if last is not None:
+            stream = self._last(p, stream, last)
+        stream = self.layers.run(p, stream, range(first_shared, num_layers), self._views)
+        return self.layers.finish(p, stream)
 
-    def fill_cache(self, b: PlanBuilder, rows: Rows) -> None:
+    def fill_cache(self, p: ProgramBuilder, rows: Rows) -> None:
         """Run the layers that write keys and values; see `Model.fill_cache`."""
-        self.layers.run(b, self._begin(b, rows), range(self.first_shared), self._readings)
+        self.layers.run(p, self._begin(p, rows), range(self.first_shared), self._views)
 
-    def head(self, b: PlanBuilder, hidden: Binding, rows: Rows, logits: Binding) -> None:
+    def head(self, p: ProgramBuilder, hidden: Tensor, rows: Rows, logits: Tensor) -> None:
         """Compute the logits, [rows, vocab_size] float32; see `Model.head`."""
         softcap = self.config.final_logit_softcapping
-        ops.linear(b, self.lm_head, hidden, logits, rows, "lm_head", softcap=softcap)
+        p.add(ops.Linear("lm_head", self.lm_head, hidden, rows, logits, softcap=softcap))
 
-    def _begin(self, b: PlanBuilder, rows: Rows) -> Stream:
+    def _begin(self, p: ProgramBuilder, rows: Rows) -> Stream:
         """Embed the rows and compute their per-layer inputs."""
         config = self.config
-        hidden = ops.activations(b, "hidden", rows.count, config.hidden_size)
-        normed = ops.activations(b, "normed", rows.count, config.hidden_size)
-        self.embed(b, rows, hidden)
-        per_layer = None
-        if self.per_layer is not None:
-            size, layers = config.hidden_size_per_layer_input, config.num_hidden_layers
-            per_layer = ops.activations(b, "per_layer", rows.count, layers * size)
-            embedded = ops.activations(b, "per_layer_embedded", rows.count, layers * size)
-            projected = ops.activations(b, "per_layer_projected", rows.count, layers * size)
-            ops.embed(
-                b, self.per_layer.embedding, embedded, rows, math.sqrt(size),
-                "embed_tokens_per_layer",
-            )  # fmt: skip
-            ops.linear(
-                b, self.per_layer.projection, hidden, projected, rows, "per_layer_model_projection"
+        hidden = p.tensor("hidden", rows.count, config.hidden_size)
+        self.embed(p, rows, hidden)
+        if self.per_layer is None:
+            return Stream(rows, hidden)
+        size, layers = config.hidden_size_per_layer_input, config.num_hidden_layers
+        embedded = p.tensor("per_layer_embedded", rows.count, layers * size)
+        projected = p.tensor("per_layer_projected", rows.count, layers * size)
+        name, table = "embed_tokens_per_layer", self.per_layer.embedding
+        p.add(ops.Embed(name, table, rows, embedded, math.sqrt(size)))
+        name, projection = "per_layer_model_projection", self.per_layer.projection
+        p.add(ops.Linear(name, projection, hidden, rows, projected))
+        per_layer = p.tensor("per_layer", rows.count, layers * size)
+        shape = (rows.count, layers, size)
+        p.add(
+            ops.PerLayerInput(
+                "per_layer_input",
+                dataclasses.replace(projected, shape=shape),
+                dataclasses.replace(embedded, shape=shape),
+                self.per_layer.norm,
+                dataclasses.replace(per_layer, shape=shape),
+                config.rms_norm_eps,
+                config.hidden_size**-0.5,
             )
-            ops.per_layer_input(
-                b, projected, embedded, self.per_layer.norm, per_layer, rows.count, layers,
-                config.rms_norm_eps, config.hidden_size**-0.5, "per_layer_input",
-            )  # fmt: skip
-        stream = Stream(rows, hidden, normed, per_layer)
-        self.layers.begin(b, stream)
-        return stream
+        )
+        return Stream(rows, hidden, per_layer)
 
-    def _last(self, b: PlanBuilder, stream: Stream, last: Rows) -> Stream:
+    def _last(self, p: ProgramBuilder, stream: Stream, last: Rows) -> Stream:
         """Go on with the last row alone."""
-        config = self.config
 
-        def take(x: Binding, name: str, columns: int) -> Binding:
-            y = ops.activations(b, name, 1, columns)
-            ops.take_last_row(b, x, columns, y, name)
+        def take(x: Tensor, name: str) -> Tensor:
+            y = p.tensor(name, 1, x.shape[1])
+            p.add(ops.TakeLastRow(name, x, y))
             return y
 
         per_layer = stream.per_layer
-        if per_layer is not None:
-            columns = config.num_hidden_layers * config.hidden_size_per_layer_input
-            per_layer = take(per_layer, "last_per_layer", columns)
         return Stream(
             last,
-            take(stream.hidden, "last_hidden", config.hidden_size),
-            take(stream.normed, "last_normed", config.hidden_size),
-            per_layer,
+            take(stream.hidden, "last_hidden"),
+            None if per_layer is None else take(per_layer, "last_per_layer"),
         )

@@ -1,64 +1,57 @@
-"""One function per kernel: constants, bindings and grid, from what the caller means.
+"""The ops that models are made of: what is computed, not how.
 
-Activations are row-major float32 [rows, columns], and `rows.Rows` says which rows these are.
+Each is a dataclass whose docstring has the formula, the shapes and the types. `lowering` finds
+kernels for runs of them, `devices.numpy_ops` has their meaning in NumPy.
 """
 
-from leadout.ops.attention import attention, q_norm_rope, qk_norm_rope, visible_tiles
-from leadout.ops.checks import check_finite, digest, fill
-from leadout.ops.choice import (
-    accept,
-    begin_cycle,
-    choose,
-    place_draft,
-    suppress,
-    take_accepted,
+from leadout.ops.attention import Attention, NormRope, WriteKv
+from leadout.ops.checks import CheckFinite, Digest, Fill
+from leadout.ops.choice import Accept, BeginCycle, Choose, PlaceDraft, Suppress, TakeAccepted
+from leadout.ops.draft import CandidateLogits, NgramDraft, TopCentroids
+from leadout.ops.experts import (
+    ExpertGatedLinear,
+    ExpertLayer,
+    ExpertLinear,
+    MixExperts,
+    Route,
 )
-from leadout.ops.draft import Candidates, candidate_logits, ngram_draft, top_centroids
-from leadout.ops.experts import Experts, expert_linear, mix_experts, route
-from leadout.ops.grid import FLOAT_BYTES, activations
-from leadout.ops.linear import Linear, embed, gated_linear, gelu_mul, linear
-from leadout.ops.norm import (
-    add_rms_norm,
-    gelu_times,
-    per_layer_input,
-    rms_norm,
-    rms_norm_sum,
-    take_last_row,
-)
+from leadout.ops.linear import Embed, GatedLinear, GeluTimes, Linear, LinearLayer
+from leadout.ops.norm import AddNorm, PerLayerInput, RmsNorm, RmsNormSum, TakeLastRow
+from leadout.ops.program import Op, Program, ProgramBuilder, Tensor
 
 __all__ = [
-    "FLOAT_BYTES",
-    "Candidates",
-    "Experts",
+    "Accept",
+    "AddNorm",
+    "Attention",
+    "BeginCycle",
+    "CandidateLogits",
+    "CheckFinite",
+    "Choose",
+    "Digest",
+    "Embed",
+    "ExpertGatedLinear",
+    "ExpertLayer",
+    "ExpertLinear",
+    "Fill",
+    "GatedLinear",
+    "GeluTimes",
     "Linear",
-    "accept",
-    "activations",
-    "add_rms_norm",
-    "attention",
-    "begin_cycle",
-    "candidate_logits",
-    "check_finite",
-    "choose",
-    "digest",
-    "embed",
-    "expert_linear",
-    "fill",
-    "gated_linear",
-    "gelu_mul",
-    "gelu_times",
-    "linear",
-    "mix_experts",
-    "ngram_draft",
-    "per_layer_input",
-    "place_draft",
-    "q_norm_rope",
-    "qk_norm_rope",
-    "rms_norm",
-    "rms_norm_sum",
-    "route",
-    "suppress",
-    "take_accepted",
-    "take_last_row",
-    "top_centroids",
-    "visible_tiles",
+    "LinearLayer",
+    "MixExperts",
+    "NgramDraft",
+    "NormRope",
+    "Op",
+    "PerLayerInput",
+    "PlaceDraft",
+    "Program",
+    "ProgramBuilder",
+    "RmsNorm",
+    "RmsNormSum",
+    "Route",
+    "Suppress",
+    "TakeAccepted",
+    "TakeLastRow",
+    "Tensor",
+    "TopCentroids",
+    "WriteKv",
 ]

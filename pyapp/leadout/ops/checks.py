@@ -2,45 +2,43 @@
 
 from __future__ import annotations
 
-from leadout.ops.grid import ceil, linear_grid
-from leadout.plan import Binding, PlanBuilder
+from dataclasses import dataclass
+from typing import ClassVar
 
-_WORDS_PER_WORKGROUP = 4096
-
-
-def digest(b: PlanBuilder, x: Binding, digests: Binding, rows: int, columns: int) -> None:
-    """Add two hashes of every row's bits to digests, [rows, 2] u32, which the host zeroed."""
-    grid = (ceil(columns, _WORDS_PER_WORKGROUP), rows, 1)
-    b.dispatch("digest", {"N": columns}, [x, digests], grid, "digest")
+from leadout.ops.program import Op, Tensor
+from leadout.plan import Binding
 
 
-def check_finite(b: PlanBuilder, values: Binding, kind: str, flag: Binding, label: str) -> None:
+@dataclass(frozen=True)
+class Digest(Op):
+    """Add two hashes of every row's bits to y, [rows, 2] u32, which the host zeroed."""
+
+    x: Tensor
+    y: Tensor
+
+
+@dataclass(frozen=True)
+class CheckFinite(Op):
     """Set the flag where values hold an infinity or a NaN.
 
-    Args:
-        b: gets the dispatch.
+    Attributes:
         values: whole words.
         kind: "f32", "bf16" or "half".
         flag: one word, zeroed before.
-        label: for profiles.
     """
-    words = values.bytes // 4
-    b.dispatch(
-        f"check_finite.{kind}",
-        {},
-        [values, flag],
-        linear_grid(ceil(words, _WORDS_PER_WORKGROUP)),
-        label,
-    )
+
+    values: Binding
+    kind: str
+    flag: Tensor
+
+    WRITES: ClassVar[tuple[str, ...]] = ("flag",)
 
 
-def fill(b: PlanBuilder, words: Binding, seed: int, keep: int, bits: int, label: str) -> None:
+@dataclass(frozen=True)
+class Fill(Op):
     """words[i] = (hash of seed and i) & keep | bits."""
-    count = words.bytes // 4
-    b.dispatch(
-        "fill",
-        {"SEED": seed, "KEEP": keep, "SET": bits},
-        [words],
-        linear_grid(ceil(count, _WORDS_PER_WORKGROUP)),
-        label,
-    )
+
+    words: Binding
+    seed: int
+    keep: int
+    bits: int

@@ -2,228 +2,128 @@
 
 from __future__ import annotations
 
-from leadout import sampling, state
-from leadout.ops.grid import activations, ceil
-from leadout.plan import Binding, PlanBuilder
+from dataclasses import dataclass
+from typing import ClassVar
+
+from leadout.ops.program import Op, Tensor
 from leadout.rows import Rows
 from leadout.state import Tables
 
-#: Ids in a chunk of web/kernels/choose_partial.wgsl.
-CHOOSE_CHUNK = 4096
+
+@dataclass(frozen=True)
+class Suppress(Op):
+    """Make the logits of some ids as small as they can be, in every row.
+
+    Attributes:
+        ids: [count] u32.
+        logits: [rows, vocab_size] float32, changed in place.
+    """
+
+    ids: Tensor
+    logits: Tensor
+
+    WRITES: ClassVar[tuple[str, ...]] = ("logits",)
 
 
-def choose(
-    b: PlanBuilder,
-    logits: Binding,
-    num_logits: int,
-    rows: Rows,
-    tables: Tables,
-    label: str,
-    *,
-    ids: Binding | None = None,
-) -> Binding:
-    """Choose a token for every row; return the choices, [rows] u32.
+@dataclass(frozen=True)
+class Choose(Op):
+    """Choose a token for every row, by the settings of its lane.
 
-    Args:
-        b: gets the dispatches.
-        logits: [rows, num_logits] float32; penalised in place.
-        num_logits: the vocabulary's size, or with `ids` the number of candidates.
+    The choice is a function of the row's logits, the settings, the lane's seen ids and the
+    absolute position alone: argmax of filtered logit / temperature + noise, the noise a hash of
+    seed, position and id; at temperature 0 the argmax of the logits.
+
+    Attributes:
+        logits: [rows, count] float32; undefined afterwards.
+        ids: [rows, count] u32, the ids of the logits; None: all ids in their order.
         rows: whose table has each choice's lane and position.
         tables: of the engine.
-        label: for profiles, and the name of the scratch buffers.
-        ids: [rows, num_logits] u32, the candidates' ids; None: all ids in their order.
+        y: [rows] u32, the choices.
+
+    Source: Gumbel-max sampling; drafter invariance, arXiv:2408.07978; top-p, arXiv:1904.09751;
+    min-p, arXiv:2407.01082; repetition penalty, arXiv:1909.05858.
     """
-    settings = sampling.settings(tables.num_lanes)
-    thresholds = activations(b, label + ".thresholds", rows.count, 1)
-    choices = b.scratch(label + ".choices", 4 * rows.count)
-    chunks = ceil(num_logits, CHOOSE_CHUNK)
-    best = b.scratch(label + ".best", 8 * rows.count * chunks)
-    kind = "all" if ids is None else "mapped"
-    mapped = [] if ids is None else [ids]
-    constants = {"V": tables.vocab_size, "COUNT": num_logits}
-    b.dispatch(
-        f"penalize.{kind}",
-        constants,
-        [rows.table, settings, tables.seen, logits, *mapped],
-        (ceil(num_logits, 1024), rows.count, 1),
-        label + ".penalize",
-    )
-    b.dispatch(
-        "sample_filter",
-        {"V": num_logits},
-        [logits, rows.table, settings, thresholds],
-        (rows.count, 1, 1),
-        label + ".sample_filter",
-    )
-    b.dispatch(
-        f"choose_partial.{kind}",
-        constants,
-        [logits, rows.table, settings, thresholds, best, *mapped],
-        (chunks, rows.count, 1),
-        label + ".choose_partial",
-    )
-    b.dispatch(
-        "choose_final",
-        {"V": tables.vocab_size, "CHUNKS": chunks},
-        [best, choices],
-        (rows.count, 1, 1),
-        label + ".choose_final",
-    )
-    return choices
+
+    logits: Tensor
+    ids: Tensor | None
+    rows: Rows
+    tables: Tables
+    y: Tensor
 
 
-def suppress(
-    b: PlanBuilder, logits: Binding, ids: Binding, num_ids: int, rows: Rows, vocab_size: int
-) -> None:
-    """Make the logits of some ids, [num_ids] u32, as small as they can be, in every row."""
-    b.dispatch(
-        "suppress",
-        {"V": vocab_size, "COUNT": num_ids},
-        [ids, logits],
-        (ceil(num_ids, 64), rows.count, 1),
-        "suppress",
-    )
+@dataclass(frozen=True)
+class Accept(Op):
+    """Commit the accepted drafts and the bonus token of every lane; see `state.py`.
 
-
-def accept(
-    b: PlanBuilder,
-    choices: Binding,
-    rows: Rows,
-    tables: Tables,
-    num_groups: int,
-    num_drafts: int,
-) -> Binding:
-    """Commit the accepted drafts and the bonus token of every lane.
-
-    Args:
-        b: gets the dispatch.
+    Attributes:
         choices: [rows] u32, the target's token behind every row.
         rows: 1 + num_drafts of each lane, one lane behind the other.
-        tables: of the engine.
+        tables: of the engine, whose state, history, seen ids and results are written.
         num_groups: lanes in `rows`.
         num_drafts: drafts of each.
-
-    Returns:
-        The results' binding; `state.read_result` reads it.
     """
-    b.dispatch(
-        "accept",
-        {
-            "V": tables.vocab_size,
-            "LANES": tables.num_lanes,
-            "GROUPS": num_groups,
-            "DRAFTS": num_drafts,
-            "CAPACITY": tables.context_length,
-        },
-        [
-            choices,
-            rows.table,
-            tables.state,
-            tables.seen,
-            tables.history,
-            tables.results,
-        ],
-        (1, 1, 1),
-        "accept",
-    )
-    return tables.results
+
+    choices: Tensor
+    rows: Rows
+    tables: Tables
+    num_groups: int
+    num_drafts: int
 
 
-def take_accepted(
-    b: PlanBuilder,
-    x: Binding,
-    rows: Rows,
-    tables: Tables,
-    y: Binding,
-    num_groups: int,
-    num_drafts: int,
-    columns: int,
-    stride: int,
-    offset: int,
-    label: str,
-) -> None:
+@dataclass(frozen=True)
+class TakeAccepted(Op):
     """y[lane, offset :] = x[the row behind which the lane's last token was chosen].
 
-    Args:
-        b: gets the dispatch.
+    Attributes:
         x: [rows, columns] float32.
-        rows: as `accept` had them.
-        tables: of the engine, whose results `accept` wrote.
-        y: [lanes, stride] float32; a lane without new tokens keeps what it has.
-        num_groups: as `accept` had them.
+        rows: as `Accept` had them.
+        tables: of the engine, whose results `Accept` wrote.
+        y: [lanes, at least offset + columns] float32; a lane without new tokens keeps what it has.
+        offset: the first column written.
+        num_groups: as `Accept` had them.
         num_drafts: likewise.
-        columns: of x.
-        stride: columns of y.
-        offset: the first one written.
-        label: for profiles.
     """
-    b.dispatch(
-        "take_accepted",
-        {
-            "D": columns,
-            "DRAFTS": num_drafts,
-            "OUT_STRIDE": stride,
-            "OUT_OFFSET": offset,
-            "RESULT_WORDS": state.RESULT_WORDS,
-        },
-        [x, rows.table, tables.results, y],
-        (ceil(columns, 256), num_groups, 1),
-        label,
-    )
+
+    x: Tensor
+    rows: Rows
+    tables: Tables
+    y: Tensor
+    offset: int
+    num_groups: int
+    num_drafts: int
 
 
-def begin_cycle(
-    b: PlanBuilder, lane_rows: Rows, rows: Rows, tables: Tables, num_drafts: int
-) -> None:
+@dataclass(frozen=True)
+class BeginCycle(Op):
     """Write the rows that a cycle begins with: each lane's last known token.
 
-    Args:
-        b: gets the dispatch.
+    Attributes:
         lane_rows: one row a lane, written.
         rows: 1 + num_drafts rows of each lane, written; drafts and padding are not valid yet.
         tables: of the engine.
         num_drafts: of each lane in this cycle.
     """
-    b.dispatch(
-        "begin_cycle",
-        {
-            "LANES": tables.num_lanes,
-            "DRAFTS": num_drafts,
-            "ROWS": rows.count,
-            "CAPACITY": tables.context_length,
-        },
-        [tables.state, lane_rows.table, rows.table],
-        (1, 1, 1),
-        "begin_cycle",
-    )
+
+    lane_rows: Rows
+    rows: Rows
+    tables: Tables
+    num_drafts: int
 
 
-def place_draft(
-    b: PlanBuilder,
-    choices: Binding,
-    lane_rows: Rows,
-    rows: Rows,
-    tables: Tables,
-    num_drafts: int,
-) -> None:
+@dataclass(frozen=True)
+class PlaceDraft(Op):
     """Put the next draft of every lane into the verify pass's rows and the drafter's.
 
-    Args:
-        b: gets the dispatch.
+    Attributes:
         choices: [lanes] u32, the drafts.
         lane_rows: the drafter's rows, whose tokens become the drafts.
         rows: the verify pass's rows, written.
         tables: of the engine.
         num_drafts: of each lane in this cycle.
     """
-    b.dispatch(
-        "place_draft",
-        {
-            "LANES": tables.num_lanes,
-            "DRAFTS": num_drafts,
-            "CAPACITY": tables.context_length,
-        },
-        [choices, lane_rows.table, rows.table],
-        (1, 1, 1),
-        "place_draft",
-    )
+
+    choices: Tensor
+    lane_rows: Rows
+    rows: Rows
+    tables: Tables
+    num_drafts: int

@@ -1,130 +1,87 @@
-"""Norms, residuals, and what is done element by element."""
+"""Norms, residuals, and taking a row.
+
+rms_norm(x) = x / sqrt(mean(x^2) + eps), along a row.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from leadout.layouts import Vector
-from leadout.ops.grid import FLOAT_BYTES, ceil
-from leadout.plan import BINDING_ALIGNMENT_BYTES, Binding, PlanBuilder
+from leadout.ops.program import Op, Tensor
 
 
-def rms_norm(
-    b: PlanBuilder,
-    x: Binding,
-    weight: Vector,
-    y: Binding,
-    rows: int,
-    eps: float,
-    label: str,
-    scale: float = 1.0,
-) -> None:
-    """y[r] = scale * rms_norm(x[r]) * weight."""
-    constants = {"D": weight.length, "EPS": eps, "SCALE": scale}
-    b.dispatch("rms_norm", constants, [x, weight.binding, y], (rows, 1, 1), label)
+@dataclass(frozen=True)
+class RmsNorm(Op):
+    """y[r] = scale * rms_norm(x[r]) * weight, all [rows, columns] float32."""
+
+    x: Tensor
+    weight: Vector
+    y: Tensor
+    eps: float
+    scale: float = 1.0
 
 
-def rms_norm_sum(
-    b: PlanBuilder,
-    x: Binding,
-    x_weight: Vector,
-    z: Binding,
-    z_weight: Vector,
-    y: Binding,
-    rows: int,
-    eps: float,
-    label: str,
-) -> None:
-    """y[r] = rms_norm(x[r]) * x_weight + rms_norm(z[r]) * z_weight."""
-    b.dispatch(
-        "rms_norm_sum",
-        {"D": x_weight.length, "EPS": eps},
-        [x, x_weight.binding, z, z_weight.binding, y],
-        (rows, 1, 1),
-        label,
-    )
+@dataclass(frozen=True)
+class AddNorm(Op):
+    """h_out[r] = (h[r] + rms_norm(x[r]) * weight) * scalar: the end of half a layer.
 
-
-def add_rms_norm(
-    b: PlanBuilder,
-    x: Binding,
-    post: Vector,
-    following: Vector | None,
-    h: Binding,
-    y: Binding,
-    rows: int,
-    eps: float,
-    label: str,
-    scalar: Vector | None = None,
-) -> None:
-    """h[r] = (h[r] + rms_norm(x[r]) * post) * scalar; y[r] = rms_norm(h[r]) * following.
-
-    Args:
-        b: gets the dispatch.
-        x: [rows, D] float32.
-        post: weight of the norm behind attention or MLP.
-        following: weight of the norm before what comes next; None: h alone is wanted.
-        h: [rows, D] float32, the residual stream.
-        y: [rows, D] float32; not written without `following`.
-        rows: how many.
-        eps: of both norms.
-        label: for profiles.
+    Attributes:
+        x: what attention or MLP brought, [rows, columns] float32.
+        weight: of its norm.
+        h: the residual stream before, likewise.
+        h_out: the residual stream behind, likewise; other memory than h.
+        eps: of the norm.
         scalar: one factor for the whole stream, or None.
     """
-    bindings = [x, post.binding, h]
-    if scalar is not None:
-        bindings.append(scalar.binding)
-    if following is not None:
-        bindings += [following.binding, y]
-    variant = ("norm" if following else "none") + (".scaled" if scalar else ".plain")
-    constants = {"D": post.length, "EPS": eps}
-    b.dispatch(f"add_rms_norm.{variant}", constants, bindings, (rows, 1, 1), label)
+
+    x: Tensor
+    weight: Vector
+    h: Tensor
+    h_out: Tensor
+    eps: float
+    scalar: Vector | None = None
+
+    WRITES: ClassVar[tuple[str, ...]] = ("h_out",)
 
 
-def per_layer_input(
-    b: PlanBuilder,
-    projected: Binding,
-    embedded: Binding,
-    weight: Vector,
-    y: Binding,
-    rows: int,
-    num_layers: int,
-    eps: float,
-    scale: float,
-    label: str,
-) -> None:
-    """y[r, l] = (rms_norm(scale * projected[r, l]) * weight + embedded[r, l]) / sqrt(2)."""
-    b.dispatch(
-        "per_layer_input",
-        {"D": weight.length, "EPS": eps, "SCALE": scale},
-        [projected, embedded, weight.binding, y],
-        (num_layers, rows, 1),
-        label,
-    )
+@dataclass(frozen=True)
+class RmsNormSum(Op):
+    """y[r] = rms_norm(x[r]) * x_weight + rms_norm(z[r]) * z_weight."""
+
+    x: Tensor
+    x_weight: Vector
+    z: Tensor
+    z_weight: Vector
+    y: Tensor
+    eps: float
 
 
-def gelu_times(
-    b: PlanBuilder,
-    x: Binding,
-    factors: Binding,
-    y: Binding,
-    rows: int,
-    size: int,
-    stride: int,
-    offset: int,
-    label: str,
-) -> None:
-    """y[r] = gelu(x[r]) * factors[r, offset : offset + size]."""
-    # Most of the offset goes into the binding, so that layers share a pipeline.
-    skipped = FLOAT_BYTES * offset // BINDING_ALIGNMENT_BYTES * BINDING_ALIGNMENT_BYTES
-    factors = Binding(factors.buffer, factors.offset + skipped, factors.bytes - skipped)
-    b.dispatch(
-        "gelu_times",
-        {"N": size, "STRIDE": stride, "OFFSET": offset - skipped // FLOAT_BYTES},
-        [x, factors, y],
-        (ceil(size, 64), rows, 1),
-        label,
-    )
+@dataclass(frozen=True)
+class PerLayerInput(Op):
+    """y[r, l] = (rms_norm(scale * projected[r, l]) * weight + embedded[r, l]) / sqrt(2).
+
+    Attributes:
+        projected: [rows, layers, columns] float32.
+        embedded: likewise.
+        weight: of the norm, [columns].
+        y: like `projected`.
+        eps: of the norm.
+        scale: of the projection.
+    """
+
+    projected: Tensor
+    embedded: Tensor
+    weight: Vector
+    y: Tensor
+    eps: float
+    scale: float
 
 
-def take_last_row(b: PlanBuilder, x: Binding, columns: int, y: Binding, label: str) -> None:
-    """y[0] = the last row of x, [rows, columns] float32."""
-    b.dispatch("take_last_row", {"D": columns}, [x, y], (ceil(columns, 256), 1, 1), label)
+@dataclass(frozen=True)
+class TakeLastRow(Op):
+    """y[0] = x[rows - 1], [rows, columns] float32."""
+
+    x: Tensor
+    y: Tensor

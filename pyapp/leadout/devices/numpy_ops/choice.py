@@ -1,0 +1,84 @@
+"""The rows of a cycle, and what it commits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from leadout import ops
+from leadout.devices.numpy_ops import Memory, meaning
+from leadout.state import AHEAD_BIT, RESULT_HEAD_WORDS, RESULT_WORDS, ROW_VALID
+
+
+@meaning(ops.BeginCycle)
+def begin_cycle(op: ops.BeginCycle, memory: Memory) -> None:
+    """Write the rows that a cycle begins with."""
+    state = memory.view(op.tables.state).reshape(-1, 4)
+    lane_rows, rows = memory.rows(op.lane_rows), memory.rows(op.rows)
+    rows[:] = 0
+    for lane in range(op.tables.num_lanes):
+        length, token, is_active, _ = state[lane].tolist()
+        position = (length - 1) % 2**32
+        is_valid = int(is_active == 1 and position < op.tables.context_length)
+        row = (lane, position, token, is_valid)
+        lane_rows[lane] = rows[lane * (1 + op.num_drafts)] = row
+
+
+@meaning(ops.PlaceDraft)
+def place_draft(op: ops.PlaceDraft, memory: Memory) -> None:
+    """Put one draft of every lane into the rows of the verify pass and of the drafter."""
+    lane_rows, rows = memory.rows(op.lane_rows), memory.rows(op.rows)
+    choices = memory.words(op.choices)
+    for lane in range(op.tables.num_lanes):
+        number, last, _, flags = lane_rows[lane].tolist()
+        ahead, draft = (flags >> AHEAD_BIT) + 1, int(choices[lane])
+        is_valid = flags & ROW_VALID
+        lane_rows[lane] = (number, last, draft, is_valid | ahead << AHEAD_BIT)
+        position = (last + ahead) % 2**32
+        is_valid &= position < op.tables.context_length
+        rows[lane * (1 + op.num_drafts) + ahead] = (number, position, draft, is_valid)
+
+
+@meaning(ops.Accept)
+def accept(op: ops.Accept, memory: Memory) -> None:
+    """Commit the accepted drafts and the bonus token of every lane."""
+    tables, drafts = op.tables, op.num_drafts
+    lanes, capacity = tables.num_lanes, tables.context_length
+    choices, rows = memory.words(op.choices).tolist(), memory.rows(op.rows)
+    state, seen = memory.view(tables.state).reshape(-1, 4), memory.view(tables.seen)
+    history = memory.view(tables.history).reshape(lanes, capacity)
+    results = memory.view(tables.results).reshape(-1, RESULT_WORDS)
+    results[:] = 0
+    for group in range(op.num_groups):
+        first = group * (1 + drafts)
+        lane = int(rows[first, 0])
+        if not rows[first, 3] & ROW_VALID:
+            continue
+        length = int(state[lane, 0])
+        group_rows = rows[first : first + 1 + drafts]
+        tokens: list[int] = []
+        for i in range(1 + drafts):
+            tokens.append(choices[first + i])
+            is_last = i == drafts or not group_rows[i + 1, 3] & ROW_VALID
+            if is_last or group_rows[i + 1, 2] != tokens[-1]:
+                break
+        for i, token in enumerate(tokens):
+            seen[(lane * tables.vocab_size + token) // 32] |= np.uint32(1 << token % 32)
+            if length + i < capacity:
+                history[lane, length + i] = token
+        results[lane, 0] = len(tokens)
+        results[lane, 1] = int((group_rows[1:, 3] & ROW_VALID).sum())
+        results[lane, RESULT_HEAD_WORDS : RESULT_HEAD_WORDS + len(tokens)] = tokens
+        state[lane] = (length + len(tokens), tokens[-1], 1, 0)
+
+
+@meaning(ops.TakeAccepted)
+def take_accepted(op: ops.TakeAccepted, memory: Memory) -> None:
+    """Keep the row behind which each lane's last token was chosen."""
+    x, y, rows = memory.floats(op.x), memory.floats(op.y), memory.rows(op.rows)
+    results = memory.view(op.tables.results).reshape(-1, RESULT_WORDS)
+    for group in range(op.num_groups):
+        first = group * (1 + op.num_drafts)
+        lane = int(rows[first, 0])
+        count = int(results[lane, 0])
+        if rows[first, 3] & ROW_VALID and count:
+            y[lane, op.offset : op.offset + x.shape[1]] = x[first + count - 1]

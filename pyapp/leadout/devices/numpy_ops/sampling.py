@@ -1,0 +1,173 @@
+"""The choice of a token."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from leadout import ops, sampling
+from leadout.devices.numpy_ops import Floats, Memory, Words, meaning
+from leadout.sampling import SETTINGS_BYTES
+from leadout.state import AHEAD_BIT, ROW_VALID
+
+MOST_NEGATIVE = np.float32(-3.4028234e38)
+
+# Fields of the Settings struct; keep in step with web/kernels/shared/settings.wgsl.
+_SETTINGS = np.dtype(
+    [
+        ("temperature", "<f4"),
+        ("top_k", "<u4"),
+        ("top_p", "<f4"),
+        ("min_p", "<f4"),
+        ("repetition_penalty", "<f4"),
+        ("seed", "<u4"),
+        ("reserved", "<u4", (2,)),
+    ]
+)
+assert _SETTINGS.itemsize == SETTINGS_BYTES
+
+
+def _seen(seen: Words, lane: int, vocab_size: int) -> npt.NDArray[np.bool_]:
+    words = seen[lane * vocab_size // 32 : (lane + 1) * vocab_size // 32]
+    return np.unpackbits(words.view(np.uint8), bitorder="little").astype(np.bool_)
+
+
+@meaning(ops.Suppress)
+def suppress(op: ops.Suppress, memory: Memory) -> None:
+    """Take ids out of the choice."""
+    memory.floats(op.logits)[:, memory.words(op.ids)] = MOST_NEGATIVE
+
+
+@meaning(ops.Choose)
+def choose(op: ops.Choose, memory: Memory) -> None:
+    """Penalise, filter, add noise, take the best; of equals, the lowest id."""
+    vocab_size, rows = op.tables.vocab_size, memory.rows(op.rows)
+    settings = memory.view(sampling.settings(op.tables.num_lanes)).view(_SETTINGS)
+    logits, choices = memory.floats(op.logits), memory.words(op.y)
+    for r, raw in enumerate(logits):
+        row, wanted = raw, settings[rows[r, 0]]
+        ids = np.arange(vocab_size) if op.ids is None else memory.words(op.ids)[r].astype(np.int64)
+        penalty = wanted["repetition_penalty"]
+        if penalty != 1.0:
+            occurs = _occurring(rows, r, memory.view(op.tables.seen), vocab_size)[ids]
+            row = np.where(occurs, np.where(row > 0, row / penalty, row * penalty), row)
+        values, inside = row, np.ones(len(row), bool)
+        if wanted["temperature"] != 0.0:
+            position = int(rows[r, 1]) + int(rows[r, 3] >> AHEAD_BIT) + 1
+            noise = gumbel(int(wanted["seed"]), position, vocab_size)
+            values = row / wanted["temperature"] + noise[ids]
+            inside = row >= threshold_of(row, wanted)
+        candidates = np.flatnonzero(inside)
+        best = candidates[values[candidates] == values[candidates].max()]
+        choices[r] = ids[best].min()
+
+
+def _occurring(rows: Words, r: int, seen: Words, vocab_size: int) -> npt.NDArray[np.bool_]:
+    """Return which ids occur at or before row r's position: its history, or rows of this pass."""
+    lane, position = int(rows[r, 0]), int(rows[r, 1])
+    occurs = _seen(seen, lane, vocab_size)
+    for other_lane, other_position, token, flags in rows.tolist():
+        if other_lane == lane and other_position <= position and flags & ROW_VALID:
+            occurs[token] = True
+    return occurs
+
+
+def keys_of(values: Floats) -> Words:
+    """Return unsigned keys in the order of the floats."""
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    flip = np.where(bits >> 31 == 1, np.uint32(0xFFFFFFFF), np.uint32(0x80000000))
+    return bits ^ flip
+
+
+def value_of(key: int) -> np.float32:
+    """Return the float of a key."""
+    bits = key ^ (0x80000000 if key >> 31 else 0xFFFFFFFF)
+    return np.uint32(bits).view(np.float32)
+
+
+def _select_key(keys: Words, weights: npt.NDArray[np.int64], wanted: np.float32) -> int:
+    """Return the largest key t such that the weights of keys ≥ t add up to `wanted`."""
+    remaining, prefix = np.float32(wanted), 0
+    for shift in (24, 16, 8, 0):
+        here = keys >> np.uint32(shift)
+        inside = np.ones(len(keys), bool) if shift == 24 else (here >> np.uint32(8)) == prefix
+        buckets = (here[inside] & np.uint32(255)).astype(np.int64)
+        counts = np.bincount(buckets, minlength=256)
+        high = np.bincount(buckets, weights=(weights[inside] >> 14), minlength=256)
+        low = np.bincount(buckets, weights=(weights[inside] & 16383), minlength=256)
+        totals = high.astype(np.float32) * np.float32(16384.0) + low.astype(np.float32)
+        chosen = 0
+        for bucket in range(255, -1, -1):
+            if counts[bucket] == 0:
+                continue
+            chosen = bucket
+            if totals[bucket] >= remaining:
+                break
+            remaining -= totals[bucket]
+        prefix = (prefix << 8) | chosen
+    return prefix
+
+
+def _total(keys: Words, masses: npt.NDArray[np.int64]) -> np.float32:
+    """Add up masses as the kernel does: per bucket of the key's top byte, from the top down."""
+    buckets = (keys >> np.uint32(24)).astype(np.int64)
+    high = np.bincount(buckets, weights=(masses >> 14), minlength=256).astype(np.float32)
+    low = np.bincount(buckets, weights=(masses & 16383), minlength=256).astype(np.float32)
+    total = np.float32(0.0)
+    for bucket in range(255, -1, -1):
+        total += high[bucket] * np.float32(16384.0) + low[bucket]
+    return total
+
+
+def threshold_of(row: Floats, wanted: np.void) -> np.float32:
+    """Return the smallest logit that top-k, top-p and min-p leave in the choice.
+
+    In this order, on softmax(logits / temperature): top-k keeps the k largest logits, and those
+    equal to the smallest of them; top-p keeps, of those, the fewest largest whose share of the
+    probability reaches top_p, and equals; min-p keeps those with at least min_p times the largest
+    probability. Mass is counted in whole numbers, 2^-27 of the largest probability.
+    """
+    temperature = wanted["temperature"]
+    has_top_k = 0 < wanted["top_k"] < len(row)
+    has_top_p, has_min_p = wanted["top_p"] < 1.0, wanted["min_p"] > 0.0
+    if temperature == 0.0 or not (has_top_k or has_top_p or has_min_p):
+        return MOST_NEGATIVE
+    keys, largest = keys_of(row), row.max()
+    threshold = 0
+    if has_top_k:
+        ones = np.ones(len(row), np.int64)
+        threshold = _select_key(keys, ones, np.float32(wanted["top_k"]))
+    if has_top_p:
+        inside = keys >= threshold
+        shares = np.exp((row[inside] - largest) / temperature) * np.float32(2**27)
+        masses = shares.astype(np.int64)
+        share = wanted["top_p"] * _total(keys[inside], masses)
+        threshold = _select_key(keys[inside], masses, share)
+    if has_min_p:
+        least = np.float32(largest + temperature * np.log(wanted["min_p"]))
+        threshold = max(threshold, int(keys_of(np.array([least]))[0]))
+    return value_of(threshold)
+
+
+def mix(value: Words) -> Words:
+    """Return the hash of every word; see web/kernels/shared/noise.wgsl."""
+    h: Words = value ^ (value >> np.uint32(16))
+    h = h * np.uint32(0x7FEB352D)
+    h = h ^ (h >> np.uint32(15))
+    h = h * np.uint32(0x846CA68B)
+    h ^= h >> np.uint32(16)
+    return h
+
+
+def gumbel(seed: int, position: int, vocab_size: int) -> Floats:
+    """Return the noise of every token id at a position; see web/kernels/shared/noise.wgsl."""
+    with np.errstate(over="ignore"):
+        start = np.array([seed], np.uint32) + np.uint32(0x9E3779B9)
+        key = mix(mix(start) + np.uint32(position))
+        hashes = mix(np.add(key, np.arange(vocab_size, dtype=np.uint32), dtype=np.uint32))
+    one = np.float32(1.0)
+    v: Floats = (hashes.astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-32)
+    v = np.minimum(v, np.float32(0.99999994))
+    series = v * (one + v * (np.float32(0.5) + v * (np.float32(0.33333334) + v * np.float32(0.25))))
+    noise: Floats = -np.log(np.where(v < np.float32(0.015625), series, -np.log(one - v)))
+    return noise

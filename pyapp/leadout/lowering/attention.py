@@ -1,0 +1,155 @@
+"""Kernels for queries, keys and values, and for attention over the cache."""
+
+from __future__ import annotations
+
+import struct
+
+from leadout import ops
+from leadout.kv_cache import TILE, tiles_of_window
+from leadout.lowering.builder import PlanBuilder, ceil
+from leadout.lowering.kernel import Run, kernel
+from leadout.plan import Param
+
+#: Layout of the struct in web/kernels/shared/attending.wgsl; keep in step.
+ATTENDING = struct.Struct("<IIIIIIIf")
+
+#: In how many parts the tiles of the cache are taken in prefill: blocks of 256 rows alone do not fill a
+#: large GPU. On an NVIDIA H100, 256 rows at position 32,768 take 11.1 ms whole, 5.5 ms in two parts or four
+#: (head_dim 512, 8 query heads; tests/bench/LOG.md). A row's bits depend on it.
+PREFILL_SPLITS = 2
+
+
+def _share_queries(run: Run) -> bool:
+    """Return whether keys, values and queries come of one projection, under one table."""
+    write, norm = run.ops
+    return bool(
+        run.feeds(0, "x", 1, "x")
+        and run.feeds(0, "inv_freq", 1, "inv_freq")
+        and run.feeds(0, "eps", 1, "eps")
+        and write.first_key == norm.y.shape[1]
+    )
+
+
+@kernel(ops.WriteKv, ops.NormRope, when=_share_queries)
+def qk_norm_rope(b: PlanBuilder, write: ops.WriteKv, norm: ops.NormRope) -> None:
+    """A workgroup a row and head, of queries, keys or values."""
+    cache, heads = write.cache, norm.y.shape[1]
+    b.dispatch(
+        f"qk_norm_rope.{cache.dtype}",
+        [
+            write.x,
+            write.rows.table,
+            norm.weight.binding,
+            write.k_norm.binding,
+            write.inv_freq,
+            norm.y,
+            cache.keys,
+            cache.values,
+        ],
+        (heads + 2 * cache.num_key_value_heads, write.rows.count, 1),
+        norm.label,
+        {
+            "HEADS": heads,
+            "KV_HEADS": cache.num_key_value_heads,
+            "D": cache.head_dim,
+            "EPS": write.eps,
+            "CAPACITY": cache.capacity,
+            "IN_HEADS": write.x.shape[1],
+            "FIRST_VALUE": write.first_value,
+            "NORM_VALUES": int(write.norm_values),
+        },
+    )
+
+
+@kernel(ops.NormRope)
+def q_norm_rope(b: PlanBuilder, op: ops.NormRope) -> None:
+    """A workgroup a row and head."""
+    _, heads, dim = op.y.shape
+    b.dispatch(
+        "q_norm_rope",
+        [op.x, op.rows.table, op.weight.binding, op.inv_freq, op.y],
+        (heads, op.rows.count, 1),
+        op.label,
+        {"HEADS": heads, "D": dim, "EPS": op.eps},
+    )
+
+
+def _shared_heads(op: ops.Attention) -> int:
+    """Return how many query heads a workgroup takes, all of one kv head."""
+    group = op.q.shape[1] // op.cache.num_key_value_heads
+    return next(heads for heads in (4, 2, 1) if group % heads == 0)
+
+
+def _attending(op: ops.Attention, slots: int) -> bytes:
+    cache = op.cache
+    return ATTENDING.pack(
+        op.q.shape[1],
+        cache.num_key_value_heads,
+        cache.head_dim,
+        op.window,
+        op.behind,
+        cache.capacity,
+        slots,
+        op.scale,
+    )
+
+
+@kernel(
+    ops.Attention, when=lambda run: run.ops[0].rows.is_prefill and not run.caps.is_software
+)
+def attention_prefill(b: PlanBuilder, op: ops.Attention) -> None:
+    """Many rows: a workgroup a block of them and a part of the cache's tiles."""
+    cache, (rows, heads, dim) = op.cache, op.q.shape
+    variant = f"attention_prefill.{256 if dim <= 256 else 512}.{cache.dtype}"
+    part_o = b.scratch("prefill_o", rows, heads, PREFILL_SPLITS, dim)
+    part_ml = b.scratch("prefill_ml", rows, heads, PREFILL_SPLITS, 2)
+    attending = b.uniform(_attending(op, PREFILL_SPLITS))
+    queries = rows * heads // cache.num_key_value_heads
+    blocks = ceil(queries, b.caps.constant(variant, "BLOCK_QUERIES"))
+    b.dispatch(
+        variant,
+        [op.q, op.rows.table, cache.keys, cache.values, part_o, part_ml, attending],
+        (PREFILL_SPLITS, blocks, cache.num_key_value_heads),
+        op.label,
+    )
+    groups = ceil(heads * dim // 4, b.caps.constant("attention_merge", "WORKGROUP_QUADS"))
+    b.dispatch(
+        "attention_merge",
+        [part_o, part_ml, op.rows.table, op.y, attending],
+        (groups, rows, 1),
+        op.label + ".merge",
+    )
+
+
+@kernel(ops.Attention, when=lambda run: run.ops[0].rows.is_prefill)
+def attention_rows(b: PlanBuilder, op: ops.Attention) -> None:
+    """In prefill on software, a workgroup a row and group of heads."""
+    heads, cache = _shared_heads(op), op.cache
+    b.dispatch(
+        f"attention.rows.{heads}.{cache.dtype}",
+        [op.q, op.rows.table, cache.keys, cache.values, op.y, b.uniform(_attending(op, 0))],
+        (1, op.q.shape[1] // heads, op.rows.count),
+        op.label,
+    )
+
+
+@kernel(ops.Attention)
+def attention_tiles(b: PlanBuilder, op: ops.Attention) -> None:
+    """Few rows: a workgroup a tile of the cache, and what they found added up."""
+    cache, (rows, num_heads, dim) = op.cache, op.q.shape
+    slots = tiles_of_window(op.window) if op.window else cache.capacity // TILE
+    part_o = b.scratch("part_o", rows, num_heads, slots, dim)
+    part_ml = b.scratch("part_ml", rows, num_heads, slots, 2)
+    heads, attending = _shared_heads(op), b.uniform(_attending(op, slots))
+    b.dispatch(
+        f"attention.tiles.{heads}.{cache.dtype}",
+        [op.q, op.rows.table, cache.keys, cache.values, part_o, part_ml, attending],
+        (slots if op.window else Param("kv_tiles", TILE), num_heads // heads, rows),
+        op.label,
+    )
+    b.dispatch(
+        "attention_combine",
+        [part_o, part_ml, op.rows.table, op.y, attending],
+        (num_heads, rows, 1),
+        op.label + ".combine",
+    )

@@ -1,0 +1,38 @@
+"""What one adapter can do: by this, and only this, lowering chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from leadout.devices.base import DeviceInfo
+
+
+@dataclass(frozen=True)
+class Caps:
+    """An adapter's capabilities, and the kernels that were built.
+
+    Attributes:
+        kernels: index.json of the build, by variant.
+        features: WebGPU features that the device has.
+        is_software: it computes on the CPU.
+    """
+
+    kernels: Mapping[str, Any]
+    features: frozenset[str]
+    is_software: bool = False
+
+    @classmethod
+    def of(cls, info: DeviceInfo) -> Caps:
+        """Return the capabilities of a device."""
+        return cls(info.kernels, frozenset(info.features), info.is_software)
+
+    def has(self, variant: str) -> bool:
+        """Return whether a kernel variant was built, and the device has its features."""
+        known = self.kernels.get(variant)
+        return known is not None and self.features.issuperset(known["features"])
+
+    def constant(self, variant: str, name: str) -> int:
+        """Return a number that a kernel declares as a `const`, such as its outputs a workgroup."""
+        return int(self.kernels[variant]["constants"][name])

@@ -1,0 +1,56 @@
+"""Kernels that only drafters need."""
+
+from __future__ import annotations
+
+from leadout import ops
+from leadout.lowering.builder import PlanBuilder, ceil
+from leadout.lowering.kernel import kernel
+from leadout.ops.draft import NGRAM_MAX, NGRAM_MIN
+
+
+@kernel(ops.TopCentroids)
+def top_centroids(b: PlanBuilder, op: ops.TopCentroids) -> None:
+    """A thread a score."""
+    rows, num_centroids = op.scores.shape
+    grid = (ceil(num_centroids, 64), rows, 1)
+    b.dispatch("top_centroids", [op.scores, op.y], grid, op.label, {"TOP": op.y.shape[1]})
+
+
+@kernel(ops.CandidateLogits)
+def candidate_logits(b: PlanBuilder, op: ops.CandidateLogits) -> None:
+    """A group of threads a candidate; each shard leaves the others' ids alone."""
+    table, (rows, count) = op.table, op.ids.shape
+    top = op.top.shape[1]
+    variant = f"candidate_logits.{table.layout}"
+    groups = ceil(count, b.caps.constant(variant, "WORKGROUP_CANDIDATES"))
+    for shard in table.shards:
+        b.dispatch(
+            variant,
+            [*shard.planes, op.ordering, op.top, op.x, op.ids, op.logits],
+            (groups, rows, 1),
+            op.label,
+            {
+                "K": table.num_cols,
+                "FIRST": shard.row_start,
+                "N": shard.num_rows,
+                "PER": count // top,
+                "TOP": top,
+            },
+        )
+
+
+@kernel(ops.NgramDraft)
+def ngram_draft(b: PlanBuilder, op: ops.NgramDraft) -> None:
+    """A workgroup a lane."""
+    b.dispatch(
+        "ngram_draft",
+        [op.lane_rows.table, op.tables.history, op.rows.table],
+        (op.tables.num_lanes, 1, 1),
+        op.label,
+        {
+            "DRAFTS": op.num_drafts,
+            "CAPACITY": op.tables.context_length,
+            "LONGEST": NGRAM_MAX,
+            "SHORTEST": NGRAM_MIN,
+        },
+    )

@@ -1,0 +1,76 @@
+"""Kernels for norms and residuals."""
+
+from __future__ import annotations
+
+from leadout import ops
+from leadout.lowering.builder import Bound, PlanBuilder, ceil
+from leadout.lowering.kernel import kernel
+
+
+@kernel(ops.RmsNorm)
+def rms_norm(b: PlanBuilder, op: ops.RmsNorm) -> None:
+    """A workgroup a row."""
+    constants = {"D": op.weight.length, "EPS": op.eps, "SCALE": op.scale}
+    bindings: list[Bound] = [op.x, op.weight.binding, op.y]
+    b.dispatch("rms_norm", bindings, (op.x.shape[0], 1, 1), op.label, constants)
+
+
+@kernel(
+    ops.AddNorm,
+    ops.RmsNorm,
+    when=lambda run: (
+        run.feeds(0, "h_out", 1, "x") and run.feeds(0, "eps", 1, "eps") and run.ops[1].scale == 1.0
+    ),
+)
+def add_rms_norm(b: PlanBuilder, add: ops.AddNorm, norm: ops.RmsNorm) -> None:
+    """The end of half a layer, and the norm that the next one begins with."""
+    _add_norm(b, add, norm)
+
+
+@kernel(ops.AddNorm)
+def add_norm(b: PlanBuilder, add: ops.AddNorm) -> None:
+    """The end of half a layer."""
+    _add_norm(b, add, None)
+
+
+def _add_norm(b: PlanBuilder, add: ops.AddNorm, norm: ops.RmsNorm | None) -> None:
+    bindings: list[Bound] = [add.x, add.weight.binding, add.h, add.h_out]
+    if add.scalar is not None:
+        bindings.append(add.scalar.binding)
+    if norm is not None:
+        bindings += [norm.weight.binding, norm.y]
+    variant = f"add_rms_norm.{'norm' if norm else 'none'}.{'scaled' if add.scalar else 'plain'}"
+    constants = {"D": add.weight.length, "EPS": add.eps}
+    b.dispatch(variant, bindings, (add.x.shape[0], 1, 1), add.label, constants)
+
+
+@kernel(ops.RmsNormSum)
+def rms_norm_sum(b: PlanBuilder, op: ops.RmsNormSum) -> None:
+    """A workgroup a row."""
+    b.dispatch(
+        "rms_norm_sum",
+        [op.x, op.x_weight.binding, op.z, op.z_weight.binding, op.y],
+        (op.x.shape[0], 1, 1),
+        op.label,
+        {"D": op.x_weight.length, "EPS": op.eps},
+    )
+
+
+@kernel(ops.PerLayerInput)
+def per_layer_input(b: PlanBuilder, op: ops.PerLayerInput) -> None:
+    """A workgroup a row and layer."""
+    rows, layers, size = op.projected.shape
+    b.dispatch(
+        "per_layer_input",
+        [op.projected, op.embedded, op.weight.binding, op.y],
+        (layers, rows, 1),
+        op.label,
+        {"D": size, "EPS": op.eps, "SCALE": op.scale},
+    )
+
+
+@kernel(ops.TakeLastRow)
+def take_last_row(b: PlanBuilder, op: ops.TakeLastRow) -> None:
+    """Copy a row."""
+    columns = op.x.shape[1]
+    b.dispatch("take_last_row", [op.x, op.y], (ceil(columns, 256), 1, 1), op.label, {"D": columns})

@@ -1,0 +1,194 @@
+"""The choice of a token: the same as in NumPy, whatever kernels make it."""
+
+import numpy as np
+import pytest
+from compare import row_table, settings_table
+from stage import Stage
+
+from leadout import ops, sampling
+from leadout.state import AHEAD_BIT, Tables
+
+#: More than two of any kernel's chunks, and no multiple of one.
+VOCAB = 4096 + 4096 + 96
+
+SETTINGS = [
+    {},
+    {"temperature": 1.0},
+    {"temperature": 0.5},
+    {"temperature": 0.0, "top_k": 5},
+    {"temperature": 0.7, "top_k": 1},
+    {"temperature": 1.0, "top_k": 64, "top_p": 0.95},
+    {"temperature": 0.7, "top_k": 64},
+    {"temperature": 0.7, "top_k": 5000},
+    {"temperature": 1.3, "top_p": 0.9},
+    {"temperature": 1.0, "top_p": 0.0001},
+    {"temperature": 1.0, "min_p": 0.05},
+    {"temperature": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.02},
+    {"temperature": 1.0, "top_k": 3000, "top_p": 0.5},
+]
+
+#: What logits may look like.
+LOOKS = {
+    "normal": lambda x: 4 * x,
+    "ties": lambda x: np.round(4 * x),
+    "flat": lambda x: 1e-3 * x,
+    "level": lambda x: 0 * x,
+    "peaked": lambda x: np.where(x > 3.2, x + 15, x),
+}
+
+
+def normal(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def choosing(
+    logits: np.ndarray,
+    settings: np.ndarray,
+    table: np.ndarray | None = None,
+    seen: np.ndarray | None = None,
+    ids: np.ndarray | None = None,
+    vocab_size: int | None = None,
+) -> tuple[Stage, ops.Choose]:
+    """Return a stage that chooses for every row."""
+    stage, count = Stage(), len(logits)
+    num_lanes = settings.nbytes // sampling.SETTINGS_BYTES
+    tables = Tables(num_lanes, vocab_size or logits.shape[1], 64)
+    if table is None:
+        table = row_table([(0, 11 + i, 0, True) for i in range(count)])
+    stage.hold(sampling.settings(num_lanes), settings)
+    seen = np.zeros(tables.seen.bytes // 4, np.uint32) if seen is None else seen
+    stage.hold(tables.seen, seen)
+    rows = stage.row_table(table)
+    ids = None if ids is None else stage.tensor("ids", ids)
+    y = stage.output("y", count, dtype="u32")
+    op = ops.Choose("c", stage.tensor("logits", logits), ids, rows, tables, y)
+    stage.add(op)
+    return stage, op
+
+
+def choices(run_stage, *args, **kwargs) -> list[int]:
+    """Return the choices, which are those of NumPy."""
+    stage, op = choosing(*args, **kwargs)
+    played = run_stage(stage)
+    played.assert_equal("y")
+    return played.integers(op.y).tolist()
+
+
+@pytest.mark.parametrize("fields", SETTINGS, ids=str)
+@pytest.mark.parametrize("look", LOOKS)
+def test_choices_are_those_of_numpy(run_stage, fields, look) -> None:
+    logits = LOOKS[look](normal(3, 4, VOCAB)).astype(np.float32)
+    found = choices(run_stage, logits, settings_table(**fields, seed=1234))
+    if not fields:
+        assert found == logits.argmax(axis=1).tolist()
+
+
+@pytest.mark.parametrize("fields", SETTINGS[:9], ids=str)
+def test_a_row_chooses_the_same_whatever_runs_beside_it(run_stage, fields) -> None:
+    logits, settings = 4 * normal(5, 8, VOCAB), settings_table(**fields, seed=9)
+    table = row_table([(0, 11 + i, 0, True) for i in range(8)])
+    together = choices(run_stage, logits, settings, table)
+    for row in (0, 3, 7):
+        part = slice(row, row + 1)
+        assert choices(run_stage, logits[part], settings, table[part]) == together[part]
+
+
+def test_lanes_have_their_own_settings(run_stage) -> None:
+    logits = 4 * np.repeat(normal(6, 1, VOCAB), 3, axis=0)
+    fields = [{}, {"temperature": 1.0, "top_k": 64, "seed": 3}, {"temperature": 1.5, "seed": 4}]
+    settings = np.concatenate([settings_table(**one) for one in fields])
+    table = row_table([(2, 7, 0, True), (0, 7, 0, True), (1, 7, 0, True)])
+    found = choices(run_stage, logits, settings, table)
+    assert found[1] == int(logits[0].argmax())
+
+
+def test_top_k_chooses_among_exactly_the_k_largest(run_stage) -> None:
+    """Over many positions every one of them comes, and no other."""
+    vocab, k = 320, 3
+    logits = np.repeat(0.01 * normal(4, 1, vocab), 64, axis=0)
+    table = row_table([(0, i, 0, True) for i in range(64)])
+    settings = settings_table(temperature=1.0, top_k=k)
+    found = choices(run_stage, logits, settings, table)
+    assert set(found) == set(np.argsort(-logits[0])[:k].tolist())
+
+
+def test_of_equal_logits_the_lowest_id_wins(run_stage) -> None:
+    assert choices(run_stage, np.zeros((1, VOCAB), np.float32), settings_table()) == [0]
+    logits = np.zeros((1, VOCAB), np.float32)
+    logits[0, [9000 % VOCAB, 4100, 8200]] = 1.0
+    assert choices(run_stage, logits, settings_table()) == [min(9000 % VOCAB, 4100)]
+
+
+@pytest.mark.parametrize("vocab", [32, 96, 4096])
+def test_small_vocabularies(run_stage, vocab) -> None:
+    for fields in SETTINGS[::3]:
+        choices(run_stage, normal(vocab, 2, vocab), settings_table(**fields))
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.3, 0.8])
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_a_penalty_counts_history_and_earlier_rows_but_no_later_ones(
+    run_stage, penalty, temperature
+) -> None:
+    vocab = 544
+    logits = np.zeros((3, vocab), np.float32)
+    logits[:] = 0.5 * normal(0, vocab)
+    favoured = [64, 66, 5, 6, 9]
+    logits[:, favoured] = [9.0, 8.9, 8.8, 8.7, 8.6]
+    logits[:, 200] = 8.5
+    seen = np.zeros((2, vocab // 32), np.uint32)
+    seen[1, 2] = 0b101  # ids 64 and 66 of lane 1
+    fields = {"repetition_penalty": penalty, "temperature": temperature, "seed": 2}
+    settings = np.concatenate([settings_table(), settings_table(**fields)])
+    # Id 9 comes with the last row only.
+    table = row_table([(1, 7, 5, True), (1, 8, 6, True), (1, 9, 9, True)])
+    found = choices(run_stage, logits, settings, table, seen)
+    if penalty == 1.3 and temperature == 0:
+        assert found == [6, 9, 200]
+
+
+@pytest.mark.parametrize("fields", [{}, {"temperature": 0.8}, {"temperature": 1.0, "top_k": 20}])
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_candidates_meet_the_noise_of_their_own_ids(run_stage, fields, ahead) -> None:
+    """A drafter that considers a part of the vocabulary must meet the target's noise."""
+    rng = np.random.default_rng(2)
+    count, vocab = 200, 512
+    ids = np.stack([rng.permutation(vocab)[:count] for _ in range(2)]).astype(np.uint32)
+    logits = normal(2, 2, count)
+    table = row_table([(0, 7, 0, True), (0, 9, 0, True)])
+    table[:, 3] |= ahead << AHEAD_BIT
+    settings = settings_table(**fields, seed=5)
+    found = choices(run_stage, logits, settings, table, ids=ids, vocab_size=vocab)
+    moved = row_table([(0, 7 + ahead, 0, True), (0, 9 + ahead, 0, True)])
+    full = np.full((2, vocab), -1e9, np.float32)
+    np.put_along_axis(full, ids.astype(np.int64), logits, axis=1)
+    assert choices(run_stage, full, settings, moved) == found
+
+
+def test_candidates_are_penalised_by_their_ids(run_stage) -> None:
+    vocab, ids = 544, np.array([[300, 7, 90, 8]], np.uint32)
+    logits = np.array([[4.0, 3.9, 3.8, 3.7]], np.float32)
+    seen = np.zeros((1, vocab // 32), np.uint32)
+    seen[0, 300 // 32] |= np.uint32(1 << 300 % 32)
+    table = row_table([(0, 4, 7, True)])
+    settings = settings_table(repetition_penalty=1.7)
+    assert choices(run_stage, logits, settings, table, seen, ids, vocab) == [90]
+
+
+def test_of_equal_candidates_the_lowest_id_wins(run_stage) -> None:
+    ids = np.array([[90, 7, 300, 8]], np.uint32)
+    logits = np.zeros((1, 4), np.float32)
+    assert choices(run_stage, logits, settings_table(), ids=ids, vocab_size=512) == [7]
+
+
+def test_suppressed_ids_are_never_the_largest_and_others_keep_their_logits(run_stage) -> None:
+    stage, logits = Stage(), normal(0, 2, 200)
+    ids = np.array([0, 7, 199], np.uint32)
+    changed = stage.tensor("logits", logits)
+    stage.add(ops.Suppress("s", stage.tensor("ids", ids), changed))
+    played = run_stage(stage)
+    played.assert_equal("logits")
+    after = played.floats(changed)
+    assert (after[:, ids] < -3e38).all()
+    others = np.delete(np.arange(200), ids)
+    assert np.array_equal(after[:, others], logits[:, others])

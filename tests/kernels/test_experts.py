@@ -1,0 +1,113 @@
+"""A mixture of experts."""
+
+import numpy as np
+import pytest
+from stage import Stage
+
+from leadout import ops
+from leadout.layouts import LAYOUTS
+
+EXPERTS, TOP = 5, 2
+CHOSEN = np.array([[4, 0], [2, 3], [1, 4]], np.uint32)
+
+
+def normal(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(("experts", "top"), [(128, 8), (8, 2), (5, 5), (512, 64)])
+def test_the_router_takes_the_best_and_of_equals_the_lower(run_stage, experts, top) -> None:
+    stage, scores = Stage(), 3 * normal(experts, 4, experts)
+    scores[1] = np.round(scores[1])  # ties
+    scores[2] = 7.0  # all alike
+    scale = np.random.default_rng(1).uniform(0.5, 2.0, experts).astype(np.float32)
+    chosen, weights = stage.output("chosen", 4, top, dtype="u32"), stage.output("weights", 4, top)
+    stage.add(
+        ops.Route("r", stage.tensor("s", scores), stage.vector("scale", scale), chosen, weights)
+    )
+    played = run_stage(stage)
+    played.assert_equal("chosen")
+    played.assert_close(weights)
+    assert played.integers(chosen)[2].tolist() == list(range(top))
+
+
+def layer(stage: Stage, layout: str, n: int, k: int, shards=(), parts: int = 1) -> ops.ExpertLayer:
+    """Return an expert layer of n outputs, kept in one matrix or in several."""
+    made = [
+        (stage.matrix(f"w{i}", layout, EXPERTS * n // parts, k, shards), i * n // parts)
+        for i in range(parts)
+    ]
+    return ops.ExpertLayer(made, n, EXPERTS)
+
+
+def down(stage: Stage, weights: ops.ExpertLayer, k: int, chosen: np.ndarray, prefill=False):
+    x = stage.tensor("x", normal(1, *chosen.shape, k))
+    y = stage.output("y", *chosen.shape, weights.num_outputs)
+    rows = stage.count(len(chosen), prefill=prefill)
+    stage.add(ops.ExpertLinear("d", weights, x, stage.tensor("chosen", chosen), rows, y))
+    return y
+
+
+def gate_up(stage: Stage, weights: ops.ExpertLayer, k: int, chosen: np.ndarray, prefill=False):
+    x = stage.tensor("x", normal(1, len(chosen), k))
+    y = stage.output("y", *chosen.shape, weights.num_outputs // 2)
+    rows = stage.count(len(chosen), prefill=prefill)
+    stage.add(ops.ExpertGatedLinear("g", weights, x, stage.tensor("chosen", chosen), rows, y))
+    return y
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("append", [down, gate_up])
+def test_chosen_experts_in_every_layout(run_stage, layout, append) -> None:
+    k = 32 * 24 if "super" in layout else 32 * 17
+    stage = Stage()
+    y = append(stage, layer(stage, layout, 44, k), k, CHOSEN)
+    run_stage(stage).assert_close(y)
+
+
+@pytest.mark.parametrize("append", [down, gate_up])
+def test_shards_write_the_outputs_they_hold(run_stage, append) -> None:
+    """Cut within experts: rows 30 and 70 of 5 experts of 44 or 22 outputs."""
+    for n, parts in ((44, 1), (44, 2)):
+        stage = Stage()
+        y = append(stage, layer(stage, "q8_scale", n, 64, (30, 70), parts), 64, CHOSEN)
+        run_stage(stage).assert_close(y)
+
+
+@pytest.mark.parametrize("append", [down, gate_up])
+def test_many_rows(run_stage, append) -> None:
+    rng = np.random.default_rng(0)
+    chosen = np.stack([rng.permutation(EXPERTS)[:TOP] for _ in range(64)]).astype(np.uint32)
+    chosen[:20] = (1, 3)  # one expert has many rows, another perhaps none
+    for layout in ("f32", "q4_scale", "q8_super16"):
+        stage = Stage()
+        k = 256
+        y = append(stage, layer(stage, layout, 76, k), k, chosen, prefill=True)
+        run_stage(stage).assert_close(y)
+
+
+@pytest.mark.parametrize("append", [down, gate_up])
+def test_a_row_has_the_same_bits_whatever_rows_run_with_it(run_stage, append) -> None:
+    """Rows that share experts too."""
+    chosen = np.array([[4, 0], [0, 4], [1, 4], [4, 2], [3, 2], [0, 1], [2, 4], [4, 3]], np.uint32)
+
+    def run(rows: slice) -> np.ndarray:
+        stage = Stage()
+        y = append(stage, layer(stage, "q8_scale", 16, 64), 64, chosen[rows])
+        x = normal(9, 8, *([TOP] if append is down else []), 64)[rows]
+        stage.contents["x"] = x.ravel().view(np.uint32).copy()
+        return run_stage(stage).integers(y)
+
+    together = run(slice(0, 8))
+    for row in range(8):
+        assert np.array_equal(run(slice(row, row + 1))[0], together[row])
+
+
+def test_the_experts_of_a_row_are_added_by_their_weights(run_stage) -> None:
+    rows, top, size = 3, 4, 300
+    stage = Stage()
+    x = stage.tensor("x", normal(0, rows, top, size))
+    weights = np.random.default_rng(1).uniform(0, 1, (rows, top)).astype(np.float32)
+    y = stage.output("y", rows, size)
+    stage.add(ops.MixExperts("m", x, stage.tensor("weights", weights), y))
+    run_stage(stage).assert_close(y)

@@ -1,0 +1,174 @@
+"""Linear layers by the kernels that adapters take for them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from compare import random_planes
+from stage import Stage
+
+from leadout import ops
+from leadout.layouts import LAYOUTS
+
+#: Columns in blocks of 32: an odd number, where the layout's formats allow it.
+COLUMNS = {layout: 32 * 24 if "super" in layout else 32 * 17 for layout in LAYOUTS}
+
+
+def linear(layout: str, rows: int, n: int, k: int, *, prefill=False, offset=5, **options) -> Stage:
+    """Return a stage with one linear layer, whose y has columns before and behind its outputs."""
+    stage = Stage()
+    x = np.random.default_rng(1).standard_normal((rows, k)).astype(np.float32)
+    scale = options.pop("scale", 1.0)
+    layer = stage.linear("w", layout, n, k, options.pop("shards", ()))
+    y = stage.output("y", rows, n + offset + 5)
+    x = stage.tensor("x", np.float32(scale) * x)
+    stage.add(ops.Linear("l", layer, x, stage.count(rows, prefill=prefill), y, offset, **options))
+    return stage
+
+
+def gated(layout: str, rows: int, n: int, k: int, *, prefill: bool = False) -> Stage:
+    """Return a stage with gate and up of n outputs together."""
+    stage = Stage()
+    x = np.random.default_rng(1).standard_normal((rows, k)).astype(np.float32)
+    layer, y = stage.linear("w", layout, n, k), stage.output("y", rows, n // 2)
+    rows = stage.count(rows, prefill=prefill)
+    stage.add(ops.GatedLinear("l", layer, stage.tensor("x", x), rows, y))
+    return stage
+
+
+def close(played) -> None:
+    y = played.stage.program.build().ops[-1].y
+    played.assert_close(y)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("rows", [1, 2, 4, 8])
+def test_few_rows_in_every_layout(run_stage, layout, rows) -> None:
+    # 20 outputs fill a part of their last workgroup; 17 blocks leave some threads with one more.
+    close(run_stage(linear(layout, rows, 20, COLUMNS[layout]), takes=["matvec"]))
+
+
+@pytest.mark.parametrize("layout", ["f32", "q4_scale", "q8_super16"])
+@pytest.mark.parametrize("rows", [1, 8])
+def test_few_rows_of_a_wide_matrix(run_stage, layout, rows) -> None:
+    close(run_stage(linear(layout, rows, 4100, 256), takes=["matvec"]))
+
+
+def test_more_rows_than_a_kernel_takes_at_once(run_stage) -> None:
+    close(run_stage(linear("q8_scale", 16, 54, 64), takes=["matvec"]))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_many_rows_in_every_layout(run_stage, layout) -> None:
+    close(run_stage(linear(layout, 64, 70, 256, prefill=True), takes=["matmul"]))
+
+
+@pytest.mark.parametrize("rows", [32, 64])
+def test_many_rows_of_a_deep_matrix_in_parts_that_blocks_do_not_divide_into(
+    run_stage, rows
+) -> None:
+    stage = linear("q8_affine", rows, 70, 32 * 37, prefill=True, shards=(24,), softcap=30.0)
+    close(run_stage(stage, takes=["matmul"]))
+
+
+@pytest.mark.parametrize("make", [linear, gated])
+def test_a_prefill_row_has_the_same_bits_in_tiles_of_both_sizes(run_stage, make) -> None:
+    together = run_stage(make("q4_scale", 64, 72, 1024, prefill=True))
+    alone = make("q4_scale", 32, 72, 1024, prefill=True)
+    alone.contents["x"] = together.stage.contents["x"][: 32 * 1024].copy()
+    few = run_stage(alone).gpu["y"]
+    assert np.array_equal(few, together.gpu["y"][: len(few)])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_gate_and_up_of_many_rows_in_every_layout(run_stage, layout) -> None:
+    close(run_stage(gated(layout, 64, 70, 256, prefill=True), takes=["gated_matmul"]))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("rows", "prefill"), [(1, False), (8, False), (64, True)])
+def test_software_in_every_layout(run_stage, layout, rows, prefill) -> None:
+    stage = linear(layout, rows, 37, 256, prefill=prefill)
+    close(run_stage(stage, is_software=True, takes=["solo_matvec"]))
+
+
+@pytest.mark.parametrize("is_software", [False, True])
+@pytest.mark.parametrize(("rows", "prefill"), [(2, False), (32, True)])
+def test_a_soft_cap_bends_what_is_large(run_stage, is_software, rows, prefill) -> None:
+    stage = linear("f32", rows, 8, 64, prefill=prefill, scale=100.0, softcap=30.0, offset=0)
+    played = run_stage(stage, is_software=is_software)
+    close(played)
+    y = played.floats(dataclasses.replace(stage.program.build().ops[0].y, shape=(rows, 13)))
+    assert 29 < np.abs(y[:, :8]).max() <= 30
+
+
+@pytest.mark.parametrize(("rows", "prefill"), [(2, False), (32, True)])
+def test_shards_write_their_own_outputs(run_stage, rows, prefill) -> None:
+    close(run_stage(linear("q4_scale", rows, 40, 64, prefill=prefill, shards=(12, 30))))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_gate_and_up_in_every_layout(run_stage, layout) -> None:
+    close(run_stage(gated(layout, 2, 36, 256), takes=["gated_matvec"]))
+
+
+@pytest.mark.parametrize("layout", ["f32", "q4_scale", "q8_scale"])
+def test_gate_and_up_of_a_wide_matrix(run_stage, layout) -> None:
+    close(run_stage(gated(layout, 2, 4104, 64), takes=["gated_matvec"]))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_gate_and_up_on_software(run_stage, layout) -> None:
+    stage = gated(layout, 4, 38, 256)
+    close(run_stage(stage, is_software=True, takes=["solo_gated"]))
+
+
+def test_gate_and_up_of_many_rows_even_where_tanh_would_overflow(run_stage) -> None:
+    stage = gated("f32", 32, 140, 64, prefill=True)
+    stage.contents["x"].view(np.float32)[:64] *= 300
+    close(run_stage(stage))
+
+
+@pytest.mark.parametrize("layout", ["f32", "q4_super", "q8_scale"])
+@pytest.mark.parametrize("is_software", [False, True])
+@pytest.mark.parametrize("make", [linear, gated])
+def test_a_row_has_the_same_bits_however_many_run_with_it(
+    run_stage, layout, is_software, make
+) -> None:
+    n, k = 16, 512
+    results = {}
+    for rows in (1, 2, 4, 8):
+        stage = make(layout, rows, n, k)
+        x = np.random.default_rng(2).standard_normal((8, k)).astype(np.float32)
+        stage.contents["x"] = x[:rows].ravel().view(np.uint32).copy()
+        played = run_stage(stage, is_software=is_software)
+        results[rows] = played.gpu["y"].reshape(rows, -1)
+    for rows, result in results.items():
+        assert np.array_equal(result, results[8][:rows])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_embeddings_in_every_layout_over_shards(run_stage, layout) -> None:
+    stage = Stage()
+    table = stage.matrix("table", layout, 40, 256, shards=(20,))
+    rows = stage.rows([(0, i, token, True) for i, token in enumerate((0, 19, 20, 39))])
+    y = stage.output("y", 4, 320)
+    stage.add(ops.Embed("e", table, rows, y, 16.5))
+    run_stage(stage).assert_close(y)
+
+
+def test_gelu_times_takes_a_layers_columns(run_stage) -> None:
+    rows, size, stride, offset = 3, 70, 300, 140
+    rng = np.random.default_rng(0)
+    stage = Stage()
+    x = 4 * rng.standard_normal((rows, size)).astype(np.float32)
+    x[0, :2] = [300.0, -300.0]
+    factors = stage.tensor("factors", rng.standard_normal((rows, stride)).astype(np.float32))
+    y = stage.output("y", rows, size)
+    stage.add(ops.GeluTimes("g", stage.tensor("x", x), factors, y, offset))
+    run_stage(stage).assert_close(y)
+
+
+def test_random_planes_cover_every_layout() -> None:
+    for layout, known in LAYOUTS.items():
+        assert len(random_planes(layout, 2, 256)) == len(known.planes)

@@ -1,0 +1,38 @@
+"""The kernels of the tree, as lowering sees them, without building the site."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from leadout.devices.numpy import NumpyDevice
+from leadout.lowering import Caps
+from leadout.ops import Program
+from leadout_build.kernels import kernel_index
+
+FOLDER = Path(__file__).parents[1] / "web/kernels"
+
+
+@functools.cache
+def kernels() -> dict[str, Any]:
+    """Return index.json's variants; rendering them takes a second."""
+    return kernel_index(FOLDER)
+
+
+def caps(features: Sequence[str] = (), *, is_software: bool = False) -> Caps:
+    """Return the capabilities of an adapter that has all kernels and some features."""
+    return Caps(kernels(), frozenset(features), is_software)
+
+
+class ListeningDevice(NumpyDevice):
+    """A NumPy device that keeps every Program that it was asked to lower."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.programs: list[Program] = []
+
+    def lower(self, program: Program) -> Program:
+        self.programs.append(program)
+        return super().lower(program)

@@ -1,0 +1,99 @@
+"""Which kernels a model's Programs take on which adapter."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from engine_cases import load
+from leadout import ops
+from leadout.layouts import Vector
+from leadout.lowering import kernels_of, lower
+from leadout.lowering.kernel import KERNELS
+from leadout.ops import Op, Program, ProgramBuilder
+from leadout.plan import Binding, Plan
+from lowered import ListeningDevice, caps
+from speculation_cases import pair_files
+
+#: What takes the place of these on an adapter that computes on the CPU is solo_matvec.
+FOR_GPUS = {"matvec", "matmul"}
+
+
+async def programs(family: str) -> list[Program]:
+    device = ListeningDevice()
+    await load(device, *pair_files(family), max_draft_tokens=3)
+    return device.programs
+
+
+def kernels(plans: list[Plan]) -> set[str]:
+    return {spec.variant.split(".")[0] for plan in plans for spec in plan.pipelines}
+
+
+@pytest.mark.parametrize("family", ["e2b", "26b-a4b"])
+async def test_software_and_gpus_have_kernels_of_their_own(family) -> None:
+    found = await programs(family)
+    on_gpu = kernels([lower(program, caps()) for program in found])
+    on_software = kernels([lower(program, caps(is_software=True)) for program in found])
+    assert on_gpu & FOR_GPUS == FOR_GPUS
+    assert not on_software & FOR_GPUS
+    assert "solo_matvec" in on_software - on_gpu
+
+
+@pytest.mark.parametrize("family", ["e2b", "26b-a4b"])
+async def test_every_binding_lies_in_a_buffer_that_is_known(family) -> None:
+    device = ListeningDevice()
+    engine = await load(device, *pair_files(family), max_draft_tokens=3)
+    known = {*engine.model.buffers, *engine.decoder.passes.score_buffers}
+    for program in device.programs:
+        if program.name in ("check-weights", "fill-weights"):
+            continue
+        plan = lower(program, caps())
+        assert set(plan.constants) <= set(plan.buffers)
+        bound = {binding.buffer for one in plan.dispatches for binding in one.bindings}
+        assert bound <= known | set(plan.buffers)
+
+
+def test_every_op_has_a_kernel_of_its_own() -> None:
+    """So that whatever a model says can be lowered, fused or not."""
+    alone = {one.run[0] for entries in KERNELS.values() for one in entries if len(one.run) == 1}
+    fused = {kind for entries in KERNELS.values() for one in entries for kind in one.run}
+    every = {
+        kind
+        for name in ops.__all__
+        if isinstance(kind := getattr(ops, name), type) and issubclass(kind, Op) and kind is not Op
+    }
+    assert fused == every
+    # Keys and values never come without queries.
+    assert every - alone == {ops.WriteKv}
+
+
+VECTOR = Vector("v", 64, Binding("vectors", 0, 256))
+
+
+def add_and_norm(*, reads_stream_twice: bool = False, eps: float = 1e-6) -> Program:
+    p = ProgramBuilder("test")
+    weight = lambda name: dataclasses.replace(VECTOR, name=name)  # noqa: E731
+    x, h, h_out, y = (p.tensor(name, 2, 64) for name in ("x", "h", "h_out", "y"))
+    p.add(ops.AddNorm("add", x, weight("a"), h, h_out, 1e-6))
+    p.add(ops.RmsNorm("norm", h if reads_stream_twice else h_out, weight("b"), y, eps))
+    return p.build()
+
+
+def test_neighbours_go_into_one_kernel_only_where_they_fit() -> None:
+    def names(program: Program) -> list[str]:
+        return [one.name for one, _ in kernels_of(program, caps())]
+
+    assert names(add_and_norm()) == ["add_rms_norm"]
+    assert names(add_and_norm(reads_stream_twice=True)) == ["add_norm", "rms_norm"]
+    assert names(add_and_norm(eps=1e-5)) == ["add_norm", "rms_norm"]
+
+
+def test_a_variant_is_taken_only_where_the_device_has_its_features() -> None:
+    kernels_without = caps().kernels
+    with_feature = {**kernels_without, "matvec.f32.1.deep.none": {"features": ["subgroups"]}}
+    without = dataclasses.replace(caps(), kernels=with_feature)
+    assert not without.has("matvec.f32.1.deep.none")
+    has = dataclasses.replace(without, features=frozenset(["subgroups"]))
+    assert has.has("matvec.f32.1.deep.none")
+    assert not has.has("no such kernel")
