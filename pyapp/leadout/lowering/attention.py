@@ -18,6 +18,11 @@ DECODING = struct.Struct("<IIIIIIIIff")
 #: The most bytes of scratch for what segments leave; more rows go through several dispatches.
 PARTS_BYTES = 64 << 20
 
+#: In how many parts the tiles of the cache are taken in prefill: blocks of 256 rows alone do not fill a
+#: large GPU. On an NVIDIA H100, 256 rows at position 32,768 take 11.1 ms whole, 5.5 ms in two parts or four
+#: (head_dim 512, 8 query heads; tests/bench/LOG.md). A row's bits depend on it.
+PREFILL_SPLITS = 2
+
 
 def _share_queries(run: Run) -> bool:
     """Return whether keys, values and queries come of one projection, under one table."""
@@ -116,9 +121,34 @@ def _attending(op: ops.Attention, slots: int) -> bytes:
     )
 
 
+@kernel(ops.Attention, when=lambda run: run.ops[0].rows.is_prefill and not run.caps.is_software)
+def attention_prefill(b: PlanBuilder, op: ops.Attention) -> None:
+    """Many rows: a workgroup a block of them and a part of the cache's tiles."""
+    cache, (rows, heads, dim) = op.cache, op.q.shape
+    variant = f"attention_prefill.{256 if dim <= 256 else 512}.{cache.dtype}"
+    part_o = b.scratch("prefill_o", rows, heads, PREFILL_SPLITS, dim)
+    part_ml = b.scratch("prefill_ml", rows, heads, PREFILL_SPLITS, 2)
+    attending = b.uniform(_attending(op, PREFILL_SPLITS))
+    queries = rows * heads // cache.num_key_value_heads
+    blocks = ceil(queries, b.caps.constant(variant, "BLOCK_QUERIES"))
+    b.dispatch(
+        variant,
+        [op.q, op.rows.table, cache.keys, cache.values, part_o, part_ml, attending],
+        (PREFILL_SPLITS, blocks, cache.num_key_value_heads),
+        op.label,
+    )
+    groups = ceil(heads * dim // 4, b.caps.constant("attention_merge", "WORKGROUP_QUADS"))
+    b.dispatch(
+        "attention_merge",
+        [part_o, part_ml, op.rows.table, op.y, attending],
+        (groups, rows, 1),
+        op.label + ".merge",
+    )
+
+
 @kernel(ops.Attention, when=lambda run: run.ops[0].rows.is_prefill)
 def attention_rows(b: PlanBuilder, op: ops.Attention) -> None:
-    """In prefill, a workgroup a row and group of heads."""
+    """In prefill on software, a workgroup a row and group of heads."""
     heads, cache = _shared_heads(op), op.cache
     b.dispatch(
         f"attention.{heads}.{cache.dtype}",
