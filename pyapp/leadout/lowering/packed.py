@@ -89,9 +89,7 @@ def add_norm_mlp(
     inner = b.scratch("packed_inner", *gated.y.shape)
     emit_add_norm(b, add, norm, packed)
     for matrix, shard, shape in shards(b, gated.layer, inner):
-        few_rows(
-            b, f"packed_matvec.{matrix.layout}", "gated", shard, [packed], inner, shape, gated
-        )
+        few_rows(b, f"packed_matvec.{matrix.layout}", "gated", shard, [packed], inner, shape, gated)
     packed_linear(b, down, inner)
 
 
