@@ -1,6 +1,7 @@
 """Norms and the linear layers behind them, with activations of 16 bits in between.
 
-Products with quantised weights are then packed dot products of bytes (web/kernels/shared/packed.wgsl).
+Products with quantised weights are then packed dot products of bytes, see
+web/kernels/shared/packed.wgsl.
 Whether a layer is computed so depends on its weights and on the ops around it alone, never on
 the number of rows: it is part of its bits.
 """
