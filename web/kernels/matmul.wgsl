@@ -19,9 +19,9 @@
 // W: [N, K] in layout "{{ layout }}", K a multiple of 32{{ ", N of 2" if is_gated }}. x: [rows, K] float32, rows a multiple of {{ rows }}.
 // y: [rows, stride] float32, written from column `offset`; with z parts, that many times.
 // Grid: x = ceil(N / 64), y = rows / {{ rows }}, z = parts of the columns{{ " (1)" if is_gated }}.
-{% from "shared/weights.wgsl" import fetch_quarter, decode_quarter, part, part_quad, num_planes with context %}
+{% from "shared/quarters.wgsl" import fetch_quarter, decode_quarter, part, part_quad, num_planes with context %}
 
-{% include "shared/weights.wgsl" %}
+{% include "shared/quarters.wgsl" %}
 
 @group(0) @binding({{ num_planes }}) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding({{ num_planes + 1 }}) var<storage, read_write> y: array<f32>;
