@@ -199,8 +199,8 @@ def test_a_draft_is_chosen_and_placed_in_one_dispatch(
 
 def test_choices_that_are_read_again_are_written(run_stage) -> None:
     stage, op = choosing(normal(0, 1, 512), settings_table())
-    verified = stage.row_table(np.zeros((2, 4), np.uint32), "verified")
-    place = ops.PlaceDraft("p", op.y, op.rows, verified, op.tables, 1)
+    verified = stage.row_table(np.zeros((3, 4), np.uint32), "verified")
+    place = ops.PlaceDraft("p", op.y, op.rows, verified, op.tables, 2)
     stage.add(place)
     stage.add(place)
     played = run_stage(stage, takes=["choose_few", "place_draft", "place_draft"])
