@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from leadout_build.bench.runtimes import Loaded, Subject
 
 from leadout.errors import LeadoutError
 from leadout.rows import padded
 from leadout_build import bench, cli
-from leadout_build.bench_runtimes import Loaded, Subject
 
 #: What loading said of cycles; the fake's own times are below.
 CYCLE_MS = {"0": 1.0, "1": 2.0, "2": 2.5, "3": 3.0, "5": 4.0, "7": 5.0}

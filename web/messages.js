@@ -40,7 +40,8 @@
  * @property {"auto" | "none" | "mtp" | "ngram"} [drafter] what proposes tokens; default "auto":
  *   "mtp" when the drafter's files are given, else nothing
  * @property {number} [max_draft_tokens] the most that a request may have drafted per cycle, 0 to 7;
- *   default 7; irrelevant without a drafter
+ *   default 7, and 3 on an adapter that computes on the CPU. What that needs is compiled now; irrelevant
+ *   without a drafter
  */
 
 /**
@@ -62,18 +63,35 @@
  * @property {number} [run_ahead] passes in flight, 1 to 8; changes the speed, never the tokens
  * @property {"auto" | "none" | "mtp" | "ngram"} [drafter] default "auto": what was loaded
  * @property {number | "auto"} [draft_tokens] drafted per cycle, 0 to 7, at most what was loaded for;
- *   default "auto": as many as pay
+ *   default "auto": as many as pay, and on an adapter that computes on the CPU always 3
  * @property {boolean} [enable_thinking] have the chat template ask for reasoning; default false
  */
 
 /**
- * The client's requests.
+ * What to profile, beside the sampling fields of a GenerateRequest.
+ * @typedef {object} ProfileRequest
+ * @property {"cycle" | "prefill"} [kind] default "cycle"
+ * @property {number} [context_tokens] known before the pass; default 512
+ * @property {number} [draft_tokens] of a cycle; default 0
+ * @property {number} [rows] of a prefill pass: 32, 64 or 256, the default
+ * @property {number} [temperature]
+ * @property {number} [top_k]
+ * @property {number} [top_p]
+ * @property {number} [min_p]
+ * @property {number} [repetition_penalty]
+ * @property {number} [seed]
+ */
+
+/**
+ * The client's requests. "assume" takes ids as prefilled, where weights are made up.
  * @typedef {{type: "boot", id: number}
  *   | {type: "load", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions}
  *   | {type: "unload", id: number}
  *   | {type: "generate", id: number, request: GenerateRequest}
  *   | {type: "score", id: number, ids: number[]}
  *   | {type: "tokenize", id: number, text: string}
+ *   | {type: "assume", id: number, ids: number[]}
+ *   | {type: "profile", id: number, request: ProfileRequest}
  *   | {type: "abort", id: number, target: number}} ClientMessage
  */
 
@@ -119,8 +137,8 @@
  * @property {DrafterInfo | null} drafter
  * @property {number} max_draft_tokens
  * @property {SelfTest} self_test
- * @property {Record<string, number>} [cycle_ms] what a cycle was seen to cost, by number of drafts;
- *   nothing where no cycle was timed before the model was ready
+ * @property {Record<string, number | null>} [cycle_ms] what a cycle is believed to cost after loading, by
+ *   number of drafts; every request learns (see Stats). Null: none was timed
  */
 
 /**
@@ -145,6 +163,11 @@
  * @property {number} ttft_ms
  * @property {number} decode_tokens_per_s
  * @property {string} device
+ * @property {Record<string, number | null>} [cycle_ms] what a cycle is believed to cost now, by number of
+ *   drafts
+ * @property {Record<string, number>} [cycle_run_ms] what cycles of this request took on average
+ * @property {number | null} [gpu_idle_share] of that, what the GPU spent between passes; null where the
+ *   adapter has no timestamps
  */
 
 /**
@@ -162,6 +185,41 @@
  * The result of "score", whose logits came before it in "logits" events: `data` holds those of
  * consecutive ids from `start` on, [rows, vocab_size] float32.
  * @typedef {{rows: number, vocab_size: number}} Scored
+ */
+
+/** @typedef {{median: number, low: number, high: number, runs: number}} Spread */
+
+/**
+ * What the dispatches of one kind cost: the same part of every layer. `us` is measured with all of them
+ * queued in one pass, `alone_us` with each in a pass of its own and what an empty one takes subtracted
+ * (null where the browser rounds its clock).
+ * @typedef {object} OpProfile
+ * @property {string} op for example "layers.*.mlp.down_proj"
+ * @property {string} kernel
+ * @property {number} times dispatches in the pass
+ * @property {number} us of all of them
+ * @property {number} us_low
+ * @property {number} us_high
+ * @property {number} each_us
+ * @property {number | null} alone_us
+ * @property {number} bytes that they have to move
+ * @property {number | null} gb_per_s
+ * @property {number | null} bandwidth_share of what the device reads at best
+ */
+
+/**
+ * The result of "profile".
+ * @typedef {object} PassProfile
+ * @property {string} plan
+ * @property {number} context_tokens
+ * @property {Spread} whole_us the pass as it always runs
+ * @property {number} sum_us of all ops
+ * @property {number} empty_us what an empty dispatch takes in a pass of its own
+ * @property {number} tick_us the step of the device's clock
+ * @property {Spread} bandwidth_gb_per_s
+ * @property {number} bandwidth_bytes that were read for it
+ * @property {OpProfile[]} ops the most expensive first
+ * @property {{label: string, kernel: string, workgroups: number[], alone_us: number | null, bytes: number}[]} dispatches
  */
 
 /**

@@ -59,7 +59,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
   let maxDraftTokens = MAX_DRAFT_TOKENS;
   /** One request at a time, as in the worker. @type {Promise<void>} */
   let queue = Promise.resolve();
-  /** @type {Record<"boot" | "load" | "unload" | "generate" | "score" | "tokenize", (message: any) => Promise<unknown>>} */
+  /** @type {Record<"boot" | "load" | "unload" | "generate" | "score" | "tokenize" | "assume" | "profile", (message: any) => Promise<unknown>>} */
   const handlers = {
     boot: (message) => boot(message.id),
     load: (message) => load(message.id, message.model.name, message.drafter, message.options),
@@ -67,6 +67,8 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
     generate: (message) => generate(message.id, message.request),
     score: (message) => score(message.id, message.ids),
     tokenize: async (message) => splitTokens(message.text).map(toId),
+    assume: async () => null,
+    profile: async () => throwIfGiven({ name: "DeviceError", message: "Nothing runs on a device here." }),
   };
 
   /** @param {number} id */

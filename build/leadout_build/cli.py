@@ -28,6 +28,8 @@ _MODEL_HELP = (
 )
 #: Those of pyapp/leadout/checkpoint/synthetic.py, which is not imported for a --help.
 _SHAPES = ("e2b", "e4b", "12b", "26b-a4b", "31b", "tiny")
+#: Those of build/leadout_build/bench/measures.py, likewise.
+_SAMPLINGS = ("greedy", "page")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -131,7 +133,7 @@ def _generate(args: argparse.Namespace) -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    from leadout_build.bench import run
+    from leadout_build.bench.command import run
 
     return run(args)
 
@@ -191,6 +193,21 @@ def _ids(text: str) -> list[int]:
 def _rows(text: str) -> list[int]:
     """Parse numbers of rows, separated by commas."""
     return [_whole(1)(word) for word in text.split(",")]
+
+
+def _counts(low: int, high: int | None = None) -> Callable[[str], list[int]]:
+    """Return a parser of whole numbers, separated by commas, each in a range."""
+    one = _whole(low, high)
+    return lambda text: [one(word) for word in text.split(",")]
+
+
+def _samplings(text: str) -> list[str]:
+    """Parse names of sampling settings, separated by commas."""
+    names = text.split(",")
+    if unknown := [name for name in names if name not in _SAMPLINGS]:
+        wanted = " or ".join(_SAMPLINGS)
+        raise argparse.ArgumentTypeError(f'"{unknown[0]}"; wanted {wanted}')
+    return names
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -368,6 +385,39 @@ def _add_bench_arguments(parser: _Parser) -> None:
         metavar="N,N,…",
         help="measure cycles whose verify pass has so many rows, one more than are drafted, padded "
         "to 1, 2, 4 or 8; 1, plain decoding, is always measured (default: 1,2,4,8)",
+    )
+    add(
+        "--draft-tokens",
+        type=_counts(0, MAX_DRAFT_TOKENS),
+        metavar="K,K,…",
+        help="instead of --rows: measure cycles that draft so many tokens, and plain ones",
+    )
+    add(
+        "--sampling",
+        type=_samplings,
+        default=list(_SAMPLINGS),
+        metavar="greedy,page",
+        help="how tokens are chosen: greedy; page: temperature 1, top-k 64, top-p 0.95 "
+        "(default: both)",
+    )
+    add(
+        "--context",
+        type=_counts(1),
+        metavar="N,N,…",
+        help="measure decoding behind so many tokens (default: 512)",
+    )
+    add(
+        "--prompt",
+        type=_counts(1),
+        metavar="N,N,…",
+        help="measure prefill of prompts of so many tokens (default: 32,256,512,2048)",
+    )
+    add("--kv-dtype", choices=("f32", "f16"), help="storage of the KV cache")
+    add("--rounds", type=_whole(1), metavar="N", help="how often each thing is measured")
+    add(
+        "--profile",
+        action="store_true",
+        help="say what every op costs: us, bytes, and its share of what the device reads at best",
     )
     add(
         "--drafter",

@@ -26,12 +26,20 @@ from leadout.checkpoint import Checkpoint, open_checkpoint
 from leadout.checkpoint.load_plan import LoadPlan
 from leadout.checkpoint.source import Source
 from leadout.checkpoint.synthetic import synthetic_checkpoint
-from leadout.devices.base import CompiledPlan, DeviceInfo, Progress, Runnable
+from leadout.devices.base import (
+    CompiledPlan,
+    DeviceInfo,
+    PassTimes,
+    Progress,
+    Runnable,
+    collected,
+)
 from leadout.engine import Engine, LoadOptions
 from leadout.errors import LeadoutError, RequestError
 from leadout.lowering import Caps, lower
 from leadout.ops import Program
 from leadout.plan import BufferSpec, Plan
+from leadout.profiling import ProfileRequest
 from leadout.request import GenerateRequest
 
 #: How often "progress" messages are sent at most, by share of the whole.
@@ -110,12 +118,14 @@ class WebGpuReadback:
 
     runtime: Any
     ticket: int
+    times: Sequence[PassTimes] = ()
 
     def __await__(self) -> Generator[Any, None, Sequence[int]]:
         """Wait for the words."""
         with js_errors():
             array = yield from self.runtime.collect(self.ticket).__await__()
-        return numbers(array)
+        self.times, words = collected(array.to_py().tolist())
+        return words
 
     def discard(self) -> None:
         """Return the buffer unread."""
@@ -232,6 +242,22 @@ class WebGpuDevice:
             array = await self._runtime.read(buffer, offset, num_bytes)
         return bytes(array.to_bytes())
 
+    async def profile(
+        self, plan: Plan, params: Sequence[int], groups: Sequence[Sequence[int]]
+    ) -> dict[str, Any]:
+        """Time a Plan's dispatches; see `profiling.ProfilingDevice`."""
+        options = parsed({"groups": [list(group) for group in groups]})
+        with js_errors():
+            found = await self._runtime.profile(
+                parsed(plan.to_json()), to_js(list(params)), options
+            )
+        return dict(found.to_py())
+
+    async def bandwidth(self) -> dict[str, Any]:
+        """Measure how fast the device reads."""
+        with js_errors():
+            return dict((await self._runtime.bandwidth()).to_py())
+
     def close(self) -> None:
         """Destroy the device."""
         self._runtime.destroy()
@@ -300,6 +326,11 @@ class Bridge:
                 return await self._score(request, number)
             case "tokenize":
                 return self._loaded().prompt_tokens(GenerateRequest(prompt=request["text"]))
+            case "assume":
+                self._loaded().assume([int(token) for token in request["ids"]])
+                return None
+            case "profile":
+                return await self._loaded().profile(ProfileRequest.from_json(request["request"]))
             case "unload":
                 self._unload()
                 return None

@@ -23,11 +23,12 @@ from leadout.checkpoint.json_file import read_text
 from leadout.devices.base import Device, Progress
 from leadout.errors import ContextLengthError, DrafterError, RequestError, TokenizerError
 from leadout.loading import LoadedModel, LoadOptions, OnPhase, load_model
+from leadout.profiling import ProfileRequest, profile_pass
 from leadout.reasoning import ReasoningStream
 from leadout.request import GenerateRequest
 from leadout.scheduler import FixedSchedule, Schedule
 from leadout.speculative import Decoder
-from leadout.stats import Clock, Stats
+from leadout.stats import Clock, Stats, rounded
 from leadout.text_stream import byte_tokens_of
 from leadout.tokenizer import Tokenizer, tokenizer_json_from_gguf
 
@@ -181,7 +182,7 @@ class Engine:
             "drafter": dataclasses.asdict(model.drafter) if model.drafter is not None else None,
             "max_draft_tokens": model.max_draft_tokens,
             "self_test": model.self_test,
-            "cycle_ms": {},
+            "cycle_ms": rounded(model.cycle_ms),
         }
 
     def prompt_tokens(self, request: GenerateRequest) -> list[int]:
@@ -289,6 +290,8 @@ class Engine:
                     count = push(cycle.tokens[:-1], is_draft=True)
                     count += push(cycle.tokens[-1:], is_draft=False)
                     clock.tokens(count, cycle.is_prefill, cycle.num_drafted)
+                    for time_ in cycle.times:
+                        clock.cycle(time_.num_drafts, time_.ms, time_.idle_ms)
                     if stream.stopped:
                         finish_reason = "stop"
                         break
@@ -296,6 +299,8 @@ class Engine:
                 finish_reason = "abort"
             text, reasoning = stream.flush()
             stats.reasoning_tokens = stream.num_reasoning_tokens
+            stats.cycle_ms = rounded(self.model.cycle_ms)
+            clock.finish()
             if text or reasoning:
                 on_delta(Delta(text, reasoning, [], False, stats.decode_tokens_per_s))
             return Generated(
@@ -307,6 +312,29 @@ class Engine:
         async with self._busy, aclosing(self.decoder.score(ids)) as chunks:
             async for logits in chunks:
                 yield logits
+
+    async def profile(self, request: ProfileRequest) -> dict[str, object]:
+        """Time a pass, op by op; see `profiling.profile_pass`."""
+        async with self._busy:
+            if request.kind == "cycle" and request.draft_tokens in self.decoder.passes.cycles:
+                await self.decoder.prepare(request.draft_tokens)
+            return await profile_pass(self.decoder, request)
+
+    def assume(self, ids: Sequence[int]) -> None:
+        """Take ids as prefilled, so that decoding behind them can be timed at once.
+
+        Raises:
+            RequestError: the weights are real, and a text would come out wrong; or they are too
+                many.
+        """
+        if self.checkpoint.sources:
+            raise RequestError("Only a model whose weights are made up takes ids as prefilled.")
+        if len(ids) >= self.decoder.tables.context_length:
+            raise RequestError(
+                f"{len(ids)} tokens do not fit into the context of "
+                f"{self.decoder.tables.context_length}."
+            )
+        self.decoder.assume(ids)
 
     def close(self) -> None:
         """Give the device's memory back; the engine cannot be used afterwards."""

@@ -41,16 +41,20 @@ from leadout.models.registry import (
 )
 from leadout.passes import PREFILL_ROWS, Passes, build_passes
 from leadout.rows import FEW_ROWS
-from leadout.scheduler import Acceptance, AutoSchedule, Schedule, automatic_counts
+from leadout.scheduler import (
+    SOFTWARE_DRAFT_TOKENS,
+    Acceptance,
+    AutoSchedule,
+    FixedSchedule,
+    Schedule,
+    automatic_counts,
+)
 from leadout.self_test import rows_agree
 from leadout.speculative import Decoder
 from leadout.state import MAX_DRAFT_TOKENS, Tables
 from leadout.weights import check_weights, fill_weights
 
 DEFAULT_CONTEXT_LENGTH = 4096
-
-#: What a draft is guessed to add to a cycle, in plain cycles, before any ran.
-_GUESSED_SHARE = 0.13
 
 DRAFTERS = ("auto", "none", "mtp", "ngram")
 
@@ -67,14 +71,15 @@ class LoadOptions:
         kv_dtype: "f32" or "f16".
         num_lanes: sequences kept at once, 1, 2, 4 or 8.
         drafter: "auto" is MTP where a drafter's checkpoint is given, else none.
-        max_draft_tokens: the most that a request can ask to be drafted in a cycle.
+        max_draft_tokens: the most that a request can ask to be drafted in a cycle; None takes
+            what the device can use.
     """
 
     context_length: int | None = None
     kv_dtype: str = "f32"
     num_lanes: int = 1
     drafter: str = "auto"
-    max_draft_tokens: int = MAX_DRAFT_TOKENS
+    max_draft_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if self.kv_dtype not in kv_cache.KV_BYTES:
@@ -87,7 +92,7 @@ class LoadOptions:
         if self.drafter not in DRAFTERS:
             raise RequestError(f"drafter is {self.drafter!r}; wanted one of {DRAFTERS}.")
         most = self.max_draft_tokens
-        if type(most) is not int or not 0 <= most <= MAX_DRAFT_TOKENS:
+        if most is not None and (type(most) is not int or not 0 <= most <= MAX_DRAFT_TOKENS):
             raise RequestError(
                 f"max_draft_tokens is {most!r}; wanted a whole number from 0 to {MAX_DRAFT_TOKENS}."
             )
@@ -129,7 +134,6 @@ class LoadedModel:
         self_test: "identical": a row has the same bits in every pass with few rows. "widest": it
             did not, so all of these passes run with the most rows. "off": not even then, so
             nothing is drafted. "not run": nothing is drafted anyway.
-        costs: of a cycle by number of drafts, in plain cycles; guessed.
         acceptance: what was seen of the drafter.
         weights_bytes: on the device, the target's.
         buffers: names of all that was allocated.
@@ -140,7 +144,6 @@ class LoadedModel:
     drafter: DrafterInfo | None
     max_draft_tokens: int
     self_test: str
-    costs: dict[int, float]
     weights_bytes: int
     buffers: list[str]
     acceptance: Acceptance = field(init=False)
@@ -150,7 +153,19 @@ class LoadedModel:
 
     def schedule(self) -> Schedule:
         """Return a schedule that chooses by itself, for one request."""
-        return AutoSchedule(self.costs, self.acceptance)
+        if self.decoder.device.info.is_software:
+            return FixedSchedule(min(SOFTWARE_DRAFT_TOKENS, self.max_draft_tokens))
+        counts = automatic_counts(self.max_draft_tokens)
+        return AutoSchedule(counts, self.decoder.costs, self.acceptance)
+
+    @property
+    def cycle_ms(self) -> dict[int, float | None]:
+        """What cycles are believed to cost, by number of drafts; None before any was timed."""
+        costs = self.decoder.costs
+        return {
+            k: costs.ms[k] if costs.is_known else None
+            for k in automatic_counts(self.max_draft_tokens)
+        }
 
 
 @dataclass(frozen=True)
@@ -203,6 +218,9 @@ async def load_model(
     )
     kv_cache.check_caches(model.caches, device.info.max_binding_bytes, context_length)
     placed = await _place_drafter(device, model, drafter_checkpoint, options)
+    most_drafts = options.max_draft_tokens
+    if most_drafts is None:
+        most_drafts = SOFTWARE_DRAFT_TOKENS if device.info.is_software else MAX_DRAFT_TOKENS
     load_plans = [(load.build(), checkpoint)]
     if placed is not None and placed.load_plan is not None:
         assert placed.checkpoint is not None
@@ -215,7 +233,7 @@ async def load_model(
             drafter,
             tables,
             device.lower,
-            max_draft_tokens=options.max_draft_tokens,
+            max_draft_tokens=most_drafts,
             suppress_tokens=checkpoint.suppress_tokens,
             min_rows=min_rows,
         )
@@ -273,7 +291,6 @@ async def load_model(
         drafter=placed.info if placed is not None and drafter is not None else None,
         max_draft_tokens=max_draft_tokens,
         self_test=self_test,
-        costs={k: 1.0 + _GUESSED_SHARE * k for k in automatic_counts(max_draft_tokens)},
         weights_bytes=sum(spec.bytes for spec in load_plans[0][0].buffers.values()),
         buffers=allocated,
     )

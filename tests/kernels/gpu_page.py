@@ -1,12 +1,10 @@
-"""A page in Chromium that runs kernels and Plans through the real runtime, driven from tests.
+"""A page that runs kernels and Plans through the real runtime, driven from tests.
 
-`GpuPage` is the page: it lives in a thread with an event loop of its own, so that tests with and
-without asyncio can use it. `GpuRuntime` is a Runtime in it.
+`GpuPage` is the page, in Chromium or in Node (page_hosts.py). `GpuRuntime` is a Runtime in it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import itertools
@@ -17,20 +15,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from page_hosts import PageHost, open_host
 from page_server import PageServer
-from playwright.async_api import async_playwright
 
 from leadout import errors
+from leadout.devices.base import PassTimes, collected
 from leadout_build import ROOT
-from leadout_build.browser import launch_options
 from leadout_build.kernels import build_kernels
 from leadout_build.reflection import reflect
 from leadout_build.templates import Rendered
 
 Words = npt.NDArray[np.uint32]
-
-#: The longest that one call into the page may take: software rendering is slow.
-CALL_TIMEOUT_S = 300
 
 #: Bytes that cross within the call itself; more go over the server, which costs two requests.
 #: In step with harness.js.
@@ -50,47 +45,20 @@ class GpuPage:
 
     def __init__(self, server: PageServer) -> None:
         self.server = server
-        self.mistakes: list[str] = []
         self._names = itertools.count()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="gpu page")
-        self._thread.start()
-        try:
-            self._run(self._open())
-        except BaseException:
-            self._stop()
-            raise
+        self._host: PageHost = open_host(server)
 
-    def _run(self, coroutine: Any) -> Any:
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        return future.result(CALL_TIMEOUT_S)
-
-    async def _open(self) -> None:
-        self._playwright = await async_playwright().start()
-        options = launch_options(software=True)
-        options["args"].append("--js-flags=--expose-gc")  # harness.js collects garbage at will
-        self._browser = await self._playwright.chromium.launch(**options)
-        self._page = await self._browser.new_page()
-        self._page.on("pageerror", lambda error: self.mistakes.append(str(error)))
-        await self._page.goto(self.server.url("/tests/harness.html"))
-        await self._page.wait_for_function("globalThis.harness !== undefined")
-
-    def _stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+    @property
+    def mistakes(self) -> list[str]:
+        """What went wrong in the page unseen."""
+        return self._host.mistakes
 
     def close(self) -> None:
-        async def close() -> None:
-            await self._browser.close()
-            await self._playwright.stop()
-
-        self._run(close())
-        self._stop()
+        self._host.close()
 
     def evaluate(self, expression: str, argument: object = None) -> Any:
         """Evaluate JavaScript in the page."""
-        return self._run(self._page.evaluate(expression, argument))
+        return self._host.evaluate(expression, argument)
 
     def call(self, method: str, blob: bytes = b"", **args: object) -> Any:
         """Call a method of harness.js.
@@ -139,15 +107,19 @@ class GpuRuntime:
         page: GpuPage,
         wgsl: Mapping[str, str] | None = None,
         max_binding_bytes: int | None = None,
+        hidden_features: Sequence[str] = (),
     ) -> None:
         """Create it.
 
         Args:
             wgsl: kernels by variant name; by default those that the build rendered.
             max_binding_bytes: see RuntimeOptions.
+            hidden_features: see RuntimeOptions.
         """
         self.page = page
-        options = {} if max_binding_bytes is None else {"maxBindingBytes": max_binding_bytes}
+        options: dict[str, object] = {"hiddenFeatures": list(hidden_features)}
+        if max_binding_bytes is not None:
+            options["maxBindingBytes"] = max_binding_bytes
         kernels = None if wgsl is None else kernels_in_memory(wgsl)
         self.handle = page.call("create", options=options, kernels=kernels)
 
@@ -191,7 +163,11 @@ class GpuRuntime:
         return int(self._call("submit", plan=plan, params=params))
 
     def collect(self, ticket: int) -> Words:
-        return np.frombuffer(self._call("collect", ticket=ticket), np.uint32)
+        return np.array(self.collect_timed(ticket)[1], np.uint32)
+
+    def collect_timed(self, ticket: int) -> tuple[list[PassTimes], list[int]]:
+        """Return when passes ran, and the words."""
+        return collected(np.frombuffer(self._call("collect", ticket=ticket), np.float64).tolist())
 
     def discard(self, ticket: int) -> None:
         self._call("discard", ticket=ticket)

@@ -11,8 +11,9 @@ import pytest
 import fake_bench
 from fake_bench import CYCLE_MS, FakeRuntime, Run, a_load, fake_cycle_ms, run_with
 from leadout.errors import DeviceLostError, LeadoutError, RequestError
-from leadout_build import bench, bench_measures, bench_runtimes, bench_table, cli
-from leadout_build.bench_measures import Effort, Spread, Timed
+from leadout_build import cli
+from leadout_build.bench import measures, runtimes, table
+from leadout_build.bench.measures import Effort, Spread, Timed
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 TINY = VECTORS / "gemma3-tiny" / "multi-query"
@@ -61,7 +62,7 @@ def test_heap_growth_is_unknown_without_a_sample_on_both_sides(samples: object) 
 
 def test_every_size_and_run_ahead_is_measured_in_every_round() -> None:
     runtime = FakeRuntime()
-    figures = bench_measures.measure_passes(runtime, EFFORT, 1000, 4096)
+    figures = measures.measure_passes(runtime, EFFORT, 1000, 4096)
     assert [entry["tokens"] for entry in figures["prefill"]] == [8, 64]
     assert [entry["run_ahead"] for entry in figures["decode"]] == [1, 2, 3]
     for entry in figures["prefill"] + figures["decode"]:
@@ -75,14 +76,14 @@ def test_every_size_and_run_ahead_is_measured_in_every_round() -> None:
 
 def test_warm_up_rounds_do_not_count() -> None:
     runtime = FakeRuntime()
-    figures = bench_measures.measure_passes(runtime, EFFORT, 1000, 4096)
+    figures = measures.measure_passes(runtime, EFFORT, 1000, 4096)
     # The fake slows down with each request, so the fastest that counts is not of the first round.
     assert figures["decode"][0]["tokens_per_s"]["high"] == round(10 / (2 + 5 + 3), 4)
 
 
 def test_ratios_compare_within_a_round() -> None:
-    assert bench_measures.ratios([3.0, 2.0], [2.0, 1.0]) == [1.5, 2.0]
-    figures = bench_measures.measure_passes(FakeRuntime(), EFFORT, 1000, 4096)
+    assert measures.ratios([3.0, 2.0], [2.0, 1.0]) == [1.5, 2.0]
+    figures = measures.measure_passes(FakeRuntime(), EFFORT, 1000, 4096)
     assert figures["decode"][0]["ratio"] == {"median": 1.0, "low": 1.0, "high": 1.0, "runs": 3}
     assert 1 < figures["decode"][1]["ratio"]["median"] < 2
 
@@ -90,20 +91,20 @@ def test_ratios_compare_within_a_round() -> None:
 @pytest.mark.parametrize("submits_per_step", [1, 3])
 def test_submits_of_the_prompt_are_not_a_step_s(submits_per_step: int) -> None:
     runtime = FakeRuntime(submits_per_step=submits_per_step)
-    figures = bench_measures.measure_passes(runtime, EFFORT, 1000, 4096)
+    figures = measures.measure_passes(runtime, EFFORT, 1000, 4096)
     assert figures["submits_per_step"] == submits_per_step
 
 
 def test_prompts_that_do_not_fit_are_left_out_or_refused() -> None:
-    figures = bench_measures.measure_passes(FakeRuntime(), EFFORT, 1000, 64)
+    figures = measures.measure_passes(FakeRuntime(), EFFORT, 1000, 64)
     assert figures["effort"]["prefill_tokens"] == [8]
     with pytest.raises(RequestError, match="context of 12 tokens is too short"):
-        bench_measures.measure_passes(FakeRuntime(), EFFORT, 1000, 12)
+        measures.measure_passes(FakeRuntime(), EFFORT, 1000, 12)
 
 
 def test_prompts_are_always_the_same_ids_of_the_vocabulary() -> None:
-    ids = bench_measures.prompt_ids(256, 300)
-    assert ids == bench_measures.prompt_ids(256, 300)
+    ids = measures.prompt_ids(256, 300)
+    assert ids == measures.prompt_ids(256, 300)
     assert len(ids) == 256
     assert 0 <= min(ids) <= max(ids) < 300
     assert len(set(ids)) > 200
@@ -111,7 +112,7 @@ def test_prompts_are_always_the_same_ids_of_the_vocabulary() -> None:
 
 def test_no_prompt_begins_like_another_one_that_may_be_in_the_cache() -> None:
     runtime = FakeRuntime()
-    bench_measures.measure_passes(runtime, EFFORT, 1000, 4096)
+    measures.measure_passes(runtime, EFFORT, 1000, 4096)
     firsts = [request["prompt_ids"][0] for request in runtime.requests]
     assert len(set(firsts)) == len(firsts)
 
@@ -121,7 +122,7 @@ def test_no_prompt_begins_like_another_one_that_may_be_in_the_cache() -> None:
 
 def cycles_of(runtime: FakeRuntime, rows: list[int], drafter: str = "mtp") -> list[dict[str, Any]]:
     info = runtime.load(lambda loaded, total: None, drafter).info
-    return bench_measures.measure_cycles(runtime, EFFORT, 1000, info, rows)
+    return measures.measure_cycles(runtime, EFFORT, 1000, info, rows)
 
 
 def test_a_cycle_s_time_is_free_of_how_a_generation_begins_and_ends() -> None:
@@ -152,7 +153,7 @@ def test_cycles_are_chosen_by_their_rows_and_plain_ones_always(
 def test_without_a_drafter_there_are_plain_cycles_alone() -> None:
     cycles = cycles_of(FakeRuntime(), [1, 2, 4, 8], drafter="none")
     assert [(cycle["draft_tokens"], cycle["rows"]) for cycle in cycles] == [(0, 1)]
-    assert bench_measures.draft_ms(cycles) is None
+    assert measures.draft_ms(cycles) is None
 
 
 def test_where_everything_runs_through_the_widest_variant_all_cycles_have_its_rows() -> None:
@@ -162,7 +163,7 @@ def test_where_everything_runs_through_the_widest_variant_all_cycles_have_its_ro
 
 def test_a_draft_s_cost_is_seen_between_cycles_of_as_many_rows() -> None:
     cycles = cycles_of(FakeRuntime(), [1, 2, 4, 8])
-    assert bench_measures.draft_ms(cycles) == 2.0
+    assert measures.draft_ms(cycles) == 2.0
     figures = bench.drafter_figures("ngram", a_load().info, cycles, None)
     for cycle in figures["cycles"]:
         k, rows = cycle["draft_tokens"], cycle["rows"]
@@ -179,7 +180,7 @@ def test_too_few_cycles_are_taken_as_they_are() -> None:
 def test_a_context_too_short_for_cycles_is_refused() -> None:
     info = a_load().info | {"context_length": 24}
     with pytest.raises(RequestError, match="context of 24 tokens is too short"):
-        bench_measures.measure_cycles(FakeRuntime(), EFFORT, 1000, info, [1])
+        measures.measure_cycles(FakeRuntime(), EFFORT, 1000, info, [1])
 
 
 # ---- the command ----------------------------------------------------------------------------
@@ -190,7 +191,7 @@ def test_a_context_too_short_for_cycles_is_refused() -> None:
     [("SwiftShader", True), ("llvmpipe (LLVM 19)", True), ("NVIDIA H100", False), ("Apple", False)],
 )
 def test_software_adapters_are_known_by_name(adapter: str, expected: bool) -> None:
-    assert bench_table.is_software(adapter) is expected
+    assert table.is_software(adapter) is expected
 
 
 def test_json_is_one_object_with_every_figure(bench_with: Run, capsys: Captured) -> None:
@@ -282,17 +283,17 @@ def test_what_cannot_be_measured_is_refused(
 
 def test_a_missing_site_is_said(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="Run `leadout build` first"):
-        bench_runtimes.read_build(tmp_path)
+        runtimes.read_build(tmp_path)
 
 
 def test_errors_keep_their_class_and_facts() -> None:
     with pytest.raises(DeviceLostError, match="gone") as caught:
-        bench_runtimes.raise_named(
+        runtimes.raise_named(
             {"name": "DeviceLostError", "message": "gone", "detail": {"reason": "x"}}
         )
     assert caught.value.detail == {"reason": "x"}
     with pytest.raises(LeadoutError, match="odd") as other:
-        bench_runtimes.raise_named({"name": "TypeError", "message": "odd"})
+        runtimes.raise_named({"name": "TypeError", "message": "odd"})
     assert type(other.value) is LeadoutError
 
 
@@ -300,7 +301,7 @@ def test_a_named_vulkan_driver_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_runtimes, "has_gpu", lambda: False)
     monkeypatch.setattr(bench_runtimes, "find_browser", lambda: pytest.fail("asked"))
     environment = {"VK_DRIVER_FILES": "/somewhere/icd.json"}
-    assert bench_runtimes.vulkan_environment(environment) == environment
+    assert runtimes.vulkan_environment(environment) == environment
 
 
 @pytest.mark.parametrize("folder", ["bin", "lib/chromium"])
@@ -310,16 +311,16 @@ def test_without_a_gpu_the_browser_s_swiftshader_is_used(
     (tmp_path / "bin").mkdir()
     browser = tmp_path / "bin/chromium"
     browser.touch()
-    icd = tmp_path / folder / bench_runtimes.SWIFTSHADER_ICD
+    icd = tmp_path / folder / runtimes.SWIFTSHADER_ICD
     icd.parent.mkdir(parents=True, exist_ok=True)
     icd.touch()
     monkeypatch.setattr(bench_runtimes, "has_gpu", lambda: False)
     monkeypatch.setattr(bench_runtimes, "find_browser", lambda: browser)
-    found = bench_runtimes.vulkan_environment({"LD_LIBRARY_PATH": "/libs"})
+    found = runtimes.vulkan_environment({"LD_LIBRARY_PATH": "/libs"})
     assert found["VK_DRIVER_FILES"] == str(icd)
     assert found["LD_LIBRARY_PATH"] == f"/libs:{icd.parent}"
 
 
 def test_a_gpu_needs_no_help(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_runtimes, "has_gpu", lambda: True)
-    assert bench_runtimes.vulkan_environment({"PATH": "/bin"}) == {"PATH": "/bin"}
+    assert runtimes.vulkan_environment({"PATH": "/bin"}) == {"PATH": "/bin"}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from leadout_build.bench.runtimes import Loaded, Subject
 
 from fake_bench import FakeRuntime, Run, a_load, run_with
 from leadout.checkpoint.synthetic import SHAPES, synthetic_checkpoint
@@ -18,8 +19,7 @@ from leadout.errors import OutOfMemoryError
 from leadout.loading import LoadOptions
 from leadout.request import GenerateRequest
 from leadout_build import bench, bench_memory, cli
-from leadout_build.bench_measures import Effort
-from leadout_build.bench_runtimes import Loaded, Subject
+from leadout_build.bench.measures import Effort
 
 TINY_FILES = Path(__file__).parents[1] / "vectors" / "gemma3-tiny" / "multi-query"
 

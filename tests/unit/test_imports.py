@@ -16,7 +16,7 @@ WEB = REPOSITORY / "web"
 
 #: From the ground up. A module imports from layers below its own, or from its own folder.
 LAYERS = (
-    ("beside", "errors", "shown", "stats"),
+    ("beside", "cycle_costs", "errors", "shown", "stats"),
     ("plan",),
     ("config", "layouts", "kv_cache", "state", "sampling", "scheduler"),
     ("rows",),
@@ -24,12 +24,12 @@ LAYERS = (
     ("ops",),
     ("devices.base",),
     ("lowering",),
-    ("models", "weights"),
+    ("models", "weights", "cycle_times"),
     ("drafters", "checkpoint.synthetic"),
     ("passes",),
     ("speculative", "self_test"),
     ("loading",),
-    ("request", "text_stream", "id_stream"),
+    ("request", "text_stream", "id_stream", "profiling"),
     ("reasoning",),
     ("chat",),
     ("engine",),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+import engine_cases
 from engine_cases import folder_files
 from leadout.checkpoint import FileSource, open_checkpoint
 from leadout.checkpoint.load_plan import LoadPlan
@@ -15,8 +17,16 @@ from leadout.checkpoint.source import Source
 from leadout.devices.base import CompiledPlan, Progress, Runnable
 from leadout.devices.numpy import NumpyDevice
 from leadout.engine import Engine, LoadOptions
-from leadout.errors import DeviceError, DrafterError, LeadoutError, SourceError, TokenizerError
+from leadout.errors import (
+    DeviceError,
+    DrafterError,
+    LeadoutError,
+    RequestError,
+    SourceError,
+    TokenizerError,
+)
 from leadout.request import GenerateRequest
+from speculation_cases import pair_files
 
 TINY = Path(__file__).parents[1] / "vectors" / "gemma3-tiny" / "multi-query"
 
@@ -210,3 +220,27 @@ def test_what_one_event_loop_left_uncompiled_the_next_one_compiles() -> None:
     request = GenerateRequest(prompt_ids=(2, 9), max_tokens=4, ignore_eos=True, draft_tokens=3)
     assert len(asyncio.run(engine.generate(request)).tokens) == 4
     engine.close()
+
+
+async def loaded_on_software(**options: object) -> Engine:
+    device = NumpyDevice()
+    device.info = dataclasses.replace(device.info, is_software=True)
+    return await engine_cases.load(device, *pair_files("e2b"), **options)
+
+
+async def test_on_software_three_tokens_are_always_drafted() -> None:
+    engine = await loaded_on_software()
+    assert engine.info()["max_draft_tokens"] == 3, "nothing is compiled for more"
+    prompt = (2, *range(5, 45))
+    request = GenerateRequest(prompt_ids=prompt, max_tokens=40, ignore_eos=True)
+    stats = (await engine.generate(request)).stats
+    assert stats.draft_tokens == "auto"
+    # Near the end of a request fewer tokens are wanted.
+    assert stats.drafted_tokens >= 3 * (stats.cycles - 3)
+    with pytest.raises(RequestError, match="loaded for at most 3"):
+        await engine.generate(dataclasses.replace(request, draft_tokens=7))
+
+
+async def test_on_software_more_are_drafted_where_that_is_asked_for() -> None:
+    engine = await loaded_on_software(max_draft_tokens=7)
+    assert engine.info()["max_draft_tokens"] == 7

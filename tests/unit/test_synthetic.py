@@ -20,7 +20,7 @@ from leadout.errors import RequestError
 from leadout.loading import LoadOptions
 from leadout.models.registry import place_model
 from leadout.request import GenerateRequest
-from leadout_build.bench_memory import plan_memory
+from leadout_build.bench.memory import plan_memory
 
 REAL = [shape for shape in SHAPES if shape != "tiny"]
 

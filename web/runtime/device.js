@@ -14,6 +14,7 @@ import { adapterName, isSoftwareAdapter } from "./adapter.js";
 import { Buffers, MemoryAccount, ReadbackRing } from "./buffers.js";
 import { LeadoutError, firstLine, namedGpuError } from "./errors.js";
 import { executeLoadPlan } from "./load.js";
+import { PassTimes, TIMES_BYTES } from "./pass_times.js";
 import { Pipelines } from "./pipelines.js";
 import { BindGroups, ReadyPlan } from "./plans.js";
 
@@ -21,6 +22,7 @@ import { BindGroups, ReadyPlan } from "./plans.js";
 /** @import {LoadOptions, LoadPlan} from "./load.js" */
 /** @import {KernelLibrary} from "./pipelines.js" */
 /** @import {Plan} from "./plans.js" */
+/** @import {PlanProfile, ProfileOptions} from "./profile.js" */
 /** @import {Source} from "./sources.js" */
 
 /**
@@ -63,7 +65,13 @@ const LOST_NEWS_MS = 1000;
  * @typedef {object} RuntimeOptions
  * @property {KernelLibrary} kernels
  * @property {number} [maxBindingBytes] pretend that the adapter allows no larger bindings (tests)
+ * @property {string[]} [hiddenFeatures] pretend that the adapter does not have these (tests)
  * @property {(error: LeadoutError) => void} [onLost] called once when the device goes away unasked
+ */
+
+/**
+ * A result in flight: its bytes, and behind them the times of passes, if it has any.
+ * @typedef {{staging: Staging, bytes: number, hasTimes: boolean}} Ticket
  */
 
 /**
@@ -123,9 +131,11 @@ export class Runtime {
   #nextPlan = 0;
   /** Serials of buffers freed since, for each compilation under way. @type {Set<Set<number>>} */
   #compilations = new Set();
-  /** @type {Map<number, Staging>} */
+  /** Results in flight. @type {Map<number, Ticket>} */
   #tickets = new Map();
   #nextTicket = 0;
+  /** Null where the device has no timestamps, or was seen to write false ones. @type {PassTimes | null} */
+  #passTimes;
   /** @type {LeadoutError | null} */
   #lost = null;
   /** The first error that no scope took, until somebody waits. @type {GPUError | null} */
@@ -139,7 +149,7 @@ export class Runtime {
   constructor(
     { adapter, device },
     kernelIndex,
-    { kernels, maxBindingBytes = Infinity, onLost = () => {} },
+    { kernels, maxBindingBytes = Infinity, hiddenFeatures = [], onLost = () => {} },
   ) {
     const { vendor, architecture, description } = adapter.info;
     this.device = device;
@@ -150,7 +160,9 @@ export class Runtime {
       description,
       max_binding_bytes: Math.min(maxBindingBytes, device.limits.maxStorageBufferBindingSize),
       max_buffer_bytes: device.limits.maxBufferSize,
-      features: WANTED_FEATURES.filter((name) => device.features.has(name)),
+      features: WANTED_FEATURES.filter(
+        (name) => device.features.has(name) && !hiddenFeatures.includes(name),
+      ),
       is_software: isSoftwareAdapter(adapter.info),
     };
     this.kernelIndex = kernelIndex;
@@ -158,6 +170,7 @@ export class Runtime {
     this.#ring = new ReadbackRing(device, this.#account);
     this.#pipelines = new Pipelines(device, kernels);
     this.#bindGroups = new BindGroups(device, this.#buffers, this.info.max_binding_bytes);
+    this.#passTimes = this.info.features.includes("timestamp-query") ? new PassTimes(device) : null;
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#uncaptured ??= event.error;
@@ -211,14 +224,7 @@ export class Runtime {
   async compile(plan) {
     const freed = /** @type {Set<number>} */ (new Set());
     this.#compilations.add(freed);
-    const compiling = this.#guarded(() =>
-      ReadyPlan.compile(plan, {
-        device: this.device,
-        buffers: this.#buffers,
-        pipelines: this.#pipelines,
-        bindGroups: this.#bindGroups,
-      }),
-    );
+    const compiling = this.#guarded(() => this.#ready(plan));
     const ready = await compiling.finally(() => this.#compilations.delete(freed));
     ready.forget(freed);
     if (ready.isStale) throw staleError(plan.name);
@@ -262,38 +268,68 @@ export class Runtime {
     const plan = this.#plan(id);
     plan.checkParams(params, this.device.limits.maxComputeWorkgroupsPerDimension);
     const encoder = this.device.createCommandEncoder({ label: plan.name });
-    plan.record(encoder, params);
     const { readback } = plan;
     if (readback === null) {
+      plan.record(encoder, params);
       this.device.queue.submit([encoder.finish()]);
       return -1;
     }
-    const staging = this.#ring.acquire(readback.bytes);
-    encoder.copyBufferToBuffer(readback.gpu, readback.offset, staging.gpu, 0, readback.bytes);
+    const times = this.#passTimes;
+    plan.record(encoder, params, times?.begin());
+    const { bytes } = readback;
+    const staging = this.#ring.acquire(bytes + (times ? TIMES_BYTES : 0));
+    encoder.copyBufferToBuffer(readback.gpu, readback.offset, staging.gpu, 0, bytes);
+    const hasTimes = times?.copy(encoder, staging.gpu, bytes) ?? false;
     this.device.queue.submit([encoder.finish()]);
     this.#ring.map(staging);
     const ticket = this.#nextTicket++;
-    this.#tickets.set(ticket, staging);
+    this.#tickets.set(ticket, { staging, bytes, hasTimes });
     return ticket;
   }
 
   /**
+   * Wait for a result, and learn when passes ran. The numbers returned are
+   *
+   *     n, n times (began, ended), the readback's words
+   *
+   * with the times, in milliseconds, of the last n passes with a readback up to this one, 0 for most
+   * results. Without timestamps n is 1, `began` is NaN and `ended` is when the result arrived, by this
+   * thread's clock. Keep in step with pyapp/leadout/bridge.py.
+   *
    * @param {number} ticket from `submit`; each is collected or discarded once
-   * @returns {Promise<Uint32Array<ArrayBuffer>>} the readback's words, a copy; none for -1
+   * @returns {Promise<Float64Array<ArrayBuffer>>} n = 0 and no words for -1
    * @throws {LeadoutError} DeviceLostError or DeviceError
    */
   async collect(ticket) {
-    if (ticket === -1) return new Uint32Array(0);
-    const staging = this.#takeTicket(ticket);
-    const words = await this.#guarded(async () => {
+    if (ticket === -1) return new Float64Array(1);
+    const { staging, bytes, hasTimes } = this.#takeTicket(ticket);
+    return this.#guarded(async () => {
       try {
         await staging.mapped;
-        return new Uint32Array(this.#ring.bytes(staging).slice().buffer);
+        const mapped = this.#ring.bytes(staging);
+        const stamps = mapped.subarray(bytes, bytes + (hasTimes ? TIMES_BYTES : 0));
+        const times = this.#timesOf(staging, stamps);
+        const words = new Uint32Array(mapped.buffer, mapped.byteOffset, bytes / 4);
+        const collected = new Float64Array(1 + times.length + words.length);
+        collected[0] = times.length / 2;
+        collected.set(times, 1);
+        collected.set(words, 1 + times.length);
+        return collected;
       } finally {
         this.#ring.release(staging);
       }
     });
-    return words;
+  }
+
+  /**
+   * @param {Staging} staging
+   * @param {Uint8Array<ArrayBuffer>} stamps what came behind the words, if anything did
+   * @returns {number[]} see `collect`
+   */
+  #timesOf(staging, stamps) {
+    const times = PassTimes.read(stamps);
+    if (times === null) this.#passTimes = null;
+    return this.#passTimes === null || times === null ? [NaN, staging.arrivedMs] : times;
   }
 
   /**
@@ -303,7 +339,7 @@ export class Runtime {
    */
   discard(ticket) {
     if (ticket === -1) return;
-    const staging = this.#takeTicket(ticket);
+    const { staging } = this.#takeTicket(ticket);
     const release = () => this.#ring.release(staging);
     staging.mapped.then(release, release);
   }
@@ -341,6 +377,39 @@ export class Runtime {
     await this.#guarded(load, options.signal);
   }
 
+  /**
+   * Measure what each dispatch of a Plan costs, on buffers that hold what it is to begin with; see
+   * profile.js.
+   *
+   * @param {Plan} plan
+   * @param {number[]} params a count for each of the plan's params
+   * @param {ProfileOptions} options
+   * @returns {Promise<PlanProfile>}
+   */
+  async profile(plan, params, options) {
+    return this.#guarded(async () => {
+      const { profilePlan } = await import("./profile.js");
+      const ready = await this.#ready(plan);
+      ready.checkParams(params, this.device.limits.maxComputeWorkgroupsPerDimension);
+      /** @type {Record<string, string[]>} */
+      const types = {};
+      for (const { variant } of plan.pipelines) {
+        const { bindings } = await this.#pipelines.kernels.variant(variant);
+        types[variant] = bindings.map(({ type }) => type);
+      }
+      const on = { device: this.device, buffers: this.#buffers, types };
+      return profilePlan(ready, plan, params, options, on);
+    });
+  }
+
+  /** Measure how fast the device reads; see bandwidth.js. */
+  async bandwidth() {
+    return this.#guarded(async () => {
+      const { measureBandwidth } = await import("./bandwidth.js");
+      return measureBandwidth(this.device, this.info.is_software);
+    });
+  }
+
   /** Wait until the device has done everything that was queued. */
   async idle() {
     await this.#guarded(() => this.device.queue.onSubmittedWorkDone());
@@ -352,6 +421,16 @@ export class Runtime {
     this.#plans.clear();
     this.#account.bytes = 0;
     this.device.destroy();
+  }
+
+  /** @param {Plan} plan */
+  #ready(plan) {
+    return ReadyPlan.compile(plan, {
+      device: this.device,
+      buffers: this.#buffers,
+      pipelines: this.#pipelines,
+      bindGroups: this.#bindGroups,
+    });
   }
 
   /**
@@ -371,17 +450,17 @@ export class Runtime {
 
   /**
    * @param {number} ticket
-   * @returns {Staging}
+   * @returns {Ticket}
    */
   #takeTicket(ticket) {
-    const staging = this.#tickets.get(ticket);
-    if (staging === undefined) {
+    const result = this.#tickets.get(ticket);
+    if (result === undefined) {
       throw new LeadoutError("DeviceError", `there is no result ${ticket}; it was taken already`, {
         ticket,
       });
     }
     this.#tickets.delete(ticket);
-    return staging;
+    return result;
   }
 
   #throwIfLost() {

@@ -192,6 +192,11 @@ export class ReadyPlan {
   #serials;
   #dispatches;
 
+  /** What `record` records, in the Plan's order; for profile.js. */
+  get dispatches() {
+    return this.#dispatches;
+  }
+
   /** @param {Set<number>} gone serials of buffers that were freed */
   forget(gone) {
     this.isStale ||= [...gone].some((serial) => this.#serials.has(serial));
@@ -273,9 +278,10 @@ export class ReadyPlan {
    *
    * @param {GPUCommandEncoder} encoder
    * @param {number[]} values of the params
+   * @param {GPUComputePassTimestampWrites} [timestampWrites] to say when it began and ended
    */
-  record(encoder, values) {
-    const pass = encoder.beginComputePass();
+  record(encoder, values, timestampWrites) {
+    const pass = encoder.beginComputePass(timestampWrites && { timestampWrites });
     let pipeline = null;
     for (const dispatch of this.#dispatches) {
       const { counts, params } = dispatch;

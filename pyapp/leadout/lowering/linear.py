@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from leadout import ops
 from leadout.layouts import BLOCK, Matrix, Shard
-from leadout.lowering.builder import PlanBuilder, ceil, linear_grid
+from leadout.lowering.builder import Grid, PlanBuilder, ceil, linear_grid
 from leadout.lowering.kernel import Run, kernel
 from leadout.ops import LinearLayer, Tensor
 from leadout.plan import Binding
@@ -87,12 +87,41 @@ def solo_matvec(b: PlanBuilder, op: ops.Linear) -> None:
 
 @kernel(ops.Linear, when=lambda run: run.ops[0].rows.is_prefill)
 def matmul(b: PlanBuilder, op: ops.Linear) -> None:
-    """Multiply many rows, tile by tile."""
+    """Multiply many rows, tile by tile; deep matrices in parts, which are added up."""
+    rows = op.rows.count
     for matrix, shard, shape in shards(b, op.layer, op.y, op.offset, op.softcap):
-        variant = f"matmul.{matrix.layout}"
-        outputs = b.caps.constant(variant, "TILE_OUTPUTS")
-        grid = (ceil(shard.num_rows, outputs), op.rows.count // TILE_ROWS, 1)
-        b.dispatch(variant, [*shard.planes, op.x, op.y, shape], grid, op.label)
+        variant = _matmul_variant(matrix, rows, "none")
+        splits = matmul_splits(op.layer.num_outputs, matrix.num_cols)
+        grid = _matmul_grid(b, variant, shard.num_rows, rows, splits)
+        if splits == 1:
+            b.dispatch(variant, [*shard.planes, op.x, op.y, shape], grid, op.label)
+            continue
+        outputs = shard.num_rows
+        parts = b.scratch("split_sums", splits, rows, outputs)
+        part_shape = b.uniform(SHAPE.pack(matrix.num_cols, outputs, outputs, 0, 0.0))
+        b.dispatch(variant, [*shard.planes, op.x, parts, part_shape], grid, op.label)
+        grid = (ceil(outputs, 64), rows, 1)
+        b.dispatch("sum_splits", [parts, op.y, shape], grid, op.label + ".sum", {"SPLITS": splits})
+
+
+def matmul_splits(num_outputs: int, num_columns: int) -> int:
+    """Return in how many parts the columns of a layer's matrices are taken, in prefill.
+
+    Few outputs give too few tiles to fill a large GPU. On an NVIDIA H100, 256 rows of 6144 x 1536 take
+    258 us whole and 196 us in four parts, 1536 x 256 76 us and 35 us (tests/bench/LOG.md). It does not
+    depend on the rows, so that a row's bits do not either.
+    """
+    return 4 if num_outputs <= 4096 and num_columns >= 1024 else 1
+
+
+def _matmul_variant(matrix: Matrix, rows: int, epilogue: str) -> str:
+    tile_rows = 2 * TILE_ROWS if rows % (2 * TILE_ROWS) == 0 else TILE_ROWS
+    return f"matmul.{matrix.layout}.{tile_rows}.{epilogue}"
+
+
+def _matmul_grid(b: PlanBuilder, variant: str, num_outputs: int, rows: int, splits: int) -> Grid:
+    outputs = b.caps.constant(variant, "TILE_OUTPUTS")
+    return (ceil(num_outputs, outputs), rows // b.caps.constant(variant, "TILE_ROWS"), splits)
 
 
 @kernel(ops.Linear)
@@ -131,6 +160,16 @@ def gated_matvec(b: PlanBuilder, op: ops.GatedLinear) -> None:
             groups = ceil(shard.num_rows, _outputs(b, variant))
             x, y = part_of(op.x, first, count), part_of(op.y, first, count)
             b.dispatch(variant, [*shard.planes, x, y, shape], linear_grid(groups), op.label)
+
+
+@kernel(ops.GatedLinear, when=lambda run: run.ops[0].rows.is_prefill and _is_single(run))
+def gated_matmul(b: PlanBuilder, op: ops.GatedLinear) -> None:
+    """As `matmul`, with gate and up in one."""
+    rows = op.rows.count
+    for matrix, shard, shape in shards(b, op.layer, op.y):
+        variant = _matmul_variant(matrix, rows, "gelu_mul")
+        grid = _matmul_grid(b, variant, shard.num_rows, rows, 1)
+        b.dispatch(variant, [*shard.planes, op.x, op.y, shape], grid, op.label)
 
 
 @kernel(ops.GatedLinear)

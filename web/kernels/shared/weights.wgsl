@@ -7,6 +7,8 @@
       load_block(b, name)   a statement: block b's packed values and scales into locals, once
       quad(name, j)         an expression: columns 4j .. 4j + 3 of that block, vec4<f32>, j constant
       load_quarter(b, w, name)  a statement: the same for quarter w of block b, eight columns
+      fetch_quarter(b, w, name), decode_quarter(b, w, name)  load_quarter in two statements: only the
+                             second one waits for what the first one reads
       part(name, j)         an expression: the first or second (j) four of these columns
       part_quad(w, j)       an expression: which quad of the block these are
 
@@ -14,6 +16,12 @@
     conversion to float keeps it there, as a multiple of 2^8k, and the scale, divided by the same
     power, takes it out again in the multiplication that is needed anyway. Nothing is rounded on the
     way: all products have at most 24 significant bits. -#}
+{% macro scale_word(b) -%}
+scales[{{ b if layout.endswith("_affine") else "(" ~ b ~ ") >> 1u" }}]
+{%- endmacro %}
+{% macro super_word(b) -%}
+{{ "supers[(" ~ b ~ ") >> 3u]" if num_planes > 2 else "0u" }}
+{%- endmacro %}
 {% set num_planes = 1 if layout in ("f32", "f16", "bf16") else (3 if "super" in layout else 2) %}
 @group(0) @binding(0) var<storage, read> quants: array<vec4<u32>>;
 {% if num_planes > 1 %}
@@ -29,13 +37,12 @@
 // What takes byte k of a word, converted to float in place, to its weight: times scale[k] plus offset[k].
 const BYTE = vec4<f32>(1.0, 0.00390625, 1.52587890625e-5, 5.9604644775390625e-8);
 
-// Block b's scale and offset (for q8_super16: the scales of its two halves).
-fn block_scales(b: u32) -> vec2<f32> {
+// Block b's scale and offset (for q8_super16: the scales of its two halves), from the words that hold them.
+fn scales_in(b: u32, word: u32, super_word: u32) -> vec2<f32> {
 {% if layout.endswith("_affine") %}
-  let word = scales[b];
   return vec2<f32>(half_to_f32(word & 0xffffu), half_to_f32(word >> 16u));
 {% else %}
-  let half_word = (scales[b >> 1u] >> ((b & 1u) << 4u)) & 0xffffu;
+  let half_word = (word >> ((b & 1u) << 4u)) & 0xffffu;
 {% if layout == "q4_scale" %}
   let d = half_to_f32(half_word);
   return vec2<f32>(d, -8.0 * d);
@@ -43,16 +50,19 @@ fn block_scales(b: u32) -> vec2<f32> {
   let d = half_to_f32(half_word);
   return vec2<f32>(d, -128.0 * d);
 {% elif layout == "q8_super16" %}
-  let d = half_to_f32(supers[b >> 3u] & 0xffffu);
+  let d = half_to_f32(super_word & 0xffffu);
   let signed = vec2<i32>(vec2<u32>(half_word) << vec2<u32>(24u, 16u)) >> vec2<u32>(24u);
   return d * vec2<f32>(signed);
 {% else %}
-  let super_word = supers[b >> 3u];
   let d = half_to_f32(super_word & 0xffffu);
   let d_min = half_to_f32(super_word >> 16u);
   return vec2<f32>(d * f32(half_word & 0xffu), -(d_min * f32(half_word >> 8u)));
 {% endif %}
 {% endif %}
+}
+
+fn block_scales(b: u32) -> vec2<f32> {
+  return scales_in(b, {{ scale_word("b") }}, {{ super_word("b") }});
 }
 {% endif %}
 {% if layout.startswith("q4") %}
@@ -129,35 +139,48 @@ fma(nibbles({{ packed }}), {{ name }}_scale, vec4<f32>({{ name }}_s.y))
 {%- endif -%}
 {% endmacro %}
 {% macro load_quarter(b, w, name) %}
+{{ fetch_quarter(b, w, name) }}
+{{ decode_quarter(b, w, name) }}
+{% endmacro %}
+{% macro fetch_quarter(b, w, name) %}
 {% if layout == "f32" %}
     let {{ name }}_0 = quants[({{ b }}) * 8u + 2u * {{ w }}];
     let {{ name }}_1 = quants[({{ b }}) * 8u + 2u * {{ w }} + 1u];
 {% elif layout in ("f16", "bf16") %}
     let {{ name }}_0 = quants[({{ b }}) * 4u + {{ w }}];
 {% else %}
-    let {{ name }}_s = block_scales({{ b }});
+    let {{ name }}_scale_word = {{ scale_word(b) }};
+    let {{ name }}_super_word = {{ super_word(b) }};
 {% if layout.startswith("q4") %}
     let {{ name }}_0 = quants[{{ b }}][{{ w }}];
-    let {{ name }}_1 = {{ name }}_0 >> 4u;
-    let {{ name }}_scale = {{ name }}_s.x * BYTE;
 {% else %}
     let {{ name }}_at = ({{ b }}) * 2u + {{ w }} / 2u;
     let {{ name }}_low = 2u * ({{ w }} % 2u);
-{% if layout == "q8_scale" %}
-    let {{ name }}_0 = quants[{{ name }}_at][{{ name }}_low] ^ 0x808080u;
-    let {{ name }}_1 = quants[{{ name }}_at][{{ name }}_low + 1u] ^ 0x808080u;
-    let {{ name }}_scale = {{ name }}_s.x * BYTE;
-    let {{ name }}_offset = vec4<f32>({{ name }}_s.yyy, 0.0);
-{% elif layout == "q8_super16" %}
-    let {{ name }}_0 = (quants[{{ name }}_at][{{ name }}_low] ^ 0x80808080u) - 0x60606060u;
-    let {{ name }}_1 = (quants[{{ name }}_at][{{ name }}_low + 1u] ^ 0x80808080u) - 0x60606060u;
+    let {{ name }}_raw = vec2<u32>(quants[{{ name }}_at][{{ name }}_low], quants[{{ name }}_at][{{ name }}_low + 1u]);
+{% endif %}
+{% endif %}
+{% endmacro %}
+{% macro decode_quarter(b, w, name) %}
+{% if layout not in ("f32", "f16", "bf16") %}
+    let {{ name }}_s = scales_in({{ b }}, {{ name }}_scale_word, {{ name }}_super_word);
+{% if layout == "q8_super16" %}
     let {{ name }}_d = select({{ name }}_s.x, {{ name }}_s.y, {{ w }} >= 2u);
     let {{ name }}_scale = {{ name }}_d * BYTE;
 {% else %}
-    let {{ name }}_0 = quants[{{ name }}_at][{{ name }}_low];
-    let {{ name }}_1 = quants[{{ name }}_at][{{ name }}_low + 1u];
     let {{ name }}_scale = {{ name }}_s.x * BYTE;
 {% endif %}
+{% if layout.startswith("q4") %}
+    let {{ name }}_1 = {{ name }}_0 >> 4u;
+{% elif layout == "q8_scale" %}
+    let {{ name }}_0 = {{ name }}_raw.x ^ 0x808080u;
+    let {{ name }}_1 = {{ name }}_raw.y ^ 0x808080u;
+    let {{ name }}_offset = vec4<f32>({{ name }}_s.yyy, 0.0);
+{% elif layout == "q8_super16" %}
+    let {{ name }}_0 = ({{ name }}_raw.x ^ 0x80808080u) - 0x60606060u;
+    let {{ name }}_1 = ({{ name }}_raw.y ^ 0x80808080u) - 0x60606060u;
+{% else %}
+    let {{ name }}_0 = {{ name }}_raw.x;
+    let {{ name }}_1 = {{ name }}_raw.y;
 {% endif %}
 {% endif %}
 {% endmacro %}

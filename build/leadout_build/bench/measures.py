@@ -12,10 +12,20 @@ from leadout.errors import RequestError
 from leadout.passes import PREFILL_ROWS
 from leadout.request import DEFAULT_RUN_AHEAD
 from leadout.rows import FEW_ROWS, padded
-from leadout_build.bench_runtimes import Runtime
+from leadout_build.bench.runtime import Runtime
 
 #: Passes in flight that are compared; the first is what ratios are to.
 RUN_AHEADS = (1, 2, 3)
+
+#: Rounds that prefill a prompt end when it took so long in all.
+MOST_PREFILL_MS = 20_000
+
+#: Sampling settings by name: the likeliest token; what Gemma's own configuration has, with which
+#: the page begins.
+SAMPLINGS: Mapping[str, Mapping[str, float]] = {
+    "greedy": {"temperature": 0.0},
+    "page": {"temperature": 1.0, "top_k": 64, "top_p": 0.95},
+}
 
 
 @dataclass(frozen=True)
@@ -23,7 +33,8 @@ class Effort:
     """How much is measured.
 
     Attributes:
-        prefill_tokens: sizes of prompts, ascending. The first also begins every decode.
+        prefill_tokens: sizes of prompts, ascending. The first also begins what compares run-aheads.
+        context_tokens: of the prompt behind which cycles are timed.
         decode_tokens: tokens after the first one, each a step.
         cycle_tokens: tokens that timed cycles bring, for each number of drafts.
         warm_up_rounds: thrown away.
@@ -31,17 +42,30 @@ class Effort:
     """
 
     prefill_tokens: tuple[int, ...]
+    context_tokens: int
     decode_tokens: int
     cycle_tokens: int
     warm_up_rounds: int
     rounds: int
 
 
-FULL_EFFORT = Effort(PREFILL_ROWS, decode_tokens=16, cycle_tokens=32, warm_up_rounds=1, rounds=5)
+FULL_EFFORT = Effort(
+    (32, 256, 512, 2048),
+    context_tokens=512,
+    decode_tokens=16,
+    cycle_tokens=32,
+    warm_up_rounds=1,
+    rounds=5,
+)
 
 #: Where a token takes seconds.
 SOFTWARE_EFFORT = Effort(
-    PREFILL_ROWS[:2], decode_tokens=3, cycle_tokens=4, warm_up_rounds=0, rounds=1
+    PREFILL_ROWS[:2],
+    context_tokens=PREFILL_ROWS[0],
+    decode_tokens=3,
+    cycle_tokens=4,
+    warm_up_rounds=0,
+    rounds=1,
 )
 
 
@@ -69,38 +93,53 @@ class Spread:
 
 
 def measure_passes(
-    runtime: Runtime, effort: Effort, vocab_size: int, context_length: int
+    runtime: Runtime,
+    effort: Effort,
+    vocab_size: int,
+    context_length: int,
+    prompts: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Run the rounds without drafts: "effort", "prefill", "decode" and "submits_per_step".
 
-    Raises:
-        RequestError: not even the smallest prompt fits into the context.
-    """
-    sizes = _fitting_prompts(effort, effort.decode_tokens, context_length)
+    Args:
+        runtime: with a model loaded.
+        effort: how much.
+        vocab_size: of the model.
+        context_length: of the model as it was loaded.
+        prompts: sizes of prompts, in place of the effort's.
 
+    Raises:
+        RequestError: not even the smallest prompt fits into the context, or one that was asked for.
+    """
+    sizes = _fitting_prompts(effort, prompts, context_length)
+    first = min(sizes[0], effort.prefill_tokens[0])
     numbers = count()
 
     def generate(num_prompt_tokens: int, max_tokens: int, run_ahead: int) -> dict[str, Any]:
         # Another prompt each time: what one has in common with the last is not prefilled again.
         prompt = prompt_ids(num_prompt_tokens, vocab_size, next(numbers))
-        return _stats(runtime, prompt, max_tokens, run_ahead, 0)
+        return stats_of(runtime, prompt, max_tokens, run_ahead, 0, SAMPLINGS["greedy"])
 
     prefill: dict[int, list[float]] = {size: [] for size in sizes}
     decode: dict[int, list[float]] = {run_ahead: [] for run_ahead in RUN_AHEADS}
     submits = [runtime.submits()]
-    generate(sizes[0], 1, 1)
+    generate(first, 1, 1)
     submits.append(runtime.submits())
-    generate(sizes[0], 1 + effort.decode_tokens, DEFAULT_RUN_AHEAD)
+    generate(first, 1 + effort.decode_tokens, DEFAULT_RUN_AHEAD)
     submits.append(runtime.submits())
     decode_submits = (submits[2] - submits[1]) - (submits[1] - submits[0])
+    spent_ms = dict.fromkeys(sizes, 0.0)
     for number in range(effort.warm_up_rounds + effort.rounds):
         is_measured = number >= effort.warm_up_rounds
         for size in sizes:
+            if spent_ms[size] > MOST_PREFILL_MS and prefill[size]:
+                continue  # a long prompt on a slow device: two runs have to do
             stats = generate(size, 1, 1)
+            spent_ms[size] += stats["prefill_ms"]
             if is_measured:
                 prefill[size].append(1000 * stats["prefill_tokens"] / stats["prefill_ms"])
         for run_ahead in RUN_AHEADS:
-            stats = generate(sizes[0], 1 + effort.decode_tokens, run_ahead)
+            stats = generate(first, 1 + effort.decode_tokens, run_ahead)
             if is_measured:
                 decode[run_ahead].append(stats["decode_tokens_per_s"])
     return {
@@ -158,9 +197,11 @@ def measure_cycles(
     effort: Effort,
     vocab_size: int,
     info: Mapping[str, Any],
-    wanted_rows: Sequence[int],
+    num_drafts: Sequence[int],
     *,
-    temperature: float = 0.0,
+    context_tokens: int,
+    sampling: str = "greedy",
+    is_shape: bool = False,
 ) -> list[dict[str, Any]]:
     """Time cycles by how many tokens they draft, round by round.
 
@@ -171,23 +212,30 @@ def measure_cycles(
         runtime: with a model loaded.
         effort: how much.
         vocab_size: of the model.
-        info: what loading said; the numbers of drafts are those that loading timed.
-        wanted_rows: only cycles whose verify pass has so many rows.
-        temperature: of the choices. Made-up weights repeat one token at 0; the rows of a verify
-            pass are then alike, take the same experts, and read less than those of a text.
+        info: what loading said.
+        num_drafts: of the cycles, see `wanted_drafts`.
+        context_tokens: of the prompt behind which the cycles run.
+        sampling: a key of SAMPLINGS. Made-up weights repeat one token when greedy: the rows of a
+            verify pass are then alike, take the same experts, and read less than those of a text.
+        is_shape: weights are made up, and the prompt need not be prefilled.
 
     Raises:
         RequestError: the context is too short.
     """
-    counts = [k for k in draft_counts(info) if k == 0 or rows_of_cycle(k, info) in wanted_rows]
-    most_tokens = untimed_tokens(counts[-1]) + effort.cycle_tokens
-    smallest = _fitting_prompts(effort, most_tokens, info["context_length"])[0]
-    prompt = prompt_ids(smallest, vocab_size)
+    counts = sorted({0, *num_drafts})
+    check_context(context_tokens, counts[-1], effort, info["context_length"])
+    prompt = prompt_ids(context_tokens, vocab_size)
+
+    def stats(max_tokens: int, k: int) -> dict[str, Any]:
+        if is_shape:
+            runtime.assume(prompt)
+        return stats_of(runtime, prompt, max_tokens, DEFAULT_RUN_AHEAD, k, SAMPLINGS[sampling])
+
     timed: dict[int, list[Timed]] = {k: [] for k in counts}
     for number in range(effort.warm_up_rounds + effort.rounds):
         for k in counts:
             short, long = (
-                _stats(runtime, prompt, max_tokens, DEFAULT_RUN_AHEAD, k, temperature)
+                stats(max_tokens, k)
                 for max_tokens in (untimed_tokens(k), untimed_tokens(k) + effort.cycle_tokens)
             )
             if number >= effort.warm_up_rounds:
@@ -204,6 +252,53 @@ def measure_cycles(
         }
         for k, rounds in timed.items()
     ]
+
+
+def wanted_drafts(
+    info: Mapping[str, Any], rows: Sequence[int], draft_tokens: Sequence[int] | None
+) -> list[int]:
+    """Return the numbers of drafts to measure, 0 among them.
+
+    Args:
+        info: what loading said.
+        rows: cycles whose verify pass has so many.
+        draft_tokens: in their place, exactly these.
+
+    Raises:
+        RequestError: more drafts than the model was loaded for.
+    """
+    if draft_tokens is None:
+        counts = [k for k in draft_counts(info) if rows_of_cycle(k, info) in rows]
+        return sorted({0, *counts})
+    if info["drafter"] is None:
+        return [0]
+    if max(draft_tokens) > info["max_draft_tokens"]:
+        raise RequestError(
+            f"--draft-tokens has {max(draft_tokens)}; the model drafts at most "
+            f"{info['max_draft_tokens']}."
+        )
+    return sorted({0, *draft_tokens})
+
+
+def check_context(
+    context_tokens: int, num_drafts: int, effort: Effort, context_length: int
+) -> None:
+    """Refuse a context that does not hold a prompt and what is generated behind it.
+
+    Raises:
+        RequestError: it does not.
+    """
+    needed = context_tokens + tokens_behind(num_drafts, effort)
+    if needed >= context_length:
+        raise RequestError(
+            f"The model's context of {context_length} tokens is too short to measure; wanted more "
+            f"than {needed}."
+        )
+
+
+def tokens_behind(num_drafts: int, effort: Effort) -> int:
+    """Return the most tokens that timing cycles generates behind a prompt."""
+    return untimed_tokens(num_drafts) + effort.cycle_tokens
 
 
 def untimed_tokens(num_drafts: int) -> int:
@@ -253,13 +348,13 @@ def prompt_ids(length: int, vocab_size: int, number: int = 0) -> list[int]:
     return [(2 + number + 7919 * i) % vocab_size for i in range(length)]
 
 
-def _stats(
+def stats_of(
     runtime: Runtime,
     prompt: list[int],
     max_tokens: int,
     run_ahead: int,
     draft_tokens: int,
-    temperature: float = 0.0,
+    sampling: Mapping[str, float],
 ) -> dict[str, Any]:
     """Generate past the model's own end; return the stats."""
     request = {
@@ -268,22 +363,31 @@ def _stats(
         "ignore_eos": True,
         "run_ahead": run_ahead,
         "draft_tokens": draft_tokens,
-        "temperature": temperature,
+        **sampling,
     }
     stats: dict[str, Any] = runtime.generate(request)["stats"]
     return stats
 
 
-def _fitting_prompts(effort: Effort, num_tokens: int, context_length: int) -> list[int]:
-    """Return the sizes of prompts that the context holds.
+def _fitting_prompts(
+    effort: Effort, prompts: Sequence[int] | None, context_length: int
+) -> list[int]:
+    """Return the sizes of prompts to measure: those asked for, or what the context holds.
 
     Raises:
-        RequestError: not even the smallest, and what is generated after it.
+        RequestError: one asked for does not fit, or not even the smallest and a few tokens.
     """
+    if prompts is not None:
+        if max(prompts) + 1 >= context_length:
+            raise RequestError(
+                f"--prompt has {max(prompts)}; the model's context is {context_length} tokens."
+            )
+        return sorted(set(prompts))
+    smallest = effort.prefill_tokens[0]
     sizes = [size for size in effort.prefill_tokens if size < context_length]
-    if not sizes or sizes[0] + num_tokens >= context_length:
+    if not sizes or smallest + effort.decode_tokens >= context_length:
         raise RequestError(
             f"The model's context of {context_length} tokens is too short to measure; wanted more "
-            f"than {effort.prefill_tokens[0] + num_tokens}."
+            f"than {smallest + effort.decode_tokens}."
         )
     return sizes

@@ -1,12 +1,12 @@
 /**
  * The engine in Node, on Dawn: what a browser's worker is to a page, for benchmarks on machines
- * that have no browser. bench_runtimes.py starts it:
+ * that have no browser. node.py starts it:
  *
  *     node node_runner.mjs FOLDER_OF_THE_BUILT_APP FOLDER_TO_RESOLVE_WEBGPU_FROM
  *
  * Requests of web/messages.js come on stdin, one JSON object a line ("score" is not among them: its
  * answers are bytes); answers leave on stdout the same way, each with `at_ms`, the time. One more
- * request, "probe", is answered with what bench_probe.mjs has. The process ends with its stdin.
+ * request, "probe", is answered with what probe.mjs has. The process ends with its stdin.
  */
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -60,11 +60,11 @@ async function createHost() {
   const require = createRequire(join(webFolder, "index.js"));
   const { create, globals } = await import(pathToFileURL(require.resolve("webgpu")).href);
   Object.assign(globalThis, globals);
-  await import("./bench_probe.mjs");
+  await import("./probe.mjs");
   const base = pathToFileURL(join(appFolder, "/"));
   const { Host } = await import(new URL("host.js", base).href);
   // The host keeps the object of create(); once that is collected, Dawn is gone.
-  return Host.create({ base, gpu: create([]), post });
+  return Host.create({ base, gpu: create(["disable-dawn-features=timestamp_quantization"]), post });
 }
 
 /** @returns {Record<string, string>} */

@@ -1,7 +1,7 @@
 /**
  * Counts queue submits in the thread that holds the engine: a browser's worker (which has this file
  * evaluated in it) or Node (node_runner.mjs imports it). In Node it samples the heap, too; a worker
- * cannot see its own, bench_runtimes.py asks the browser for it.
+ * cannot see its own, chromium.py asks the browser for it.
  *
  * `leadoutProbe()` ends the sampling, which would cost time in what is measured after loading, and
  * returns all there is. A heap that grows and shrinks within one synchronous stretch is not seen.

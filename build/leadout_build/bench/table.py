@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from leadout.request import DEFAULT_RUN_AHEAD
-from leadout_build.bench_measures import RUN_AHEADS, Spread
+from leadout_build.bench.measures import RUN_AHEADS, Spread
+from leadout_build.bench.profiles import profile_lines
 from leadout_build.progress import format_bytes
 
 #: Adapters that compute on the CPU, as their names say.
@@ -60,6 +64,8 @@ def table(report: Mapping[str, Any]) -> list[str]:
     if report["is_shape"]:
         lines.add("drafts", "weights are made up: what they cost counts, what is accepted does not")
     _add_memory(lines, report["memory"])
+    for profile in report.get("profiles", ()):
+        lines.lines += ["", *profile_lines(profile)]
     return lines.lines
 
 
@@ -94,35 +100,66 @@ def _add_step(lines: _Lines, report: Mapping[str, Any]) -> None:
 
 
 def _add_drafter(lines: _Lines, drafter: Mapping[str, Any]) -> None:
-    if drafter["kind"] == "none":
-        return
-    facts = [drafter["kind"], f"self-test {drafter['self_test']}"]
-    if drafter["weights_bytes"]:
-        facts.append(f"weights {format_bytes(drafter['weights_bytes'])}")
-    one_draft_ms = drafter["draft_ms"]
-    if one_draft_ms is not None and one_draft_ms > 0:  # else it is lost in the noise
-        facts.append(f"a draft {one_draft_ms:.4g} ms")
-    if drafter["draft_reads"]:
-        reads = drafter["draft_reads"]
-        facts.append(
-            f"reads {format_bytes(reads['total_bytes'])} "
-            f"({format_bytes(reads['head_bytes'])} the head)"
-        )
     label = drafter["kind"]
-    lines.add(label, *facts[1:])
-    for cycle in drafter["cycles"]:
-        k, ms, ratio = cycle["draft_tokens"], Spread(**cycle["ms"]), Spread(**cycle["ratio"])
-        parts = [f"{k} drafted, rows {cycle['rows']}: {ms.shown()} ms a cycle"]
-        if k:
-            parts.append(_times(ratio))
-            parts.append(
-                f"pays from {cycle['break_even_tokens']:.3g} tokens a cycle"
-                if cycle["can_pay"]
-                else f"never pays: {1 + k} tokens at most"
+    if label != "none":
+        facts = [f"self-test {drafter['self_test']}"]
+        if drafter["weights_bytes"]:
+            facts.append(f"weights {format_bytes(drafter['weights_bytes'])}")
+        one_draft_ms = drafter["runs"][0]["draft_ms"]
+        if one_draft_ms is not None and one_draft_ms > 0:  # else it is lost in the noise
+            facts.append(f"a draft {one_draft_ms:.4g} ms")
+        if drafter["draft_reads"]:
+            reads = drafter["draft_reads"]
+            facts.append(
+                f"reads {format_bytes(reads['total_bytes'])} "
+                f"({format_bytes(reads['head_bytes'])} the head)"
             )
-            parts.append(f"{cycle['accepted_per_cycle']:.3g} accepted")
-        parts.append(f"{cycle['tokens_per_s']['median']:.4g} tokens/s")
-        lines.add(label, *parts)
+        lines.add(label, *facts)
+    first_plain = Spread(**drafter["runs"][0]["cycles"][0]["tokens_per_s"]).median
+    for run in drafter["runs"]:
+        plain = Spread(**run["cycles"][0]["tokens_per_s"])
+        lines.add(
+            "cycles" if label == "none" else label,
+            f"{run['sampling']} behind {run['context_tokens']} tokens: "
+            f"{plain.shown()} tokens/s plain",
+            *([] if run is drafter["runs"][0] else [f"× {plain.median / first_plain:.3f}"]),
+        )
+        for cycle in run["cycles"]:
+            lines.add("cycles" if label == "none" else label, *_cycle_parts(cycle))
+    for written in drafter.get("drafting", ()):
+        _add_drafting(lines, written)
+
+
+def _cycle_parts(cycle: Mapping[str, Any]) -> list[str]:
+    k, ms, ratio = cycle["draft_tokens"], Spread(**cycle["ms"]), Spread(**cycle["ratio"])
+    parts = [f"  {k} drafted, rows {cycle['rows']}: {ms.shown()} ms a cycle"]
+    if k:
+        parts.append(_times(ratio))
+        parts.append(
+            f"pays from {cycle['break_even_tokens']:.3g} tokens a cycle"
+            if cycle["can_pay"]
+            else f"never pays: {1 + k} tokens at most"
+        )
+        parts.append(f"{cycle['accepted_per_cycle']:.3g} accepted")
+    parts.append(f"{cycle['tokens_per_s']['median']:.4g} tokens/s")
+    return parts
+
+
+def _add_drafting(lines: _Lines, written: Mapping[str, Any]) -> None:
+    for entry in written["counts"]:
+        k = entry["draft_tokens"]
+        rate = Spread(**entry["tokens_per_s"]).shown()
+        parts = [f"{written['sampling']}, {k} drafted: {rate} tokens/s"]
+        if k != 0:
+            parts.append(_times(Spread(**entry["ratio"])))
+            parts.append(f"{entry['tokens_per_cycle']:.3g} tokens a cycle")
+        if entry["acceptance"] is not None:
+            parts.append(f"{100 * entry['acceptance']:.0f} % accepted")
+        parts.append(f"{entry['cycle_ms']:.4g} ms a cycle")
+        if k != 0:
+            same = "the same" if entry["has_plain_ids"] else "NOT THE SAME"
+            parts.append(f"{same} ids ({entry['tokens']} tokens)")
+        lines.add("text", *parts)
 
 
 def _add_memory(lines: _Lines, memory: Mapping[str, Any]) -> None:
@@ -160,3 +197,7 @@ def _bytes(count: int | None) -> str:
 
 def _s(ms: float) -> str:
     return f"{ms / 1000:.3g} s"
+
+
+if __name__ == "__main__":  # the table of a report that `--json` printed
+    print("\n".join(table(json.loads(Path(sys.argv[1]).read_text("utf-8")))))

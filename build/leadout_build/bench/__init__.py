@@ -1,0 +1,1 @@
+"""`leadout bench`: what a model costs on this machine; command.py is the command."""

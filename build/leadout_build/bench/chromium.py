@@ -1,0 +1,265 @@
+"""The engine in the built site, in a headless Chromium, for `leadout bench`.
+
+Nothing heavy is imported before a runtime is opened.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leadout.errors import LeadoutError
+from leadout_build import DIST
+from leadout_build.bench.node import open_running_chromium
+from leadout_build.bench.runtime import (
+    Loaded,
+    OnProgress,
+    Runtime,
+    Subject,
+    raise_named,
+    read_build,
+    site_versions,
+)
+from leadout_build.store import Store
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page, Worker
+
+PROBE = Path(__file__).with_name("probe.mjs")
+
+#: How long Chromium's worker is left alone between two looks at its heap.
+SAMPLE_MS = 50
+
+#: Without it Chromium rounds the device's clock to 65 us and more.
+EXACT_CLOCK = "--disable-dawn-features=timestamp_quantization"
+
+# The page's side. It keeps the engine, and gives answers that survive the way out.
+_START = """({worker}) => {
+  globalThis.bench = {
+    worker: new Worker(new URL(worker, location.href), { type: "module", name: "leadout" }),
+  };
+}"""
+# One worker serves every load, so no engine may end it. A page knows no shapes: `changes` has what
+# takes the place of what the client asks the worker for.
+_LOAD = """async ({model, drafter, changes, options}) => {
+  const events = [];
+  const note = (event) => events.push({ ...event, at_ms: Date.now() });
+  const worker = {
+    postMessage: (message) => {
+      if (message.type === "load") {
+        message = { ...message, ...changes };
+        message.options = { ...message.options, ...options };
+      }
+      bench.worker.postMessage(message);
+    },
+    addEventListener: (type, listener) => bench.worker.addEventListener(type, listener),
+    terminate: () => {},
+  };
+  const { Leadout } = await import(new URL("./leadout.js", location.href).href);
+  bench.engine = await Leadout.load({
+    model,
+    drafter,
+    worker,
+    onPhase: (phase) => note({ type: "phase", phase }),
+    onProgress: (progress) => {
+      note({ type: "progress", ...progress });
+      leadoutProgress(progress.loaded_bytes, progress.total_bytes);
+    },
+  });
+  return { info: bench.engine.info, events };
+}"""
+
+
+def _settled(script: str) -> str:
+    """Return a script that never rejects: it gives {value} or {error}."""
+    return (
+        f"((args) => ({script})(args).then((value) => ({{ value }}), (error) => "
+        "({ error: { name: error.name, message: error.message, detail: error.detail } })))"
+    )
+
+
+# Begins to load; the answer is for whoever asks once it is over.
+_BEGIN = f"""(args) => {{
+  bench.isOver = false;
+  bench.loading = {_settled(_LOAD)}(args).finally(() => {{ bench.isOver = true; }});
+}}"""
+_GENERATE = _settled("({request}) => bench.engine.generate(request)")
+
+# What the client has no method for. Its own ids are small, and it lets answers to others pass.
+_ASK = _settled("""(message) => new Promise((resolve, reject) => {
+  const id = (bench.lastId = (bench.lastId ?? 1e9) + 1);
+  bench.worker.addEventListener("message", function listen({ data }) {
+    if (data.id !== id || !["result", "error"].includes(data.type)) return;
+    bench.worker.removeEventListener("message", listen);
+    if (data.type === "result") resolve(data.value);
+    else reject(Object.assign(new Error(data.error.message), data.error));
+  });
+  bench.worker.postMessage({ ...message, id });
+})""")
+
+
+class ChromiumRuntime:
+    """The built site in a headless Chromium; see `open_chromium`."""
+
+    def __init__(
+        self,
+        page: Page,
+        worker_path: str,
+        subject: Subject,
+        model: str,
+        versions: dict[str, str],
+    ) -> None:
+        self.versions = versions
+        self._page = page
+        self._worker_path = worker_path
+        self._subject = subject
+        self._model = model
+        self._worker: Worker | None = None
+        self._on_progress: OnProgress = lambda loaded, total: None
+
+    def load(
+        self,
+        on_progress: OnProgress,
+        drafter: str,
+        options: Mapping[str, object] | None = None,
+    ) -> Loaded:
+        """Load the subject; see `Runtime`."""
+        self._on_progress = on_progress
+        if self._worker is None:
+            self._start()
+        arguments: dict[str, object] = {"model": self._model, "drafter": drafter, "changes": {}}
+        if self._subject.is_shape:
+            changes = self._subject.load_message(drafter)
+            empty = {"name": self._model, "files": []}
+            arguments = {"model": empty, "drafter": "none", "changes": changes}
+        arguments["options"] = dict(options or {})
+        self._page.evaluate(_BEGIN, arguments)
+        samples = []
+        heap = WorkerHeap(self._page)
+        # The page says what became of the load once it is over; meanwhile the heap is watched.
+        while not self._page.evaluate("bench.isOver"):
+            if used_bytes := heap.used_bytes():
+                samples.append((1000 * time.time(), used_bytes))
+            self._page.wait_for_timeout(SAMPLE_MS)
+        loaded = self._answer("() => bench.loading", {})
+        return Loaded(loaded["info"], loaded["events"], samples)
+
+    def generate(self, request: Mapping[str, object]) -> dict[str, Any]:
+        """Run one request; see `Runtime`."""
+        arguments: dict[str, object] = {"request": dict(request)}
+        generated: dict[str, Any] = self._answer(_GENERATE, arguments)
+        return generated
+
+    def assume(self, ids: list[int]) -> None:
+        """Take ids as prefilled; see `Runtime`."""
+        self._answer(_ASK, {"type": "assume", "ids": ids})
+
+    def profile(self, request: Mapping[str, object]) -> dict[str, Any]:
+        """Profile a pass; see `Runtime`."""
+        found: dict[str, Any] = self._answer(_ASK, {"type": "profile", "request": dict(request)})
+        return found
+
+    def submits(self) -> int:
+        """Count submits; see `Runtime`."""
+        return int(self._probe()["submits"])
+
+    def _start(self) -> None:
+        self._page.expose_function("leadoutProgress", self._report)
+        with self._page.expect_worker() as started:
+            self._page.evaluate(_START, {"worker": self._worker_path})
+        self._worker = started.value
+        self._worker.evaluate(PROBE.read_text("utf-8"))
+
+    def _report(self, loaded_bytes: int, total_bytes: int) -> None:
+        self._on_progress(loaded_bytes, total_bytes)
+
+    def _probe(self) -> dict[str, Any]:
+        assert self._worker is not None
+        found: dict[str, Any] = self._worker.evaluate("() => leadoutProbe()")
+        return found
+
+    def _answer(self, script: str, arguments: dict[str, object]) -> Any:
+        """Return what a settled script gave, or raise what it failed with."""
+        from playwright.sync_api import Error as PlaywrightError
+
+        try:
+            answer = self._page.evaluate(script, arguments)
+        except PlaywrightError as error:
+            raise LeadoutError(f"Chromium: {error.message.splitlines()[0]}") from error
+        if "error" in answer:
+            raise_named(answer["error"])
+        return answer["value"]
+
+
+class WorkerHeap:
+    """The JavaScript heap of the page's one worker, over the DevTools protocol.
+
+    `performance.memory` is a window's, and knows nothing of a worker's heap.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self._session = page.context.new_cdp_session(page)
+        self._target = ""
+        self._used_bytes = 0
+        self._session.on("Target.attachedToTarget", self._attached)
+        self._session.on("Target.receivedMessageFromTarget", self._received)
+        options = {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": False}
+        self._session.send("Target.setAutoAttach", options)
+
+    def used_bytes(self) -> int:
+        """Ask for the heap's size, and return the last answer: the worker may be busy.
+
+        0 until there is one. What memory JavaScript's arrays and Pyodide's own take is counted in.
+        """
+        if self._target:
+            message = json.dumps({"id": 1, "method": "Runtime.getHeapUsage"})
+            arguments = {"sessionId": self._target, "message": message}
+            self._session.send("Target.sendMessageToTarget", arguments)
+        return self._used_bytes
+
+    def _attached(self, event: dict[str, Any]) -> None:
+        if event["targetInfo"]["type"] == "worker":
+            self._target = event["sessionId"]
+
+    def _received(self, event: dict[str, Any]) -> None:
+        found = json.loads(event["message"])
+        if "result" in found:  # and not an event, or the answer of a worker that just starts
+            sizes = found["result"]
+            self._used_bytes = int(sizes["usedSize"] + sizes["backingStorageSize"])
+
+
+@contextmanager
+def open_chromium(subject: Subject, site: Path = DIST) -> Iterator[Runtime]:
+    """Serve the built site to a headless Chromium while the context lasts.
+
+    LEADOUT_CHROMIUM_PORT in the environment names the debugging port of one that runs already,
+    which is then taken in its place.
+
+    Args:
+        subject: what to load.
+        site: the built site.
+
+    Raises:
+        LeadoutError: there is no such model, site or browser.
+    """
+    if port := os.environ.get("LEADOUT_CHROMIUM_PORT"):
+        with open_running_chromium(subject, int(port), site) as running:
+            yield running
+        return
+    from leadout_build.headless import BLANK, headless_page, serving
+    from leadout_build.serve import find_model
+
+    model = None if subject.is_shape else subject.name
+    name = subject.name if model is None else find_model(Store(), model)[0]
+    versions = site_versions(site)
+    worker_path = f"{read_build(site)['app']}/worker.js"
+    with serving(site, model=model) as url, headless_page(url + BLANK, [EXACT_CLOCK]) as page:
+        browser = page.context.browser
+        assert browser is not None
+        versions["chromium"] = browser.version
+        yield ChromiumRuntime(page, worker_path, subject, name, versions)

@@ -1,0 +1,114 @@
+"""What drafting brings on real weights: tokens/s with drafts and without, on a text it writes.
+
+Made-up weights tell what cycles cost; how many drafts are accepted only a real model shows. That
+the ids are those of plain decoding is checked on the way.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from leadout_build.bench.measures import SAMPLINGS, Effort, Spread, prompt_ids, ratios
+from leadout_build.bench.runtime import Runtime
+from leadout_build.built_in import NANO
+
+#: Of a text, at most.
+MAX_TOKENS = 256
+
+#: For models that chat.
+QUESTION = "Explain to a curious child, in about two hundred words, why the sky is blue."
+
+
+def request_for(
+    name: str, info: Mapping[str, Any], vocab_size: int, has_tokenizer: bool
+) -> dict[str, Any]:
+    """Return what the model is asked to write: the page's first brief, an answer, or anything."""
+    if name == NANO:
+        from leadout_build.nano.dialogues import EXAMPLE_TABLE_CSV, NANO_SYSTEM
+
+        brief = f"{EXAMPLE_TABLE_CSV.strip()}\n\nWrite a brief."
+        return {
+            "messages": [
+                {"role": "system", "content": NANO_SYSTEM},
+                {"role": "user", "content": brief},
+            ]
+        }
+    if not has_tokenizer:
+        return {"prompt_ids": prompt_ids(64, vocab_size), "ignore_eos": True}
+    if info["has_chat_template"]:
+        return {"messages": [{"role": "user", "content": QUESTION}]}
+    return {"prompt": QUESTION}
+
+
+def measure_drafting(
+    runtime: Runtime,
+    effort: Effort,
+    request: Mapping[str, Any],
+    num_drafts: Sequence[int],
+    sampling: str,
+    *,
+    most_tokens: int = MAX_TOKENS,
+) -> list[dict[str, Any]]:
+    """Generate the same text without drafts and with each number of them, round by round.
+
+    Args:
+        runtime: with a model and a drafter loaded.
+        effort: how many rounds.
+        request: what is written, see `request_for`.
+        num_drafts: 0 among them; "auto" is measured too.
+        sampling: a key of SAMPLINGS.
+        most_tokens: of the text.
+
+    Returns:
+        An entry a number of drafts; `ratio` is to plain decoding, each within its round.
+    """
+    counts: list[int | str] = [0, *(k for k in num_drafts if k > 0), "auto"]
+    runs: dict[int | str, list[dict[str, Any]]] = {k: [] for k in counts}
+    for number in range(effort.warm_up_rounds + effort.rounds):
+        seed = {"seed": number} if sampling != "greedy" else {}
+        for k in counts:
+            generated = runtime.generate(
+                {
+                    **request,
+                    **SAMPLINGS[sampling],
+                    **seed,
+                    "max_tokens": most_tokens,
+                    "draft_tokens": k,
+                }
+            )
+            # Every round counts for the ids.
+            generated["is_measured"] = number >= effort.warm_up_rounds
+            runs[k].append(generated)
+    plain = runs[0]
+    return [_entry(k, of, plain) for k, of in runs.items()]
+
+
+def _entry(
+    k: int | str, runs: Sequence[Mapping[str, Any]], plain: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    def rates(of: Sequence[Mapping[str, Any]]) -> list[float]:
+        return [run["stats"]["decode_tokens_per_s"] for run in of if run["is_measured"]]
+
+    stats = [run["stats"] for run in runs if run["is_measured"]]
+    drafted = sum(one["drafted_tokens"] for one in stats)
+    accepted = sum(one["accepted_tokens"] for one in stats)
+    return {
+        "draft_tokens": k,
+        "texts": len(runs),
+        "tokens": sum(len(run["tokens"]) for run in runs),
+        "tokens_per_s": asdict(Spread.of(rates(runs))),
+        "ratio": asdict(Spread.of(ratios(rates(runs), rates(plain)))),
+        "cycle_ms": round(statistics.median(_cycle_ms(one) for one in stats), 4),
+        "tokens_per_cycle": round(statistics.mean(one["tokens_per_cycle"] for one in stats), 3),
+        "acceptance": round(accepted / drafted, 4) if drafted else None,
+        "has_plain_ids": all(
+            run["tokens"] == other["tokens"] for run, other in zip(runs, plain, strict=True)
+        ),
+    }
+
+
+def _cycle_ms(stats: Mapping[str, Any]) -> float:
+    return float(stats["decode_ms"] / max(stats["cycles"], 1))

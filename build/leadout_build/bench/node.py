@@ -1,0 +1,221 @@
+"""The engine in Node, on Dawn, for `leadout bench` on machines that have no browser.
+
+Or, through Node, in a browser that runs already. It needs neither Playwright nor a server.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from leadout.errors import DeviceUnavailableError, LeadoutError
+from leadout_build import DIST, ROOT
+from leadout_build.bench.runtime import (
+    Loaded,
+    OnProgress,
+    Subject,
+    raise_named,
+    read_build,
+    site_versions,
+)
+from leadout_build.browser import find_browser, has_gpu
+
+NODE_RUNNER = Path(__file__).with_name("node_runner.mjs")
+PAGE_RUNNER = Path(__file__).with_name("page_runner.mjs")
+SWIFTSHADER_ICD = "vk_swiftshader_icd.json"
+
+#: How long Node may take to end once nobody talks to it any more.
+NODE_EXIT_S = 10
+
+
+class RunnerRuntime:
+    """The engine behind a process of Node that speaks web/messages.js line by line.
+
+    Attributes:
+        subject: what `load` loads; another one may take its place between two loads.
+    """
+
+    def __init__(
+        self,
+        process: subprocess.Popen[str],
+        log: IO[str],
+        subject: Subject,
+        versions: dict[str, str],
+    ) -> None:
+        self.versions = versions
+        self._process = process
+        self._log = log
+        self.subject = subject
+        self._is_booted = False
+        self._last_id = 0
+
+    def load(
+        self,
+        on_progress: OnProgress,
+        drafter: str,
+        options: Mapping[str, object] | None = None,
+    ) -> Loaded:
+        """Load the subject; see `Runtime`."""
+        events: list[dict[str, Any]] = []
+
+        def on_event(event: dict[str, Any]) -> None:
+            events.append(event)
+            if event["type"] == "progress":
+                on_progress(event["loaded_bytes"], event["total_bytes"])
+
+        if not self._is_booted:
+            self.versions |= self._ask({"type": "boot"}, on_event)
+            self._is_booted = True
+        info = self._ask(self.subject.load_message(drafter, options), on_event)
+        return Loaded(info, events, self._ask({"type": "probe"})["samples"])
+
+    def generate(self, request: Mapping[str, object]) -> dict[str, Any]:
+        """Run one request; see `Runtime`."""
+        generated: dict[str, Any] = self._ask({"type": "generate", "request": dict(request)})
+        return generated
+
+    def assume(self, ids: list[int]) -> None:
+        """Take ids as prefilled; see `Runtime`."""
+        self._ask({"type": "assume", "ids": ids})
+
+    def profile(self, request: Mapping[str, object]) -> dict[str, Any]:
+        """Profile a pass; see `Runtime`."""
+        found: dict[str, Any] = self._ask({"type": "profile", "request": dict(request)})
+        return found
+
+    def submits(self) -> int:
+        """Count submits; see `Runtime`."""
+        return int(self._ask({"type": "probe"})["submits"])
+
+    def _ask(
+        self,
+        request: dict[str, object],
+        on_event: Callable[[dict[str, Any]], None] = lambda event: None,
+    ) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._last_id += 1
+        try:
+            self._process.stdin.write(json.dumps({**request, "id": self._last_id}) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._ended() from None
+        for line in self._process.stdout:
+            answer = json.loads(line)
+            if answer["type"] in ("error", "device_lost"):
+                raise_named(answer["error"])
+            if answer["type"] == "result":
+                return answer["value"]
+            on_event(answer)
+        raise self._ended()
+
+    def _ended(self) -> LeadoutError:
+        self._log.seek(0)
+        said = [line for line in self._log.read().splitlines() if "Error" in line]
+        reason = said[-1] if said else f"exit code {self._process.wait()}"
+        return DeviceUnavailableError(f"Node ended: {reason}")
+
+
+@contextmanager
+def open_node(subject: Subject, site: Path = DIST) -> Iterator[RunnerRuntime]:
+    """Start Node with the built site's code while the context lasts.
+
+    Args:
+        subject: what to load.
+        site: the built site.
+
+    Raises:
+        LeadoutError: there is no such site, or no Node.
+    """
+    node = find_node()
+    if not (ROOT / "web/node_modules").is_dir():
+        raise DeviceUnavailableError(
+            "--runtime node needs Leadout's repository after `make setup`: Node's WebGPU lies in "
+            "web/node_modules there. Take --runtime chromium."
+        )
+    app = site.resolve() / read_build(site)["app"]
+    command = [node, str(NODE_RUNNER), str(app), str(ROOT / "web")]
+    with _runner(command, subject, site, vulkan_environment(os.environ)) as runtime:
+        yield runtime
+
+
+@contextmanager
+def open_running_chromium(
+    subject: Subject, port: int, site: Path = DIST
+) -> Iterator[RunnerRuntime]:
+    """Measure in a Chromium that runs already, where there is no Playwright.
+
+    Args:
+        subject: what to load.
+        port: its debugging port, of this machine.
+        site: the built site.
+
+    Raises:
+        LeadoutError: there is no such site, or no Node.
+    """
+    # Node 20 has its WebSocket behind this flag.
+    command = [find_node(), "--experimental-websocket", str(PAGE_RUNNER), str(port), str(site)]
+    with _runner(command, subject, site, os.environ) as runtime:
+        yield runtime
+
+
+def find_node() -> str:
+    """Return Node's path.
+
+    Raises:
+        DeviceUnavailableError: there is none.
+    """
+    node = shutil.which("node")
+    if node is None:
+        raise DeviceUnavailableError("There is no `node` on PATH; install Node.js 20 or later.")
+    return node
+
+
+@contextmanager
+def _runner(
+    command: list[str], subject: Subject, site: Path, environment: Mapping[str, str]
+) -> Iterator[RunnerRuntime]:
+    versions = site_versions(site)
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            encoding="utf-8",
+            env=environment,
+        )
+        try:
+            yield RunnerRuntime(process, log, subject, versions)
+        finally:
+            process.communicate()  # closes stdin, which ends it
+            process.wait(NODE_EXIT_S)
+
+
+def vulkan_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment that Dawn needs to find a Vulkan driver.
+
+    A driver that the environment names, or a GPU of this machine, is used as it is; else the
+    SwiftShader that a Chromium brings along renders on the CPU.
+    """
+    found = dict(environment)
+    if "VK_DRIVER_FILES" in found or "VK_ICD_FILENAMES" in found or has_gpu():
+        return found
+    browser = find_browser()
+    if browser is None:
+        return found
+    # A distribution's browser is a script in bin/ for a folder in lib/.
+    for folder in (browser.resolve().parent, browser.parent.parent / "lib" / browser.name):
+        if (folder / SWIFTSHADER_ICD).is_file():
+            found["VK_DRIVER_FILES"] = str(folder / SWIFTSHADER_ICD)
+            paths = [found.get("LD_LIBRARY_PATH", ""), str(folder)]
+            found["LD_LIBRARY_PATH"] = os.pathsep.join(path for path in paths if path)
+            break
+    return found

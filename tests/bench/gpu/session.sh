@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# A measuring session on a machine with a GPU, Node, Dawn's binding and Python, without a network:
+#
+#     session.sh WHAT...        in the order given; results as tables on stdout, everything as JSON in $OUT
+#
+#     setup           unpack site.tar.xz (pack_site.sh) from this script's folder; done by the others when it is there
+#     node-SHAPE      leadout bench --shape SHAPE in Node, with profiles     (e2b, e4b, 12b, 26b-a4b, 31b)
+#     chromium-SHAPE  the same in Chromium
+#     nano            leadout bench nano in Node:     MTP over plain on real weights, ids checked
+#     chromium-nano   the same in Chromium
+#     llama           native llama.cpp on E2B's shape (llama.tar.xz, pack_llama.sh)
+#     ids-node        ids with drafts against those without: Nano and the tiny family; minutes: IDS_SECONDS
+#     ids-chromium    the same in Chromium
+#     kernels         the kernel tests of the tree, in Node
+#
+# Environment: ROUNDS, CONTEXTS, PROMPTS, DRAFTS, IDS_SECONDS, BENCH_ARGS (more arguments for leadout bench).
+# Everything is unpacked into $LEADOUT_TEMP (/tmp/leadout), where later calls find it again.
+set -uo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+start=$PWD
+temp=${LEADOUT_TEMP:-/tmp/leadout}
+tree=$temp/tree
+out=${OUT:-$temp/out}
+python=${PYTHON:-python3}
+webgpu=${WEBGPU_FOLDER:-/tmp/gpu/node_modules/webgpu}
+mkdir -p "$temp" "$out"
+
+setup() {
+    if [ -f "$here/site.tar.xz" ] && ! cmp -s "$here/site.tar.xz" "$temp/site.tar.xz"; then
+        rm -rf "$tree" && mkdir -p "$tree"
+        xz -dc -T0 "$here/site.tar.xz" | tar -C "$tree" -xf - && cp "$here/site.tar.xz" "$temp/"
+    fi
+    [ -d "$tree/dist" ] || { echo "no site.tar.xz beside this script, and none unpacked"; exit 1; }
+    mkdir -p "$tree/web/node_modules" "$tree/build/leadout_build/nano/model"
+    [ -e "$tree/web/node_modules/webgpu" ] || ln -s "$webgpu" "$tree/web/node_modules/webgpu"
+    cp -n "$start"/build/leadout_build/nano/model/*.gguf "$tree/build/leadout_build/nano/model/" 2>/dev/null
+    cp -rn "$start/tests/vectors" "$tree/tests/" 2>/dev/null
+    cd "$tree" || exit 1
+    export PYTHONPATH=$tree/pyapp:$tree/build:$tree/tests:$tree/wheels
+    export LEADOUT_HOME=$temp/home
+}
+
+# A line on stderr says how long it took.
+timed() {
+    local begun=$SECONDS
+    echo "=== $1"
+    "${@:2}"
+    echo "=== $1: exit $?, $((SECONDS - begun)) s" >&2
+}
+
+bench() { # NAME ARGUMENTS...: the report goes to $out/NAME.json, its table to stdout
+    local name=$1
+    shift
+    "$python" -m leadout_build.cli bench "$@" ${ROUNDS:+--rounds $ROUNDS} ${BENCH_ARGS:-} --json >"$out/$name.json" || return
+    "$python" -m leadout_build.bench.table "$out/$name.json"
+}
+
+shape_bench() { # NAME SHAPE RUNTIME
+    bench "$1" --shape "$2" --runtime "$3" --drafter mtp --profile --draft-tokens "${DRAFTS:-1,3,7}" \
+        --context "${CONTEXTS:-512,32000}" --prompt "${PROMPTS:-512,2048,32000}"
+}
+
+chromium() { # starts one if none answers; ends with the session
+    [ -n "${LEADOUT_CHROMIUM_PORT:-}" ] && return
+    export LEADOUT_CHROMIUM_PORT=9301
+    if declare -F gpu_chromium >/dev/null; then
+        gpu_chromium 9301 --disable-dawn-features=timestamp_quantization about:blank >"$out/chromium.log" 2>&1 &
+    else
+        "${CHROMIUM:-chromium}" --headless=new --no-sandbox --enable-unsafe-webgpu --remote-debugging-port=9301 \
+            --disable-dawn-features=timestamp_quantization ${CHROMIUM_ARGS:-} --user-data-dir="$(mktemp -d)" \
+            about:blank >"$out/chromium.log" 2>&1 &
+    fi
+    trap "kill $! 2>/dev/null" EXIT
+}
+
+llama() {
+    if [ ! -d "$temp/llama" ]; then
+        [ -f "$here/llama.tar.xz" ] || { echo "no llama.tar.xz"; return 1; }
+        xz -dc -T0 "$here/llama.tar.xz" | tar -C "$temp" -xf -
+    fi
+    cd "$temp/llama" || return
+    local model=$temp/${LLAMA_SHAPE:-e2b}.gguf
+    [ -f "$model" ] || PYTHONPATH=python "$python" gguf_e2b.py "$model" "${LLAMA_SHAPE:-e2b}"
+    node llama_bench.mjs "$model" "${LLAMA_GPU:-vulkan}" "${LLAMA_PROMPTS:-512,2048,32000}" "${LLAMA_TOKENS:-128}" 2>"$out/llama.log" |
+        tee "$out/llama.txt" || tail -5 "$out/llama.log"
+    cd "$tree" || return
+}
+
+[ $# -gt 0 ] || { sed -n '2,20p' "${BASH_SOURCE[0]}"; exit 2; }
+setup
+echo "tree $(cat "$tree/commit"), $(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -1)"
+for what in "$@"; do
+    case $what in
+    setup) ;;
+    nano) timed "$what" bench nano-node nano --runtime node --drafter mtp ;;
+    chromium-nano) chromium && timed "$what" bench nano-chromium nano --runtime chromium --drafter mtp ;;
+    node-*) timed "$what" shape_bench "$what" "${what#node-}" node ;;
+    chromium-*) chromium && timed "$what" shape_bench "$what" "${what#chromium-}" chromium ;;
+    llama) timed "$what" llama ;;
+    ids-node) timed "$what" "$python" tests/bench/gpu/ids.py --runtime node --seconds "${IDS_SECONDS:-240}" ;;
+    ids-chromium) chromium && timed "$what" "$python" tests/bench/gpu/ids.py --runtime chromium --seconds "${IDS_SECONDS:-240}" ;;
+    kernels) timed "$what" env LEADOUT_TEST_RUNTIME=node "$python" -m pytest -p no:cacheprovider -q ${KERNEL_TESTS:-tests/kernels} ;;
+    *) echo "unknown: $what" ;;
+    esac
+done
