@@ -20,6 +20,11 @@ pyodide.runPython(readFileSync(new URL("compile_python.py", import.meta.url), "u
 const compileArchive = pyodide.globals.get("compile_archive");
 for (const { sources, compiled, folder } of JSON.parse(readFileSync(0, "utf8"))) {
   pyodide.FS.writeFile("/tmp/sources.zip", readFileSync(sources));
-  compileArchive(folder);
+  try {
+    compileArchive(folder);
+  } catch (error) {
+    console.error(error.message.trim()); // alone: Node would print all of Pyodide around it
+    process.exit(1);
+  }
   writeFileSync(compiled, pyodide.FS.readFile("/tmp/compiled.zip"));
 }

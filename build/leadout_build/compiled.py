@@ -100,8 +100,8 @@ def _run(jobs: Sequence[tuple[Archive, Path]], pyodide: Path, stdlib: Path) -> N
         except FileNotFoundError as error:
             raise BuildError("there is no `node`; the build needs Node.js 20 or newer") from error
         except subprocess.CalledProcessError as error:
-            lines = [line.strip() for line in error.stderr.splitlines() if "Error" in line]
-            reason = lines[-1][:300] if lines else f"exit code {error.returncode}"
+            lines = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
+            reason = lines[-1][:300]
             raise BuildError(f"Python could not be compiled in Pyodide: {reason}") from error
         for (_, kept), path in zip(jobs, fresh, strict=True):
             path.replace(kept)  # whole or not at all, whatever builds beside this one

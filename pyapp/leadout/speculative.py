@@ -103,7 +103,8 @@ class Decoder:
     def begin_to_compile(self, plans: Iterable[Runnable]) -> None:
         """Begin to compile Plans beside one another and beside all else, the first one first."""
         for plan in plans:
-            if plan.name not in self._compiling:
+            known = self._compiling.get(plan.name)
+            if known is None or known.cancelled():  # the loop that it ran in may have ended
                 task = asyncio.ensure_future(self._compile(plan))
                 task.add_done_callback(_look_at)
                 self._compiling[plan.name] = task
@@ -116,8 +117,11 @@ class Decoder:
         """
         wanted = list(plans)
         self.begin_to_compile(wanted)
+        tasks = [self._compiling[plan.name] for plan in wanted]
         # Shielded, because others may wait for the same Plan.
-        await asyncio.gather(*(asyncio.shield(self._compiling[plan.name]) for plan in wanted))
+        await asyncio.gather(*(asyncio.shield(task) for task in tasks if not task.done()))
+        for task in tasks:
+            task.result()
 
     async def prepare(self, num_drafts: int) -> None:
         """Compile cycles with so many drafts, where that was not done."""

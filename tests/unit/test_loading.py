@@ -215,6 +215,13 @@ async def test_mtp_without_a_drafter_is_refused_before_anything_is_allocated() -
     assert device.allocated_bytes == 0
 
 
+def test_what_one_event_loop_left_uncompiled_the_next_one_compiles() -> None:
+    engine = asyncio.run(load(SlowDevice()))  # ends before cycles with drafts are compiled
+    request = GenerateRequest(prompt_ids=(2, 9), max_tokens=4, ignore_eos=True, draft_tokens=3)
+    assert len(asyncio.run(engine.generate(request)).tokens) == 4
+    engine.close()
+
+
 async def loaded_on_software(**options: object) -> Engine:
     device = NumpyDevice()
     device.info = dataclasses.replace(device.info, is_software=True)
