@@ -13,9 +13,9 @@ from leadout.plan import Param
 #: Layout of the struct in web/kernels/shared/attending.wgsl; keep in step.
 ATTENDING = struct.Struct("<IIIIIIIf")
 
-#: In how many parts the tiles of the cache are taken in prefill: blocks of 256 rows alone do not fill a
-#: large GPU. On an NVIDIA H100, 256 rows at position 32,768 take 11.1 ms whole, 5.5 ms in two parts or four
-#: (head_dim 512, 8 query heads; tests/bench/LOG.md). A row's bits depend on it.
+#: In how many parts the tiles of the cache are taken in prefill: blocks of 256 rows alone do not
+#: fill a large GPU. On an NVIDIA H100, 256 rows at position 32,768 take 11.1 ms whole, 5.5 ms in
+#: two parts or four (head_dim 512, 8 heads; tests/bench/LOG.md). A row's bits depend on it.
 PREFILL_SPLITS = 2
 
 
@@ -94,9 +94,7 @@ def _attending(op: ops.Attention, slots: int) -> bytes:
     )
 
 
-@kernel(
-    ops.Attention, when=lambda run: run.ops[0].rows.is_prefill and not run.caps.is_software
-)
+@kernel(ops.Attention, when=lambda run: run.ops[0].rows.is_prefill and not run.caps.is_software)
 def attention_prefill(b: PlanBuilder, op: ops.Attention) -> None:
     """Many rows: a workgroup a block of them and a part of the cache's tiles."""
     cache, (rows, heads, dim) = op.cache, op.q.shape

@@ -101,17 +101,15 @@ def matmul(b: PlanBuilder, op: ops.Linear) -> None:
         part_shape = b.uniform(SHAPE.pack(matrix.num_cols, outputs, outputs, 0, 0.0))
         b.dispatch(variant, [*shard.planes, op.x, parts, part_shape], grid, op.label)
         grid = (ceil(outputs, 64), rows, 1)
-        b.dispatch(
-            "sum_splits", [parts, op.y, shape], grid, op.label + ".sum", {"SPLITS": splits}
-        )
+        b.dispatch("sum_splits", [parts, op.y, shape], grid, op.label + ".sum", {"SPLITS": splits})
 
 
 def matmul_splits(num_outputs: int, num_columns: int) -> int:
     """Return in how many parts the columns of a layer's matrices are taken, in prefill.
 
-    Few outputs give too few tiles to fill a large GPU. On an NVIDIA H100, 256 rows of 6144 x 1536 take
-    258 us whole and 196 us in four parts, 1536 x 256 76 us and 35 us (tests/bench/LOG.md). It does not
-    depend on the rows, so that a row's bits do not either.
+    Few outputs give too few tiles to fill a large GPU. On an NVIDIA H100, 256 rows of
+    6144 x 1536 take 258 us whole and 196 us in four parts, 1536 x 256 76 us and 35 us
+    (tests/bench/LOG.md). The rows do not count, so that a row's bits do not depend on them.
     """
     return 4 if num_outputs <= 4096 and num_columns >= 1024 else 1
 
