@@ -1,4 +1,4 @@
-"""Blocks of prefill rows against tiles of the cache; test_attention.py has what all attention does."""
+"""Blocks of prefill rows against tiles of the cache; test_attention.py has the general cases."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from test_attention import a_cache, normal
 
 from leadout import ops
 
-# Query heads, kv heads, values a head, window, capacity, first position, rows, padding in front of them.
+# Query heads, kv heads, values a head, window, capacity, first position, rows, padding in front.
 CASES = [
     (8, 1, 256, 512, 640, 1000, 32, 2),
     (8, 1, 512, 0, 320, 250, 32, 0),

@@ -18,9 +18,9 @@ DECODING = struct.Struct("<IIIIIIIIff")
 #: The most bytes of scratch for what segments leave; more rows go through several dispatches.
 PARTS_BYTES = 64 << 20
 
-#: In how many parts the tiles of the cache are taken in prefill: blocks of 256 rows alone do not fill a
-#: large GPU. On an NVIDIA H100, 256 rows at position 32,768 take 11.1 ms whole, 5.5 ms in two parts or four
-#: (head_dim 512, 8 query heads; tests/bench/LOG.md). A row's bits depend on it.
+#: In how many parts the tiles of the cache are taken in prefill: blocks of 256 rows alone do not
+#: fill a large GPU. On an NVIDIA H100, 256 rows at position 32,768 take 11.1 ms whole, 5.5 ms in
+#: two parts or four (head_dim 512, 8 heads; tests/bench/LOG.md). A row's bits depend on it.
 PREFILL_SPLITS = 2
 
 

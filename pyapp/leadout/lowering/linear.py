@@ -110,9 +110,9 @@ def matmul(b: PlanBuilder, op: ops.Linear) -> None:
 def matmul_splits(num_outputs: int, num_columns: int) -> int:
     """Return in how many parts the columns of a layer's matrices are taken, in prefill.
 
-    Few outputs give too few tiles to fill a large GPU. On an NVIDIA H100, 256 rows of 6144 x 1536 take
-    258 us whole and 196 us in four parts, 1536 x 256 76 us and 35 us (tests/bench/LOG.md). It does not
-    depend on the rows, so that a row's bits do not either.
+    Few outputs give too few tiles to fill a large GPU. On an NVIDIA H100, 256 rows of
+    6144 x 1536 take 258 us whole and 196 us in four parts, 1536 x 256 76 us and 35 us
+    (tests/bench/LOG.md). The rows do not count, so that a row's bits do not depend on them.
     """
     return 4 if num_outputs <= 4096 and num_columns >= 1024 else 1
 
