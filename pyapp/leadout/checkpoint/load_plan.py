@@ -183,9 +183,7 @@ class LoadPlanBuilder:
         self._steps: list[LoadStep] = []
         self._placed: list[Placed] = []
 
-    def matrix(
-        self, name: str, tensors: Sequence[TensorLike], rows_together: int = 2
-    ) -> Matrix:
+    def matrix(self, name: str, tensors: Sequence[TensorLike], rows_together: int = 2) -> Matrix:
         """Place one matrix, made of tensors stacked by rows.
 
         Args:

@@ -9,7 +9,7 @@ from leadout.ops import ExpertLayer, Tensor
 
 
 def _is_router(run: Run) -> bool:
-    """Return whether norm, linear and norm read one stream, and the first norm only feeds scores."""
+    """Return whether both norms read one stream, and the first one feeds the scores only."""
     scaled, linear, _, norm = run.ops
     return (
         run.feeds(0, "y", 1, "x")
@@ -126,9 +126,7 @@ def _tile_pairs(b: PlanBuilder, layer: ExpertLayer) -> int:
     return b.caps.constant(f"expert_matmul.{layer.parts[0][0].layout}.none", "PAIRS")
 
 
-def _tiles(
-    b: PlanBuilder, layer: ExpertLayer, chosen: Tensor, label: str
-) -> tuple[Tensor, Tensor]:
+def _tiles(b: PlanBuilder, layer: ExpertLayer, chosen: Tensor, label: str) -> tuple[Tensor, Tensor]:
     """Group pairs of row and expert by the expert; return the tiles and the pairs' order."""
     pairs, num_tiles = chosen.shape[0] * chosen.shape[1], _num_tiles(b, layer, chosen)
     tiles = b.scratch("expert_tiles", num_tiles, 4, dtype="u32")
@@ -143,9 +141,7 @@ def _tiles(
     return tiles, order
 
 
-def _gated(
-    b: PlanBuilder, op: ops.ExpertGatedLinear, tiles: tuple[Tensor, Tensor] | None
-) -> None:
+def _gated(b: PlanBuilder, op: ops.ExpertGatedLinear, tiles: tuple[Tensor, Tensor] | None) -> None:
     """Gate in the multiplying kernel where gate and up of an expert lie in one shard."""
     layer = op.layer
     starts = [shard.row_start for matrix, _ in layer.parts for shard in matrix.shards]
