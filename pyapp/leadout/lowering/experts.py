@@ -9,7 +9,7 @@ from leadout.ops import ExpertLayer, Tensor
 
 
 def _is_router(run: Run) -> bool:
-    """Return whether norm, linear and norm read one stream, the first norm for scores alone."""
+    """Return whether both norms read one stream, and the first one feeds the scores only."""
     scaled, linear, _, norm = run.ops
     return (
         run.feeds(0, "y", 1, "x")
