@@ -12,13 +12,13 @@ import fake_bench
 from fake_bench import CYCLE_MS, FakeRuntime, Run, a_load, fake_cycle_ms, run_with
 from leadout.errors import DeviceLostError, LeadoutError, RequestError
 from leadout_build import cli
-from leadout_build.bench import measures, runtimes, table
+from leadout_build.bench import command, figures, measures, node, runtime, table
 from leadout_build.bench.measures import Effort, Spread, Timed
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 TINY = VECTORS / "gemma3-tiny" / "multi-query"
 TINY_GEMMA4 = VECTORS / "gemma4-tiny" / "e2b"
-EFFORT = Effort((8, 64), decode_tokens=4, cycle_tokens=12, warm_up_rounds=1, rounds=3)
+EFFORT = Effort((8, 64), 8, decode_tokens=4, cycle_tokens=12, warm_up_rounds=1, rounds=3)
 
 Captured = pytest.CaptureFixture[str]
 
@@ -35,20 +35,20 @@ def test_a_spread_has_the_median_and_both_ends() -> None:
 
 
 def test_loading_is_timed_from_the_first_byte_to_the_last() -> None:
-    load = bench.load_figures(a_load())["load"]
+    load = figures.load_figures(a_load())["load"]
     assert load["bytes"] == 200_000_000
     assert load["mb_per_s"] == 200.0  # 200 MB in the second from 200 to 1200 ms
     assert (load["compiling_kernels_ms"], load["warming_up_ms"]) == (300, 250)
 
 
 def test_weights_that_are_made_up_have_no_bytes_read() -> None:
-    load = bench.load_figures(a_load(is_shape=True))["load"]
+    load = figures.load_figures(a_load(is_shape=True))["load"]
     assert (load["bytes"], load["mb_per_s"], load["weights_ms"]) == (None, None, None)
     assert load["loading_weights_ms"] == 1100
 
 
 def test_heap_growth_is_from_the_start_of_the_load_and_the_peak_from_before() -> None:
-    memory = bench.load_figures(a_load())["memory"]
+    memory = figures.load_figures(a_load())["memory"]
     assert memory["js_heap_growth_bytes"] == 32_000_000
     assert memory["js_heap_peak_bytes"] == 90_000_000
     assert memory["gpu_peak_bytes"] == 310_000_000
@@ -56,7 +56,7 @@ def test_heap_growth_is_from_the_start_of_the_load_and_the_peak_from_before() ->
 
 @pytest.mark.parametrize("samples", [[], [(10, 5)], [(500, 5)]])
 def test_heap_growth_is_unknown_without_a_sample_on_both_sides(samples: object) -> None:
-    memory = bench.load_figures(a_load(samples=samples))["memory"]
+    memory = figures.load_figures(a_load(samples=samples))["memory"]
     assert memory["js_heap_growth_bytes"] is None
 
 
@@ -122,7 +122,8 @@ def test_no_prompt_begins_like_another_one_that_may_be_in_the_cache() -> None:
 
 def cycles_of(runtime: FakeRuntime, rows: list[int], drafter: str = "mtp") -> list[dict[str, Any]]:
     info = runtime.load(lambda loaded, total: None, drafter).info
-    return measures.measure_cycles(runtime, EFFORT, 1000, info, rows)
+    counts = measures.wanted_drafts(info, rows, None)
+    return measures.measure_cycles(runtime, EFFORT, 1000, info, counts, context_tokens=8)
 
 
 def test_a_cycle_s_time_is_free_of_how_a_generation_begins_and_ends() -> None:
@@ -164,8 +165,8 @@ def test_where_everything_runs_through_the_widest_variant_all_cycles_have_its_ro
 def test_a_draft_s_cost_is_seen_between_cycles_of_as_many_rows() -> None:
     cycles = cycles_of(FakeRuntime(), [1, 2, 4, 8])
     assert measures.draft_ms(cycles) == 2.0
-    figures = bench.drafter_figures("ngram", a_load().info, cycles, None)
-    for cycle in figures["cycles"]:
+    found = figures.cycle_figures(cycles)
+    for cycle in found["cycles"]:
         k, rows = cycle["draft_tokens"], cycle["rows"]
         assert cycle["verify_ms"] == 10.0 + rows - 1
         assert cycle["break_even_tokens"] == round(fake_cycle_ms(k) / 10, 4)
@@ -180,7 +181,7 @@ def test_too_few_cycles_are_taken_as_they_are() -> None:
 def test_a_context_too_short_for_cycles_is_refused() -> None:
     info = a_load().info | {"context_length": 24}
     with pytest.raises(RequestError, match="context of 24 tokens is too short"):
-        measures.measure_cycles(FakeRuntime(), EFFORT, 1000, info, [1])
+        measures.measure_cycles(FakeRuntime(), EFFORT, 1000, info, [0], context_tokens=8)
 
 
 # ---- the command ----------------------------------------------------------------------------
@@ -204,12 +205,17 @@ def test_json_is_one_object_with_every_figure(bench_with: Run, capsys: Captured)
     assert report["versions"] == {"leadout": "1.2", "fake": "3"}
     assert report["dispatches_per_layer"] == round(18 / report["num_layers"], 2)
     assert report["submits_per_step"] == 1
-    assert report["effort"]["rounds"] == bench.FULL_EFFORT.rounds
+    assert report["effort"]["rounds"] == command.FULL_EFFORT.rounds
     assert {"load", "memory", "prefill", "decode", "machine"} <= set(report)
     assert report["step"]["ms"] == 10.0
     assert report["step"]["read_gb_per_s"] == round(report["step"]["read_bytes"] / 1e7, 2)
     (drafter,) = report["drafters"]
-    assert [cycle["draft_tokens"] for cycle in drafter["cycles"]] == [0, 1]
+    assert [(run["context_tokens"], run["sampling"]) for run in drafter["runs"]] == [
+        (command.FULL_EFFORT.context_tokens, "greedy"),
+        (command.FULL_EFFORT.context_tokens, "page"),
+    ]
+    for run in drafter["runs"]:
+        assert [cycle["draft_tokens"] for cycle in run["cycles"]] == [0, 1]
     assert drafter["cycle_ms_at_load"] == CYCLE_MS
 
 
@@ -242,7 +248,7 @@ def test_the_table_says_each_thing_once(bench_with: Run, capsys: Captured) -> No
     assert name == "chromium"
     out = capsys.readouterr().out
     labels = [line.split()[0] for line in out.splitlines() if not line.startswith(" ")]
-    assert labels == ["model", "machine", "load", "prefill", "decode", "step", "ngram", "memory"]
+    assert labels == "model machine load prefill decode step ngram text memory".split()
     assert "200 MB/s (200.0 MB, 1 s)" in out
     assert "software rendering" in out
     assert "growth while loading 32.0 MB" in out
@@ -283,25 +289,25 @@ def test_what_cannot_be_measured_is_refused(
 
 def test_a_missing_site_is_said(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="Run `leadout build` first"):
-        runtimes.read_build(tmp_path)
+        runtime.read_build(tmp_path)
 
 
 def test_errors_keep_their_class_and_facts() -> None:
     with pytest.raises(DeviceLostError, match="gone") as caught:
-        runtimes.raise_named(
+        runtime.raise_named(
             {"name": "DeviceLostError", "message": "gone", "detail": {"reason": "x"}}
         )
     assert caught.value.detail == {"reason": "x"}
     with pytest.raises(LeadoutError, match="odd") as other:
-        runtimes.raise_named({"name": "TypeError", "message": "odd"})
+        runtime.raise_named({"name": "TypeError", "message": "odd"})
     assert type(other.value) is LeadoutError
 
 
 def test_a_named_vulkan_driver_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_runtimes, "has_gpu", lambda: False)
-    monkeypatch.setattr(bench_runtimes, "find_browser", lambda: pytest.fail("asked"))
+    monkeypatch.setattr(node, "has_gpu", lambda: False)
+    monkeypatch.setattr(node, "find_browser", lambda: pytest.fail("asked"))
     environment = {"VK_DRIVER_FILES": "/somewhere/icd.json"}
-    assert runtimes.vulkan_environment(environment) == environment
+    assert node.vulkan_environment(environment) == environment
 
 
 @pytest.mark.parametrize("folder", ["bin", "lib/chromium"])
@@ -311,16 +317,16 @@ def test_without_a_gpu_the_browser_s_swiftshader_is_used(
     (tmp_path / "bin").mkdir()
     browser = tmp_path / "bin/chromium"
     browser.touch()
-    icd = tmp_path / folder / runtimes.SWIFTSHADER_ICD
+    icd = tmp_path / folder / node.SWIFTSHADER_ICD
     icd.parent.mkdir(parents=True, exist_ok=True)
     icd.touch()
-    monkeypatch.setattr(bench_runtimes, "has_gpu", lambda: False)
-    monkeypatch.setattr(bench_runtimes, "find_browser", lambda: browser)
-    found = runtimes.vulkan_environment({"LD_LIBRARY_PATH": "/libs"})
+    monkeypatch.setattr(node, "has_gpu", lambda: False)
+    monkeypatch.setattr(node, "find_browser", lambda: browser)
+    found = node.vulkan_environment({"LD_LIBRARY_PATH": "/libs"})
     assert found["VK_DRIVER_FILES"] == str(icd)
     assert found["LD_LIBRARY_PATH"] == f"/libs:{icd.parent}"
 
 
 def test_a_gpu_needs_no_help(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_runtimes, "has_gpu", lambda: True)
-    assert runtimes.vulkan_environment({"PATH": "/bin"}) == {"PATH": "/bin"}
+    monkeypatch.setattr(node, "has_gpu", lambda: True)
+    assert node.vulkan_environment({"PATH": "/bin"}) == {"PATH": "/bin"}

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from leadout_build.bench.runtimes import Loaded, Subject
 
 from fake_bench import FakeRuntime, Run, a_load, run_with
 from leadout.checkpoint.synthetic import SHAPES, synthetic_checkpoint
@@ -18,8 +17,10 @@ from leadout.engine import Engine
 from leadout.errors import OutOfMemoryError
 from leadout.loading import LoadOptions
 from leadout.request import GenerateRequest
-from leadout_build import bench, bench_memory, cli
+from leadout_build import cli
+from leadout_build.bench import command, memory
 from leadout_build.bench.measures import Effort
+from leadout_build.bench.runtime import Loaded, Subject
 
 TINY_FILES = Path(__file__).parents[1] / "vectors" / "gemma3-tiny" / "multi-query"
 
@@ -32,13 +33,18 @@ def bench_with(monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def open_shape(shape: str) -> Any:
-    return bench.open_subject(Subject(shape, None))
+    return command.open_subject(Subject(shape, None))
 
 
 class NumpyRuntime(FakeRuntime):
     """The engine itself, on the NumPy device."""
 
-    def load(self, on_progress: Callable[[int, int], None], drafter: str) -> Loaded:
+    def load(
+        self,
+        on_progress: Callable[[int, int], None],
+        drafter: str,
+        options: Mapping[str, Any] | None = None,
+    ) -> Loaded:
         self.loads.append(drafter)
         self.loop = asyncio.new_event_loop()
         self.engine = self.loop.run_until_complete(
@@ -55,6 +61,9 @@ class NumpyRuntime(FakeRuntime):
         seen = a_load(is_shape=True)
         return Loaded(seen.info | self.engine.info(), seen.events, seen.samples)
 
+    def assume(self, ids: list[int]) -> None:
+        self.engine.assume(ids)
+
     def generate(self, request: Mapping[str, Any]) -> dict[str, Any]:
         self.num_submits += request["max_tokens"]
         wanted = GenerateRequest.from_json(request)
@@ -64,8 +73,8 @@ class NumpyRuntime(FakeRuntime):
 def test_a_shape_is_measured_without_a_file(
     bench_with: Run, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    effort = Effort((32,), decode_tokens=2, cycle_tokens=3, warm_up_rounds=0, rounds=1)
-    monkeypatch.setattr(bench, "FULL_EFFORT", effort)
+    effort = Effort((32,), 32, decode_tokens=2, cycle_tokens=3, warm_up_rounds=0, rounds=1)
+    monkeypatch.setattr(command, "FULL_EFFORT", effort)
     runtime = NumpyRuntime()
     arguments = ("--shape", "tiny", "--rows", "1,4", "--drafter", "mtp", "--json")
     ((_, subject),) = bench_with(runtime, *arguments)
@@ -81,15 +90,17 @@ def test_a_shape_is_measured_without_a_file(
     assert report["load"]["bytes"] is None
     (drafter,) = report["drafters"]
     assert drafter["self_test"] == "identical"
-    assert [cycle["draft_tokens"] for cycle in drafter["cycles"]] == [0, 2]
-    assert all(cycle["ms"]["median"] > 0 for cycle in drafter["cycles"])
+    assert [run["sampling"] for run in drafter["runs"]] == ["greedy", "page"]
+    for run in drafter["runs"]:
+        assert [cycle["draft_tokens"] for cycle in run["cycles"]] == [0, 2]
+        assert all(cycle["ms"]["median"] > 0 for cycle in run["cycles"])
 
 
 async def test_what_is_planned_is_what_is_allocated() -> None:
     device, options = NumpyDevice(), LoadOptions(drafter="mtp", max_draft_tokens=1)
     target, drafter = open_shape("tiny")
     # The plan runs a loop of its own, as on the command line.
-    plan = await asyncio.to_thread(bench_memory.plan_memory, target, drafter, options)
+    plan = await asyncio.to_thread(memory.plan_memory, target, drafter, options)
     engine = await Engine.load(
         device,
         target,
@@ -113,9 +124,9 @@ def test_the_command_line_offers_the_shapes_that_there_are() -> None:
 def test_a_shape_s_table_says_that_its_text_is_noise(
     bench_with: Run, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench, "has_gpu", lambda: True)
+    monkeypatch.setattr(command, "has_gpu", lambda: True)
     monkeypatch.setattr(
-        FakeRuntime, "load", lambda self, on_progress, drafter: a_load(is_shape=True)
+        FakeRuntime, "load", lambda self, on_progress, drafter, options: a_load(is_shape=True)
     )
     bench_with(FakeRuntime(), "--shape", "31b")
     out = capsys.readouterr().out
@@ -129,14 +140,14 @@ def test_a_shape_s_table_says_that_its_text_is_noise(
 def test_memory_that_the_machine_does_not_have_is_missed_before_anything_runs(
     bench_with: Run, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench, "has_gpu", lambda: False)
-    monkeypatch.setattr(bench, "machine_bytes", lambda: 3_000_000_000)
+    monkeypatch.setattr(command, "has_gpu", lambda: False)
+    monkeypatch.setattr(command, "machine_bytes", lambda: 3_000_000_000)
     opened = bench_with(FakeRuntime(), "--shape", "31b", exit_code=1)
     assert opened == []
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    plan = bench.plan_of(*open_shape("31b"), "mtp")
+    plan = command.plan_of(*open_shape("31b"), "mtp")
     assert f"31b needs {plan.total_bytes:,} bytes on the device" in err
     assert f"{plan.total_bytes - 3_000_000_000:,} bytes are missing" in err
 
@@ -144,7 +155,7 @@ def test_memory_that_the_machine_does_not_have_is_missed_before_anything_runs(
 def test_memory_that_the_device_does_not_have_is_said_in_bytes(
     bench_with: Run, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench, "has_gpu", lambda: True)
+    monkeypatch.setattr(command, "has_gpu", lambda: True)
     runtime = FakeRuntime()
     runtime.error = OutOfMemoryError("the device has no 1.5 GB.", missing_bytes=1_500_000_000)
     bench_with(runtime, "--shape", "31b", exit_code=1)
@@ -164,12 +175,12 @@ def test_a_model_s_own_error_is_left_as_it_is(bench_with: Run, capsys: Captured)
 
 
 def test_the_machine_s_memory_is_known_here() -> None:
-    available = bench_memory.machine_bytes()
+    available = memory.machine_bytes()
     assert available is None or available > 100_000_000
 
 
 @pytest.mark.parametrize(("shape", "most_gb"), [("e2b", 4), ("e4b", 6), ("12b", 9.5)])
 def test_the_small_shapes_fit_into_small_devices(shape: str, most_gb: float) -> None:
-    plan = bench.plan_of(*open_shape(shape), "mtp")
+    plan = command.plan_of(*open_shape(shape), "mtp")
     assert plan.total_bytes < most_gb * 1e9
     assert plan.largest_buffer_bytes < 1 << 31

@@ -43,7 +43,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[argparse.Namespace]:
         seen.append(args)
         return 0
 
-    for name in ("generate", "bench"):
+    for name in ("generate", "bench.command"):
         module = types.ModuleType(f"leadout_build.{name}")
         module.run = run  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, module.__name__, module)
