@@ -8,7 +8,6 @@
  * @module desk
  */
 
-import { isSoftwareAdapter } from "./leadout.js";
 import { EXAMPLE_TABLE, estimateTokens, findTableProblem, NANO_SYSTEM } from "./market_table.js";
 
 /** The site's name for Nano. */
@@ -18,12 +17,6 @@ const BRIEF = "Write a brief.";
 
 /** Answers copy figures, so nothing is left to chance. */
 const SETTINGS = { temperature: 0 };
-
-/**
- * On software rendering a pass costs by its rows, and so does compiling it: four rows hold three
- * drafts. They are always drafted there, since one load's timings say little.
- */
-const SOFTWARE_DRAFT_TOKENS = 3;
 
 /** Of the context, for a brief. */
 const ANSWER_TOKENS = 250;
@@ -68,20 +61,13 @@ export class Desk {
     });
   }
 
-  /** Open the desk, before Nano is loaded. @returns {Promise<void>} */
-  async open() {
+  /** Open the desk, before Nano is loaded. */
+  open() {
     this.#settingsBefore ??= this.#chat.settings;
     this.#chat.prepareMessages = (said) => this.#prepare(said);
     document.body.classList.add("with-desk");
+    this.#chat.settings = SETTINGS;
     this.#takeState();
-    const isSoftware = await isSoftwareRendered();
-    if (this.#chat.prepareMessages) {
-      this.#chat.loadOptions = isSoftware ? { maxDraftTokens: SOFTWARE_DRAFT_TOKENS } : {};
-      this.#chat.settings = {
-        ...SETTINGS,
-        ...(isSoftware && { draft_tokens: SOFTWARE_DRAFT_TOKENS }),
-      };
-    }
   }
 
   /** Close it: another model was chosen. */
@@ -91,7 +77,6 @@ export class Desk {
     this.#tableInUse = "";
     if (this.#settingsBefore) {
       this.#chat.prepareMessages = null;
-      this.#chat.loadOptions = {};
       this.#chat.settings = this.#settingsBefore;
       this.#settingsBefore = null;
     }
@@ -231,14 +216,4 @@ function withTable(table, [first, ...others]) {
 /** @param {{content: string}[]} messages */
 function countTokens(messages) {
   return messages.reduce((sum, { content }) => sum + estimateTokens(content) + TURN_TOKENS, 0);
-}
-
-/** @returns {Promise<boolean>} whether WebGPU runs without a GPU here */
-async function isSoftwareRendered() {
-  try {
-    const adapter = await navigator.gpu?.requestAdapter();
-    return isSoftwareAdapter(adapter?.info);
-  } catch {
-    return false; // the widget says what is wrong
-  }
 }

@@ -43,16 +43,13 @@ function addOption(label, model) {
  * @param {string} value of an option
  * @param {boolean} isWanted whether somebody just asked for it to load
  */
-async function choose(value, isWanted) {
+function choose(value, isWanted) {
   const model = models.get(value);
   select.value = value;
   if (model === NANO) {
-    await desk.open();
+    desk.open();
   } else {
     desk.close();
-  }
-  if (select.value !== value) {
-    return; // somebody was faster
   }
   chat.model = model;
   if (isWanted) {

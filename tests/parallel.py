@@ -20,7 +20,7 @@ LONG_FILES = (
     "browser/test_real_model.py",
     "kernels/test_gemma3_text.py",
     "kernels/test_speculative.py",
-    "kernels/test_matvec.py",
+    "kernels/test_packed.py",
     "kernels/test_gemma4_text.py",
     "model/test_speculation.py",
     "model/test_nano_generation.py",

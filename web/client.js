@@ -61,15 +61,6 @@ import { isSupported } from "./client/support.js";
 async function load(params) {
   const { signal, worker } = params;
   signal?.throwIfAborted();
-  const { model, drafter } = await resolveModels(params.model, params.drafter ?? "auto", { signal });
-  if (!worker) {
-    // Said before the runtime is fetched, and better than the worker could.
-    const { supported, reason, advice } = await isSupported();
-    if (!supported) {
-      throw new LeadoutError("DeviceUnavailableError", `${reason} ${advice}`, { reason, advice });
-    }
-  }
-  signal?.throwIfAborted();
   const channel = new Channel(worker ?? startWorker());
   /** @param {WorkerEvent} event */
   const onEvent = (event) => {
@@ -80,12 +71,26 @@ async function load(params) {
       params.onProgress?.({ phase, loaded_bytes, total_bytes });
     }
   };
-  try {
-    await channel.request({ type: "boot" }, { signal, onEvent });
+  // The worker boots while the model is looked up, and is told of it before it has booted: it then
+  // fetches the model's first bytes in the meantime. What fails first is the failure.
+  const lookUp = async () => {
+    const [pair] = await Promise.all([
+      resolveModels(params.model, params.drafter ?? "auto", { signal }),
+      worker ? null : throwUnlessSupported(),
+    ]);
+    return pair;
+  };
+  const loadLookedUp = async () => {
+    const { model, drafter } = await lookUp();
     const options = toLoadOptions(params);
     const request = /** @type {const} */ ({ type: "load", model, drafter, options });
     /** @type {ModelInfo} */
     const info = await channel.request(request, { signal, onEvent });
+    return { info, drafter };
+  };
+  try {
+    const booting = channel.request({ type: "boot" }, { signal, onEvent });
+    const [{ info, drafter }] = await Promise.all([loadLookedUp(), booting]);
     if (info.drafter && drafter) {
       info.drafter.name = drafter.name; // as the model's, which its files need not know
     }
@@ -93,6 +98,14 @@ async function load(params) {
   } catch (error) {
     channel.close(error instanceof Error ? error : new Error(String(error)));
     throw error;
+  }
+}
+
+/** @throws {LeadoutError} DeviceUnavailableError, which says better than the worker could what to do */
+async function throwUnlessSupported() {
+  const { supported, reason, advice } = await isSupported();
+  if (!supported) {
+    throw new LeadoutError("DeviceUnavailableError", `${reason} ${advice}`, { reason, advice });
   }
 }
 

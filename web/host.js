@@ -1,19 +1,26 @@
 /**
  * What JavaScript offers to Python, wherever Pyodide runs: in the worker, or in Node for benchmarks.
  *
+ * What a load needs and what does not need Python begins when the boot does, and goes on beside it:
+ * the device, the kernels and the first bytes of the model's files. Whoever asks for them later gets
+ * what has come of it, a failure too.
+ *
  * @module host
  */
 
-/** @import {Phase, WorkerMessage} from "./messages.js" */
+/** @import {ModelRef, Phase, ShapeRef, WorkerMessage} from "./messages.js" */
+/** @import {RequestedDevice} from "./runtime/device.js" */
 
 import { KernelLibrary } from "./runtime/pipelines.js";
-import { Runtime } from "./runtime/device.js";
+import { LeadoutError } from "./runtime/errors.js";
+import { Runtime, requestDevice } from "./runtime/device.js";
 import { BlobSource, UrlSource } from "./runtime/sources.js";
 import { Tokenizer } from "./tokenizer.js";
 
 /**
  * URLs of what the build vendored, relative to the folder of this module; written by the build.
- * @typedef {{pyodide: string, tokenizers: string, wheels: string[]}} Assets
+ * `packages` are archives of compiled Python.
+ * @typedef {{pyodide: string, tokenizers: string, packages: string[]}} Assets
  */
 
 /**
@@ -23,11 +30,19 @@ import { Tokenizer } from "./tokenizer.js";
  * @property {(message: any, transfer?: Transferable[]) => void} post sends a message to the client
  */
 
+/** Where packages lie in Pyodide's file system; PACKAGES_FOLDER in compiled.py (keep in step). */
+const PACKAGES_FOLDER = "/lib";
+
 export class Host {
   #base;
   #gpu;
   #post;
   #assets;
+  #kernels;
+  /** Requested ahead, for the first runtime. @type {Promise<RequestedDevice> | null} */
+  #device = null;
+  /** Opened ahead, by URL, each for who opens it first. @type {Map<string, UrlSource>} */
+  #sources = new Map();
 
   /**
    * @param {HostOptions} options
@@ -39,6 +54,7 @@ export class Host {
     this.#gpu = gpu;
     this.#post = post;
     this.#assets = assets;
+    this.#kernels = KernelLibrary.fromUrl(new URL("kernels/", base));
   }
 
   /**
@@ -46,7 +62,7 @@ export class Host {
    * @returns {Promise<Host>}
    */
   static async create(options) {
-    const assets = await (await fetch(new URL("assets.json", options.base))).json();
+    const assets = await (await fetchFile(new URL("assets.json", options.base))).json();
     return new Host(options, assets);
   }
 
@@ -58,22 +74,47 @@ export class Host {
    */
   async boot(onPhase) {
     onPhase("loading_runtime");
+    this.#device = requestDevice(this.#gpu);
+    this.#device.catch(() => {}); // createRuntime() tells
+    this.#kernels.prefetch();
+    const packages = Promise.all(this.#assets.packages.map((path) => this.#fetchPackage(path)));
+    packages.catch(() => {}); // seen below, unless Pyodide fails first
     const folder = new URL(this.#assets.pyodide, this.#base);
+    // Pyodide would ask for its larger half only once the smaller one has arrived.
+    import(new URL("pyodide.asm.mjs", folder).href).catch(() => {});
     const { loadPyodide } = await import(new URL("pyodide.mjs", folder).href);
     // In Node the folder is on the disk, and Pyodide wants its path.
     const isFile = folder.protocol === "file:";
     const indexURL = isFile ? decodeURIComponent(folder.pathname) : folder.href;
     const pyodide = await loadPyodide({ indexURL });
+    mark("Python runs");
     onPhase("loading_package");
-    const wheels = this.#assets.wheels.map((wheel) => new URL(wheel, this.#base).href);
-    const installers = wheels.filter((url) => /\/(micropip|packaging)-/.test(url));
-    await pyodide.loadPackage(installers, { messageCallback: () => {} });
-    const micropip = pyodide.pyimport("micropip");
-    const others = wheels.filter((url) => !installers.includes(url));
-    await micropip.install.callKwargs(others, { deps: false });
-    micropip.destroy();
+    const sys = pyodide.pyimport("sys");
+    for (const { name, bytes } of await packages) {
+      const path = `${PACKAGES_FOLDER}/${name}`;
+      pyodide.FS.writeFile(path, bytes);
+      sys.path.append(path);
+    }
+    sys.destroy();
     const bridge = pyodide.pyimport("leadout.bridge");
+    mark("bridge imported");
     return bridge.start(this);
+  }
+
+  /**
+   * Begin to fetch a model that will be loaded. Failures are told when it is.
+   *
+   * @param {ModelRef | ShapeRef | null} model
+   */
+  prefetch(model) {
+    if (model === null || !("files" in model)) return;
+    for (const { name, url, file } of model.files) {
+      const source = this.#newSource(name, url);
+      // Not the many shards of a large model, which nobody reads for a while.
+      if (file || this.#sources.has(source.url) || !/\.(gguf|json)$/i.test(name)) continue;
+      this.#sources.set(source.url, source);
+      source.size().catch(() => {});
+    }
   }
 
   /**
@@ -83,9 +124,10 @@ export class Host {
    * @returns {Promise<Runtime>}
    */
   async createRuntime(maxBindingBytes) {
-    return Runtime.create({
-      gpu: this.#gpu,
-      kernels: KernelLibrary.fromUrl(new URL("kernels/", this.#base)),
+    const requested = this.#device ?? requestDevice(this.#gpu);
+    this.#device = null;
+    return new Runtime(await requested, await this.#kernels.indexText(), {
+      kernels: this.#kernels,
       maxBindingBytes,
       onLost: (error) => {
         const { name, message, detail } = error;
@@ -106,7 +148,10 @@ export class Host {
    */
   openSource(name, url, file) {
     if (file) return new BlobSource(file, name);
-    return new UrlSource(new URL(url ?? name, this.#base).href);
+    const source = this.#newSource(name, url);
+    const opened = this.#sources.get(source.url);
+    this.#sources.delete(source.url);
+    return opened ?? source;
   }
 
   /**
@@ -119,4 +164,52 @@ export class Host {
     if (bytes) this.#post({ ...message, data: bytes.buffer }, [bytes.buffer]);
     else this.#post(message);
   }
+
+  /**
+   * Note a moment, for who measures where the time goes (tests/bench/first_token.py).
+   *
+   * @param {string} what
+   */
+  mark(what) {
+    mark(what);
+  }
+
+  /**
+   * @param {string} name
+   * @param {string} [url]
+   */
+  #newSource(name, url) {
+    return new UrlSource(new URL(url ?? name, this.#base).href);
+  }
+
+  /**
+   * @param {string} path of an archive
+   * @returns {Promise<{name: string, bytes: Uint8Array}>}
+   */
+  async #fetchPackage(path) {
+    const response = await fetchFile(new URL(path, this.#base));
+    const name = path.slice(path.lastIndexOf("/") + 1);
+    return { name, bytes: new Uint8Array(await response.arrayBuffer()) };
+  }
+}
+
+/** @param {string} what */
+function mark(what) {
+  performance.mark(`leadout: ${what}`);
+}
+
+/**
+ * @param {URL} url of a file of the site
+ * @returns {Promise<Response>}
+ */
+async function fetchFile(url) {
+  const response = await fetch(url.href).catch((error) => error);
+  if (response instanceof Response && response.ok) return response;
+  const reason = response instanceof Response ? `status ${response.status}` : response.message;
+  throw new LeadoutError(
+    "SourceError",
+    `${url.pathname} cannot be fetched (${reason}); the site is incomplete or the connection is ` +
+      "gone: reload the page",
+    { url: url.href, reason },
+  );
 }

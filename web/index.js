@@ -6,4 +6,3 @@
 
 export { Engine, Leadout } from "./client.js";
 export { LeadoutError } from "./client/errors.js";
-export { isSoftwareAdapter } from "./runtime/adapter.js";

@@ -40,7 +40,8 @@
  * @property {"auto" | "none" | "mtp" | "ngram"} [drafter] what proposes tokens; default "auto":
  *   "mtp" when the drafter's files are given, else nothing
  * @property {number} [max_draft_tokens] the most that a request may have drafted per cycle, 0 to 7;
- *   default 7. What that needs is compiled now; irrelevant without a drafter
+ *   default 7, and 3 on an adapter that computes on the CPU. What that needs is compiled now; irrelevant
+ *   without a drafter
  */
 
 /**
@@ -62,7 +63,7 @@
  * @property {number} [run_ahead] passes in flight, 1 to 8; changes the speed, never the tokens
  * @property {"auto" | "none" | "mtp" | "ngram"} [drafter] default "auto": what was loaded
  * @property {number | "auto"} [draft_tokens] drafted per cycle, 0 to 7, at most what was loaded for;
- *   default "auto": as many as pay
+ *   default "auto": as many as pay, and on an adapter that computes on the CPU always 3
  * @property {boolean} [enable_thinking] have the chat template ask for reasoning; default false
  */
 
@@ -94,7 +95,17 @@
  *   | {type: "abort", id: number, target: number}} ClientMessage
  */
 
-/** In the order in which they pass; "failed" may follow any. They are CSS states of the widget.
+/**
+ * What a load waits for, in the order in which they pass; "failed" may follow any. Much of what comes
+ * later has begun already: the device, the kernels and the model's first bytes are fetched while Python
+ * starts, and kernels are compiled while weights stream. They are CSS states of the widget.
+ *
+ *     loading_runtime    Python
+ *     loading_package    Leadout's part of it
+ *     loading_weights    headers are read, weights are on their way to the device
+ *     compiling_kernels  what is left of that when the weights are there
+ *     warming_up         the self-test
+ *     ready              requests are answered; cycles with drafts are compiled behind the first ones
  * @typedef {"loading_runtime" | "loading_package" | "loading_weights" | "compiling_kernels" | "warming_up" | "ready" | "failed"} Phase
  */
 
@@ -126,7 +137,8 @@
  * @property {DrafterInfo | null} drafter
  * @property {number} max_draft_tokens
  * @property {SelfTest} self_test
- * @property {Record<string, number>} [cycle_ms] what a cycle was seen to cost, by number of drafts
+ * @property {Record<string, number | null>} [cycle_ms] what a cycle is believed to cost after loading, by
+ *   number of drafts; every request learns (see Stats). Null: none was timed
  */
 
 /**
@@ -151,6 +163,11 @@
  * @property {number} ttft_ms
  * @property {number} decode_tokens_per_s
  * @property {string} device
+ * @property {Record<string, number | null>} [cycle_ms] what a cycle is believed to cost now, by number of
+ *   drafts
+ * @property {Record<string, number>} [cycle_run_ms] what cycles of this request took on average
+ * @property {number | null} [gpu_idle_share] of that, what the GPU spent between passes; null where the
+ *   adapter has no timestamps
  */
 
 /**

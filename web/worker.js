@@ -3,8 +3,9 @@
  * crosses is described in messages.js, and nowhere else. JavaScript's part of the engine is in runtime/.
  *
  * Boot: 1. loading_runtime   Pyodide itself, from the site
- *       2. loading_package   Leadout's wheel and what it needs, with micropip, from the site
- *       then every message goes to Python, which posts the answers.
+ *       2. loading_package   Leadout's package and what it needs, from the site
+ *       then every message goes to Python, which posts the answers. A "load" that comes before that
+ *       waits, but what needs no Python begins: see host.js.
  *
  * @module worker
  */
@@ -12,6 +13,9 @@
 /** @import {ClientMessage, WorkerMessage} from "./messages.js" */
 
 import { Host } from "./host.js";
+
+/** Made by the first "boot". @type {Promise<Host> | null} */
+let host = null;
 
 /** The bridge, once booted. @type {Promise<any> | null} */
 let bridge = null;
@@ -33,7 +37,11 @@ addEventListener("message", ({ data }) => {
 
 /** @param {ClientMessage} message */
 async function serve(message) {
-  if (bridge === null) throw new Error(`"${message.type}" came before "boot"`);
+  if (host === null || bridge === null) throw new Error(`"${message.type}" came before "boot"`);
+  if (message.type === "load") {
+    const { model, drafter } = message;
+    host.then((ready) => [model, drafter].map((part) => ready.prefetch(part)), () => {});
+  }
   await (await bridge).handle(message);
 }
 
@@ -55,10 +63,6 @@ function describe(error) {
  * @returns {Promise<any>} the bridge
  */
 async function boot(id) {
-  const host = await Host.create({
-    base: new URL("./", import.meta.url),
-    gpu: navigator.gpu,
-    post,
-  });
-  return host.boot((phase) => post({ type: "phase", id, phase }));
+  host = Host.create({ base: new URL("./", import.meta.url), gpu: navigator.gpu, post });
+  return (await host).boot((phase) => post({ type: "phase", id, phase }));
 }

@@ -32,6 +32,11 @@ from leadout_build.templates import Rendered, WgslTemplates
 #: Reserved in variants.toml: WebGPU features needed, not a template variable.
 FEATURES_KEY = "features"
 
+#: What a site needs of them; web/runtime/pipelines.js reads it (keep in step). All WGSL is in one
+#: file, which is fetched before anybody knows which variants a model needs.
+INDEX = "index.json"
+SOURCES = "sources.json"
+
 VALIDATOR = Path(__file__).with_name("validate_wgsl.mjs")
 
 
@@ -100,7 +105,8 @@ def build_kernels(folder: Path, out: Path, node_modules: Path) -> dict[str, obje
 
     Args:
         folder: web/kernels.
-        out: an existing folder; gets <variant>.wgsl and index.json.
+        out: an existing folder; gets <variant>.wgsl, index.json, and sources.json with all WGSL
+            by file name.
         node_modules: where the npm package "webgpu" (Dawn) is installed.
 
     Returns:
@@ -118,11 +124,18 @@ def build_kernels(folder: Path, out: Path, node_modules: Path) -> dict[str, obje
         for variant in read_variants(folder)
     ]
     check_wgsl(rendered, node_modules)
-    for variant, template in rendered:
-        head = f"// {variant.name}: rendered from web/kernels/{variant.kernel}.wgsl; do not edit.\n"
-        (out / _file_of(variant)).write_bytes((head + template.code).encode())
+    sources = {
+        _file_of(
+            variant
+        ): f"// {variant.name}: rendered from web/kernels/{variant.kernel}.wgsl; do "
+        f"not edit.\n{template.code}"
+        for variant, template in rendered
+    }
+    for file, code in sources.items():
+        (out / file).write_bytes(code.encode())
     index: dict[str, object] = {"variants": _entries(rendered)}
-    (out / "index.json").write_bytes(json.dumps(index, indent=1).encode() + b"\n")
+    (out / INDEX).write_bytes(json.dumps(index).encode() + b"\n")
+    (out / SOURCES).write_bytes(json.dumps(sources).encode() + b"\n")
     return index
 
 

@@ -2,7 +2,7 @@
 
     index.html, page.js, …   static/, byte for byte
     leadout.js, define.js    stable addresses of what has a hash in its own
-    app-<hash>/              web/, kernels/, wheels/ with Leadout's, assets.json
+    app-<hash>/              web/, kernels/, python/ with Leadout's package, assets.json
     vendor-<hash>/           what others made, see vendor.py
     models/                  the built-in models, with the list of them that the page reads
     build.json               version, hashes, and the SHA-256 of every file
@@ -24,9 +24,10 @@ from pathlib import Path
 import leadout
 from leadout_build import ROOT
 from leadout_build.built_in import DRAFTERS, built_in_models
+from leadout_build.compiled import compile_archives
 from leadout_build.errors import BuildError
-from leadout_build.kernels import build_kernels
-from leadout_build.vendor import vendor
+from leadout_build.kernels import INDEX, SOURCES, build_kernels
+from leadout_build.vendor import package_of, vendor
 from leadout_build.wheel import build_wheel
 
 #: Folders of web/ that no page loads: kernels are rendered, "types" is for the npm package.
@@ -91,20 +92,25 @@ def _assemble(site: Path, root: Path) -> None:
 
     vendor_folder = site / "vendor"
     vendor_folder.mkdir()
-    vendored = vendor(vendor_folder, node_modules, root / ".cache/wheels")
+    vendored = vendor(vendor_folder, node_modules, root / ".cache")
     vendor_folder = _add_hash(vendor_folder)
 
     app = site / "app"
     shutil.copytree(root / "web", app, ignore=_left_out_of_web)
     (app / "kernels").mkdir()
-    build_kernels(root / "web/kernels", app / "kernels", node_modules)
-    (app / "wheels").mkdir()
-    wheel = build_wheel(root / "pyapp/leadout", app / "wheels")
+    with tempfile.TemporaryDirectory() as folder:
+        build_kernels(root / "web/kernels", Path(folder), node_modules)
+        for name in (INDEX, SOURCES):
+            shutil.copyfile(Path(folder, name), app / "kernels" / name)
+    (app / "python").mkdir()
+    with tempfile.TemporaryDirectory() as folder:
+        package = package_of(build_wheel(root / "pyapp/leadout", Path(folder)), app / "python")
+        compile_archives([package], node_modules / "pyodide", root / ".cache/python")
     beside = f"../{vendor_folder.name}/"
     assets = {
         "pyodide": beside + vendored.pyodide,
         "tokenizers": beside + vendored.tokenizers,
-        "wheels": [*(beside + path for path in vendored.wheels), f"wheels/{wheel.name}"],
+        "packages": [*(beside + path for path in vendored.packages), f"python/{package.out.name}"],
     }
     _write_json(app / "assets.json", assets)
     app = _add_hash(app)

@@ -13,23 +13,32 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from leadout_build.compiled import (
+    PACKAGES_FOLDER,
+    STDLIB,
+    STDLIB_FOLDER,
+    Archive,
+    compile_archives,
+)
 from leadout_build.errors import BuildError
 from leadout_build.wheel import write_wheel
 
 REQUIREMENTS = Path(__file__).with_name("vendored-wheels.txt")
 LICENCES = Path(__file__).with_name("licences")
 
+LOCK = "pyodide-lock.json"
 PYODIDE_FILES = (
     "pyodide.mjs",
     "pyodide.asm.mjs",
     "pyodide.asm.wasm",
-    "python_stdlib.zip",
-    "pyodide-lock.json",
+    STDLIB,
+    LOCK,
 )
 TOKENIZERS_FILE = "tokenizers.min.mjs"
 LICENCES_FILE = "THIRD_PARTY_LICENSES.txt"
@@ -54,16 +63,18 @@ class Vendored:
 
     pyodide: str
     tokenizers: str
-    wheels: tuple[str, ...]
+    packages: tuple[str, ...]
 
 
 def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
-    """Write Pyodide, the tokenizer library, the wheels and everybody's licences.
+    """Write Pyodide, the tokenizer library, Python packages and everybody's licences.
+
+    Python is compiled (see compiled.py), the standard library too.
 
     Args:
         out: an existing empty folder.
         node_modules: web/node_modules.
-        cache: where wheels are kept between builds; created if need be.
+        cache: where wheels and compiled Python are kept between builds; created if need be.
 
     Raises:
         BuildError: an npm package is missing, or a wheel cannot be had or has another hash.
@@ -72,15 +83,31 @@ def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
     tokenizers = _npm_package(node_modules, "@huggingface/tokenizers")
     (out / "pyodide").mkdir()
     for name in PYODIDE_FILES:
-        shutil.copyfile(pyodide / name, out / "pyodide" / name)
+        if name not in (STDLIB, LOCK):
+            shutil.copyfile(pyodide / name, out / "pyodide" / name)
+    # Pyodide's list of packages that it could fetch: what the site needs, it brings along.
+    lock = json.loads((pyodide / LOCK).read_text("utf-8"))
+    (out / "pyodide" / LOCK).write_bytes(json.dumps({**lock, "packages": {}}).encode())
     shutil.copyfile(tokenizers / "dist" / TOKENIZERS_FILE, out / TOKENIZERS_FILE)
-    (out / "wheels").mkdir()
-    wheels = [repack_pure(wheel, out / "wheels") for wheel in fetch_wheels(cache)]
-    licences = "\n".join(_licences(pyodide, tokenizers, wheels))
+    (out / "python").mkdir()
+    with tempfile.TemporaryDirectory() as folder:
+        wheels = [repack_pure(wheel, Path(folder)) for wheel in fetch_wheels(cache / "wheels")]
+        packages = [package_of(wheel, out / "python") for wheel in wheels]
+        stdlib = Archive(pyodide / STDLIB, out / "pyodide" / STDLIB, STDLIB_FOLDER)
+        compile_archives([stdlib, *packages], pyodide, cache / "python")
+        licences = "\n".join(_licences(pyodide, tokenizers, wheels))
     (out / LICENCES_FILE).write_bytes(licences.encode())
     return Vendored(
-        "pyodide/", TOKENIZERS_FILE, tuple(sorted(f"wheels/{wheel.name}" for wheel in wheels))
+        "pyodide/",
+        TOKENIZERS_FILE,
+        tuple(sorted(f"python/{package.out.name}" for package in packages)),
     )
+
+
+def package_of(wheel: Path, out: Path) -> Archive:
+    """Return what a pure wheel becomes in a site: <name>-<version>.zip, on Python's path."""
+    name = "-".join(wheel.name.split("-")[:2]) + ".zip"
+    return Archive(wheel, out / name, f"{PACKAGES_FOLDER}/{name}")
 
 
 def _npm_package(node_modules: Path, name: str) -> Path:

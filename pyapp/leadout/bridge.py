@@ -26,7 +26,14 @@ from leadout.checkpoint import Checkpoint, open_checkpoint
 from leadout.checkpoint.load_plan import LoadPlan
 from leadout.checkpoint.source import Source
 from leadout.checkpoint.synthetic import synthetic_checkpoint
-from leadout.devices.base import CompiledPlan, DeviceInfo, Progress, Runnable
+from leadout.devices.base import (
+    CompiledPlan,
+    DeviceInfo,
+    PassTimes,
+    Progress,
+    Runnable,
+    collected,
+)
 from leadout.engine import Engine, LoadOptions
 from leadout.errors import LeadoutError, RequestError
 from leadout.lowering import Caps, lower
@@ -111,12 +118,14 @@ class WebGpuReadback:
 
     runtime: Any
     ticket: int
+    times: Sequence[PassTimes] = ()
 
     def __await__(self) -> Generator[Any, None, Sequence[int]]:
         """Wait for the words."""
         with js_errors():
             array = yield from self.runtime.collect(self.ticket).__await__()
-        return numbers(array)
+        self.times, words = collected(array.to_py().tolist())
+        return words
 
     def discard(self) -> None:
         """Return the buffer unread."""
@@ -175,15 +184,25 @@ class WebGpuDevice:
     ) -> None:
         """Stream tensors into buffers."""
         on_progress = create_proxy(progress)
+        ending = js.AbortController.new()
+        signals = [ending.signal, *([] if self.abort_signal is None else [self.abort_signal])]
         options = js.Object.new()
         options.onProgress = on_progress
-        if self.abort_signal is not None:
-            options.signal = self.abort_signal
+        options.signal = js.AbortSignal.any(to_js(signals))
         proxies = to_js([source.proxy for source in sources if isinstance(source, JsSource)])
         assert proxies.length == len(sources)
         try:
             with js_errors():
-                await self._runtime.load(parsed(load_plan.to_json()), proxies, options)
+                loading = asyncio.ensure_future(
+                    self._runtime.load(parsed(load_plan.to_json()), proxies, options)
+                )
+                try:
+                    await asyncio.shield(loading)
+                except asyncio.CancelledError:
+                    # Something beside it failed: its buffers go, so it has to end first.
+                    ending.abort()
+                    await asyncio.wait([loading])
+                    raise
         finally:
             on_progress.destroy()
 
@@ -335,6 +354,10 @@ class Bridge:
         model, drafter = request["model"], request.get("drafter")
         last_step = -1
 
+        def on_phase(phase: str) -> None:
+            self.host.mark(phase)
+            self._post(type="phase", id=number, phase=phase)
+
         def on_progress(loaded: int, total: int) -> None:
             nonlocal last_step
             step = PROGRESS_STEPS * loaded // max(total, 1)
@@ -353,7 +376,7 @@ class Bridge:
             await self._open(model, "target"),
             load_options,
             self._make_tokenizer,
-            lambda phase: self._post(type="phase", id=number, phase=phase),
+            on_phase,
             on_progress,
             await self._open(drafter, "drafter") if drafter else None,
         )

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import importlib
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from leadout.chat import ChatTemplate
+from leadout.beside import beside
 from leadout.checkpoint import Checkpoint
 from leadout.checkpoint.json_file import read_text
 from leadout.devices.base import Device, Progress
@@ -26,9 +28,12 @@ from leadout.reasoning import ReasoningStream
 from leadout.request import GenerateRequest
 from leadout.scheduler import FixedSchedule, Schedule
 from leadout.speculative import Decoder
-from leadout.stats import Clock, Stats
+from leadout.stats import Clock, Stats, rounded
 from leadout.text_stream import byte_tokens_of
 from leadout.tokenizer import Tokenizer, tokenizer_json_from_gguf
+
+if TYPE_CHECKING:
+    from leadout.chat import ChatTemplate
 
 __all__ = ["Delta", "Engine", "Generated", "LoadOptions", "OnDelta", "OnPhase", "TokenizerFactory"]
 
@@ -133,8 +138,30 @@ class Engine:
         """
         started = time.perf_counter()
         on_phase("loading_weights")
-        tokenizer = await load_tokenizer(checkpoint, make_tokenizer)
-        model = await load_model(device, checkpoint, drafter, options, on_phase, on_progress)
+        under_way = asyncio.Event()
+        model: LoadedModel | None = None
+
+        async def load() -> LoadedModel:
+            nonlocal model
+            model = await load_model(
+                device, checkpoint, drafter, options, on_phase, on_progress, under_way
+            )
+            return model
+
+        async def prepare_text() -> Tokenizer | None:
+            await under_way.wait()  # making a tokenizer keeps the host busy
+            tokenizer = await load_tokenizer(checkpoint, make_tokenizer)
+            if checkpoint.chat_template is not None:
+                importlib.import_module("leadout.chat")
+            return tokenizer
+
+        try:
+            model, tokenizer = await beside(load(), prepare_text())
+        except BaseException:
+            if model is not None:
+                model.decoder.release()
+                device.free(model.buffers)
+            raise
         load_ms = 1000 * (time.perf_counter() - started)
         on_phase("ready")
         return cls(device, checkpoint, tokenizer, model, load_ms)
@@ -155,7 +182,7 @@ class Engine:
             "drafter": dataclasses.asdict(model.drafter) if model.drafter is not None else None,
             "max_draft_tokens": model.max_draft_tokens,
             "self_test": model.self_test,
-            "cycle_ms": {str(k): round(ms, 3) for k, ms in model.costs.items()},
+            "cycle_ms": rounded(model.cycle_ms),
         }
 
     def prompt_tokens(self, request: GenerateRequest) -> list[int]:
@@ -263,6 +290,8 @@ class Engine:
                     count = push(cycle.tokens[:-1], is_draft=True)
                     count += push(cycle.tokens[-1:], is_draft=False)
                     clock.tokens(count, cycle.is_prefill, cycle.num_drafted)
+                    for time_ in cycle.times:
+                        clock.cycle(time_.num_drafts, time_.ms, time_.idle_ms)
                     if stream.stopped:
                         finish_reason = "stop"
                         break
@@ -270,6 +299,8 @@ class Engine:
                 finish_reason = "abort"
             text, reasoning = stream.flush()
             stats.reasoning_tokens = stream.num_reasoning_tokens
+            stats.cycle_ms = rounded(self.model.cycle_ms)
+            clock.finish()
             if text or reasoning:
                 on_delta(Delta(text, reasoning, [], False, stats.decode_tokens_per_s))
             return Generated(
@@ -325,6 +356,7 @@ class Engine:
         if request.drafter == "none" or loaded == "none" or wanted == 0:
             return FixedSchedule(0)
         if wanted == "auto":
+            self.decoder.throw_if_refused()
             return model.schedule()
         assert isinstance(wanted, int)
         if wanted > model.max_draft_tokens:
@@ -355,6 +387,8 @@ class Engine:
         return self.tokenizer
 
     def _chat_template(self) -> ChatTemplate:
+        from leadout.chat import ChatTemplate  # Jinja is large, and many ask no chat
+
         source = self.checkpoint.chat_template
         if source is None:
             raise RequestError(

@@ -74,11 +74,6 @@ def capacity_for(context_length: int, window: int, max_rows: int) -> int:
     return min(full, align(window + max_rows, TILE)) if window else full
 
 
-def tiles_of_window(window: int) -> int:
-    """Return the most tiles that a row can see through a window."""
-    return (window + TILE - 2) // TILE + 1
-
-
 def check_caches(caches: Iterable[KvCache], max_binding_bytes: int, context_length: int) -> None:
     """Refuse a context whose cache a device cannot bind, before any weight is read.
 

@@ -1,23 +1,32 @@
 """From checkpoints to a decoder that is ready: everything that happens once.
 
-    headers -> models -> LoadPlans -> weights on the device -> checked -> Plans compiled
-    -> self-test -> costs measured
+    headers -> models -> LoadPlans, Plans -> buffers -> weights stream, are checked ─┐
+                                                    └─> first Plans are compiled ────┴─> self-test
+
+Plans need no weights, only sizes, so they are compiled while weights stream; in the order in which
+they are needed: what the first token takes, what the self-test takes, and, when the model is ready
+already, cycles with drafts. Those are drafted with as they become ready.
+
+The self-test comes before the first token, though only drafts need it: where a device fails it, all
+cycles run through the widest variant, and ids must not change from one request to the next.
 
 On failure the device is left without any of the model's buffers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from leadout import kv_cache
+from leadout.beside import beside
 from leadout.checkpoint import Checkpoint
 from leadout.checkpoint.load_plan import LoadPlan, LoadPlanBuilder
 from leadout.checkpoint.token_ordering import read_token_ordering
 from leadout.config import read_config
-from leadout.devices.base import Device, Progress
+from leadout.devices.base import Device, Progress, Runnable
 from leadout.drafters.base import Drafter
 from leadout.drafters.mtp import MtpDrafter
 from leadout.drafters.ngram import NgramDrafter
@@ -32,7 +41,14 @@ from leadout.models.registry import (
 )
 from leadout.passes import PREFILL_ROWS, Passes, build_passes
 from leadout.rows import FEW_ROWS
-from leadout.scheduler import Acceptance, AutoSchedule, Schedule, automatic_counts
+from leadout.scheduler import (
+    SOFTWARE_DRAFT_TOKENS,
+    Acceptance,
+    AutoSchedule,
+    FixedSchedule,
+    Schedule,
+    automatic_counts,
+)
 from leadout.self_test import rows_agree
 from leadout.speculative import Decoder
 from leadout.state import MAX_DRAFT_TOKENS, Tables
@@ -55,14 +71,15 @@ class LoadOptions:
         kv_dtype: "f32" or "f16".
         num_lanes: sequences kept at once, 1, 2, 4 or 8.
         drafter: "auto" is MTP where a drafter's checkpoint is given, else none.
-        max_draft_tokens: the most that a request can ask to be drafted in a cycle.
+        max_draft_tokens: the most that a request can ask to be drafted in a cycle; None takes
+            what the device can use.
     """
 
     context_length: int | None = None
     kv_dtype: str = "f32"
     num_lanes: int = 1
     drafter: str = "auto"
-    max_draft_tokens: int = MAX_DRAFT_TOKENS
+    max_draft_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if self.kv_dtype not in kv_cache.KV_BYTES:
@@ -75,7 +92,7 @@ class LoadOptions:
         if self.drafter not in DRAFTERS:
             raise RequestError(f"drafter is {self.drafter!r}; wanted one of {DRAFTERS}.")
         most = self.max_draft_tokens
-        if type(most) is not int or not 0 <= most <= MAX_DRAFT_TOKENS:
+        if most is not None and (type(most) is not int or not 0 <= most <= MAX_DRAFT_TOKENS):
             raise RequestError(
                 f"max_draft_tokens is {most!r}; wanted a whole number from 0 to {MAX_DRAFT_TOKENS}."
             )
@@ -117,7 +134,6 @@ class LoadedModel:
         self_test: "identical": a row has the same bits in every pass with few rows. "widest": it
             did not, so all of these passes run with the most rows. "off": not even then, so
             nothing is drafted. "not run": nothing is drafted anyway.
-        costs: of a cycle by number of drafts, in milliseconds.
         acceptance: what was seen of the drafter.
         weights_bytes: on the device, the target's.
         buffers: names of all that was allocated.
@@ -128,7 +144,6 @@ class LoadedModel:
     drafter: DrafterInfo | None
     max_draft_tokens: int
     self_test: str
-    costs: dict[int, float]
     weights_bytes: int
     buffers: list[str]
     acceptance: Acceptance = field(init=False)
@@ -138,7 +153,19 @@ class LoadedModel:
 
     def schedule(self) -> Schedule:
         """Return a schedule that chooses by itself, for one request."""
-        return AutoSchedule(self.costs, self.acceptance)
+        if self.decoder.device.info.is_software:
+            return FixedSchedule(min(SOFTWARE_DRAFT_TOKENS, self.max_draft_tokens))
+        counts = automatic_counts(self.max_draft_tokens)
+        return AutoSchedule(counts, self.decoder.costs, self.acceptance)
+
+    @property
+    def cycle_ms(self) -> dict[int, float | None]:
+        """What cycles are believed to cost, by number of drafts; None before any was timed."""
+        costs = self.decoder.costs
+        return {
+            k: costs.ms[k] if costs.is_known else None
+            for k in automatic_counts(self.max_draft_tokens)
+        }
 
 
 @dataclass(frozen=True)
@@ -158,6 +185,7 @@ async def load_model(
     options: LoadOptions,
     on_phase: OnPhase,
     on_progress: Progress,
+    under_way: asyncio.Event | None = None,
 ) -> LoadedModel:
     """Load a target, and its drafter where there is one.
 
@@ -168,6 +196,7 @@ async def load_model(
         options: context, KV cache, drafts.
         on_phase: told of every phase.
         on_progress: told of the weights' bytes.
+        under_way: set when the device is busy with the load, and the host has time.
 
     Raises:
         LeadoutError: one of its children, named by what failed.
@@ -189,6 +218,9 @@ async def load_model(
     )
     kv_cache.check_caches(model.caches, device.info.max_binding_bytes, context_length)
     placed = await _place_drafter(device, model, drafter_checkpoint, options)
+    most_drafts = options.max_draft_tokens
+    if most_drafts is None:
+        most_drafts = SOFTWARE_DRAFT_TOKENS if device.info.is_software else MAX_DRAFT_TOKENS
     load_plans = [(load.build(), checkpoint)]
     if placed is not None and placed.load_plan is not None:
         assert placed.checkpoint is not None
@@ -201,7 +233,7 @@ async def load_model(
             drafter,
             tables,
             device.lower,
-            max_draft_tokens=options.max_draft_tokens,
+            max_draft_tokens=most_drafts,
             suppress_tokens=checkpoint.suppress_tokens,
             min_rows=min_rows,
         )
@@ -210,17 +242,34 @@ async def load_model(
     passes = passes_of(drafter)
     weights = {name: spec for plan, _ in load_plans for name, spec in plan.buffers.items()}
     allocated = [*weights, *passes.buffers]
+    decoder = Decoder(device, passes, model.caches)
     try:
         await device.allocate({**weights, **passes.buffers})
-        await _load_weights(device, load_plans, on_progress)
-        on_phase("compiling_kernels")
-        self_test = "not run"
         _write_constants(device, passes)
+
+        async def stream_weights() -> None:
+            await _load_weights(device, load_plans, on_progress)
+            on_phase("compiling_kernels")
+            for load_plan, origin in load_plans:
+                await check_weights(device, load_plan, origin.name)
+
+        async def compile_first() -> None:
+            # Behind the kernels that weights go through, which are asked for meanwhile.
+            await asyncio.sleep(0)
+            decoder.begin_to_compile(_first_plans(passes, with_checks=drafter is not None))
+            if under_way is not None:
+                under_way.set()
+            await decoder.compile(_first_plans(passes, with_checks=drafter is not None))
+
+        await beside(stream_weights(), compile_first())
+        on_phase("warming_up")
+        self_test = "not run"
         if drafter is not None:
             self_test = "identical"
-            if not await rows_agree(device, passes):
+            if not await rows_agree(device, passes, decoder.take_checks()):
                 for self_test, fewest in (("widest", FEW_ROWS[-1]), ("off", 1)):
                     drafter = drafter if self_test == "widest" else None
+                    decoder.release()
                     device.free(passes.buffers)
                     passes = passes_of(drafter, fewest)
                     allocated = [*weights, *passes.buffers]
@@ -228,12 +277,12 @@ async def load_model(
                     _write_constants(device, passes)
                     if drafter is None or await rows_agree(device, passes):
                         break
+                decoder = Decoder(device, passes, model.caches)
+                await decoder.compile(_first_plans(passes))
         max_draft_tokens = max(passes.cycles)
-        decoder = Decoder(device, passes, model.caches)
-        await decoder.compile(automatic_counts(max_draft_tokens))
-        on_phase("warming_up")
-        costs = await decoder.measure(max_draft_tokens)
+        decoder.begin_to_compile(passes.cycles[k] for k in automatic_counts(max_draft_tokens))
     except BaseException:
+        decoder.release()
         device.free(allocated)
         raise
     return LoadedModel(
@@ -242,7 +291,6 @@ async def load_model(
         drafter=placed.info if placed is not None and drafter is not None else None,
         max_draft_tokens=max_draft_tokens,
         self_test=self_test,
-        costs=costs,
         weights_bytes=sum(spec.bytes for spec in load_plans[0][0].buffers.values()),
         buffers=allocated,
     )
@@ -283,7 +331,7 @@ async def _place_drafter(
 async def _load_weights(
     device: Device, load_plans: list[tuple[LoadPlan, Checkpoint]], on_progress: Progress
 ) -> None:
-    """Stream all weights, and look at them."""
+    """Stream all weights, or make them up."""
     total = sum(plan.total_bytes for plan, _ in load_plans)
     before = 0
     for load_plan, checkpoint in load_plans:
@@ -297,7 +345,14 @@ async def _load_weights(
         else:
             await fill_weights(device, load_plan)
         before += load_plan.total_bytes
-        await check_weights(device, load_plan, checkpoint.name)
+
+
+def _first_plans(passes: Passes, *, with_checks: bool = False) -> Iterator[Runnable]:
+    """Yield the Plans that the first token takes, then those of the self-test."""
+    yield from passes.prefills()
+    yield passes.cycles[0]
+    if with_checks:
+        yield from passes.checks.values()
 
 
 def _write_constants(device: Device, passes: Passes) -> None:

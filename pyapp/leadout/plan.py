@@ -8,7 +8,6 @@ kernels and buffers, not transformers.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NewType
@@ -59,26 +58,29 @@ class Pipeline:
 class Param:
     """A number of workgroups that follows from how many positions a pass can see.
 
-    It is ceil(positions / per) where first < positions <= last, else 0, which leaves out the
-    dispatch that takes it.
+    It is ceil(positions / per), at most `most`, where first < positions <= last, else 0, which
+    leaves out the dispatch that takes it.
 
     Attributes:
         name: in the Plan.
         per: positions a workgroup.
         first: see above.
         last: see above; None: no limit.
+        most: see above; None: no limit.
     """
 
     name: str
     per: int
     first: int = 0
     last: int | None = None
+    most: int | None = None
 
     def value(self, num_positions: int) -> int:
         """Return the number of workgroups."""
         if num_positions <= self.first or (self.last is not None and num_positions > self.last):
             return 0
-        return -(-num_positions // self.per)
+        wanted = -(-num_positions // self.per)
+        return wanted if self.most is None else min(wanted, self.most)
 
 
 @dataclass(frozen=True)
@@ -124,9 +126,19 @@ class Plan:
 
     def to_json(self) -> Json:
         """Return the form that crosses to JavaScript (snake_case on both sides)."""
-        fields = dataclasses.asdict(dataclasses.replace(self, buffers={}, constants={}))
-        del fields["buffers"], fields["constants"]
-        return Json({**fields, "params": [param.name for param in self.params]})
+        # By hand: `asdict` copies all of some thousand dispatches, deeply.
+        return Json(
+            {
+                "name": self.name,
+                "pipelines": [vars(pipeline) for pipeline in self.pipelines],
+                "dispatches": [
+                    {**vars(one), "bindings": [vars(binding) for binding in one.bindings]}
+                    for one in self.dispatches
+                ],
+                "params": [param.name for param in self.params],
+                "readback": None if self.readback is None else vars(self.readback),
+            }
+        )
 
     @property
     def num_steps(self) -> int:

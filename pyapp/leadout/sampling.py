@@ -1,7 +1,7 @@
 """Sampling settings, and how they lie in device memory.
 
-The choice itself is made on the device (web/kernels/sample_filter.wgsl, choose_partial.wgsl): a
-pure function of the logits, these settings and the absolute position, so that it does not depend
+The choice itself is made on the device (web/kernels/choose_few.wgsl, choose_final.wgsl): a pure
+function of the logits, these settings and the absolute position, so that it does not depend
 on how a token was drafted or how far the device runs ahead.
 """
 

@@ -1,26 +1,34 @@
 """How many tokens to draft next, decided when a cycle is submitted.
 
-`AutoSchedule` keeps a ledger, in units of cost (milliseconds of the device, as measured):
+`AutoSchedule` keeps a ledger, in plain steps:
 
-    spent   the cost of every cycle submitted
-    earned  one plain step's cost for every token that came, or, for a cycle still in flight, the
-            one token that it brings at least
+    spent   the cost of every cycle submitted: as believed while it is in flight, then as it turned
+            out, in plain steps of that time (a card that speeds up makes both cheaper)
+    earned  one for every token that came, or, for a cycle still in flight, the one token that it
+            brings at least
 
 A draft that may be rejected whole is made only while, even so, `spent` stays within
 (1 + MAX_LOSS) x `earned`. So a request never costs more than MAX_LOSS above plain decoding,
 whatever the text; it begins with plain steps, whose tokens pay for the first attempts, and every
-accepted draft pays for bolder ones.
+accepted draft pays for bolder ones. What is not yet sure of a cost is added to it here. A cost that
+turns out higher still is a debt: nothing is drafted until plain steps have paid for it.
 
 Among what the ledger allows it takes the number with the best expected tokens per cost, from the
 acceptance seen at each position. Where that is 0, a short draft is tried again now and then, ever
-less often while it keeps failing.
+less often while it keeps failing. Costs are learnt (`CycleCosts`): where drafting pays, a number
+whose cost is less sure than others' counts as somewhat cheaper, so that it is run, and becomes
+known; and a plain step is run now and then, so that it stays known whether drafting pays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from leadout.cycle_costs import CycleCosts
 
 #: The share by which a request may become slower than without a drafter.
 MAX_LOSS = 0.05
@@ -36,6 +44,18 @@ _PRIOR_WEIGHT = 3.0
 _FIRST_PAUSE = 16
 _LONGEST_PAUSE = 256
 
+#: What a cost may be better than known, in standard deviations of its logarithm.
+_CURIOSITY = 0.5
+
+#: Cycles with drafts between two plain steps, which say what drafting is to be compared with: at
+#: first, when the card may be speeding up, and at most.
+_FIRST_DRAFTING = 8
+_LONGEST_DRAFTING = 64
+
+#: Drafted on an adapter that computes on the CPU, whose timings say little while others use it. A
+#: pass costs by its rows there, and so does compiling it: four rows hold three drafts.
+SOFTWARE_DRAFT_TOKENS = 3
+
 
 class Schedule(Protocol):
     """Decides on drafts, cycle by cycle."""
@@ -46,13 +66,16 @@ class Schedule(Protocol):
     def submitted(self, num_drafts: int) -> None:
         """Note what was submitted: what `choose` said, or less near the end of a request."""
 
-    def collected(self, num_drafts: int, num_drafted: int, num_tokens: int) -> None:
+    def collected(
+        self, num_drafts: int, num_drafted: int, num_tokens: int, dearness: float | None
+    ) -> None:
         """Note what a cycle brought, in the order of submission.
 
         Args:
             num_drafts: as submitted.
             num_drafted: how many of them the drafter had.
             num_tokens: new tokens, the bonus token included.
+            dearness: what `CycleCosts.note` said of it.
         """
 
 
@@ -69,7 +92,9 @@ class FixedSchedule:
     def submitted(self, num_drafts: int) -> None:
         """Nothing to note."""
 
-    def collected(self, num_drafts: int, num_drafted: int, num_tokens: int) -> None:
+    def collected(
+        self, num_drafts: int, num_drafted: int, num_tokens: int, dearness: float | None
+    ) -> None:
         """Nothing to learn."""
 
 
@@ -120,65 +145,90 @@ class AutoSchedule:
     """See the module's docstring.
 
     Args:
-        costs: of a cycle, by number of drafts, 0 among them.
+        counts: numbers of drafts to choose among, 0 among them.
+        costs: what is believed of them; it learns from whoever runs the cycles.
         acceptance: learned so far; goes on learning.
     """
 
-    def __init__(self, costs: Mapping[int, float], acceptance: Acceptance) -> None:
-        self._costs = monotonic(costs)
-        self._plain = self._costs[0]
+    def __init__(self, counts: Sequence[int], costs: CycleCosts, acceptance: Acceptance) -> None:
+        self._counts = sorted(counts)
+        self._costs = costs
         self._acceptance = acceptance
         self._spent = 0.0
         self._earned_tokens = 0
         self._pause = _FIRST_PAUSE
         self._plain_cycles = 0
+        self._drafting = _FIRST_DRAFTING
+        self._drafting_cycles = 0
+        # What cycles were charged with: those in flight, and those whose time is not known yet.
+        self._in_flight: deque[tuple[int, float]] = deque()
+        self._unsettled: list[tuple[int, float]] = []
 
     def choose(self) -> int:
         """Return the best number that the ledger allows."""
-        affordable = [k for k in self._costs if k == 0 or self._can_afford(k)]
+        affordable = [k for k in self._counts if k == 0 or self._can_afford(k)]
         best = max(affordable, key=lambda k: (self._rate(k), -k))
-        if best == 0 and len(affordable) > 1 and self._plain_cycles >= self._pause:
-            return min(k for k in affordable if k > 0)
-        return best
+        if best == 0:
+            is_due = len(affordable) > 1 and self._plain_cycles >= self._pause
+            return min(k for k in affordable if k > 0) if is_due else 0
+        if self._drafting_cycles >= self._drafting:
+            return 0
+        running = {k for k, _ in self._in_flight}
+        return max(
+            (k for k in affordable if k > 0),
+            key=lambda k: (self._rate(k) * (1.0 if k in running else self._bonus(k)), -k),
+        )
 
     def submitted(self, num_drafts: int) -> None:
         """Charge a cycle."""
-        self._spent += self._cost(num_drafts)
+        charge = self._costs.dear_ratios[num_drafts]
+        self._in_flight.append((num_drafts, charge))
+        self._spent += charge
         self._earned_tokens += 1
-        self._plain_cycles = 0 if num_drafts else self._plain_cycles + 1
+        if num_drafts > 0:
+            self._plain_cycles = 0
+            self._drafting_cycles += 1
+            return
+        self._plain_cycles += 1
+        if self._drafting_cycles >= self._drafting:
+            self._drafting = min(2 * self._drafting, _LONGEST_DRAFTING)
+        self._drafting_cycles = 0
 
-    def collected(self, num_drafts: int, num_drafted: int, num_tokens: int) -> None:
-        """Credit its tokens, and learn."""
+    def collected(
+        self, num_drafts: int, num_drafted: int, num_tokens: int, dearness: float | None
+    ) -> None:
+        """Credit its tokens, settle what it cost, and learn."""
         self._earned_tokens += num_tokens - 1
+        self._unsettled.append(self._in_flight.popleft())
+        if dearness is not None:
+            self._settle(dearness)
+            if self._costs.is_changing:
+                self._drafting = _FIRST_DRAFTING
         if num_drafts == 0:
             return
         self._acceptance.note(num_drafted, max(num_tokens - 1, 0))
-        paid = num_tokens * self._plain >= self._cost(num_drafts)
+        paid = num_tokens >= self._costs.ratios[num_drafts]
         self._pause = _FIRST_PAUSE if paid else min(2 * self._pause, _LONGEST_PAUSE)
 
-    def _rate(self, num_drafts: int) -> float:
-        return self._acceptance.expected_tokens(num_drafts) / self._costs[num_drafts]
+    def _settle(self, dearness: float) -> None:
+        """Put what cycles cost in the place of what they were charged with."""
+        ratios = self._costs.dear_ratios
+        for k, charge in self._unsettled:
+            # A plain step is what costs are counted in, however long it took.
+            self._spent += (ratios[k] * dearness if k else 1.0) - charge
+        self._unsettled.clear()
 
-    def _cost(self, num_drafts: int) -> float:
-        """Return the cost of a cycle; of one between two that were measured, the larger's."""
-        return next(cost for k, cost in self._costs.items() if k >= num_drafts)
+    def _rate(self, num_drafts: int) -> float:
+        """Return tokens per millisecond."""
+        return self._acceptance.expected_tokens(num_drafts) / self._costs.ms[num_drafts]
+
+    def _bonus(self, num_drafts: int) -> float:
+        """Return what makes up for a cost that is not sure."""
+        return math.exp(_CURIOSITY * self._costs.doubts[num_drafts])
 
     def _can_afford(self, num_drafts: int) -> bool:
-        earned = self._plain * (self._earned_tokens + 1)
-        return self._spent + self._costs[num_drafts] <= (1.0 + MAX_LOSS) * earned
-
-
-def monotonic(costs: Mapping[int, float]) -> dict[int, float]:
-    """Return costs in ascending order of drafts, none below that of fewer drafts.
-
-    More drafts never cost less; where a measurement says so, it is noise.
-    """
-    result: dict[int, float] = {}
-    highest = 0.0
-    for num_drafts in sorted(costs):
-        highest = max(highest, costs[num_drafts])
-        result[num_drafts] = highest
-    return result
+        cost = self._costs.dear_ratios[num_drafts]
+        return self._spent + cost <= (1.0 + MAX_LOSS) * (self._earned_tokens + 1)
 
 
 def automatic_counts(max_draft_tokens: int) -> Sequence[int]:

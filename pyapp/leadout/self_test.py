@@ -9,8 +9,10 @@ compared.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from leadout import state
-from leadout.devices.base import Device, Runnable
+from leadout.devices.base import CompiledPlan, Device
 from leadout.passes import DIGEST_WORDS, Passes
 from leadout.rows import padded
 
@@ -19,44 +21,51 @@ _FIRST_POSITION = 60
 _NUM_TOKENS = 8
 
 
-async def rows_agree(device: Device, passes: Passes) -> bool:
+async def rows_agree(
+    device: Device, passes: Passes, compiled: Mapping[int, CompiledPlan] | None = None
+) -> bool:
     """Return whether all passes with few rows give the same bits.
 
     Args:
         device: with the weights loaded; its caches' first positions are overwritten.
         passes: whose checks are run; those of fewer rows than `min_rows` are padded.
+        compiled: checks that are compiled already, by rows. All are released at the end.
     """
     tables = passes.tables
     start = max(min(_FIRST_POSITION, tables.context_length - _NUM_TOKENS), 0)
     num_tokens = min(_NUM_TOKENS, tables.context_length)
     tokens = [(7919 * (i + 1)) % tables.vocab_size for i in range(num_tokens)]
     found: set[tuple[tuple[int, ...], ...]] = set()
-    for rows, plan in passes.checks.items():
-        if num_tokens % rows == 0:
-            table_rows = padded(rows, passes.min_rows)
-            found.add(await _digests(device, plan, rows, table_rows, start, tokens))
+    ready = dict(compiled or {})
+    try:
+        for rows, plan in passes.checks.items():
+            if num_tokens % rows == 0:
+                if rows not in ready:
+                    ready[rows] = await device.compile(plan)
+                table_rows = padded(rows, passes.min_rows)
+                found.add(await _digests(device, ready[rows], rows, table_rows, start, tokens))
+    finally:
+        for check in ready.values():
+            device.release(check)
     return len(found) == 1
 
 
 async def _digests(
-    device: Device, plan: Runnable, rows: int, table_rows: int, start: int, tokens: list[int]
+    device: Device, check: CompiledPlan, rows: int, table_rows: int, start: int, tokens: list[int]
 ) -> tuple[tuple[int, ...], ...]:
     """Return each token's digest, from passes of so many rows, padded to `table_rows`."""
-    assert plan.readback is not None
-    compiled = await device.compile(plan)
+    readback = check.plan.readback
+    assert readback is not None
     digests: list[tuple[int, ...]] = []
-    try:
-        for first in range(0, len(tokens), rows):
-            part = tokens[first : first + rows]
-            table = state.pack_rows(0, start + first, part, rows)
-            padding = bytes(state.ROW_BYTES * (table_rows - rows))
-            device.write("cycle_rows", 0, table + padding)
-            device.write(plan.readback.buffer, 0, bytes(plan.readback.bytes))
-            words = await device.submit(compiled, start + len(tokens))
-            digests += [
-                tuple(int(word) for word in words[i * DIGEST_WORDS : (i + 1) * DIGEST_WORDS])
-                for i in range(len(part))
-            ]
-    finally:
-        device.release(compiled)
+    for first in range(0, len(tokens), rows):
+        part = tokens[first : first + rows]
+        table = state.pack_rows(0, start + first, part, rows)
+        padding = bytes(state.ROW_BYTES * (table_rows - rows))
+        device.write("cycle_rows", 0, table + padding)
+        device.write(readback.buffer, 0, bytes(readback.bytes))
+        words = await device.submit(check, start + len(tokens))
+        digests += [
+            tuple(int(word) for word in words[i * DIGEST_WORDS : (i + 1) * DIGEST_WORDS])
+            for i in range(len(part))
+        ]
     return tuple(digests)

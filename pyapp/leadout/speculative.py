@@ -18,31 +18,24 @@ the turn after them, and the turns before never again.
 
 from __future__ import annotations
 
-import math
-import time
+import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from leadout import sampling, state
-from leadout.devices.base import CompiledPlan, Device, Readback
+from leadout.cycle_costs import CycleCosts
+from leadout.cycle_times import CycleTime, CycleTimes
+from leadout.devices.base import CompiledPlan, Device, Readback, Runnable
 from leadout.kv_cache import KvCache
 from leadout.passes import PREFILL_ROWS, Passes
-from leadout.scheduler import Schedule, automatic_counts
+from leadout.scheduler import Schedule
 from leadout.state import Tables
 
 #: Prefill passes that may be in flight; more would only delay an abort.
 PREFILL_IN_FLIGHT = 2
 
 MAX_RUN_AHEAD = 8
-
-#: Cycles timed together, behind one that is not; and from which time on one must do.
-_TIMED_CYCLES = 4
-_SLOW_CYCLE_S = 0.1
-
-#: Rounds of timing, and seconds after which none is begun.
-_MOST_ROUNDS = 4
-_MEASURING_S = 0.3
 
 #: A drafter sees two positions further back than its window says; see models/gemma4_assistant.py.
 _EXTRA_WINDOW = 2
@@ -57,12 +50,14 @@ class Cycle:
         num_drafted: drafts that were verified.
         is_prefill: it was the prompt's last pass.
         in_flight: passes queued behind it when it was collected.
+        times: of cycles that are known now, for several at once.
     """
 
     tokens: list[int]
     num_drafted: int
     is_prefill: bool
     in_flight: int
+    times: Sequence[CycleTime] = ()
 
 
 @dataclass
@@ -86,34 +81,75 @@ class Decoder:
         device: where they run.
         passes: the Plans.
         caches: of the model, for what of them can be taken over.
+        costs: of cycles; learnt from all that run.
     """
 
     device: Device
     passes: Passes
     caches: Sequence[KvCache]
+    costs: CycleCosts = field(init=False)
     _compiled: dict[str, CompiledPlan] = field(default_factory=dict)
+    _compiling: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _lanes: dict[int, _Lane] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.costs = CycleCosts(max(self.passes.cycles))
 
     @property
     def tables(self) -> Tables:
         """Sizes of what stays on the device."""
         return self.passes.tables
 
-    async def compile(self, num_drafts: Sequence[int]) -> None:
-        """Compile all prefills, and cycles with so many drafts."""
-        for plan in self.passes.prefills():
-            self._compiled[plan.name] = await self.device.compile(plan)
-        for k in num_drafts:
-            await self.prepare(k)
+    def begin_to_compile(self, plans: Iterable[Runnable]) -> None:
+        """Begin to compile Plans beside one another and beside all else, the first one first."""
+        for plan in plans:
+            known = self._compiling.get(plan.name)
+            if known is None or known.cancelled():  # the loop that it ran in may have ended
+                task = asyncio.ensure_future(self._compile(plan))
+                task.add_done_callback(_look_at)
+                self._compiling[plan.name] = task
+
+    async def compile(self, plans: Iterable[Runnable]) -> None:
+        """Wait until Plans are compiled.
+
+        Raises:
+            DeviceError: a kernel or a binding was refused.
+        """
+        wanted = list(plans)
+        self.begin_to_compile(wanted)
+        tasks = [self._compiling[plan.name] for plan in wanted]
+        # Shielded, because others may wait for the same Plan.
+        await asyncio.gather(*(asyncio.shield(task) for task in tasks if not task.done()))
+        for task in tasks:
+            task.result()
 
     async def prepare(self, num_drafts: int) -> None:
         """Compile cycles with so many drafts, where that was not done."""
-        plan = self.passes.cycles[num_drafts]
-        if plan.name not in self._compiled:
-            self._compiled[plan.name] = await self.device.compile(plan)
+        await self.compile([self.passes.cycles[num_drafts]])
+
+    def throw_if_refused(self) -> None:
+        """Raise what the device refused to compile, if anything, of what nobody waited for."""
+        for task in self._compiling.values():
+            if task.done() and not task.cancelled():
+                task.result()
+
+    def take_checks(self) -> dict[int, CompiledPlan]:
+        """Give up the self-test's compiled Plans, by rows; who takes them releases them."""
+        checks: dict[int, CompiledPlan] = {}
+        for rows, plan in self.passes.checks.items():
+            self._compiling.pop(plan.name, None)
+            if (compiled := self._compiled.pop(plan.name, None)) is not None:
+                checks[rows] = compiled
+        return checks
+
+    async def _compile(self, plan: Runnable) -> None:
+        self._compiled[plan.name] = await self.device.compile(plan)
 
     def release(self) -> None:
-        """Forget the compiled Plans."""
+        """Forget the compiled Plans, and those that are being compiled."""
+        for task in self._compiling.values():
+            task.cancel()
+        self._compiling.clear()
         for compiled in self._compiled.values():
             self.device.release(compiled)
         self._compiled.clear()
@@ -148,6 +184,8 @@ class Decoder:
         in_flight: deque[tuple[Readback, int]] = deque()
         prefills: deque[Readback] = deque()
         collected = 0
+        times = CycleTimes()
+        self.costs.rest()
         try:
             for readback in self._prefill(lane, prompt, start):
                 prefills.append(readback)
@@ -171,11 +209,13 @@ class Decoder:
                 result = state.read_result(await readback, lane)
                 if is_aborted():
                     return
+                timed = times.collected(None if is_prefill else num_drafts, readback.times)
+                dearness = self._learn(timed)
                 if not is_prefill:
-                    schedule.collected(num_drafts, result.num_drafted, len(result.tokens))
+                    schedule.collected(num_drafts, result.num_drafted, len(result.tokens), dearness)
                 tokens = result.tokens[: budget - collected]
                 collected += len(tokens)
-                yield Cycle(tokens, result.num_drafted, is_prefill, len(in_flight))
+                yield Cycle(tokens, result.num_drafted, is_prefill, len(in_flight), timed)
                 is_prefill = False
                 if not tokens:
                     return
@@ -199,6 +239,13 @@ class Decoder:
                 return 0
         return length
 
+    def _learn(self, timed: Sequence[CycleTime]) -> float | None:
+        """Learn what cycles cost; see `CycleCosts.note`."""
+        if not timed:
+            return None
+        resolution_ms = timed[0].resolution_ms(self.costs.ms[0])
+        return self.costs.note([(cycle.num_drafts, cycle.ms) for cycle in timed], resolution_ms)
+
     def stage(self, tokens: Sequence[int], settings: sampling.Sampling, lane: int = 0) -> None:
         """Have a lane decode behind known tokens, on whatever the cache holds: to time passes."""
         self._begin(lane, tokens, settings)
@@ -213,47 +260,6 @@ class Decoder:
     def assume(self, prompt: Sequence[int], lane: int = 0) -> None:
         """Take a prompt as prefilled, whatever the cache holds: for figures of speed alone."""
         self._lanes[lane] = _Lane(list(prompt), len(prompt))
-
-    async def measure(self, max_draft_tokens: int) -> dict[int, float]:
-        """Time cycles by their number of drafts, in milliseconds, for `AutoSchedule`.
-
-        The best of a few rounds over all numbers counts, since a GPU that was idle begins slowly; a
-        slow device gets one round.
-        """
-        counts = automatic_counts(max_draft_tokens)
-        for k in counts:
-            await self.prepare(k)
-        costs = dict.fromkeys(counts, math.inf)
-        started = time.perf_counter()
-        for _ in range(_MOST_ROUNDS):
-            for k in counts:
-                costs[k] = min(costs[k], await self._time_cycles(k))
-            if time.perf_counter() - started > _MEASURING_S:
-                break
-        self._end(0)
-        self._lanes.clear()
-        return costs
-
-    async def _time_cycles(self, num_drafts: int) -> float:
-        """Return the milliseconds of a cycle among others, or of a single one that takes long."""
-        tokens = [0] * min(8, self.tables.context_length)
-        self.stage(tokens, sampling.Sampling())
-        cycles = 0
-        elapsed = 0.0
-        # The first one alone, the others queued one behind the other, as in a generation.
-        for number in (1, _TIMED_CYCLES):
-            started = time.perf_counter()
-            readbacks = [
-                self._cycle(0, len(tokens) + (cycles + i) * (1 + num_drafts), num_drafts)
-                for i in range(number)
-            ]
-            for readback in readbacks:
-                await readback
-            elapsed = (time.perf_counter() - started) / number
-            cycles += number
-            if elapsed > _SLOW_CYCLE_S:
-                break
-        return 1000 * elapsed
 
     def _prepared(self, num_drafts: int) -> int:
         """Return the largest number of drafts up to this one whose cycle is compiled."""
@@ -324,3 +330,9 @@ class Decoder:
         finally:
             self.device.release(compiled)
             self.device.free(passes.score_buffers)
+
+
+def _look_at(task: asyncio.Task[None]) -> None:
+    """Take note of a failure, which is told to who waits: it is no task that was forgotten."""
+    if not task.cancelled():
+        task.exception()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -30,6 +31,11 @@ class Stats:
         drafted_per_position: the same by their place in the draft.
         accepted_per_position: likewise.
         decode_tokens_per_s: over `decode_ms`; 0 while there is only one token.
+        cycle_ms: what a cycle is believed to cost at the end, by number of drafts; what the next
+            request begins with.
+        cycle_run_ms: what cycles of this request took on average, by number of drafts.
+        gpu_idle_share: of the time between the first token and the last, what the device spent
+            between passes; None where it has no clock.
     """
 
     device: str
@@ -52,6 +58,9 @@ class Stats:
     accepted_per_position: list[int] = field(default_factory=list)
     ttft_ms: float = 0.0
     decode_tokens_per_s: float = 0.0
+    cycle_ms: dict[str, float | None] = field(default_factory=dict)
+    cycle_run_ms: dict[str, float | None] = field(default_factory=dict)
+    gpu_idle_share: float | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return the figures by name, times rounded to microseconds."""
@@ -66,6 +75,8 @@ class Clock:
         self.stats = stats
         self._started = time.perf_counter()
         self._first = self._started
+        self._cycles: dict[int, tuple[int, float]] = {}
+        self._idle_ms = self._device_ms = 0.0
 
     def tokens(self, count: int, is_prefill: bool, num_drafted: int = 0) -> None:
         """Note that a pass brought tokens, all but the last of which were drafted."""
@@ -86,6 +97,27 @@ class Clock:
         stats.decode_ms = 1000 * (now - self._first)
         if stats.decode_ms > 0:
             stats.decode_tokens_per_s = 1000 * stats.decode_tokens / stats.decode_ms
+
+    def cycle(self, num_drafts: int, ms: float, idle_ms: float | None) -> None:
+        """Note how long a cycle took; see `cycle_times.CycleTime`."""
+        count, sum_ms = self._cycles.get(num_drafts, (0, 0.0))
+        self._cycles[num_drafts] = count + 1, sum_ms + ms
+        if idle_ms is not None:
+            self._idle_ms += idle_ms
+            self._device_ms += ms
+
+    def finish(self) -> None:
+        """Work out what can be said of cycles at the end alone."""
+        stats = self.stats
+        means = {k: total / count for k, (count, total) in sorted(self._cycles.items())}
+        stats.cycle_run_ms = rounded(means)
+        if self._device_ms > 0:
+            stats.gpu_idle_share = self._idle_ms / self._device_ms
+
+
+def rounded(costs: Mapping[int, float | None]) -> dict[str, float | None]:
+    """Return milliseconds by number of drafts, as JSON wants them."""
+    return {str(k): None if ms is None else round(ms, 3) for k, ms in costs.items()}
 
 
 def _count(counts: list[int], number: int, length: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pages import LISTED_MODELS, LISTED_NANO, WITH_ADAPTER, Chat, OpenPage
+from pages import LISTED_MODELS, LISTED_NANO, Chat, OpenPage
 from playwright.sync_api import Route, expect
 
 from leadout_build.nano.dialogues import EXAMPLE_TABLE_CSV, NANO_SYSTEM
@@ -17,8 +17,6 @@ INFO = {
     "max_draft_tokens": 7,
 }
 ANSWER = "DOGE fell most over the week (-8.96%)."
-
-SOFTWARE = WITH_ADAPTER.replace("({})", "({ info: { architecture: 'swiftshader' } })")
 
 SYSTEM_TURN = {"role": "system", "content": NANO_SYSTEM}
 
@@ -66,13 +64,6 @@ def test_the_first_brief_is_written_without_a_click(open_page: OpenPage) -> None
     expect(chat.page.locator("[part=question] .content")).to_have_text("Write a brief.")
     expect(chat.page.locator("[part=answer] .content")).to_have_text(ANSWER)
     assert "max_draft_tokens" not in chat.received("load")[0]["options"]
-
-
-def test_without_a_gpu_fewer_kernels_are_compiled(open_page: OpenPage) -> None:
-    chat = open_desk(open_page, init=SOFTWARE)
-    wait_for_answers(chat, 1)
-    assert chat.received("load")[0]["options"]["max_draft_tokens"] == 3
-    assert chat.received("generate")[0]["request"]["draft_tokens"] == 3
 
 
 @pytest.mark.parametrize(("first", "state"), [("nano", "ready"), ("gemma3-270m", "idle")])

@@ -19,6 +19,7 @@ from page_hosts import PageHost, open_host
 from page_server import PageServer
 
 from leadout import errors
+from leadout.devices.base import PassTimes, collected
 from leadout_build import ROOT
 from leadout_build.kernels import build_kernels
 from leadout_build.reflection import reflect
@@ -106,15 +107,19 @@ class GpuRuntime:
         page: GpuPage,
         wgsl: Mapping[str, str] | None = None,
         max_binding_bytes: int | None = None,
+        hidden_features: Sequence[str] = (),
     ) -> None:
         """Create it.
 
         Args:
             wgsl: kernels by variant name; by default those that the build rendered.
             max_binding_bytes: see RuntimeOptions.
+            hidden_features: see RuntimeOptions.
         """
         self.page = page
-        options = {} if max_binding_bytes is None else {"maxBindingBytes": max_binding_bytes}
+        options: dict[str, object] = {"hiddenFeatures": list(hidden_features)}
+        if max_binding_bytes is not None:
+            options["maxBindingBytes"] = max_binding_bytes
         kernels = None if wgsl is None else kernels_in_memory(wgsl)
         self.handle = page.call("create", options=options, kernels=kernels)
 
@@ -158,7 +163,11 @@ class GpuRuntime:
         return int(self._call("submit", plan=plan, params=params))
 
     def collect(self, ticket: int) -> Words:
-        return np.frombuffer(self._call("collect", ticket=ticket), np.uint32)
+        return np.array(self.collect_timed(ticket)[1], np.uint32)
+
+    def collect_timed(self, ticket: int) -> tuple[list[PassTimes], list[int]]:
+        """Return when passes ran, and the words."""
+        return collected(np.frombuffer(self._call("collect", ticket=ticket), np.float64).tolist())
 
     def discard(self, ticket: int) -> None:
         self._call("discard", ticket=ticket)

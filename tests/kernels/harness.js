@@ -5,7 +5,7 @@
  * @module harness
  */
 
-import { Runtime } from "/web/runtime/device.js";
+import { Runtime, requestDevice } from "/web/runtime/device.js";
 import { KernelLibrary } from "/web/runtime/pipelines.js";
 import { BlobSource, MemorySource, UrlSource } from "/web/runtime/sources.js";
 
@@ -25,12 +25,14 @@ const methods = {
       ? KernelLibrary.fromMemory(kernels)
       : KernelLibrary.fromUrl(new URL("/kernels/", location.href));
     const onLost = (error) => lost.push(describe(error));
-    const runtime = await Runtime.create({ gpu: navigator.gpu, ...options, kernels: library, onLost });
+    const requested = await requestDevice(navigator.gpu);
+    const index = await library.indexText();
+    const runtime = new Runtime(requested, index, { ...options, kernels: library, onLost });
     runtimes.set(nextHandle, { runtime, lost });
     return nextHandle++;
   },
   async createWithGpu({ gpu }) {
-    await Runtime.create({ gpu: gpu === "none" ? undefined : { requestAdapter: async () => null } });
+    await requestDevice(gpu === "none" ? undefined : { requestAdapter: async () => null });
   },
   async state({ handle }) {
     const { runtime, lost } = runtimes.get(handle);

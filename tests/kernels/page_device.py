@@ -10,7 +10,7 @@ from gpu_page import GpuRuntime
 from leadout.checkpoint import MemorySource
 from leadout.checkpoint.load_plan import LoadPlan
 from leadout.checkpoint.source import Source
-from leadout.devices.base import CompiledPlan, DeviceInfo, Progress, Runnable
+from leadout.devices.base import CompiledPlan, DeviceInfo, PassTimes, Progress, Runnable
 from leadout.lowering import Caps, lower
 from leadout.ops import Program
 from leadout.plan import BufferSpec, Plan
@@ -21,10 +21,12 @@ from lowered import kernels
 class PageReadback:
     runtime: GpuRuntime
     ticket: int
+    times: Sequence[PassTimes] = ()
 
     def __await__(self) -> Generator[object, None, Sequence[int]]:
         yield
-        return self.runtime.collect(self.ticket).tolist()
+        self.times, words = self.runtime.collect_timed(self.ticket)
+        return words
 
     def discard(self) -> None:
         self.runtime.discard(self.ticket)

@@ -81,36 +81,90 @@ CASES = [
     (4, 2, 32, 70, 192, 0),
     (8, 1, 512, 5, 64, 1),
     (3, 1, 8, 512, 640, 0),
-    (8, 2, 64, 0, 1088, 1),
+    (8, 2, 64, 0, 320, 1),
     (8, 1, 32, 102, 192, 1),
 ]
 
 
-def attending(case, dtype, positions, *, prefill=False) -> tuple[Stage, ops.Attention]:
+def attending(
+    case, dtype, positions, *, prefill=False, has_norm=True, writes=False
+) -> tuple[Stage, ops.Attention]:
     """Return a stage of rows (lane, position, is_valid) that attend to a full cache."""
     heads, kv_heads, dim, window, capacity, behind = case
     stage = Stage()
     rows = [(lane, position, 0, valid) for lane, position, valid in positions]
     rows = stage.rows(rows, prefill=prefill)
-    q = stage.tensor("q", normal(dim, len(positions), heads, dim))
     cache = stage.cache(a_cache(kv_heads, dim, window, capacity, dtype), seed=heads)
-    y = stage.output("y", len(positions), heads, dim)
+    x = stage.tensor("x", normal(dim, rows.count, heads + 2 * kv_heads, dim))
+    inv_freq = (10_000.0 ** (-np.arange(dim // 2) * 2 / dim)).astype(np.float32)
+    inv_freq = stage.tensor("inv_freq", inv_freq)
+    if writes:
+        k_norm = stage.vector("k_norm", normal(4, dim))
+        places = heads, heads + kv_heads
+        stage.add(ops.WriteKv("w", x, k_norm, inv_freq, cache, rows, *places, EPS, True))
+    if has_norm:
+        q = stage.output("q", rows.count, heads, dim)
+        q_norm = stage.vector("q_norm", normal(3, dim))
+        stage.add(ops.NormRope("n", x, q_norm, inv_freq, rows, q, EPS))
+    else:
+        q = stage.tensor("q", normal(dim, rows.count, heads, dim))
+    y = stage.output("y", rows.count, heads, dim)
     op = ops.Attention("a", q, cache, rows, y, dim**-0.5, behind, window)
     stage.add(op)
     return stage, op
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("dtype", ["f32", "f16"])
-def test_few_rows_of_lanes_longer_and_shorter(run_stage, case, dtype) -> None:
+def few_rows(case) -> tuple[list[tuple[int, int, bool]], int]:
+    """Return rows of two lanes, the neighbours longer and shorter, and the last position."""
     _, _, _, window, capacity, _ = case
     last = 1000 if window else capacity - 1
     rows = [(1, 1, True), (1, 63, True), (0, 64, True), (1, last, True), (0, 9, False)]
-    rows += [(0, 17, True), (0, 18, True), (1, 0, False)]
+    return [*rows, (0, 17, True), (0, 18, True), (1, 0, False)], last
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("dtype", ["f32", "f16"])
+def test_few_rows_of_lanes_longer_and_shorter(run_stage, case, dtype) -> None:
+    rows, last = few_rows(case)
     stage, op = attending(case, dtype, rows)
-    for more in (0, 200):
-        # More positions than any row sees do no harm.
-        run_stage(stage, num_positions=last + 1 + more).assert_close(op.y)
+    # More positions than any row sees do no harm.
+    for more in (0, 200) if dtype == "f32" else (0,):
+        played = run_stage(stage, num_positions=last + 1 + more, takes=["attention_segments"])
+        played.assert_close(op.y)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("dtype", ["f32", "f16"])
+def test_few_rows_on_a_software_adapter(run_stage, case, dtype) -> None:
+    rows, _ = few_rows(case)
+    stage, op = attending(case, dtype, rows)
+    run_stage(stage, is_software=True, takes=["q_norm_rope", "solo_attention"]).assert_close(op.y)
+
+
+def test_queries_that_are_ready_have_a_kernel_too(run_stage) -> None:
+    stage, op = attending(CASES[1], "f32", few_rows(CASES[1])[0], has_norm=False)
+    run_stage(stage, takes=["solo_attention"]).assert_close(op.y)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_rows_write_their_keys_and_attend_to_them(run_stage, case) -> None:
+    """A verify pass: rows one behind the other, across the border of a tile."""
+    rows = [(0, 62 + i, True) for i in range(3)] if case[4] > 64 else [(0, 5, True)]
+    stage, op = attending(case, "f32", rows, writes=True)
+    run_stage(stage, num_positions=65, takes=["write_and_attend"]).assert_close(op.y)
+
+
+# Segments of 32, 64, 128 and 192 positions, through a window of 64 and of 32.
+LONG_CASES = [
+    ((2, 1, 8, 0, 17_024, 0), [4095, 4096, 8192, 16_384]),
+    ((1, 1, 8, 4200, 8192, 1), [4150, 4199, 8191]),
+]
+
+
+@pytest.mark.parametrize(("case", "positions"), LONG_CASES)
+def test_long_contexts_are_cut_into_longer_segments(run_stage, case, positions) -> None:
+    stage, op = attending(case, "f32", [(0, position, True) for position in positions])
+    run_stage(stage, num_positions=positions[-1] + 1).assert_close(op.y)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -123,9 +177,18 @@ def test_a_row_has_the_same_bits_whatever_runs_beside_it(run_stage, case) -> Non
     together = run_stage(stage, num_positions=last + 1).integers(op.y)
     for count in (1, 2, 4):
         part, few = attending(case, "f32", rows[:count])
-        part.contents["q"] = stage.contents["q"][: count * together[0].size]
+        part.contents["x"] = stage.contents["x"][: part.contents["x"].size]
         alone = run_stage(part, num_positions=max(row[1] for row in rows[:count]) + 1)
         assert np.array_equal(alone.integers(few.y), together[:count])
+
+
+def test_many_rows_go_through_the_scratch_in_turns(run_stage, monkeypatch) -> None:
+    rows, last = few_rows(CASES[1])
+    stage, op = attending(CASES[1], "f32", rows)
+    at_once = run_stage(stage, num_positions=last + 1).integers(op.y)
+    monkeypatch.setattr("leadout.lowering.attention.PARTS_BYTES", 3 * 4 * 4 * 4 * 32)
+    in_turns = run_stage(stage, num_positions=last + 1).integers(op.y)
+    assert np.array_equal(in_turns, at_once)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -138,7 +201,8 @@ def test_a_prefill_pass_padded_in_front(run_stage, case, dtype, is_software) -> 
     if first < 2:
         rows = [(1, 0, False)] * 20 + [(1, 1 + i, True) for i in range(12)]
     stage, op = attending(case, dtype, rows, prefill=True)
-    run_stage(stage, is_software=is_software).assert_close(op.y)
+    takes = ["attention_rows" if is_software else "attention_prefill"]
+    run_stage(stage, is_software=is_software, takes=takes).assert_close(op.y)
 
 
 def test_rows_that_are_not_valid_give_zeros(run_stage) -> None:

@@ -66,10 +66,10 @@ def choosing(
     return stage, op
 
 
-def choices(run_stage, *args, **kwargs) -> list[int]:
+def choices(run_stage, *args, takes=(), **kwargs) -> list[int]:
     """Return the choices, which are those of NumPy."""
     stage, op = choosing(*args, **kwargs)
-    played = run_stage(stage)
+    played = run_stage(stage, takes=takes)
     played.assert_equal("y")
     return played.integers(op.y).tolist()
 
@@ -78,9 +78,65 @@ def choices(run_stage, *args, **kwargs) -> list[int]:
 @pytest.mark.parametrize("look", LOOKS)
 def test_choices_are_those_of_numpy(run_stage, fields, look) -> None:
     logits = LOOKS[look](normal(3, 4, VOCAB)).astype(np.float32)
-    found = choices(run_stage, logits, settings_table(**fields, seed=1234))
+    settings = settings_table(**fields, seed=1234)
+    found = choices(run_stage, logits, settings, takes=["choose_many"])
     if not fields:
         assert found == logits.argmax(axis=1).tolist()
+
+
+def all_looks(count: int) -> np.ndarray:
+    """Return a row of each look."""
+    x = normal(count, len(LOOKS), count)
+    return np.stack([look(x[i]) for i, look in enumerate(LOOKS.values())]).astype(np.float32)
+
+
+@pytest.mark.parametrize("fields", SETTINGS, ids=str)
+@pytest.mark.parametrize("vocab", [4064, 8192])
+def test_choices_in_one_dispatch_are_those_of_numpy(run_stage, fields, vocab) -> None:
+    settings = settings_table(**fields, seed=4321)
+    choices(run_stage, all_looks(vocab), settings, takes=["choose_few"])
+
+
+@pytest.mark.parametrize("fields", SETTINGS[1::3], ids=str)
+@pytest.mark.parametrize(("count", "takes"), [(8301, "choose_many"), (4099, "choose_few")])
+def test_choices_among_candidates_are_those_of_numpy(run_stage, fields, count, takes) -> None:
+    vocab, rng = 9984, np.random.default_rng(8)
+    ids = np.stack([rng.permutation(vocab)[:count] for _ in LOOKS]).astype(np.uint32)
+    settings = settings_table(**fields, seed=99)
+    choices(run_stage, all_looks(count), settings, ids=ids, vocab_size=vocab, takes=[takes])
+
+
+@pytest.mark.parametrize("fields", SETTINGS[5:], ids=str)
+def test_large_logits_of_neighbours_are_not_overlooked(run_stage, fields) -> None:
+    """Most of what the filters keep lies in few of the parts that are bounded each for itself."""
+    logits = 3 * normal(12, 2, VOCAB)
+    logits[0, :3000] += 12
+    logits[1, ::64] += 12
+    choices(run_stage, logits, settings_table(**fields, seed=5), takes=["choose_many"])
+
+
+def kept(run_stage, logits: np.ndarray, takes: str, **fields: float) -> set[int]:
+    """Return which ids come over many positions, when noise alone decides among those kept."""
+    rows = np.repeat(logits.reshape(1, -1), 40, axis=0).astype(np.float32)
+    table = row_table([(0, i, 0, True) for i in range(40)])
+    settings = settings_table(temperature=100.0, **fields)
+    return set(choices(run_stage, rows, settings, table, takes=[takes]))
+
+
+@pytest.mark.parametrize(("vocab", "takes"), [(320, "choose_few"), (VOCAB, "choose_many")])
+def test_top_k_keeps_all_that_equal_the_smallest_kept(run_stage, vocab, takes) -> None:
+    logits = normal(5, vocab)
+    logits[[5, 70, vocab - 3]] = 9.0
+    logits[[6, 80, vocab - 2]] = 8.0
+    assert kept(run_stage, logits, takes, top_k=4) == {5, 70, vocab - 3, 6, 80, vocab - 2}
+
+
+@pytest.mark.parametrize(("vocab", "takes"), [(320, "choose_few"), (VOCAB, "choose_many")])
+def test_top_p_keeps_the_fewest_that_reach_the_share(run_stage, vocab, takes) -> None:
+    logits = np.full(vocab, -2000.0, np.float32)
+    places = np.arange(5) * (vocab // 5)
+    logits[places] = 100 * np.log([0.3, 0.25, 0.2, 0.11, 0.06])
+    assert kept(run_stage, logits, takes, top_p=0.9) == set(places[:4].tolist())
 
 
 @pytest.mark.parametrize("fields", SETTINGS[:9], ids=str)
@@ -119,6 +175,38 @@ def test_of_equal_logits_the_lowest_id_wins(run_stage) -> None:
     assert choices(run_stage, logits, settings_table()) == [min(9000 % VOCAB, 4100)]
 
 
+@pytest.mark.parametrize(("drafts", "ahead"), [(3, 0), (2, 1)])
+@pytest.mark.parametrize("fields", [{}, {"temperature": 1.0, "top_k": 64, "top_p": 0.95}])
+@pytest.mark.parametrize("is_mapped", [False, True])
+def test_a_draft_is_chosen_and_placed_in_one_dispatch(
+    run_stage, drafts, ahead, fields, is_mapped
+) -> None:
+    vocab, rng = 512, np.random.default_rng(1)
+    ids = np.stack([rng.permutation(vocab)[:301] for _ in range(2)]).astype(np.uint32)
+    settings = np.concatenate(
+        [settings_table(seed=1, **fields), settings_table(repetition_penalty=1.4, **fields)]
+    )
+    # The second lane's draft lies past the context.
+    table = row_table([(0, 5, 11, True), (1, 63 - ahead, 12, True)])
+    table[:, 3] |= ahead << AHEAD_BIT
+    logits = normal(drafts, 2, 301 if is_mapped else vocab)
+    ids = ids if is_mapped else None
+    stage, op = choosing(logits, settings, table, ids=ids, vocab_size=vocab)
+    verified = stage.row_table(np.zeros((2 * (1 + drafts), 4), np.uint32), "verified")
+    stage.add(ops.PlaceDraft("p", op.y, op.rows, verified, op.tables, drafts))
+    run_stage(stage, takes=["choose_draft"]).assert_equal("rows", "verified")
+
+
+def test_choices_that_are_read_again_are_written(run_stage) -> None:
+    stage, op = choosing(normal(0, 1, 512), settings_table())
+    verified = stage.row_table(np.zeros((3, 4), np.uint32), "verified")
+    place = ops.PlaceDraft("p", op.y, op.rows, verified, op.tables, 2)
+    stage.add(place)
+    stage.add(place)
+    played = run_stage(stage, takes=["choose_few", "place_draft", "place_draft"])
+    played.assert_equal("y", "verified")
+
+
 @pytest.mark.parametrize("vocab", [32, 96, 4096])
 def test_small_vocabularies(run_stage, vocab) -> None:
     for fields in SETTINGS[::3]:
@@ -126,11 +214,11 @@ def test_small_vocabularies(run_stage, vocab) -> None:
 
 
 @pytest.mark.parametrize("penalty", [1.0, 1.3, 0.8])
-@pytest.mark.parametrize("temperature", [0.0, 0.9])
+@pytest.mark.parametrize("filters", [{}, {"temperature": 0.9}, {"temperature": 0.9, "top_k": 5}])
+@pytest.mark.parametrize("vocab", [544, 8320])
 def test_a_penalty_counts_history_and_earlier_rows_but_no_later_ones(
-    run_stage, penalty, temperature
+    run_stage, penalty, filters, vocab
 ) -> None:
-    vocab = 544
     logits = np.zeros((3, vocab), np.float32)
     logits[:] = 0.5 * normal(0, vocab)
     favoured = [64, 66, 5, 6, 9]
@@ -138,12 +226,12 @@ def test_a_penalty_counts_history_and_earlier_rows_but_no_later_ones(
     logits[:, 200] = 8.5
     seen = np.zeros((2, vocab // 32), np.uint32)
     seen[1, 2] = 0b101  # ids 64 and 66 of lane 1
-    fields = {"repetition_penalty": penalty, "temperature": temperature, "seed": 2}
+    fields = {"repetition_penalty": penalty, "seed": 2, **filters}
     settings = np.concatenate([settings_table(), settings_table(**fields)])
     # Id 9 comes with the last row only.
     table = row_table([(1, 7, 5, True), (1, 8, 6, True), (1, 9, 9, True)])
     found = choices(run_stage, logits, settings, table, seen)
-    if penalty == 1.3 and temperature == 0:
+    if penalty == 1.3 and not filters:
         assert found == [6, 9, 200]
 
 

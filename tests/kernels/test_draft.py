@@ -11,7 +11,7 @@ VOCAB, PER, TOP, ROWS = 96, 6, 3, 2
 
 
 @pytest.mark.parametrize(
-    ("size", "top"), [(2048, 32), (2048, 64), (4096, 1), (40, 40), (70, 4), (1, 1)]
+    ("size", "top"), [(2048, 32), (2048, 64), (4096, 1), (40, 40), (70, 4), (1, 1), (2500, 300)]
 )
 def test_the_largest_in_order_and_ties_go_to_the_lower(run_stage, size, top) -> None:
     stage = Stage()
@@ -23,6 +23,16 @@ def test_the_largest_in_order_and_ties_go_to_the_lower(run_stage, size, top) -> 
     played = run_stage(stage)
     played.assert_equal("y")
     assert played.integers(y)[2].tolist() == list(range(top))
+
+
+def test_scores_that_defeat_the_bound_are_compared_one_by_one(run_stage) -> None:
+    """The threads' best scores bound little where few threads have all the large ones."""
+    stage = Stage()
+    scores = np.random.default_rng(0).standard_normal((1, 8192)).astype(np.float32)
+    scores.reshape(-1, 256)[:, :50] += 20
+    y = stage.output("y", 1, 50, dtype="u32")
+    stage.add(ops.TopCentroids("t", stage.tensor("scores", scores), y))
+    run_stage(stage).assert_equal("y")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

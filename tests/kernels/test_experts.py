@@ -6,6 +6,7 @@ from stage import Stage
 
 from leadout import ops
 from leadout.layouts import LAYOUTS
+from leadout.rows import padded
 
 EXPERTS, TOP = 5, 2
 CHOSEN = np.array([[4, 0], [2, 3], [1, 4]], np.uint32)
@@ -111,3 +112,41 @@ def test_the_experts_of_a_row_are_added_by_their_weights(run_stage) -> None:
     y = stage.output("y", rows, size)
     stage.add(ops.MixExperts("m", x, stage.tensor("weights", weights), y))
     run_stage(stage).assert_close(y)
+
+
+@pytest.mark.parametrize(("rows", "prefill"), [(3, False), (32, True)])
+def test_router_and_norms_share_a_dispatch(run_stage, rows, prefill) -> None:
+    k, experts, eps = 32 * 17, 13, 1e-6
+    stage, count = Stage(), stage_rows(rows)
+    hidden = stage.tensor("hidden", 3 * normal(0, count, k))
+    scaled, scores = stage.output("scaled", count, k), stage.output("scores", count, experts)
+    normed = stage.output("normed", count, k)
+    chosen, weights = stage.output("c", count, TOP, dtype="u32"), stage.output("m", count, TOP)
+    proj = stage.linear("proj", "bf16", experts, k)
+    of = stage.count(rows, prefill=prefill)
+    norms = [stage.vector(f"n{i}", normal(i, k)) for i in range(2)]
+    per_expert = stage.vector("scale", normal(5, experts))
+    stage.add(ops.RmsNorm("s", hidden, norms[0], scaled, eps, k**-0.5))
+    stage.add(ops.Linear("p", proj, scaled, of, scores))
+    stage.add(ops.Route("r", scores, per_expert, chosen, weights))
+    stage.add(ops.RmsNorm("n", hidden, norms[1], normed, eps))
+    played = run_stage(stage, takes=["router"])
+    played.assert_close(scores, weights, normed)
+    played.assert_equal("c")
+
+
+def stage_rows(rows: int) -> int:
+    """Return how many rows a stage's tensors have when so many are wanted."""
+    return rows if rows % 32 == 0 else padded(rows)
+
+
+def test_experts_are_added_on_the_way_into_their_norm(run_stage) -> None:
+    rows, top, size = 3, 4, 1300
+    stage = Stage()
+    x, z = stage.tensor("x", normal(0, rows, size)), stage.tensor("z", normal(1, rows, top, size))
+    mix = np.random.default_rng(1).uniform(0, 1, (rows, top)).astype(np.float32)
+    mixed, y = stage.output("mixed", rows, size), stage.output("y", rows, size)
+    norms = [stage.vector(f"n{i}", normal(i, size)) for i in range(2)]
+    stage.add(ops.MixExperts("m", z, stage.tensor("weights", mix), mixed))
+    stage.add(ops.RmsNormSum("s", x, norms[0], mixed, norms[1], y, 1e-6))
+    run_stage(stage, takes=["mix_norm_sum"]).assert_close(y)

@@ -63,6 +63,28 @@ def test_many_rows_in_every_layout(run_stage, layout) -> None:
     close(run_stage(linear(layout, 64, 70, 256, prefill=True), takes=["matmul"]))
 
 
+@pytest.mark.parametrize("rows", [32, 64])
+def test_many_rows_of_a_deep_matrix_in_parts_that_blocks_do_not_divide_into(
+    run_stage, rows
+) -> None:
+    stage = linear("q8_affine", rows, 70, 32 * 37, prefill=True, shards=(24,), softcap=30.0)
+    close(run_stage(stage, takes=["matmul"]))
+
+
+@pytest.mark.parametrize("make", [linear, gated])
+def test_a_prefill_row_has_the_same_bits_in_tiles_of_both_sizes(run_stage, make) -> None:
+    together = run_stage(make("q4_scale", 64, 72, 1024, prefill=True))
+    alone = make("q4_scale", 32, 72, 1024, prefill=True)
+    alone.contents["x"] = together.stage.contents["x"][: 32 * 1024].copy()
+    few = run_stage(alone).gpu["y"]
+    assert np.array_equal(few, together.gpu["y"][: len(few)])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_gate_and_up_of_many_rows_in_every_layout(run_stage, layout) -> None:
+    close(run_stage(gated(layout, 64, 70, 256, prefill=True), takes=["gated_matmul"]))
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(("rows", "prefill"), [(1, False), (8, False), (64, True)])
 def test_software_in_every_layout(run_stage, layout, rows, prefill) -> None:

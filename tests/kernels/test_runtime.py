@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,9 @@ WGSL = {
     "broken": BROKEN,
     "too_wide": TOO_WIDE,
 }
+
+#: Of `accumulate_plan`: 256 of the result, the pass's times behind them, a power of two.
+READBACK_BYTES = 512
 
 MakeRuntime = Callable[..., GpuRuntime]
 
@@ -192,16 +196,45 @@ def test_replay_reuses_readback_buffers(runtime: GpuRuntime) -> None:
     plan = runtime.compile(accumulate_plan())
     for _ in range(3):
         runtime.collect(runtime.submit(plan))
-    assert runtime.allocated_bytes == 3 * 256
+    assert runtime.allocated_bytes == 2 * 256 + READBACK_BYTES
     tickets = [runtime.submit(plan) for _ in range(4)]
-    assert runtime.allocated_bytes == 6 * 256
+    assert runtime.allocated_bytes == 2 * 256 + 4 * READBACK_BYTES
     for ticket in tickets:
         runtime.discard(ticket)
     runtime.idle()
     for _ in range(3):
         for ticket in [runtime.submit(plan) for _ in range(4)]:
             runtime.collect(ticket)
-    assert runtime.allocated_bytes == 6 * 256
+    assert runtime.allocated_bytes == 2 * 256 + 4 * READBACK_BYTES
+
+
+def test_results_say_when_passes_ran(runtime: GpuRuntime) -> None:
+    assert "timestamp-query" in runtime.info["features"]
+    runtime.allocate({"x": 256, "y": 256})
+    plan = runtime.compile(accumulate_plan())
+    tickets = [runtime.submit(plan) for _ in range(12)]
+    times = [runtime.collect_timed(ticket)[0] for ticket in tickets]
+    assert [len(some) for some in times] == [0, 0, 0, 4] * 3, "for several passes together"
+    ran = [one for some in times for one in some]
+    for one in ran:
+        assert one.began_ms is not None
+        assert one.began_ms <= one.ended_ms
+    for before, after in pairwise(ran):
+        assert before.ended_ms <= (after.began_ms or 0) < before.ended_ms + 60_000
+
+
+def test_without_timestamps_results_say_when_they_arrived(make_runtime: MakeRuntime) -> None:
+    runtime = make_runtime(WGSL, hidden_features=["timestamp-query"])
+    assert "timestamp-query" not in runtime.info["features"]
+    runtime.allocate({"x": 256, "y": 256})
+    plan = runtime.compile(accumulate_plan())
+    arrived = []
+    for _ in range(2):
+        times, words = runtime.collect_timed(runtime.submit(plan))
+        assert len(words) == 64
+        assert [one.began_ms for one in times] == [None]
+        arrived.append(times[0].ended_ms)
+    assert 0 <= arrived[1] - arrived[0] < 60_000
 
 
 def test_the_account_returns_to_zero_and_keeps_the_peak(runtime: GpuRuntime) -> None:
@@ -211,7 +244,7 @@ def test_the_account_returns_to_zero_and_keeps_the_peak(runtime: GpuRuntime) -> 
     runtime.free(["x", "y", "z", "never was"])
     runtime.release_plan(plan)
     assert runtime.allocated_bytes == 0
-    assert runtime.peak_bytes == 4096 + 3 * 256
+    assert runtime.peak_bytes == 4096 + 2 * 256 + READBACK_BYTES
 
 
 def test_a_freed_buffer_comes_back_zeroed_under_its_name(runtime: GpuRuntime) -> None:

@@ -126,8 +126,9 @@ def test_small_reads_in_a_row_make_few_requests(site: Site) -> None:
     served = site.serve()
     read = site.open().read(*((start, 1000) for start in range(0, 3_000_000, 1000)))
     assert read == DATA[:3_000_000]
-    sizes = [1, 256 << 10, 1 << 20, len(DATA) - (5 << 18)]
-    ends = [1, 256 << 10, 5 << 18, len(DATA)]
+    # The first one tells the size as well.
+    sizes = [256 << 10, 1 << 20, len(DATA) - (5 << 18)]
+    ends = [256 << 10, 5 << 18, len(DATA)]
     assert served.requests == [
         f"bytes={end - size}-{end - 1}" for size, end in zip(sizes, ends, strict=True)
     ]
@@ -167,11 +168,11 @@ def test_a_cut_connection_is_taken_up_where_it_stopped(site: Site) -> None:
     served = site.serve(cuts=[100_000, 0, 300_000])
     assert site.open().read((0, len(DATA))) == DATA
     starts = [int(asked.removeprefix("bytes=").split("-")[0]) for asked in served.requests]
-    assert starts[:2] == [0, 0]
-    assert 0 < starts[2] <= 100_000
-    assert starts[3] == starts[2]
-    assert starts[3] < starts[4] <= 400_000
-    assert len(starts) == 5
+    assert starts[0] == 0
+    assert 0 < starts[1] <= 100_000
+    assert starts[2] == starts[1]
+    assert starts[2] < starts[3] <= 400_000
+    assert len(starts) == 4
 
 
 def test_a_connection_cut_for_good_says_how_far_it_came(site: Site) -> None:
@@ -190,7 +191,7 @@ def test_a_busy_server_is_asked_again(site: Site) -> None:
     source = site.open()
     source.size()
     served.statuses = [503, 429]
-    assert source.read((0, 1000)) == DATA[:1000]
+    assert source.read((500_000, 1000)) == DATA[500_000:501_000]
     served.statuses = [503] * 4
     with pytest.raises(SourceError, match="the server answered 503"):
         source.read((2_000_000, 1000))
@@ -201,8 +202,9 @@ def test_a_file_that_goes_away_while_it_is_read_is_a_named_error(site: Site) -> 
     source = site.open()
     source.size()
     site.page.server.files.clear()
+    assert source.read((0, 1000)) == DATA[:1000]  # came with the size
     with pytest.raises(SourceError, match="the server answered 404"):
-        source.read((0, 1000))
+        source.read((500_000, 1000))
 
 
 @pytest.mark.parametrize(
@@ -237,7 +239,7 @@ def test_another_origin_that_hides_the_size_is_asked_for_it(site: Site) -> None:
     source = site.open(host="localhost")
     assert source.size() == len(DATA)
     assert source.read((5, 1000)) == DATA[5:1005]
-    assert served.requests[:2] == ["bytes=0-0", "HEAD"]
+    assert served.requests == [f"bytes=0-{(256 << 10) - 1}", "HEAD"]
 
 
 def test_another_origin_that_forbids_it_is_a_named_error(site: Site) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from engine_cases import RELATIVE_TOLERANCE, folder_files, generated, load, relative_error
+from leadout import ops
 from leadout.checkpoint.tensors import TOKEN_ORDERING
 from leadout.devices.numpy import NumpyDevice
 from leadout.errors import CheckpointError, DrafterError
@@ -38,14 +39,14 @@ async def cycles(engine, prompt: list[int], max_tokens: int, num_drafts: int) ->
 async def test_every_step_gives_the_states_logits_and_drafts_of_transformers(name) -> None:
     engine = await pair(name)
     device = engine.device
-    place, steps = device._twins["place_draft"], []
+    place, steps = device._meanings[ops.PlaceDraft], []
 
-    def recorded(call) -> None:
-        place(call)
-        buffers = {key: device._buffers[key].copy() for key in device._buffers if "draft" in key}
-        steps.append((call.bindings[0].copy(), buffers))
+    def recorded(op, memory) -> None:
+        place(op, memory)
+        buffers = {name: words.copy() for name, words in device._buffers.items()}
+        steps.append((memory.words(op.choices).copy(), buffers))
 
-    device._twins["place_draft"] = recorded
+    device._meanings[ops.PlaceDraft] = recorded
     with np.load(TINY / name / "golden.npz") as target:
         ids = target["ids"].tolist()
     with np.load(TINY / f"{name}-assistant" / "golden.npz") as vectors:
@@ -65,10 +66,10 @@ async def test_every_step_gives_the_states_logits_and_drafts_of_transformers(nam
             logits = golden["logits"][i, step]
             if "centroids" in golden:
                 top = len(golden["centroids"][i, step])
-                centroids = buffers["drafter.top_centroids"][:top]
+                centroids = buffers["top_centroids"][:top]
                 assert centroids.tolist() == golden["centroids"][i, step].tolist(), where
-                candidates = buffers["drafter.candidates.ids"]
-                mine = buffers["drafter.candidates"].view(np.float32)
+                candidates = buffers["candidate_ids"]
+                mine = buffers["candidate_logits"].view(np.float32)
                 assert relative_error(mine, logits[candidates]) < RELATIVE_TOLERANCE, where
             else:
                 mine = buffers["draft_logits"].view(np.float32)

@@ -7,15 +7,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from engine_cases import folder_files, generated, load
+from leadout.cycle_costs import CycleCosts
 from leadout.devices.numpy import NumpyDevice
 from leadout.request import GenerateRequest
 from leadout.sampling import Sampling
-from leadout.scheduler import MAX_LOSS, FixedSchedule, monotonic
+from leadout.scheduler import MAX_LOSS, FixedSchedule
 from speculation_cases import TINY, Case, cases, check_case, pair_files
 from thoroughness import IS_THOROUGH
 
 #: Cases drawn per engine; each compares a generation with drafts to plain decoding.
 NUM_CASES = 1000 if IS_THOROUGH else 20
+
+#: Of a GPU, by number of drafts: E2B's on an H100.
+CYCLE_MS = {0: 5.9, 1: 6.8, 2: 7.4, 3: 8.1, 4: 9.0, 5: 9.9, 6: 10.8, 7: 11.7}
 
 
 @pytest.fixture(scope="module")
@@ -102,23 +106,44 @@ async def test_a_drafter_that_agrees_often_saves_cycles(engines) -> None:
 
 @pytest.mark.parametrize("name", ["e2b", "trained-e2b"])
 @pytest.mark.parametrize("run_ahead", [1, 3])
-async def test_auto_costs_at_most_its_share_more_than_no_drafter(engines, name, run_ahead) -> None:
-    """In cost units as measured at load; a random drafter never agrees, so texts are adverse."""
+async def test_auto_costs_at_most_its_share_more_than_no_drafter(
+    engines, monkeypatch, name, run_ahead
+) -> None:
+    """With the costs of a GPU; a random drafter never agrees, so texts are adverse."""
     engine = await engines(name, "mtp")
-    costs = monotonic(engine.model.costs)
+    decoder = engine.decoder
+    costs = CycleCosts(7)
+    monkeypatch.setattr(decoder, "costs", costs)
+    monkeypatch.setattr(
+        decoder,
+        "_learn",
+        lambda timed: costs.note([(t.num_drafts, CYCLE_MS[t.num_drafts]) for t in timed], 0.1),
+    )
     for first in (9, 40, 77):
         submitted: list[int] = []
         schedule = engine.model.schedule()
         note = schedule.submitted
         schedule.submitted = lambda k, note=note, seen=submitted: (seen.append(k), note(k))
-        run = engine.decoder.run(
-            [2, first, 17], Sampling(), 120, run_ahead, lambda: False, schedule
-        )
+        run = decoder.run([2, first, 17], Sampling(), 120, run_ahead, lambda: False, schedule)
         tokens = sum([len(cycle.tokens) async for cycle in run if not cycle.is_prefill])
-        spent = sum(costs[k] if k in costs else costs[max(costs)] for k in submitted)
-        assert spent <= (1 + MAX_LOSS) * costs[0] * tokens + 1e-9
+        spent = sum(CYCLE_MS[k] for k in submitted)
+        assert spent <= (1 + MAX_LOSS) * CYCLE_MS[0] * tokens + 1e-9
         if name == "trained-e2b":
             assert max(submitted) > 0, "it never tried"
+            assert costs.ms[0] == pytest.approx(CYCLE_MS[0], rel=0.05)
+
+
+async def test_stats_say_what_cycles_cost_and_what_that_was_believed_to_be(engines) -> None:
+    engine = await engines("trained-e2b", "mtp")
+    request = GenerateRequest(
+        prompt_ids=(2, 9, 11, 40), max_tokens=64, ignore_eos=True, draft_tokens=3
+    )
+    stats = (await engine.generate(request)).stats
+    assert list(stats.cycle_ms) == ["0", "1", "2", "3", "5", "7"]
+    assert set(stats.cycle_run_ms) <= {"0", "1", "2", "3"}, "fewer at the end"
+    assert stats.cycle_run_ms["3"] > 0
+    assert 0 <= stats.gpu_idle_share < 1
+    assert engine.info()["cycle_ms"] == stats.cycle_ms, "what the next request begins with"
 
 
 # ---- ends --------------------------------------------------------------------------------------

@@ -171,7 +171,7 @@ def test_a_profile_is_a_table(bench_with: Run, capsys: Captured) -> None:
     assert "less the 6.5 us of an empty one" in out
     lines = [line.split() for line in out.splitlines() if "self_attn" in line]
     assert (
-        lines[0] == "2800.0 35 80.00 2802.0 35.0 kB 25 % layers.*.self_attn attention.tiles".split()
+        lines[0] == ["2800.0", "35", "80.00", "2802.0", "35.0", "kB", "25", "%", "layers.*.self_attn", "attention.tiles"]
     )
 
 

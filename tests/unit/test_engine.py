@@ -9,7 +9,13 @@ import tiny_checkpoints
 from engine_cases import folder_files, generated, load
 from leadout.devices.numpy import NumpyDevice
 from leadout.engine import LoadOptions
-from leadout.errors import ContextLengthError, DeviceLimitError, RequestError, TensorError, TokenizerError
+from leadout.errors import (
+    ContextLengthError,
+    DeviceLimitError,
+    RequestError,
+    TensorError,
+    TokenizerError,
+)
 from leadout.request import GenerateRequest
 
 TINY = Path(__file__).parents[1] / "vectors" / "gemma3-tiny" / "multi-query"

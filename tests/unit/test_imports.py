@@ -16,7 +16,7 @@ WEB = REPOSITORY / "web"
 
 #: From the ground up. A module imports from layers below its own, or from its own folder.
 LAYERS = (
-    ("errors", "shown", "stats"),
+    ("beside", "cycle_costs", "errors", "shown", "stats"),
     ("plan",),
     ("config", "layouts", "kv_cache", "state", "sampling", "scheduler"),
     ("rows",),
@@ -24,7 +24,7 @@ LAYERS = (
     ("ops",),
     ("devices.base",),
     ("lowering",),
-    ("models", "weights"),
+    ("models", "weights", "cycle_times"),
     ("drafters", "checkpoint.synthetic"),
     ("passes",),
     ("speculative", "self_test"),

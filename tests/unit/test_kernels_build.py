@@ -56,7 +56,10 @@ def build(tmp_path: Path) -> Build:
 def test_every_kernel_of_the_repository_builds(tmp_path: Path) -> None:
     index = build_kernels(REPOSITORY / "web/kernels", tmp_path, NODE_MODULES)
     written = {path.name for path in tmp_path.iterdir()}
-    assert written == {entry["file"] for entry in index["variants"].values()} | {"index.json"}
+    files = {entry["file"] for entry in index["variants"].values()}
+    assert written == files | {"index.json", "sources.json"}
+    sources = json.loads((tmp_path / "sources.json").read_text())
+    assert sources == {file: (tmp_path / file).read_text() for file in files}
 
 
 def test_the_same_templates_give_the_same_bytes(build: Build, tmp_path: Path) -> None:

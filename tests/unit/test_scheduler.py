@@ -1,25 +1,47 @@
 """The ledger's promise and the choice's sense, on simulated drafters."""
 
+import itertools
+import math
 import random
 from collections import deque
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leadout.cycle_costs import CycleCosts
 from leadout.scheduler import (
     MAX_LOSS,
     Acceptance,
     AutoSchedule,
     FixedSchedule,
     automatic_counts,
-    monotonic,
 )
+from thoroughness import IS_THOROUGH
 
 #: Cost of a cycle by number of drafts, in plain steps: cheap and dear drafters.
 CHEAP = {0: 1.0, 1: 1.1, 2: 1.2, 3: 1.3, 5: 1.7, 7: 1.9}
 DEAR = {0: 1.0, 1: 1.6, 2: 2.4, 3: 2.9, 5: 4.5, 7: 6.0}
+
+#: Of a device's clock; and what Chromium cuts it to.
+RESOLUTION_MS = 0.1
+QUANTUM_MS = 0.065536
+
+#: Cycles whose times come together; see web/runtime/pass_times.js.
+TIMED_TOGETHER = 4
+
+#: Requests with costs that drift; each takes some 30 ms.
+NUM_DRIFTING = 500 if IS_THOROUGH else 100
+
+
+def learnt(costs, scale=1.0):
+    """Return costs of which loading, and a request, have seen enough."""
+    known = CycleCosts(7)
+    for _ in range(20):
+        for k, cost in costs.items():
+            known.note([(k, scale * cost)], RESOLUTION_MS)
+    return known
 
 
 def simulate(costs, rates, num_tokens, run_ahead=1, acceptance=None, seed=0):
@@ -37,7 +59,8 @@ def simulate(costs, rates, num_tokens, run_ahead=1, acceptance=None, seed=0):
         (cost of all cycles submitted, tokens, cycles by number of drafts).
     """
     rng = random.Random(seed)
-    schedule = AutoSchedule(costs, acceptance or Acceptance(7))
+    known = learnt(costs)
+    schedule = AutoSchedule(automatic_counts(7), known, acceptance or Acceptance(7))
     in_flight: deque[int] = deque()
     tokens, spent, chosen = 0, 0.0, []
     while tokens < num_tokens:
@@ -51,7 +74,7 @@ def simulate(costs, rates, num_tokens, run_ahead=1, acceptance=None, seed=0):
         count = 1
         while count <= k and rng.random() < rates(tokens):
             count += 1
-        schedule.collected(k, k, count)
+        schedule.collected(k, k, count, known.note([(k, costs[k])], RESOLUTION_MS))
         tokens += count
     # What is still in flight brings a token each at least.
     return spent, tokens + len(in_flight), chosen
@@ -72,13 +95,15 @@ def test_a_drafter_that_is_never_right_costs_at_most_the_share(
     outcomes=st.lists(st.integers(0, 7), min_size=1, max_size=400),
     run_ahead=st.integers(1, 4),
 )
+@settings(deadline=None)
 def test_no_sequence_of_outcomes_costs_more_than_the_share(drafts, outcomes, run_ahead) -> None:
     """Adversarial: outcomes are chosen, not drawn, and costs are anything."""
     costs, cost = {0: 1.0}, 1.0
     for k, more in zip((1, 2, 3, 5, 7), drafts, strict=True):
         cost += more
         costs[k] = cost
-    schedule = AutoSchedule(costs, Acceptance(7))
+    known = learnt(costs)
+    schedule = AutoSchedule(automatic_counts(7), known, Acceptance(7))
     in_flight: deque[int] = deque()
     spent, tokens = 0.0, 0
     for outcome in outcomes:
@@ -91,8 +116,122 @@ def test_no_sequence_of_outcomes_costs_more_than_the_share(drafts, outcomes, run
             assert spent <= (1 + MAX_LOSS) * (tokens + len(in_flight)) + 1e-9
         k = in_flight.popleft()
         accepted = min(outcome, k)
-        schedule.collected(k, k, 1 + accepted)
+        schedule.collected(k, k, 1 + accepted, known.note([(k, costs[k])], RESOLUTION_MS))
         tokens += 1 + accepted
+
+
+# ---- costs that change while a request runs ----------------------------------------------------
+
+#: What loading guessed, over what is true, by number of drafts.
+GUESSES = {
+    "right": lambda k, rng: 1.0,
+    "drafts 3x too cheap": lambda k, rng: 1 / 3 if k else 1.0,
+    "drafts 3x too dear": lambda k, rng: 3.0 if k else 1.0,
+    "all 3x too dear": lambda k, rng: 3.0,
+    "each up to 3x off": lambda k, rng: 3 ** rng.uniform(-1, 1),
+}
+
+#: A plain cycle's cost at a time, in milliseconds.
+PLAIN_MS = {
+    "steady": lambda now: 3.0,
+    "a cold card speeds up 3x": lambda now: 3.0 * (1 + 2 * max(0, 1 - now / 150)),
+    "a card slows down 3x": lambda now: 1.0 + 2 * min(1, now / 300),
+    "a program steals half for a while": lambda now: 6.0 if 200 < now < 500 else 3.0,
+    "it comes and goes": lambda now: 6.0 if now % 200 > 100 else 3.0,
+}
+
+#: What becomes of the cost of drafting, over that of a plain step, by cycle.
+DEARNESS = {
+    "as at first": lambda n: 1.0,
+    "a context that grows": lambda n: 1 + min(1, n / 400),
+    "a sudden change": lambda n: 1.6 if n > 150 else 1.0,
+}
+
+#: Drafts that are accepted: by the cycle's number, how many were drafted, and at random.
+OUTCOMES = {
+    "none": lambda n, k, rng: 0,
+    "all or none": lambda n, k, rng: rng.choice((0, 0, k)),
+    "all": lambda n, k, rng: k,
+    "all, then none": lambda n, k, rng: k if n < 60 else 0,
+    "in turns": lambda n, k, rng: k if (n // 7) % 2 else 0,
+    "half of each": lambda n, k, rng: next((i for i in range(k) if rng.random() > 0.5), k),
+}
+
+#: Of such requests, how many keep the promise to the letter; and what is the most that any other
+#: one costs above it, in plain steps. Seen, of 2,500: all but 5, and 20.
+KEPT_SHARE = 0.99
+MOST_DEBT_STEPS = 25
+
+
+def test_costs_that_drift_are_paid_within_the_share() -> None:
+    """What is really paid, against what plain steps would have cost at the same time."""
+    cases = list(
+        itertools.product((CHEAP, DEAR), GUESSES, PLAIN_MS, DEARNESS, OUTCOMES, (2, 3, 8), range(3))
+    )
+    random.Random(0).shuffle(cases)
+    debts = [debt_of_drifting_request(*case) for case in cases[:NUM_DRIFTING]]
+    debts.sort()
+    assert debts[-1] < MOST_DEBT_STEPS
+    assert sum(debt <= 0 for debt in debts) >= KEPT_SHARE * len(debts)
+
+
+def debt_of_drifting_request(costs, guess, plain_ms, dearness, outcome, run_ahead, seed):
+    """Return what a request of 400 tokens costs above the promise, in plain steps of its end."""
+    rng = random.Random(seed)
+    at_load = {k: costs[k] * PLAIN_MS[plain_ms](0) * GUESSES[guess](k, rng) for k in costs}
+    known = CycleCosts(7)
+    for _ in range(3):
+        for k, ms in at_load.items():
+            for _ in range(2):
+                known.note([(k, ms)], RESOLUTION_MS)
+    known.rest(is_loaded=True)
+    known.rest()
+    schedule = AutoSchedule(automatic_counts(7), known, Acceptance(7))
+    in_flight: deque[int] = deque()
+    tokens, number, now, seen, fair = 0, 0, 0.0, 0.0, 0.0
+    timed: list[tuple[int, float]] = []
+    while tokens < 400:
+        while len(in_flight) < run_ahead:
+            in_flight.append(schedule.choose())
+            schedule.submitted(in_flight[-1])
+        k = in_flight.popleft()
+        plain = PLAIN_MS[plain_ms](now)
+        ratio = costs[k] * DEARNESS[dearness](number) if k else 1.0
+        now += plain * ratio * math.exp(rng.gauss(0, 0.02))
+        count = 1 + OUTCOMES[outcome](number, k, rng)
+        fair += plain * count
+        stamp = math.floor(now / QUANTUM_MS) * QUANTUM_MS
+        timed.append((k, stamp - seen))
+        said = None
+        if len(timed) == TIMED_TOGETHER:
+            said = known.note(timed, RESOLUTION_MS)
+            timed = []
+        schedule.collected(k, k, count, said)
+        seen = stamp
+        tokens += count
+        number += 1
+    return (now - (1 + MAX_LOSS) * fair) / plain
+
+
+def test_a_plain_step_is_run_now_and_then() -> None:
+    _, _, chosen = simulate(CHEAP, lambda _: 1.0, 3000, run_ahead=3)
+    plain = [i for i, k in enumerate(chosen) if k == 0 and i > 20]
+    assert 2 <= len(plain) < 0.05 * len(chosen)
+
+
+def test_a_number_whose_cost_is_not_sure_is_tried() -> None:
+    known = learnt({k: CHEAP[k] for k in (0, 1, 2, 3)})
+    schedule = AutoSchedule(automatic_counts(7), known, Acceptance(7))
+    chosen = []
+    for _ in range(60):
+        chosen.append(schedule.choose())
+        schedule.submitted(chosen[-1])
+        ms = CHEAP[chosen[-1]]
+        schedule.collected(
+            chosen[-1], chosen[-1], 1 + chosen[-1], known.note([(chosen[-1], ms)], RESOLUTION_MS)
+        )
+    assert {5, 7} & set(chosen)
+    assert known.ms[7] == pytest.approx(CHEAP[7], rel=0.1)
 
 
 def test_a_cheap_drafter_that_is_often_right_is_used_to_the_full() -> None:
@@ -143,10 +282,6 @@ def test_a_drafter_that_finds_nothing_is_not_taken_for_a_wrong_one() -> None:
     assert acceptance.expected_tokens(7) > 6
 
 
-def test_costs_that_a_noisy_clock_turned_round_are_set_right() -> None:
-    assert monotonic({3: 1.2, 0: 1.0, 1: 1.5, 7: 1.4}) == {0: 1.0, 1: 1.5, 3: 1.5, 7: 1.5}
-
-
 def test_only_numbers_that_were_loaded_for_are_chosen_among() -> None:
     assert list(automatic_counts(0)) == [0]
     assert list(automatic_counts(4)) == [0, 1, 2, 3]
@@ -156,5 +291,5 @@ def test_only_numbers_that_were_loaded_for_are_chosen_among() -> None:
 def test_a_fixed_number_stays_what_it_is() -> None:
     schedule = FixedSchedule(4)
     schedule.submitted(4)
-    schedule.collected(4, 4, 1)
+    schedule.collected(4, 4, 1, 1.0)
     assert schedule.choose() == 4

@@ -4,32 +4,20 @@
 //                                           to position - behind
 //   m[h] = max s[h];   l[h] = sum exp(s[h] - m[h]);   o[h] = sum exp(s[h, p] - m[h]) * v[p]
 //
-// Mode "tiles" (decode, verify): one workgroup a tile writes (o, m, l) of its tile, which
-// attention_combine adds up. Tiles start at multiples of 64 whatever the length, so a row's bits depend
-// on its position and the cache alone. Mode "rows" (prefill): one workgroup goes through all tiles of a
-// row, rescaling as it goes, and writes the finished o / l.
+// For many rows (prefill): one workgroup goes through all tiles of a row, rescaling as it goes, and writes o / l.
 //
 // A workgroup serves {{ heads }} query heads that share a kv head, so that keys and values are read once for
-// all of them. Masked positions are never read. Rows that are not valid give zeros (mode "rows") or
-// nothing.
+// all of them. Masked positions are never read. Rows that are not valid give zeros.
 //
 // q: [rows, heads, dim] float32. rows: the row table. Caches: see shared/kv.wgsl. attending: sizes.
-// Mode "tiles": part_o: [rows, heads, slots, dim], part_ml: [rows, heads, slots] of (m, l); slot 0 is the
-// tile of the first visible position. Grid: x = tiles (any number ≥ those visible), y = heads / {{ heads }},
-// z = rows. Mode "rows": o: [rows, heads, dim]. Grid: x = 1, y, z as before.
+// o: [rows, heads, dim]. Grid: x = 1, y = heads / {{ heads }}, z = rows.
 
 @group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> keys: array<KvQuad>;
 @group(0) @binding(3) var<storage, read> values: array<KvQuad>;
-{% if mode == "tiles" %}
-@group(0) @binding(4) var<storage, read_write> part_o: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> part_ml: array<vec2<f32>>;
-@group(0) @binding(6) var<uniform> attending: Attending;
-{% else %}
 @group(0) @binding(4) var<storage, read_write> o: array<vec4<f32>>;
 @group(0) @binding(5) var<uniform> attending: Attending;
-{% endif %}
 
 {% include "shared/attending.wgsl" %}
 
@@ -57,19 +45,12 @@ fn main(
   let head_base = group.z * attending.heads + first_head;
   let is_valid = (row.w & 1u) == 1u;
 
-{% if mode == "tiles" %}
-  let tile = first_visible / TILE + group.x;
-  if (!is_valid || tile > last_visible / TILE) {
-    return;
-  }
-{% else %}
   if (!is_valid) {
     for (var i = thread; i < SHARED_HEADS * quads; i += 64u) {
       o[head_base * quads + i] = vec4<f32>(0.0);
     }
     return;
   }
-{% endif %}
   for (var i = thread; i < SHARED_HEADS * quads; i += 64u) {
     queries[i] = q[head_base * quads + i];
   }
@@ -80,11 +61,7 @@ fn main(
   var m_{{ h }} = MOST_NEGATIVE;
   var l_{{ h }} = 0.0;
 {% endfor %}
-{% if mode == "rows" %}
   for (var tile = first_visible / TILE; tile <= last_visible / TILE; tile++) {
-{% else %}
-  {
-{% endif %}
     let base = tile_base(
       row.x, kv_head, tile * TILE, attending.kv_heads, quads, attending.capacity,
     );
@@ -125,14 +102,12 @@ fn main(
 {% endfor %}
     }
     workgroupBarrier();
-{% if mode == "rows" %}
 {% for h in range(heads) %}
     let shrink_{{ h }} = exp(m_{{ h }} - max_{{ h }});
     l_{{ h }} *= shrink_{{ h }};
     sum_{{ h }}[0] *= shrink_{{ h }};
     sum_{{ h }}[1] *= shrink_{{ h }};
 {% endfor %}
-{% endif %}
 {% for h in range(heads) %}
     m_{{ h }} = max_{{ h }};
 {% endfor %}
@@ -160,18 +135,6 @@ fn main(
 
 {% for h in range(heads) %}
   {
-{% if mode == "tiles" %}
-    let out = (head_base + {{ h }}u) * attending.slots + group.x;
-    if (thread == 0u) {
-      part_ml[out] = vec2<f32>(m_{{ h }}, l_{{ h }});
-    }
-    if (thread < quads) {
-      part_o[out * quads + thread] = sum_{{ h }}[0];
-    }
-    if (thread + 64u < quads) {
-      part_o[out * quads + thread + 64u] = sum_{{ h }}[1];
-    }
-{% else %}
     let out = (head_base + {{ h }}u) * quads;
     if (thread < quads) {
       o[out + thread] = sum_{{ h }}[0] / l_{{ h }};
@@ -179,7 +142,6 @@ fn main(
     if (thread + 64u < quads) {
       o[out + thread + 64u] = sum_{{ h }}[1] / l_{{ h }};
     }
-{% endif %}
   }
 {% endfor %}
 }

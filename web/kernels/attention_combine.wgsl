@@ -1,53 +1,100 @@
-// o[h] = sum over tiles of exp(m_t - m) * o_t[h] / sum over tiles of exp(m_t - m) * l_t,  m = max m_t
+// o[h] = sum over segments of exp(m_t - m) * o_t[h] / sum over segments of exp(m_t - m) * l_t,  m = max m_t
 //
-// Tiles in ascending order, as many as the row's position makes visible.
+// For the segments that the row sees. Sixteen threads a quad add every sixteenth segment each, in ascending
+// order; these sums are then added as a tree.
 //
-// part_o: [rows, heads, slots, dim], part_ml: [rows, heads, slots] of (m, l), from attention.wgsl in mode
-// "tiles". rows: the row table. o: [rows, heads, dim] float32; rows that are not valid give zeros.
-// Grid: x = heads, y = rows.
+// part_o: [rows, heads, slots, D], part_ml: [rows, heads, slots] of (m, l), from attention_segments. rows: the
+// row table. o: [rows, heads, D] float32; rows that are not valid give zeros. D a multiple of 8, at most 512.
+// Grid: x = D / 64, rounded up, y = heads, z = rows.
 
 @group(0) @binding(0) var<storage, read> part_o: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> part_ml: array<vec2<f32>>;
 @group(0) @binding(2) var<storage, read> rows: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read_write> o: array<vec4<f32>>;
-@group(0) @binding(4) var<uniform> attending: Attending;
+@group(0) @binding(4) var<uniform> layer: Decoding;
 
-{% include "shared/attending.wgsl" %}
+override D: u32;
 
-const TILE = 64u;
+{% include "shared/segments.wgsl" %}
 
-@compute @workgroup_size(64)
+override QUADS: u32 = D / 4u;
+
+const QUADS_OF_GROUP = 16u;
+const MOST_NEGATIVE = -3.4028234e38;
+// Most slots: 128, or one more where a window begins inside a segment.
+var<workgroup> factors: array<f32, 256>;
+var<workgroup> parts: array<f32, 16>;
+var<workgroup> sums: array<vec4<f32>, 256>;
+var<workgroup> totals: array<f32, 256>;
+
+@compute @workgroup_size(256)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let quads = attending.dim / 4u;
-  let row = rows[group.y];
-  let head = group.y * attending.heads + group.x;
+  let row = rows[layer.first_row + group.z];
+  let head = group.z * layer.heads + group.y;
+  let out = head + layer.first_row * layer.heads;
+  let quad = group.x * QUADS_OF_GROUP + thread % 16u;
+  let part = thread / 16u;
   if ((row.w & 1u) == 0u) {
-    for (var i = thread; i < quads; i += 64u) {
-      o[head * quads + i] = vec4<f32>(0.0);
+    if (part == 0u && quad < QUADS) {
+      o[out * QUADS + quad] = vec4<f32>(0.0);
     }
     return;
   }
-  let position = row.y;
-  let first_tile = first_visible_position(position) / TILE;
-  let tiles = (position - attending.behind) / TILE - first_tile + 1u;
-  let base = head * attending.slots;
+  let count = sight(row.y, layer).count;
+  let base = head * layer.slots;
 
-  var m = part_ml[base].x;
-  for (var t = 1u; t < tiles; t++) {
-    m = max(m, part_ml[base + t].x);
+  var ml = vec2<f32>(MOST_NEGATIVE, 0.0);
+  if (thread < count) {
+    ml = part_ml[base + thread];
   }
-  var l = 0.0;
-  for (var t = 0u; t < tiles; t++) {
-    l += exp(part_ml[base + t].x - m) * part_ml[base + t].y;
-  }
-  for (var i = thread; i < quads; i += 64u) {
-    var sum = vec4<f32>(0.0);
-    for (var t = 0u; t < tiles; t++) {
-      sum += exp(part_ml[base + t].x - m) * part_o[(base + t) * quads + i];
+  factors[thread] = ml.x;
+  workgroupBarrier();
+  if (thread < 16u) {
+    var m = factors[thread];
+    for (var i = thread + 16u; i < 256u; i += 16u) {
+      m = max(m, factors[i]);
     }
-    o[head * quads + i] = sum / l;
+    parts[thread] = m;
+  }
+  workgroupBarrier();
+  var m = parts[0];
+  for (var i = 1u; i < 16u; i++) {
+    m = max(m, parts[i]);
+  }
+  let factor = exp(ml.x - m);
+  factors[thread] = factor;
+  totals[thread] = factor * ml.y;
+  workgroupBarrier();
+
+  var sum = vec4<f32>(0.0);
+  var total = 0.0;
+  if (quad < QUADS) {
+    for (var t = part; t < count; t += 64u) {
+{% for b in range(4) %}
+      let part_{{ b }} = part_o[(base + min(t + {{ 16 * b }}u, count - 1u)) * QUADS + quad];
+{% endfor %}
+{% for b in range(4) %}
+      if (t + {{ 16 * b }}u < count) {
+        sum = fma(vec4<f32>(factors[t + {{ 16 * b }}u]), part_{{ b }}, sum);
+        total += totals[t + {{ 16 * b }}u];
+      }
+{% endfor %}
+    }
+  }
+  workgroupBarrier();
+  sums[thread] = sum;
+  totals[thread] = total;
+  for (var half = 8u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (part < half) {
+      sums[thread] += sums[thread + 16u * half];
+      totals[thread] += totals[thread + 16u * half];
+    }
+  }
+  if (part == 0u && quad < QUADS) {
+    o[out * QUADS + quad] = sums[thread] / totals[thread];
   }
 }

@@ -1,15 +1,19 @@
-// words[i] = (a hash of (SEED, i) & KEEP) | SET
+// words[i] = (a hash of (seed, i) & kept) | fixed
 //
-// Weights of a shape without a file, for figures of speed: KEEP and SET leave the hash's bits where quants or
+// Weights of a shape without a file, for figures of speed: `kept` and `fixed` leave the hash's bits where quants or
 // mantissas are, and fix signs and exponents where they would make no sense.
 //
-// words: u32, as many as the binding has. Grid: ceil(words / WORKGROUP_WORDS) workgroups over x and y.
+// words: u32, as many as the binding has. made: seed, kept, fixed; a uniform, so that one pipeline fills all.
+// Grid: ceil(words / WORKGROUP_WORDS) workgroups over x and y.
 
-override SEED: u32;
-override KEEP: u32;
-override SET: u32;
+struct Made {
+  seed: u32,
+  kept: u32,
+  fixed: u32,
+}
 
 @group(0) @binding(0) var<storage, read_write> words: array<u32>;
+@group(0) @binding(1) var<uniform> made: Made;
 
 {% include "shared/noise.wgsl" %}
 
@@ -23,6 +27,6 @@ fn main(
 ) {
   let first = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP_WORDS;
   for (var i = first + thread; i < min(first + WORKGROUP_WORDS, arrayLength(&words)); i += 64u) {
-    words[i] = (mix(mix(SEED) + i) & KEEP) | SET;
+    words[i] = (mix(mix(made.seed) + i) & made.kept) | made.fixed;
   }
 }

@@ -1,7 +1,12 @@
 // y[r] = SCALE * x[r] / sqrt(mean(x[r]^2) + EPS) * weight
 //
-// x, y: [rows, D] float32, weight: [D] float32, D a multiple of 4.
+// y is written as float32, and packed as packed_matvec takes it where that is wanted too ("both", see
+// shared/packed.wgsl).
+//
+// x, y: [rows, D] float32, packed: [rows, D] packed, weight: [D] float32, D a multiple of 4, of 32 where it is packed.
 // Grid: x = rows.
+{% set has_packed = output == "both" %}
+{% from "shared/packed.wgsl" import quantize, store_packed with context %}
 
 override D: u32;
 override EPS: f32;
@@ -10,10 +15,13 @@ override SCALE: f32 = 1.0;
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+{% if has_packed %}
+@group(0) @binding(3) var<storage, read_write> packed: array<vec2<u32>>;
+{% endif %}
 
-{% include "shared/sum64.wgsl" %}
+{% include "shared/sum256.wgsl" %}
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(256)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
@@ -21,11 +29,20 @@ fn main(
   let quads = D / 4u;
   let row = group.x * quads;
   var squares = 0.0;
-  for (var i = thread; i < quads; i += 64u) {
+  for (var i = thread; i < quads; i += 256u) {
     squares += dot(x[row + i], x[row + i]);
   }
-  let scale = inverseSqrt(sum64(thread, squares) / f32(D) + EPS) * SCALE;
-  for (var i = thread; i < quads; i += 64u) {
-    y[row + i] = x[row + i] * scale * weight[i];
+  let row_scale = inverseSqrt(sum256(thread, squares) / f32(D) + EPS) * SCALE;
+  for (var i = thread; i < quads; i += 256u) {
+    y[row + i] = x[row + i] * row_scale * weight[i];
   }
+{% if has_packed %}
+  for (var block = thread; block < D / 32u; block += 256u) {
+{% for c in range(8) %}
+    let v{{ c }} = x[row + block * 8u + {{ c }}u] * row_scale * weight[block * 8u + {{ c }}u];
+{% endfor %}
+{{ quantize() }}
+{{ store_packed("row", "(D / 32u)", "block") }}
+  }
+{% endif %}
 }

@@ -14,9 +14,9 @@ override EPS: f32;
 @group(0) @binding(3) var<storage, read> z_weight: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
 
-{% include "shared/sum64.wgsl" %}
+{% include "shared/sum256.wgsl" %}
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(256)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
@@ -25,13 +25,13 @@ fn main(
   let row = group.x * quads;
   var x_squares = 0.0;
   var z_squares = 0.0;
-  for (var i = thread; i < quads; i += 64u) {
+  for (var i = thread; i < quads; i += 256u) {
     x_squares += dot(x[row + i], x[row + i]);
     z_squares += dot(z[row + i], z[row + i]);
   }
-  let x_scale = inverseSqrt(sum64(thread, x_squares) / f32(D) + EPS);
-  let z_scale = inverseSqrt(sum64(thread, z_squares) / f32(D) + EPS);
-  for (var i = thread; i < quads; i += 64u) {
+  let x_scale = inverseSqrt(sum256(thread, x_squares) / f32(D) + EPS);
+  let z_scale = inverseSqrt(sum256(thread, z_squares) / f32(D) + EPS);
+  for (var i = thread; i < quads; i += 256u) {
     y[row + i] = x[row + i] * x_scale * x_weight[i] + z[row + i] * z_scale * z_weight[i];
   }
 }

@@ -17,43 +17,59 @@ override TOP: u32;
 @group(0) @binding(2) var<storage, read_write> chosen: array<u32>;
 @group(0) @binding(3) var<storage, read_write> weights: array<f32>;
 
-var<workgroup> staged: array<f32, 512>;
-var<workgroup> top_experts: array<u32, 64>;
-var<workgroup> top_shares: array<f32, 64>;
+const THREADS = 256u;
+const SHARE = 2u;  // threads that count for one expert
 
-@compute @workgroup_size(64)
+var<workgroup> staged: array<vec4<f32>, 128>;
+var<workgroup> places: array<atomic<u32>, 512>;
+var<workgroup> top_experts: array<u32, 64>;
+var<workgroup> top_scores: array<f32, 64>;
+
+@compute @workgroup_size(256)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  for (var e = thread; e < EXPERTS; e += 64u) {
-    staged[e] = scores[group.x * EXPERTS + e];
+  let quads = (EXPERTS + 3u) / 4u;
+  for (var i = thread; i < quads; i += THREADS) {
+    var four = vec4<f32>(-3.0e38);  // behind the last expert, where nothing is before anything
+    for (var c = 0u; c < 4u; c++) {
+      if (4u * i + c < EXPERTS) {
+        four[c] = scores[group.x * EXPERTS + 4u * i + c];
+      }
+    }
+    staged[i] = four;
   }
   workgroupBarrier();
-  for (var e = thread; e < EXPERTS; e += 64u) {
-    let score = staged[e];
-    var place = 0u;
-    for (var other = 0u; other < EXPERTS; other++) {
-      let is_before = staged[other] > score || (staged[other] == score && other < e);
-      place += select(0u, 1u, is_before);
+  for (var i = thread; i < EXPERTS * SHARE; i += THREADS) {
+    let e = i / SHARE;
+    let score = vec4<f32>(staged[e / 4u][e % 4u]);
+    var before = vec4<u32>(0u);
+    for (var q = i % SHARE; q < quads; q += SHARE) {
+      let others = staged[q];
+      let lower = vec4<u32>(4u * q) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(e);
+      before += select(vec4<u32>(0u), vec4<u32>(1u), (others > score) | ((others == score) & lower));
     }
+    atomicAdd(&places[e], before.x + before.y + before.z + before.w);
+  }
+  workgroupBarrier();
+  for (var e = thread; e < EXPERTS; e += THREADS) {
+    let place = atomicLoad(&places[e]);
     if (place < TOP) {
       top_experts[place] = e;
+      top_scores[place] = staged[e / 4u][e % 4u];
     }
   }
   workgroupBarrier();
   if (thread < TOP) {
     // Shares of the largest; the softmax's own sum cancels when the chosen ones are renormalised.
-    top_shares[thread] = exp(staged[top_experts[thread]] - staged[top_experts[0]]);
-  }
-  workgroupBarrier();
-  if (thread < TOP) {
     var total = 0.0;
     for (var i = 0u; i < TOP; i++) {
-      total += top_shares[i];
+      total += exp(top_scores[i] - top_scores[0]);
     }
     let expert = top_experts[thread];
+    let share = exp(top_scores[thread] - top_scores[0]) / total;
     chosen[group.x * TOP + thread] = expert;
-    weights[group.x * TOP + thread] = top_shares[thread] / total * per_expert_scale[expert];
+    weights[group.x * TOP + thread] = share * per_expert_scale[expert];
   }
 }

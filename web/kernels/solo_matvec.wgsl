@@ -16,7 +16,7 @@
 // W: [N, K] in layout "{{ layout }}", K a multiple of 32{{ ", N of 2" if is_gated }}. x: [rows, K] float32, rows a multiple of {{ rows }}.
 // y: [rows, stride] float32, written from column `offset`.
 // Grid: x = ceil(N / {{ 4 * outputs }}), y = rows / {{ rows }}.
-{% from "shared/weights.wgsl" import load_quarter, part, part_quad, num_planes with context %}
+{% from "shared/weights.wgsl" import raw, column, num_planes, unit_columns, num_steps, step_quads, has_scale, has_offset with context %}
 
 {% include "shared/weights.wgsl" %}
 
@@ -46,31 +46,42 @@ fn main(
   let K = shape.columns;
   let N = shape.outputs;
   let stored = N{{ " / 2u" if is_gated }};
-  let blocks = K / 32u;
+  let units = K / {{ unit_columns }}u;
 {% for o in range(outputs) %}
   // Past the end another output is computed, and not stored.
-  let base_{{ o }} = (min(first + {{ o % stored }}u * THREADS, stored - 1u){{ " + stored" if o >= stored }}) * blocks;
+  let base_{{ o }} = (min(first + {{ o % stored }}u * THREADS, stored - 1u){{ " + stored" if o >= stored }}) * units;
 {% for r in range(rows) %}
   var sum_{{ o }}_{{ r }} = 0.0;
 {% endfor %}
 {% endfor %}
-  for (var i = 0u; i < 4u * blocks; i++) {
-    let block = i / 4u;
-    let quarter = i % 4u;
-    let at_0 = first_row * (K / 4u) + block * 8u + {{ part_quad("quarter", 0) }};
-    let at_1 = first_row * (K / 4u) + block * 8u + {{ part_quad("quarter", 1) }};
+  for (var unit = 0u; unit < units; unit++) {
 {% for o in range(outputs) %}
-{{ load_quarter("base_" ~ o ~ " + block", "quarter", "w" ~ o) }}
-    let q{{ o }}_0 = {{ part("w" ~ o, 0) }};
-    let q{{ o }}_1 = {{ part("w" ~ o, 1) }};
+    let w{{ o }} = quants[base_{{ o }} + unit];
+{% if has_scale %}
+    let s{{ o }} = scale_of(scale_bits(base_{{ o }} + unit));
+{% endif %}
+{% endfor %}
+    let first_quad = first_row * (K / 4u) + unit * {{ unit_columns // 4 }}u;
+    for (var p = 0u; p < {{ num_steps }}u; p++) {
+{% for i in range(step_quads) %}
+      let at_{{ i }} = first_quad + {{ column("p", i) }};
+{% for o in range(outputs) %}
+{% if has_offset %}
+      let q{{ o }}_{{ i }} = {{ raw("w" ~ o, "p", i) }} * s{{ o }}.x + s{{ o }}.y;
+{% else %}
+      let q{{ o }}_{{ i }} = {{ raw("w" ~ o, "p", i) }}{{ " * s" ~ o if has_scale }};
+{% endif %}
+{% endfor %}
 {% endfor %}
 {% for r in range(rows) %}
-    let x{{ r }}_0 = x[at_0 + {{ r }}u * (K / 4u)];
-    let x{{ r }}_1 = x[at_1 + {{ r }}u * (K / 4u)];
+{% for i in range(step_quads) %}
+      let x{{ r }}_{{ i }} = x[at_{{ i }} + {{ r }}u * (K / 4u)];
+{% endfor %}
 {% for o in range(outputs) %}
-    sum_{{ o }}_{{ r }} += dot(q{{ o }}_0, x{{ r }}_0) + dot(q{{ o }}_1, x{{ r }}_1);
+      sum_{{ o }}_{{ r }} += {% for i in range(step_quads) %}{{ " + " if i }}dot(q{{ o }}_{{ i }}, x{{ r }}_{{ i }}){% endfor %};
 {% endfor %}
 {% endfor %}
+    }
   }
 {% for o in range(stored) %}
   if (first + {{ o }}u * THREADS < stored) {

@@ -249,8 +249,9 @@ export class Buffers {
 }
 
 /**
- * A mappable buffer. `mapped` settles when the bytes of its latest use have arrived.
- * @typedef {{gpu: GPUBuffer, capacity: number, usedBytes: number, mapped: Promise<void>}} Staging
+ * A mappable buffer. `mapped` settles when the bytes of its latest use have arrived, at `arrivedMs` by
+ * this thread's clock.
+ * @typedef {{gpu: GPUBuffer, capacity: number, usedBytes: number, mapped: Promise<void>, arrivedMs: number}} Staging
  */
 
 /**
@@ -285,7 +286,7 @@ export class ReadbackRing {
         size: capacity,
         usage: USAGE.MAP_READ | USAGE.COPY_DST,
       });
-      staging = { gpu, capacity, usedBytes: 0, mapped: Promise.resolve() };
+      staging = { gpu, capacity, usedBytes: 0, mapped: Promise.resolve(), arrivedMs: 0 };
       this.account.add(capacity);
     }
     staging.usedBytes = bytes;
@@ -295,7 +296,9 @@ export class ReadbackRing {
 
   /** @param {Staging} staging whose copy was submitted */
   map(staging) {
-    staging.mapped = staging.gpu.mapAsync(MAP_READ, 0, staging.usedBytes);
+    staging.mapped = staging.gpu.mapAsync(MAP_READ, 0, staging.usedBytes).then(() => {
+      staging.arrivedMs = performance.now();
+    });
     // Whoever collects sees a failure; a result that nobody wants must not be reported as unhandled.
     staging.mapped.catch(() => {});
   }

@@ -14,6 +14,7 @@ import { adapterName, isSoftwareAdapter } from "./adapter.js";
 import { Buffers, MemoryAccount, ReadbackRing } from "./buffers.js";
 import { LeadoutError, firstLine, namedGpuError } from "./errors.js";
 import { executeLoadPlan } from "./load.js";
+import { PassTimes, TIMES_BYTES } from "./pass_times.js";
 import { Pipelines } from "./pipelines.js";
 import { BindGroups, ReadyPlan } from "./plans.js";
 
@@ -58,13 +59,59 @@ const LOST_NEWS_MS = 1000;
  * @property {boolean} is_software it computes on the CPU
  */
 
+/** A device and what it was taken from. @typedef {{adapter: GPUAdapter, device: GPUDevice}} RequestedDevice */
+
 /**
  * @typedef {object} RuntimeOptions
- * @property {GPU | undefined} gpu `navigator.gpu`, or Dawn's
  * @property {KernelLibrary} kernels
  * @property {number} [maxBindingBytes] pretend that the adapter allows no larger bindings (tests)
+ * @property {string[]} [hiddenFeatures] pretend that the adapter does not have these (tests)
  * @property {(error: LeadoutError) => void} [onLost] called once when the device goes away unasked
  */
+
+/**
+ * A result in flight: its bytes, and behind them the times of passes, if it has any.
+ * @typedef {{staging: Staging, bytes: number, hasTimes: boolean}} Ticket
+ */
+
+/**
+ * @param {GPU | undefined} gpu `navigator.gpu`, or Dawn's
+ * @returns {Promise<RequestedDevice>} with all limits and features that Leadout can use
+ * @throws {LeadoutError} DeviceUnavailableError
+ */
+export async function requestDevice(gpu) {
+  if (!gpu) {
+    throw new LeadoutError(
+      "DeviceUnavailableError",
+      "this browser has no WebGPU here; use a current Chrome, Edge, Safari or Firefox, over " +
+        "https or on localhost",
+    );
+  }
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (adapter === null) {
+    throw new LeadoutError(
+      "DeviceUnavailableError",
+      "WebGPU found no graphics adapter; turn on hardware acceleration in the browser's " +
+        "settings, update the graphics driver, or see chrome://gpu",
+    );
+  }
+  /** @type {Record<string, number>} */
+  const requiredLimits = {};
+  for (const name of WANTED_LIMITS) {
+    requiredLimits[name] = /** @type {number} */ (adapter.limits[name]);
+  }
+  const features = WANTED_FEATURES.filter((name) => adapter.features.has(name));
+  const requiredFeatures = /** @type {GPUFeatureName[]} */ (features);
+  try {
+    const descriptor = { label: "leadout", requiredFeatures, requiredLimits };
+    return { adapter, device: await adapter.requestDevice(descriptor) };
+  } catch (error) {
+    const reason = firstLine(/** @type {Error} */ (error).message);
+    throw new LeadoutError("DeviceUnavailableError", `the adapter gave no device: ${reason}`, {
+      reason,
+    });
+  }
+}
 
 export class Runtime {
   /** @type {DeviceInfo} */
@@ -82,29 +129,48 @@ export class Runtime {
   /** @type {Map<number, ReadyPlan>} */
   #plans = new Map();
   #nextPlan = 0;
-  /** @type {Map<number, Staging>} */
+  /** Serials of buffers freed since, for each compilation under way. @type {Set<Set<number>>} */
+  #compilations = new Set();
+  /** Results in flight. @type {Map<number, Ticket>} */
   #tickets = new Map();
   #nextTicket = 0;
+  /** Null where the device has no timestamps, or was seen to write false ones. @type {PassTimes | null} */
+  #passTimes;
   /** @type {LeadoutError | null} */
   #lost = null;
   /** The first error that no scope took, until somebody waits. @type {GPUError | null} */
   #uncaptured = null;
 
   /**
-   * @param {GPUDevice} device
-   * @param {DeviceInfo} info
+   * @param {RequestedDevice} requested
    * @param {string} kernelIndex index.json of the kernels, as text
    * @param {RuntimeOptions} options
-   * @private use Runtime.create
    */
-  constructor(device, info, kernelIndex, { kernels, onLost = () => {} }) {
+  constructor(
+    { adapter, device },
+    kernelIndex,
+    { kernels, maxBindingBytes = Infinity, hiddenFeatures = [], onLost = () => {} },
+  ) {
+    const { vendor, architecture, description } = adapter.info;
     this.device = device;
-    this.info = info;
+    this.info = {
+      name: adapterName(adapter.info),
+      vendor,
+      architecture,
+      description,
+      max_binding_bytes: Math.min(maxBindingBytes, device.limits.maxStorageBufferBindingSize),
+      max_buffer_bytes: device.limits.maxBufferSize,
+      features: WANTED_FEATURES.filter(
+        (name) => device.features.has(name) && !hiddenFeatures.includes(name),
+      ),
+      is_software: isSoftwareAdapter(adapter.info),
+    };
     this.kernelIndex = kernelIndex;
     this.#buffers = new Buffers(device, this.#account);
     this.#ring = new ReadbackRing(device, this.#account);
     this.#pipelines = new Pipelines(device, kernels);
-    this.#bindGroups = new BindGroups(device, this.#buffers, info.max_binding_bytes);
+    this.#bindGroups = new BindGroups(device, this.#buffers, this.info.max_binding_bytes);
+    this.#passTimes = this.info.features.includes("timestamp-query") ? new PassTimes(device) : null;
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#uncaptured ??= event.error;
@@ -114,58 +180,6 @@ export class Runtime {
       this.#lost = lostError(reason, message);
       onLost(this.#lost);
     });
-  }
-
-  /**
-   * @param {RuntimeOptions} options
-   * @returns {Promise<Runtime>}
-   * @throws {LeadoutError} DeviceUnavailableError
-   */
-  static async create(options) {
-    const { gpu, maxBindingBytes = Infinity } = options;
-    if (!gpu) {
-      throw new LeadoutError(
-        "DeviceUnavailableError",
-        "this browser has no WebGPU here; use a current Chrome, Edge, Safari or Firefox, over " +
-          "https or on localhost",
-      );
-    }
-    const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
-    if (adapter === null) {
-      throw new LeadoutError(
-        "DeviceUnavailableError",
-        "WebGPU found no graphics adapter; turn on hardware acceleration in the browser's " +
-          "settings, update the graphics driver, or see chrome://gpu",
-      );
-    }
-    /** @type {Record<string, number>} */
-    const requiredLimits = {};
-    for (const name of WANTED_LIMITS) {
-      requiredLimits[name] = /** @type {number} */ (adapter.limits[name]);
-    }
-    const features = WANTED_FEATURES.filter((name) => adapter.features.has(name));
-    const requiredFeatures = /** @type {GPUFeatureName[]} */ (features);
-    let device;
-    try {
-      device = await adapter.requestDevice({ label: "leadout", requiredFeatures, requiredLimits });
-    } catch (error) {
-      const reason = firstLine(/** @type {Error} */ (error).message);
-      throw new LeadoutError("DeviceUnavailableError", `the adapter gave no device: ${reason}`, {
-        reason,
-      });
-    }
-    const { vendor, architecture, description } = adapter.info;
-    const info = {
-      name: adapterName(adapter.info),
-      vendor,
-      architecture,
-      description,
-      max_binding_bytes: Math.min(maxBindingBytes, device.limits.maxStorageBufferBindingSize),
-      max_buffer_bytes: device.limits.maxBufferSize,
-      features,
-      is_software: isSoftwareAdapter(adapter.info),
-    };
-    return new Runtime(device, info, await options.kernels.indexText(), options);
   }
 
   /** Bytes now held on the device, staging included. */
@@ -197,6 +211,7 @@ export class Runtime {
     const gone = this.#buffers.free(names);
     this.#bindGroups.forget(gone);
     for (const plan of this.#plans.values()) plan.forget(gone);
+    for (const freed of this.#compilations) gone.forEach((serial) => freed.add(serial));
   }
 
   /**
@@ -207,7 +222,12 @@ export class Runtime {
    * @throws {LeadoutError} DeviceError, DeviceLimitError or SourceError, naming the dispatch
    */
   async compile(plan) {
-    const ready = await this.#guarded(() => this.#ready(plan));
+    const freed = /** @type {Set<number>} */ (new Set());
+    this.#compilations.add(freed);
+    const compiling = this.#guarded(() => this.#ready(plan));
+    const ready = await compiling.finally(() => this.#compilations.delete(freed));
+    ready.forget(freed);
+    if (ready.isStale) throw staleError(plan.name);
     const id = this.#nextPlan++;
     this.#plans.set(id, ready);
     return id;
@@ -248,38 +268,68 @@ export class Runtime {
     const plan = this.#plan(id);
     plan.checkParams(params, this.device.limits.maxComputeWorkgroupsPerDimension);
     const encoder = this.device.createCommandEncoder({ label: plan.name });
-    plan.record(encoder, params);
     const { readback } = plan;
     if (readback === null) {
+      plan.record(encoder, params);
       this.device.queue.submit([encoder.finish()]);
       return -1;
     }
-    const staging = this.#ring.acquire(readback.bytes);
-    encoder.copyBufferToBuffer(readback.gpu, readback.offset, staging.gpu, 0, readback.bytes);
+    const times = this.#passTimes;
+    plan.record(encoder, params, times?.begin());
+    const { bytes } = readback;
+    const staging = this.#ring.acquire(bytes + (times ? TIMES_BYTES : 0));
+    encoder.copyBufferToBuffer(readback.gpu, readback.offset, staging.gpu, 0, bytes);
+    const hasTimes = times?.copy(encoder, staging.gpu, bytes) ?? false;
     this.device.queue.submit([encoder.finish()]);
     this.#ring.map(staging);
     const ticket = this.#nextTicket++;
-    this.#tickets.set(ticket, staging);
+    this.#tickets.set(ticket, { staging, bytes, hasTimes });
     return ticket;
   }
 
   /**
+   * Wait for a result, and learn when passes ran. The numbers returned are
+   *
+   *     n, n times (began, ended), the readback's words
+   *
+   * with the times, in milliseconds, of the last n passes with a readback up to this one, 0 for most
+   * results. Without timestamps n is 1, `began` is NaN and `ended` is when the result arrived, by this
+   * thread's clock. Keep in step with pyapp/leadout/bridge.py.
+   *
    * @param {number} ticket from `submit`; each is collected or discarded once
-   * @returns {Promise<Uint32Array<ArrayBuffer>>} the readback's words, a copy; none for -1
+   * @returns {Promise<Float64Array<ArrayBuffer>>} n = 0 and no words for -1
    * @throws {LeadoutError} DeviceLostError or DeviceError
    */
   async collect(ticket) {
-    if (ticket === -1) return new Uint32Array(0);
-    const staging = this.#takeTicket(ticket);
-    const words = await this.#guarded(async () => {
+    if (ticket === -1) return new Float64Array(1);
+    const { staging, bytes, hasTimes } = this.#takeTicket(ticket);
+    return this.#guarded(async () => {
       try {
         await staging.mapped;
-        return new Uint32Array(this.#ring.bytes(staging).slice().buffer);
+        const mapped = this.#ring.bytes(staging);
+        const stamps = mapped.subarray(bytes, bytes + (hasTimes ? TIMES_BYTES : 0));
+        const times = this.#timesOf(staging, stamps);
+        const words = new Uint32Array(mapped.buffer, mapped.byteOffset, bytes / 4);
+        const collected = new Float64Array(1 + times.length + words.length);
+        collected[0] = times.length / 2;
+        collected.set(times, 1);
+        collected.set(words, 1 + times.length);
+        return collected;
       } finally {
         this.#ring.release(staging);
       }
     });
-    return words;
+  }
+
+  /**
+   * @param {Staging} staging
+   * @param {Uint8Array<ArrayBuffer>} stamps what came behind the words, if anything did
+   * @returns {number[]} see `collect`
+   */
+  #timesOf(staging, stamps) {
+    const times = PassTimes.read(stamps);
+    if (times === null) this.#passTimes = null;
+    return this.#passTimes === null || times === null ? [NaN, staging.arrivedMs] : times;
   }
 
   /**
@@ -289,7 +339,7 @@ export class Runtime {
    */
   discard(ticket) {
     if (ticket === -1) return;
-    const staging = this.#takeTicket(ticket);
+    const { staging } = this.#takeTicket(ticket);
     const release = () => this.#ring.release(staging);
     staging.mapped.then(release, release);
   }
@@ -393,28 +443,24 @@ export class Runtime {
       throw new LeadoutError("DeviceError", `there is no plan ${id}; it was released`, { id });
     }
     if (plan.isStale) {
-      throw new LeadoutError(
-        "DeviceError",
-        `plan "${plan.name}" uses a buffer that was freed; compile it again`,
-        { plan: plan.name },
-      );
+      throw staleError(plan.name);
     }
     return plan;
   }
 
   /**
    * @param {number} ticket
-   * @returns {Staging}
+   * @returns {Ticket}
    */
   #takeTicket(ticket) {
-    const staging = this.#tickets.get(ticket);
-    if (staging === undefined) {
+    const result = this.#tickets.get(ticket);
+    if (result === undefined) {
       throw new LeadoutError("DeviceError", `there is no result ${ticket}; it was taken already`, {
         ticket,
       });
     }
     this.#tickets.delete(ticket);
-    return staging;
+    return result;
   }
 
   #throwIfLost() {
@@ -459,6 +505,18 @@ export class Runtime {
     this.#throwIfUncaptured();
     return value;
   }
+}
+
+/**
+ * @param {string} plan
+ * @returns {LeadoutError}
+ */
+function staleError(plan) {
+  return new LeadoutError(
+    "DeviceError",
+    `plan "${plan}" uses a buffer that was freed; compile it again`,
+    { plan },
+  );
 }
 
 /**

@@ -25,7 +25,21 @@ import { LeadoutError, firstLine, withErrorScopes } from "./errors.js";
  * @typedef {{variant: string, constants: Record<string, number>}} PipelineSpec
  */
 
-/** The rendered kernels. WGSL is fetched when a pipeline first needs it, and only once. */
+/** Files of the folder; build/leadout_build/kernels.py writes them (keep in step). */
+const INDEX = "index.json";
+const SOURCES = "sources.json";
+
+/**
+ * @param {Record<string, string>} sources
+ * @param {string} file
+ * @returns {string}
+ */
+function textIn(sources, file) {
+  if (Object.hasOwn(sources, file)) return sources[file];
+  throw new LeadoutError("SourceError", `there is no kernel file ${file}`, { file });
+}
+
+/** The rendered kernels: an index, and all WGSL in one file, each fetched once. */
 export class KernelLibrary {
   #readText;
   /** @type {Promise<KernelIndex> | undefined} */
@@ -46,7 +60,9 @@ export class KernelLibrary {
    * @returns {KernelLibrary}
    */
   static fromUrl(base, fetchFile = (...args) => fetch(...args)) {
-    return new KernelLibrary(async (file) => {
+    /** @type {Map<string, Promise<any>>} */
+    const fetched = new Map();
+    const fetchText = async (/** @type {string} */ file) => {
       const url = new URL(file, base).href;
       const response = await fetchFile(url).catch((error) => error);
       if (!(response instanceof Response) || !response.ok) {
@@ -59,6 +75,11 @@ export class KernelLibrary {
         );
       }
       return response.text();
+    };
+    return new KernelLibrary(async (file) => {
+      if (file === INDEX) return fetchText(file);
+      const sources = await remember(fetched, SOURCES, () => fetchText(SOURCES).then(JSON.parse));
+      return textIn(sources, file);
     });
   }
 
@@ -68,12 +89,14 @@ export class KernelLibrary {
    */
   static fromMemory({ index, sources }) {
     return new KernelLibrary(async (file) => {
-      const text = file === "index.json" ? JSON.stringify(index) : sources[file];
-      if (text === undefined) {
-        throw new LeadoutError("SourceError", `there is no kernel file ${file}`, { file });
-      }
-      return text;
+      return file === INDEX ? JSON.stringify(index) : textIn(sources, file);
     });
+  }
+
+  /** Begin to fetch, before anybody knows which kernels. Failures are told to who asks for one. */
+  prefetch() {
+    this.indexText().catch(() => {});
+    this.#readText("").catch(() => {});
   }
 
   /**
@@ -96,7 +119,7 @@ export class KernelLibrary {
 
   /** @returns {Promise<string>} index.json */
   indexText() {
-    return this.text("index.json");
+    return this.text(INDEX);
   }
 
   /**

@@ -278,9 +278,10 @@ export class ReadyPlan {
    *
    * @param {GPUCommandEncoder} encoder
    * @param {number[]} values of the params
+   * @param {GPUComputePassTimestampWrites} [timestampWrites] to say when it began and ended
    */
-  record(encoder, values) {
-    const pass = encoder.beginComputePass();
+  record(encoder, values, timestampWrites) {
+    const pass = encoder.beginComputePass(timestampWrites && { timestampWrites });
     let pipeline = null;
     for (const dispatch of this.#dispatches) {
       const { counts, params } = dispatch;

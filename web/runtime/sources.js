@@ -10,6 +10,12 @@ import { ReadAheadSource, checkRange, cutShort, fillFromStream } from "./read_ah
 
 /** @typedef {import("./read_ahead.js").Source} Source */
 
+/**
+ * Asked for to learn a file's size, as it is read first, too. Little enough that a browser takes it all
+ * in and has the connection free again, whoever reads it when.
+ */
+const HEAD_BYTES = 256 << 10;
+
 /** How often an interrupted request is taken up again, and how long to wait first. */
 const MAX_RETRIES = 3;
 const RETRY_MS = 400;
@@ -101,8 +107,12 @@ export class MemorySource {
 
 /** A file on an HTTP server that answers Range requests. */
 export class UrlSource extends ReadAheadSource {
-  /** Null until the first answer. @type {Identity | null} */
+  /** Null until the first answer. @type {Promise<Identity> | null} */
+  #identifying = null;
+  /** @type {Identity | null} */
   #identity = null;
+  /** The first answer, until what it has is read. @type {Response | null} */
+  #head = null;
 
   /**
    * @param {string | URL} url absolute, or relative to the page or worker
@@ -119,8 +129,20 @@ export class UrlSource extends ReadAheadSource {
 
   /** @override */
   async size() {
-    this.#identity ??= await this.#identify();
+    this.#identifying ??= this.#identify();
+    try {
+      this.#identity = await this.#identifying;
+    } catch (error) {
+      this.#identifying = null; // the next one asks again
+      throw error;
+    }
     return this.#identity.size;
+  }
+
+  /** @override */
+  close() {
+    super.close();
+    this.#dropHead();
   }
 
   /**
@@ -132,7 +154,8 @@ export class UrlSource extends ReadAheadSource {
    * @param {AbortSignal} signal
    */
   async fill(offset, target, signal) {
-    let got = 0;
+    let got = offset === 0 ? await this.#fillFromHead(target, signal) : 0;
+    if (got === target.length) return;
     for (let retry = 0; ; retry++) {
       const before = got;
       let reason = "the connection was cut";
@@ -196,18 +219,47 @@ export class UrlSource extends ReadAheadSource {
     throw this.#error(`cannot be fetched: the server answered ${status}; ${advice}`, { status });
   }
 
+  /**
+   * Take what the first answer has, once.
+   *
+   * @param {Uint8Array<ArrayBuffer>} target
+   * @param {AbortSignal} signal
+   * @returns {Promise<number>} bytes; the rest is asked for
+   */
+  async #fillFromHead(target, signal) {
+    const head = this.#head;
+    this.#head = null;
+    if (head === null) return 0;
+    let got = 0;
+    try {
+      await fillFromStream(bodyOf(head), target, signal, (bytes) => {
+        got = bytes;
+      });
+    } catch (error) {
+      if (signal.aborted) throw error;
+      // The connection was cut: what is missing is asked for again, as any other range.
+    }
+    return got;
+  }
+
+  #dropHead() {
+    this.#head?.body?.cancel().catch(() => {});
+    this.#head = null;
+  }
+
   /** @returns {Promise<Identity>} */
   async #identify() {
+    this.#dropHead();
     let response;
     try {
-      response = await this.#request(0, 1);
+      response = await this.#request(0, HEAD_BYTES);
     } catch (error) {
       if (error instanceof Interruption) {
         throw this.#error(`cannot be fetched: ${error.message}; try again later`);
       }
       throw error;
     }
-    await response.body?.cancel();
+    if (response.status === 206) this.#head = response;
     let size = sizeOf(response);
     if (size === null) {
       // A server of another origin may keep Content-Range to itself, but not Content-Length.

@@ -9,11 +9,10 @@ JavaScript ever holds more than a few steps of a checkpoint.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from math import prod
+from math import lcm, prod
 from typing import Protocol, TypeVar
 
 from leadout.errors import DeviceLimitError, TensorError, UnsupportedFormatError
@@ -96,9 +95,16 @@ class LoadPlan:
 
     def to_json(self) -> Json:
         """Return the form that crosses to JavaScript (snake_case on both sides)."""
-        fields = dataclasses.asdict(dataclasses.replace(self, placed=()))
-        del fields["placed"]
-        return Json({**fields, "total_bytes": self.total_bytes})
+        return Json(
+            {
+                "pipelines": [vars(pipeline) for pipeline in self.pipelines],
+                "steps": [
+                    {**vars(step), "bindings": [vars(binding) for binding in step.bindings]}
+                    for step in self.steps
+                ],
+                "total_bytes": self.total_bytes,
+            }
+        )
 
 
 class TensorLike(Protocol):
@@ -177,13 +183,14 @@ class LoadPlanBuilder:
         self._steps: list[LoadStep] = []
         self._placed: list[Placed] = []
 
-    def matrix(self, name: str, tensors: Sequence[TensorLike]) -> Matrix:
+    def matrix(self, name: str, tensors: Sequence[TensorLike], rows_together: int = 2) -> Matrix:
         """Place one matrix, made of tensors stacked by rows.
 
         Args:
             name: the matrix's; its buffers are "<name>#0", "<name>#1", ...
             tensors: one or more, [num_rows, num_cols] each, equal in num_cols and in layout
                 (see `group_by_layout`), though perhaps not in format.
+            rows_together: where so many rows can be bound, shards are multiples of them.
 
         Returns:
             The matrix: one shard where every plane can be bound, else several. Every shard but
@@ -204,7 +211,7 @@ class LoadPlanBuilder:
             num_rows += tensor.shape[0]
 
         shards: list[Shard] = []
-        rows_per_shard = self._rows_per_shard(name, layout, num_rows, num_cols)
+        rows_per_shard = self._rows_per_shard(name, layout, num_rows, num_cols, rows_together)
         for row_start in range(0, num_rows, rows_per_shard):
             row_end = min(row_start + rows_per_shard, num_rows)
             buffer = f"{self.prefix}{name}#{len(shards)}"
@@ -266,7 +273,9 @@ class LoadPlanBuilder:
         steps = sorted(self._steps, key=lambda step: (step.source, step.offset))
         return LoadPlan(buffers, tuple(self._pipeline_list), tuple(steps), tuple(self._placed))
 
-    def _rows_per_shard(self, name: str, layout: Layout, num_rows: int, num_cols: int) -> int:
+    def _rows_per_shard(
+        self, name: str, layout: Layout, num_rows: int, num_cols: int, rows_together: int
+    ) -> int:
         """Return how many rows a shard may have: all, or an even number."""
         blocks_per_row = num_cols // BLOCK
         plane_words = max(plane.words_per_block for plane in layout.planes)
@@ -278,7 +287,9 @@ class LoadPlanBuilder:
         rows = max_blocks // blocks_per_row
         if rows >= num_rows:
             return num_rows
-        rows -= rows % 2  # kernels write two blocks, and some two rows, at a time
+        whole = lcm(2, rows_together)
+        # Kernels write two blocks, and some two rows, at a time.
+        rows -= rows % (whole if rows >= whole else 2)
         if rows <= 0:
             least_rows = min(2, num_rows)
             needed_bytes = layout.bytes(least_rows, num_cols)

@@ -7,6 +7,7 @@ queue. Nothing but the coroutines waits. Two devices exist: `devices.numpy.Numpy
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -73,11 +74,31 @@ class CompiledPlan(Protocol):
         """What was made ready."""
 
 
+@dataclass(frozen=True)
+class PassTimes:
+    """When a submitted Plan ran, in milliseconds of a clock that is as good as its differences.
+
+    Attributes:
+        began_ms: by the device's clock; None where it has none.
+        ended_ms: by the same clock; else when the results arrived, by the host's.
+    """
+
+    began_ms: float | None
+    ended_ms: float
+
+
 class Readback(Protocol):
     """The 32-bit words (unsigned) that a submitted Plan reads back, once they are there.
 
     Await it or discard it, once; either returns its buffer to the device.
     """
+
+    @property
+    def times(self) -> Sequence[PassTimes]:
+        """When Plans ran, once the words were awaited: the last ones with a readback, up to this.
+
+        Times may come for several Plans together, so most readbacks have none.
+        """
 
     def __await__(self) -> Generator[object, None, Sequence[int]]:
         """Wait for the words; none when the Plan has no readback.
@@ -171,3 +192,15 @@ async def run_once(device: Device, program: Program) -> Sequence[int]:
             device.release(compiled)
     finally:
         device.free(runnable.buffers)
+
+
+def collected(numbers: Sequence[float]) -> tuple[list[PassTimes], list[int]]:
+    """Take apart what the runtime collects: see `collect` in web/runtime/device.js.
+
+    Returns:
+        (times, words).
+    """
+    end = 1 + 2 * int(numbers[0])
+    pairs = zip(numbers[1:end:2], numbers[2:end:2], strict=True)
+    times = [PassTimes(None if math.isnan(began) else began, ended) for began, ended in pairs]
+    return times, [int(word) for word in numbers[end:]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from leadout.checkpoint.load_plan import PARAMS_BYTES, LoadPlan
 from leadout.checkpoint.source import Source
-from leadout.devices.base import CompiledPlan, DeviceInfo, Progress, Runnable
+from leadout.devices.base import CompiledPlan, DeviceInfo, PassTimes, Progress, Runnable
 from leadout.devices.numpy_ops import Memory, Words, load_meanings
 from leadout.devices.numpy_ops.repack import REPACKERS, Call
 from leadout.errors import DeviceError, DeviceLimitError, OutOfMemoryError
@@ -32,6 +33,7 @@ class NumpyReadback:
     """Words that are there already."""
 
     words: Sequence[int]
+    times: Sequence[PassTimes]
 
     def __await__(self) -> Generator[object, None, Sequence[int]]:
         """Return the words, after letting others run once, as every wait on a device does."""
@@ -133,6 +135,7 @@ class NumpyDevice:
         """Run a Program; see `Device.submit`."""
         assert isinstance(compiled, CompiledProgram)
         program = compiled.plan
+        began = time.perf_counter()
         for op in program.ops:
             try:
                 self._meanings[type(op)](op, self._memory)
@@ -140,9 +143,8 @@ class NumpyDevice:
                 raise DeviceError(
                     f"{program.name}: {op.label} ({type(op).__name__}): {error}"
                 ) from error
-        if program.readback is None:
-            return NumpyReadback([])
-        return NumpyReadback(self._memory.view(program.readback).tolist())
+        words = [] if program.readback is None else self._memory.view(program.readback).tolist()
+        return NumpyReadback(words, [PassTimes(1000 * began, 1000 * time.perf_counter())])
 
     def release(self, compiled: CompiledPlan) -> None:
         """Nothing is kept for a Program."""

@@ -2,7 +2,7 @@
 
 `lower` goes through a Program's ops and takes, for each run of neighbours, the first kernel that
 fits (see kernel.py). What there is to choose among is in the modules beside it: linear.py, norm.py,
-attention.py, experts.py, choice.py, draft.py, checks.py.
+attention.py, experts.py, choice.py, draft.py, packed.py, checks.py.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from leadout.lowering import (  # noqa: F401
     experts,
     linear,
     norm,
+    packed,
 )
 from leadout.lowering.builder import PlanBuilder
 from leadout.lowering.caps import Caps

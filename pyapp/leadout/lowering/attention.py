@@ -5,13 +5,23 @@ from __future__ import annotations
 import struct
 
 from leadout import ops
-from leadout.kv_cache import TILE, tiles_of_window
-from leadout.lowering.builder import PlanBuilder
+from leadout.lowering.builder import PlanBuilder, ceil
 from leadout.lowering.kernel import Run, kernel
 from leadout.plan import Param
 
 #: Layout of the struct in web/kernels/shared/attending.wgsl; keep in step.
 ATTENDING = struct.Struct("<IIIIIIIf")
+
+#: Layout of the struct in web/kernels/shared/segments.wgsl; keep in step.
+DECODING = struct.Struct("<IIIIIIIIff")
+
+#: The most bytes of scratch for what segments leave; more rows go through several dispatches.
+PARTS_BYTES = 64 << 20
+
+#: In how many parts the tiles of the cache are taken in prefill: blocks of 256 rows alone do not
+#: fill a large GPU. On an NVIDIA H100, 256 rows at position 32,768 take 11.1 ms whole, 5.5 ms in
+#: two parts or four (head_dim 512, 8 heads; tests/bench/LOG.md). A row's bits depend on it.
+PREFILL_SPLITS = 2
 
 
 def _share_queries(run: Run) -> bool:
@@ -56,6 +66,28 @@ def qk_norm_rope(b: PlanBuilder, write: ops.WriteKv, norm: ops.NormRope) -> None
     )
 
 
+@kernel(ops.WriteKv)
+def kv_norm_rope(b: PlanBuilder, op: ops.WriteKv) -> None:
+    """A workgroup a row and head, of keys or values."""
+    cache = op.cache
+    b.dispatch(
+        f"kv_norm_rope.{cache.dtype}",
+        [op.x, op.rows.table, op.k_norm.binding, op.inv_freq, cache.keys, cache.values],
+        (2 * cache.num_key_value_heads, op.rows.count, 1),
+        op.label,
+        {
+            "KV_HEADS": cache.num_key_value_heads,
+            "IN_HEADS": op.x.shape[1],
+            "FIRST_KEY": op.first_key,
+            "FIRST_VALUE": op.first_value,
+            "NORM_VALUES": int(op.norm_values),
+            "D": cache.head_dim,
+            "EPS": op.eps,
+            "CAPACITY": cache.capacity,
+        },
+    )
+
+
 @kernel(ops.NormRope)
 def q_norm_rope(b: PlanBuilder, op: ops.NormRope) -> None:
     """A workgroup a row and head."""
@@ -65,7 +97,7 @@ def q_norm_rope(b: PlanBuilder, op: ops.NormRope) -> None:
         [op.x, op.rows.table, op.weight.binding, op.inv_freq, op.y],
         (heads, op.rows.count, 1),
         op.label,
-        {"HEADS": heads, "D": dim, "EPS": op.eps},
+        {"HEADS": heads, "IN_HEADS": op.x.shape[1], "D": dim, "EPS": op.eps},
     )
 
 
@@ -89,35 +121,145 @@ def _attending(op: ops.Attention, slots: int) -> bytes:
     )
 
 
+@kernel(ops.Attention, when=lambda run: run.ops[0].rows.is_prefill and not run.caps.is_software)
+def attention_prefill(b: PlanBuilder, op: ops.Attention) -> None:
+    """Many rows: a workgroup a block of them and a part of the cache's tiles."""
+    cache, (rows, heads, dim) = op.cache, op.q.shape
+    variant = f"attention_prefill.{256 if dim <= 256 else 512}.{cache.dtype}"
+    part_o = b.scratch("prefill_o", rows, heads, PREFILL_SPLITS, dim)
+    part_ml = b.scratch("prefill_ml", rows, heads, PREFILL_SPLITS, 2)
+    attending = b.uniform(_attending(op, PREFILL_SPLITS))
+    queries = rows * heads // cache.num_key_value_heads
+    blocks = ceil(queries, b.caps.constant(variant, "BLOCK_QUERIES"))
+    b.dispatch(
+        variant,
+        [op.q, op.rows.table, cache.keys, cache.values, part_o, part_ml, attending],
+        (PREFILL_SPLITS, blocks, cache.num_key_value_heads),
+        op.label,
+    )
+    groups = ceil(heads * dim // 4, b.caps.constant("attention_merge", "WORKGROUP_QUADS"))
+    b.dispatch(
+        "attention_merge",
+        [part_o, part_ml, op.rows.table, op.y, attending],
+        (groups, rows, 1),
+        op.label + ".merge",
+    )
+
+
 @kernel(ops.Attention, when=lambda run: run.ops[0].rows.is_prefill)
 def attention_rows(b: PlanBuilder, op: ops.Attention) -> None:
-    """In prefill, a workgroup a row and group of heads."""
+    """In prefill on software, a workgroup a row and group of heads."""
     heads, cache = _shared_heads(op), op.cache
     b.dispatch(
-        f"attention.rows.{heads}.{cache.dtype}",
+        f"attention.{heads}.{cache.dtype}",
         [op.q, op.rows.table, cache.keys, cache.values, op.y, b.uniform(_attending(op, 0))],
         (1, op.q.shape[1] // heads, op.rows.count),
         op.label,
     )
 
 
+def _decodes(run: Run) -> bool:
+    """Return whether few rows' queries go through norm and rope straight into attention."""
+    norm, attend = run.ops[-2:]
+    return bool(
+        not run.caps.is_software
+        and not attend.rows.is_prefill
+        and norm.y == attend.q
+        and run.drops(norm.y)
+    )
+
+
+@kernel(ops.WriteKv, ops.NormRope, ops.Attention, when=_decodes)
+def write_and_attend(
+    b: PlanBuilder, write: ops.WriteKv, norm: ops.NormRope, attend: ops.Attention
+) -> None:
+    """Few rows of a layer with a cache of its own."""
+    kv_norm_rope(b, write)
+    attention_segments(b, norm, attend)
+
+
+@kernel(ops.NormRope, ops.Attention, when=_decodes)
+def attention_segments(b: PlanBuilder, norm: ops.NormRope, attend: ops.Attention) -> None:
+    """Few rows: a workgroup a segment of the cache, and what they found added up."""
+    cache, (_, num_heads, dim) = attend.cache, attend.q.shape
+    heads = _shared_heads(attend)
+    variant = f"attention_segments.{heads}.{cache.dtype}"
+    smallest = b.caps.constant(variant, "SMALLEST_SEGMENT")
+    most = b.caps.constant(variant, "MAX_SEGMENTS")
+    segments: int | Param
+    if attend.window:
+        # One more where the window begins within a segment.
+        segments = slots = min(ceil(attend.window - 1, smallest), most) + 1
+    else:
+        slots = min(ceil(cache.capacity, smallest), most)
+        segments = Param("kv_segments", smallest, most=most)
+    row_bytes = 4 * num_heads * slots * dim
+    at_once = min(attend.rows.count, max(1, PARTS_BYTES // row_bytes))
+    for first in range(0, attend.rows.count, at_once):
+        count = min(at_once, attend.rows.count - first)
+        part_o = b.scratch("part_o", count, num_heads, slots, dim)
+        part_ml = b.scratch("part_ml", count, num_heads, slots, 2)
+        decoding = b.uniform(
+            DECODING.pack(
+                num_heads,
+                cache.num_key_value_heads,
+                attend.window,
+                attend.behind,
+                cache.capacity,
+                slots,
+                norm.x.shape[1] * dim // 4,
+                first,
+                attend.scale,
+                norm.eps,
+            )
+        )
+        b.dispatch(
+            variant,
+            [
+                norm.x,
+                attend.rows.table,
+                cache.keys,
+                cache.values,
+                norm.weight.binding,
+                norm.inv_freq,
+                part_o,
+                part_ml,
+                decoding,
+            ],
+            (count * num_heads // heads, segments, 1),
+            attend.label,
+            {"D": dim},
+        )
+        width = b.caps.constant("attention_combine", "QUADS_OF_GROUP")
+        b.dispatch(
+            "attention_combine",
+            [part_o, part_ml, attend.rows.table, attend.y, decoding],
+            (ceil(dim // 4, width), num_heads, count),
+            attend.label + ".combine",
+            {"D": dim},
+        )
+
+
 @kernel(ops.Attention)
-def attention_tiles(b: PlanBuilder, op: ops.Attention) -> None:
-    """Few rows: a workgroup a tile of the cache, and what they found added up."""
+def solo_attention(b: PlanBuilder, op: ops.Attention) -> None:
+    """A thread a row and head: on the CPU, and where nothing else fits."""
     cache, (rows, num_heads, dim) = op.cache, op.q.shape
-    slots = tiles_of_window(op.window) if op.window else cache.capacity // TILE
-    part_o = b.scratch("part_o", rows, num_heads, slots, dim)
-    part_ml = b.scratch("part_ml", rows, num_heads, slots, 2)
-    heads, attending = _shared_heads(op), b.uniform(_attending(op, slots))
-    b.dispatch(
-        f"attention.tiles.{heads}.{cache.dtype}",
-        [op.q, op.rows.table, cache.keys, cache.values, part_o, part_ml, attending],
-        (slots if op.window else Param("kv_tiles", TILE), num_heads // heads, rows),
-        op.label,
+    decoding = DECODING.pack(
+        num_heads,
+        cache.num_key_value_heads,
+        op.window,
+        op.behind,
+        cache.capacity,
+        0,
+        0,
+        0,
+        op.scale,
+        0.0,
     )
     b.dispatch(
-        "attention_combine",
-        [part_o, part_ml, op.rows.table, op.y, attending],
-        (num_heads, rows, 1),
-        op.label + ".combine",
+        f"solo_attention.{cache.dtype}",
+        [op.q, op.rows.table, cache.keys, cache.values, op.y, b.uniform(decoding)],
+        (ceil(num_heads, 4), rows, 1),
+        op.label,
+        {"D": dim},
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 from leadout import ops
 from leadout.lowering.builder import PlanBuilder, ceil, linear_grid
 from leadout.lowering.kernel import kernel
@@ -27,5 +29,5 @@ def check_finite(b: PlanBuilder, op: ops.CheckFinite) -> None:
 def fill(b: PlanBuilder, op: ops.Fill) -> None:
     """Many workgroups a tensor."""
     groups = ceil(op.words.bytes // 4, b.caps.constant("fill", "WORKGROUP_WORDS"))
-    constants = {"SEED": op.seed, "KEEP": op.keep, "SET": op.bits}
-    b.dispatch("fill", [op.words], linear_grid(groups), op.label, constants)
+    made = b.uniform(struct.pack("<3I", op.seed, op.keep, op.bits))
+    b.dispatch("fill", [op.words, made], linear_grid(groups), op.label)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import struct
+
 from leadout import ops, sampling, state
-from leadout.lowering.builder import PlanBuilder, ceil
+from leadout.lowering.builder import Bound, PlanBuilder, ceil
+from leadout.lowering.caps import Caps
 from leadout.lowering.kernel import kernel
+
+#: The variants of choose_few, by how many candidates a thread has, in fours.
+FEW_QUADS = (4, 8)
+
+#: Maxima of a row that web/kernels/choose_collect.wgsl can compare, one a thread.
+MAX_MAXIMA = 256
 
 
 @kernel(ops.Suppress)
@@ -16,45 +25,91 @@ def suppress(b: PlanBuilder, op: ops.Suppress) -> None:
     b.dispatch("suppress", [op.ids, op.logits], (ceil(count, 64), rows, 1), op.label, constants)
 
 
+def _few(caps: Caps, choose: ops.Choose, then: str) -> str | None:
+    """Return the variant of choose_few that has room for all candidates, if one has."""
+    kind = "all" if choose.ids is None else "mapped"
+    for quads in FEW_QUADS:
+        variant = f"choose_few.{kind}.{then}.{quads}"
+        if choose.logits.shape[1] <= caps.constant(variant, "CANDIDATES"):
+            return variant
+    return None
+
+
+def _choice(choose: ops.Choose) -> tuple[list[Bound], list[Bound], dict[str, int]]:
+    """Return what all kernels that choose bind first, what they bind last, and their constants."""
+    tables = choose.tables
+    first: list[Bound] = [
+        choose.logits, choose.rows.table, sampling.settings(tables.num_lanes), tables.seen,
+    ]  # fmt: skip
+    last: list[Bound] = [] if choose.ids is None else [choose.ids]
+    return first, last, {"V": tables.vocab_size, "COUNT": choose.logits.shape[1]}
+
+
+@kernel(
+    ops.Choose,
+    ops.PlaceDraft,
+    when=lambda run: (
+        _few(run.caps, run.ops[0], "place") is not None
+        and run.feeds(0, "y", 1, "choices")
+        and run.ops[0].rows == run.ops[1].lane_rows
+        and run.drops(run.ops[0].y)
+    ),
+)
+def choose_draft(b: PlanBuilder, choose: ops.Choose, place: ops.PlaceDraft) -> None:
+    """A workgroup a lane, with all candidates in registers."""
+    variant = _few(b.caps, choose, "place")
+    assert variant is not None
+    first, last, constants = _choice(choose)
+    sizes = b.uniform(struct.pack("<2I", place.num_drafts, choose.tables.context_length))
+    bindings = [*first, place.rows.table, sizes, *last]
+    b.dispatch(variant, bindings, (choose.tables.num_lanes, 1, 1), choose.label, constants)
+
+
+@kernel(ops.Choose, when=lambda run: _few(run.caps, run.ops[0], "choose") is not None)
+def choose_few(b: PlanBuilder, op: ops.Choose) -> None:
+    """A workgroup a row, with all candidates in registers."""
+    variant = _few(b.caps, op, "choose")
+    assert variant is not None
+    first, last, constants = _choice(op)
+    rows = op.logits.shape[0]
+    b.dispatch(variant, [*first, op.y, *last], (rows, 1, 1), op.label, constants)
+
+
 @kernel(ops.Choose)
-def choose(b: PlanBuilder, op: ops.Choose) -> None:
-    """Penalise, find the smallest logit that stays, take the best of chunks and then of all."""
+def choose_many(b: PlanBuilder, op: ops.Choose) -> None:
+    """Bound what the filters leave, list it, take the best of it; see choose_collect.wgsl."""
     rows, count = op.logits.shape
-    table, tables, label = op.rows.table, op.tables, op.label
-    settings = sampling.settings(tables.num_lanes)
-    kind, mapped = ("all", []) if op.ids is None else ("mapped", [op.ids])
+    first, last, constants = _choice(op)
+    kind = "all" if op.ids is None else "mapped"
     partial = f"choose_partial.{kind}"
-    chunks = ceil(count, b.caps.constant(partial, "CHUNK"))
-    thresholds = b.scratch("thresholds", rows)
-    best = b.scratch("best_of_chunks", rows, chunks, 2)
-    constants = {"V": tables.vocab_size, "COUNT": count}
-    b.dispatch(
-        f"penalize.{kind}",
-        [table, settings, tables.seen, op.logits, *mapped],
-        (ceil(count, 1024), rows, 1),
-        label + ".penalize",
-        constants,
-    )
-    b.dispatch(
-        "sample_filter",
-        [op.logits, table, settings, thresholds],
-        (rows, 1, 1),
-        label + ".sample_filter",
-        {"V": count},
-    )
+    parts = ceil(count, b.caps.constant(partial, "CHUNK"))
+    assert parts <= MAX_MAXIMA, f"{op.label}: {count} logits"
+    # As many maxima as the next kernel can compare.
+    split = 1 << (MAX_MAXIMA // parts).bit_length() - 1
+    best = b.scratch("best_of_parts", rows, parts, 4)
+    maxima = b.scratch("maxima_of_parts", rows, parts, split)
+    found = b.scratch("found_candidates", rows, b.caps.constant(partial, "FOUND_WORDS"))
+    with_split = {**constants, "SPLIT": split}
     b.dispatch(
         partial,
-        [op.logits, table, settings, thresholds, best, *mapped],
-        (chunks, rows, 1),
-        label + ".partial",
-        constants,
+        [*first, best, maxima, found, *last],
+        (parts, rows, 1),
+        op.label + ".partial",
+        with_split,
     )
     b.dispatch(
-        "choose_final",
-        [best, op.y],
+        f"choose_collect.{kind}",
+        [*first, maxima, found, *last],
+        (parts, rows, 1),
+        op.label + ".collect",
+        with_split,
+    )
+    b.dispatch(
+        f"choose_final.{kind}",
+        [*first, best, found, op.y, *last],
         (rows, 1, 1),
-        label + ".final",
-        {"V": tables.vocab_size, "CHUNKS": chunks},
+        op.label + ".final",
+        {**constants, "PARTS": parts},
     )
 
 

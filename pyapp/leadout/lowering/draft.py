@@ -10,9 +10,8 @@ from leadout.ops.draft import NGRAM_MAX, NGRAM_MIN
 
 @kernel(ops.TopCentroids)
 def top_centroids(b: PlanBuilder, op: ops.TopCentroids) -> None:
-    """A thread a score."""
-    rows, num_centroids = op.scores.shape
-    grid = (ceil(num_centroids, 64), rows, 1)
+    """A workgroup a row."""
+    grid = (op.scores.shape[0], 1, 1)
     b.dispatch("top_centroids", [op.scores, op.y], grid, op.label, {"TOP": op.y.shape[1]})
 
 

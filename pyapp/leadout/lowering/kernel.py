@@ -41,12 +41,17 @@ class Run:
 
     def drops(self, tensor: Tensor) -> bool:
         """Return whether nobody behind the run reads a tensor that it would not write."""
+        return not self.readers(tensor)
+
+    def readers(self, tensor: Tensor) -> list[Op]:
+        """Return the ops behind the run that read a tensor, until it is written again."""
+        found = []
         for op in self.following:
             if tensor.buffer in op.read:
-                return False
+                found.append(op)
             if tensor.buffer in op.written:
-                return True
-        return True
+                break
+        return found
 
 
 @dataclass(frozen=True)

@@ -3,43 +3,46 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from leadout import ops
 from leadout.layouts import BLOCK, Matrix, Shard
-from leadout.lowering.builder import PlanBuilder, ceil, linear_grid
+from leadout.lowering.builder import Grid, PlanBuilder, ceil, linear_grid
 from leadout.lowering.kernel import Run, kernel
 from leadout.ops import LinearLayer, Tensor
 from leadout.plan import Binding
 from leadout.rows import FEW_ROWS, TILE_ROWS, Rows
 
 #: Layout of the struct in web/kernels/shared/shape.wgsl; keep in step.
-SHAPE = struct.Struct("<IIIIf")
-
-#: From so many outputs on, a matrix fills a GPU with a few lanes for each.
-WIDE_MATRIX_OUTPUTS = 4096
+SHAPE = struct.Struct("<IIIIfI")
 
 
-def matvec_form(num_outputs: int, num_shard_outputs: int) -> str:
-    """Return which form of matvec a layer's shard takes; for all numbers of rows the same.
+def matvec_form(num_outputs: int, num_columns: int) -> str:
+    """Return which form of matvec a layer takes; for all numbers of rows the same.
 
-    On an NVIDIA H100, 12288 x 1536 takes 16 us deep and 55 wide, 1536 x 262144 takes 160 us wide
-    and 249 deep (one row; tests/bench/LOG.md).
+    Measured on an NVIDIA H100 (tests/bench/LOG.md): many outputs fill a GPU with a few threads for
+    each; where there are few, more threads share a row of the weights, as far as there are columns.
     """
-    is_wide = num_outputs >= WIDE_MATRIX_OUTPUTS and num_shard_outputs % 4 == 0
-    return "wide" if is_wide else "deep"
+    if num_outputs >= 8192 or num_columns < 1024:
+        return "wide"
+    return "deep" if num_columns >= 4096 else "narrow"
 
 
 def shards(
-    b: PlanBuilder, layer: LinearLayer, y: Tensor, offset: int = 0, softcap: float | None = None
+    b: PlanBuilder,
+    layer: LinearLayer,
+    y: Tensor,
+    offset: int = 0,
+    softcap: float | None = None,
+    factor_stride: int = 0,
 ) -> Iterator[tuple[Matrix, Shard, Binding]]:
     """Yield each shard of a layer, with its numbers: columns, outputs, y's stride and offset."""
     stride = y.shape[-1]
     for matrix, first_output in layer.parts:
         for shard in matrix.shards:
             first = offset + first_output + shard.row_start
-            shape = SHAPE.pack(matrix.num_cols, shard.num_rows, stride, first, softcap or 0.0)
-            yield matrix, shard, b.uniform(shape)
+            numbers = (matrix.num_cols, shard.num_rows, stride, first, softcap or 0.0)
+            yield matrix, shard, b.uniform(SHAPE.pack(*numbers, factor_stride))
 
 
 def part_of(tensor: Tensor, first_row: int, num_rows: int) -> Binding:
@@ -87,24 +90,89 @@ def solo_matvec(b: PlanBuilder, op: ops.Linear) -> None:
 
 @kernel(ops.Linear, when=lambda run: run.ops[0].rows.is_prefill)
 def matmul(b: PlanBuilder, op: ops.Linear) -> None:
-    """Multiply many rows, tile by tile."""
+    """Multiply many rows, tile by tile; deep matrices in parts, which are added up."""
+    rows = op.rows.count
     for matrix, shard, shape in shards(b, op.layer, op.y, op.offset, op.softcap):
-        variant = f"matmul.{matrix.layout}"
-        outputs = b.caps.constant(variant, "TILE_OUTPUTS")
-        grid = (ceil(shard.num_rows, outputs), op.rows.count // TILE_ROWS, 1)
-        b.dispatch(variant, [*shard.planes, op.x, op.y, shape], grid, op.label)
+        variant = _matmul_variant(matrix, rows, "none")
+        splits = matmul_splits(op.layer.num_outputs, matrix.num_cols)
+        grid = _matmul_grid(b, variant, shard.num_rows, rows, splits)
+        if splits == 1:
+            b.dispatch(variant, [*shard.planes, op.x, op.y, shape], grid, op.label)
+            continue
+        outputs = shard.num_rows
+        parts = b.scratch("split_sums", splits, rows, outputs)
+        part_shape = b.uniform(SHAPE.pack(matrix.num_cols, outputs, outputs, 0, 0.0, 0))
+        b.dispatch(variant, [*shard.planes, op.x, parts, part_shape], grid, op.label)
+        grid = (ceil(outputs, 64), rows, 1)
+        b.dispatch("sum_splits", [parts, op.y, shape], grid, op.label + ".sum", {"SPLITS": splits})
+
+
+def matmul_splits(num_outputs: int, num_columns: int) -> int:
+    """Return in how many parts the columns of a layer's matrices are taken, in prefill.
+
+    Few outputs give too few tiles to fill a large GPU. On an NVIDIA H100, 256 rows of
+    6144 x 1536 take 258 us whole and 196 us in four parts, 1536 x 256 76 us and 35 us
+    (tests/bench/LOG.md). The rows do not count, so that a row's bits do not depend on them.
+    """
+    return 4 if num_outputs <= 4096 and num_columns >= 1024 else 1
+
+
+def _matmul_variant(matrix: Matrix, rows: int, epilogue: str) -> str:
+    tile_rows = 2 * TILE_ROWS if rows % (2 * TILE_ROWS) == 0 else TILE_ROWS
+    return f"matmul.{matrix.layout}.{tile_rows}.{epilogue}"
+
+
+def _matmul_grid(b: PlanBuilder, variant: str, num_outputs: int, rows: int, splits: int) -> Grid:
+    outputs = b.caps.constant(variant, "TILE_OUTPUTS")
+    return (ceil(num_outputs, outputs), rows // b.caps.constant(variant, "TILE_ROWS"), splits)
 
 
 @kernel(ops.Linear)
 def matvec(b: PlanBuilder, op: ops.Linear) -> None:
     """Multiply few rows, each weight read once for all of them."""
     for matrix, shard, shape in shards(b, op.layer, op.y, op.offset, op.softcap):
-        form = matvec_form(op.layer.num_outputs, shard.num_rows)
-        for first, count in chunks(op.rows):
-            variant = f"matvec.{matrix.layout}.{count}.{form}.none"
-            groups = ceil(shard.num_rows, _outputs(b, variant))
-            x, y = part_of(op.x, first, count), part_of(op.y, first, count)
-            b.dispatch(variant, [*shard.planes, x, y, shape], linear_grid(groups), op.label)
+        form = matvec_form(op.layer.num_outputs, matrix.num_cols)
+        few_rows(b, f"matvec.{matrix.layout}", form, shard, [op.x], op.y, shape, op)
+
+
+def few_rows(
+    b: PlanBuilder,
+    kernel_and_layout: str,
+    form: str,
+    shard: Shard,
+    inputs: Sequence[Tensor],
+    y: Tensor,
+    shape: Binding,
+    op: ops.Linear | ops.GatedLinear,
+) -> None:
+    """Append matvec or packed_matvec for a shard, as often as it takes for all rows."""
+    for first, count in chunks(op.rows):
+        variant = f"{kernel_and_layout}.{count}.{form}"
+        groups = ceil(shard.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS"))
+        parts = [part_of(one, first, count) for one in (*inputs, y)]
+        b.dispatch(variant, [*shard.planes, *parts, shape], linear_grid(groups), op.label)
+
+
+def _gates_by_factors(run: Run) -> bool:
+    linear, times = run.ops
+    is_plain = linear.offset == 0 and linear.softcap is None and linear.y == times.x
+    return (
+        is_plain
+        and not run.caps.is_software
+        and not linear.rows.is_prefill
+        and times.y.shape == linear.y.shape
+        and linear.layer.single_shard is not None
+        and run.drops(linear.y)
+    )
+
+
+@kernel(ops.Linear, ops.GeluTimes, when=_gates_by_factors)
+def matvec_gelu_times(b: PlanBuilder, op: ops.Linear, times: ops.GeluTimes) -> None:
+    """As `matvec`, and gate by given factors."""
+    stride = times.factors.shape[-1]
+    for matrix, shard, shape in shards(b, op.layer, times.y, times.offset, None, stride):
+        inputs = [op.x, times.factors]
+        few_rows(b, f"matvec.{matrix.layout}", "gelu_times", shard, inputs, times.y, shape, op)
 
 
 def _is_single(run: Run) -> bool:
@@ -125,12 +193,17 @@ def solo_gated(b: PlanBuilder, op: ops.GatedLinear) -> None:
 def gated_matvec(b: PlanBuilder, op: ops.GatedLinear) -> None:
     """As `matvec`, with gate and up in one."""
     for matrix, shard, shape in shards(b, op.layer, op.y):
-        form = matvec_form(shard.num_rows, shard.num_rows)
-        for first, count in chunks(op.rows):
-            variant = f"matvec.{matrix.layout}.{count}.{form}.gelu_mul"
-            groups = ceil(shard.num_rows, _outputs(b, variant))
-            x, y = part_of(op.x, first, count), part_of(op.y, first, count)
-            b.dispatch(variant, [*shard.planes, x, y, shape], linear_grid(groups), op.label)
+        few_rows(b, f"matvec.{matrix.layout}", "gated", shard, [op.x], op.y, shape, op)
+
+
+@kernel(ops.GatedLinear, when=lambda run: run.ops[0].rows.is_prefill and _is_single(run))
+def gated_matmul(b: PlanBuilder, op: ops.GatedLinear) -> None:
+    """As `matmul`, with gate and up in one."""
+    rows = op.rows.count
+    for matrix, shard, shape in shards(b, op.layer, op.y):
+        variant = _matmul_variant(matrix, rows, "gelu_mul")
+        grid = _matmul_grid(b, variant, shard.num_rows, rows, 1)
+        b.dispatch(variant, [*shard.planes, op.x, op.y, shape], grid, op.label)
 
 
 @kernel(ops.GatedLinear)
@@ -156,11 +229,6 @@ def gelu_times(b: PlanBuilder, op: ops.GeluTimes) -> None:
     constants = {"N": size, "STRIDE": op.factors.shape[-1], "OFFSET": op.offset}
     grid = (ceil(size, 64), rows, 1)
     b.dispatch("gelu_times", [op.x, op.factors, op.y], grid, op.label, constants)
-
-
-def _outputs(b: PlanBuilder, variant: str) -> int:
-    """Return the matrix rows that a workgroup of matvec takes."""
-    return b.caps.constant(variant, "GROUPS") * b.caps.constant(variant, "OUTPUTS")
 
 
 def _solo_groups(b: PlanBuilder, variant: str, num_outputs: int) -> int:

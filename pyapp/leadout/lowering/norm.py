@@ -5,14 +5,23 @@ from __future__ import annotations
 from leadout import ops
 from leadout.lowering.builder import Bound, PlanBuilder, ceil
 from leadout.lowering.kernel import kernel
+from leadout.ops import Tensor
 
 
 @kernel(ops.RmsNorm)
 def rms_norm(b: PlanBuilder, op: ops.RmsNorm) -> None:
     """A workgroup a row."""
+    emit_norm(b, op)
+
+
+def emit_norm(b: PlanBuilder, op: ops.RmsNorm, packed: Tensor | None = None) -> None:
+    """Append a norm whose output is wanted packed as well, if there is memory for it."""
     constants = {"D": op.weight.length, "EPS": op.eps, "SCALE": op.scale}
     bindings: list[Bound] = [op.x, op.weight.binding, op.y]
-    b.dispatch("rms_norm", bindings, (op.x.shape[0], 1, 1), op.label, constants)
+    if packed is not None:
+        bindings.append(packed)
+    variant = f"rms_norm.{'both' if packed is not None else 'norm'}"
+    b.dispatch(variant, bindings, (op.x.shape[0], 1, 1), op.label, constants)
 
 
 @kernel(
@@ -24,22 +33,28 @@ def rms_norm(b: PlanBuilder, op: ops.RmsNorm) -> None:
 )
 def add_rms_norm(b: PlanBuilder, add: ops.AddNorm, norm: ops.RmsNorm) -> None:
     """The end of half a layer, and the norm that the next one begins with."""
-    _add_norm(b, add, norm)
+    emit_add_norm(b, add, norm)
 
 
 @kernel(ops.AddNorm)
 def add_norm(b: PlanBuilder, add: ops.AddNorm) -> None:
     """The end of half a layer."""
-    _add_norm(b, add, None)
+    emit_add_norm(b, add, None)
 
 
-def _add_norm(b: PlanBuilder, add: ops.AddNorm, norm: ops.RmsNorm | None) -> None:
+def emit_add_norm(
+    b: PlanBuilder, add: ops.AddNorm, norm: ops.RmsNorm | None, packed: Tensor | None = None
+) -> None:
+    """Append a residual, and the norm behind it, packed as well if there is memory for it."""
     bindings: list[Bound] = [add.x, add.weight.binding, add.h, add.h_out]
     if add.scalar is not None:
         bindings.append(add.scalar.binding)
     if norm is not None:
         bindings += [norm.weight.binding, norm.y]
-    variant = f"add_rms_norm.{'norm' if norm else 'none'}.{'scaled' if add.scalar else 'plain'}"
+    if packed is not None:
+        bindings.append(packed)
+    following = "both" if packed is not None else "norm" if norm is not None else "none"
+    variant = f"add_rms_norm.{following}.{'scaled' if add.scalar else 'plain'}"
     constants = {"D": add.weight.length, "EPS": add.eps}
     b.dispatch(variant, bindings, (add.x.shape[0], 1, 1), add.label, constants)
 

@@ -289,7 +289,14 @@ class Gemma4Layers:
             placed, num_outputs = [], 0
             for part in parts:
                 tensor = tensors[f"model.{name}{part}"]
-                placed.append((self._load.matrix(name + part, [_flat(tensor)]), num_outputs))
+                placed.append(
+                    (
+                        self._load.matrix(
+                            name + part, [_flat(tensor)], rows_together=tensor.shape[1]
+                        ),
+                        num_outputs,
+                    )
+                )
                 num_outputs += tensor.shape[1]
             return ExpertLayer(placed, num_outputs, num_experts)
 

@@ -1,5 +1,5 @@
 // Gumbel noise as a pure function of (seed, position, token id). Keep in step with
-// devices/twins/sampling.py; tests/kernels/test_choose.py compares them.
+// devices/numpy_ops/sampling.py; tests/kernels/test_choice.py compares them.
 //
 // mix is a full-avalanche hash of 32 bits (Ettinger's "lowbias32" constants).
 fn mix(value: u32) -> u32 {

@@ -1,12 +1,12 @@
 // A linear layer's shape, read at run time, so that layers of all shapes share a pipeline. Keep in step with
-// pyapp/leadout/ops/grid.py.
+// pyapp/leadout/lowering/linear.py.
 struct Shape {
   columns: u32,  // of the weights and the activations, a multiple of 32
   outputs: u32,  // rows of the weights
   stride: u32,   // columns of the result
   offset: u32,   // of the result: where the first output goes
   cap: f32,      // 0, or c where the result is c * tanh(sum / c)
+  factor_stride: u32,  // columns of the factors, where there are some; offset is theirs then
   reserved_0: u32,
   reserved_1: u32,
-  reserved_2: u32,
 }

@@ -1,20 +1,33 @@
 {#- Reading a weight matrix in any layout of pyapp/leadout/layouts.py (keep in step).
 
+    A row is read in *units* of 16 bytes of quants, so that neighbouring threads, which take neighbouring units,
+    read neighbouring bytes: 32 columns of a q4 layout, 16 of a q8, 8 of f16 and bf16, 4 of f32. A unit is unpacked
+    in *steps* of a few columns, four columns (a quad) at a time.
+
     Declares the layout's planes as bindings 0 and up, quants as vec4<u32>, and gives to whoever
     imports them (with context):
 
-      num_planes            how many bindings it took
-      load_block(b, name)   a statement: block b's packed values and scales into locals, once
-      quad(name, j)         an expression: columns 4j .. 4j + 3 of that block, vec4<f32>, j constant
-      load_quarter(b, w, name)  a statement: the same for quarter w of block b, eight columns
-      part(name, j)         an expression: the first or second (j) four of these columns
-      part_quad(w, j)       an expression: which quad of the block these are
+      num_planes, unit_columns, num_steps, step_quads, has_scale, has_offset, is_integer
+      quants[u], scale_bits(u)  WGSL: what memory holds of unit u (of all units, row after row)
+      scale_of(bits)            WGSL: its scale, or vec2(scale, offset) if has_offset; a weight is scale * raw + offset
+      raw(words, p, i)          an expression: quad i of step p of a unit's words, unscaled; p may be a variable
+      column(p, i)              an expression: that quad's first column in the unit, divided by four
+      packed(words, j)          an expression, if is_integer: four columns from 4 j on as signed bytes in a word
 
-    Packed values are not shifted into place. A mask leaves each of four values in its byte, the
-    conversion to float keeps it there, as a multiple of 2^8k, and the scale, divided by the same
-    power, takes it out again in the multiplication that is needed anyway. Nothing is rounded on the
-    way: all products have at most 24 significant bits. -#}
-{% set num_planes = 1 if layout in ("f32", "f16", "bf16") else (3 if "super" in layout else 2) %}
+    and for kernels that take whole blocks of 32 columns:
+
+      load_block(b, name)       a statement: block b into locals, once
+      quad(name, j)             an expression: columns 4j .. 4j + 3 of that block, vec4<f32>, j constant
+
+    Values are unpacked without a conversion: bits put into the mantissa of a power of two, above which
+    they count 1, are that power plus the value, and subtracting takes the power off again, exactly. -#}
+{% set has_scale = layout[:2] in ("q4", "q8") %}
+{% set is_integer = has_scale %}
+{% set has_offset = layout.endswith("_affine") or layout.endswith("_super") %}
+{% set num_planes = 1 if not has_scale else (3 if "super" in layout else 2) %}
+{% set unit_columns = {"f32": 4, "f16": 8, "bf16": 8}.get(layout, 32 if layout.startswith("q4") else 16) %}
+{% set num_steps = unit_columns // 8 if has_scale else 1 %}
+{% set step_quads = 1 if layout == "f32" else 2 %}
 @group(0) @binding(0) var<storage, read> quants: array<vec4<u32>>;
 {% if num_planes > 1 %}
 @group(0) @binding(1) var<storage, read> scales: array<u32>;
@@ -23,49 +36,82 @@
 @group(0) @binding(2) var<storage, read> supers: array<u32>;
 {% endif %}
 
-{% if num_planes > 1 %}
+{% if has_scale %}
 {% include "shared/half.wgsl" %}
 
-// What takes byte k of a word, converted to float in place, to its weight: times scale[k] plus offset[k].
-const BYTE = vec4<f32>(1.0, 0.00390625, 1.52587890625e-5, 5.9604644775390625e-8);
-
-// Block b's scale and offset (for q8_super16: the scales of its two halves).
-fn block_scales(b: u32) -> vec2<f32> {
-{% if layout.endswith("_affine") %}
-  let word = scales[b];
-  return vec2<f32>(half_to_f32(word & 0xffffu), half_to_f32(word >> 16u));
-{% else %}
-  let half_word = (scales[b >> 1u] >> ((b & 1u) << 4u)) & 0xffffu;
-{% if layout == "q4_scale" %}
-  let d = half_to_f32(half_word);
-  return vec2<f32>(d, -8.0 * d);
-{% elif layout == "q8_scale" %}
-  let d = half_to_f32(half_word);
-  return vec2<f32>(d, -128.0 * d);
-{% elif layout == "q8_super16" %}
-  let d = half_to_f32(supers[b >> 3u] & 0xffffu);
-  let signed = vec2<i32>(vec2<u32>(half_word) << vec2<u32>(24u, 16u)) >> vec2<u32>(24u);
-  return d * vec2<f32>(signed);
-{% else %}
-  let super_word = supers[b >> 3u];
-  let d = half_to_f32(super_word & 0xffffu);
-  let d_min = half_to_f32(super_word >> 16u);
-  return vec2<f32>(d * f32(half_word & 0xffu), -(d_min * f32(half_word >> 8u)));
-{% endif %}
-{% endif %}
+{% set block = "u" if layout.startswith("q4") else "(u >> 1u)" %}
+{% if layout.endswith("_super") %}
+// The block's (s, m) in the low half, d and dmin.
+fn scale_bits(u: u32) -> vec2<u32> {
+  return vec2<u32>(scales[{{ block }} >> 1u] >> (({{ block }} & 1u) << 4u), supers[{{ block }} >> 3u]);
 }
+
+fn scale_of(bits: vec2<u32>) -> vec2<f32> {
+  let d = half_to_f32(bits.y & 0xffffu);
+  let d_min = half_to_f32(bits.y >> 16u);
+  return vec2<f32>(d * f32(bits.x & 0xffu), -(d_min * f32((bits.x >> 8u) & 0xffu)));
+}
+{% elif layout.endswith("_affine") %}
+fn scale_bits(u: u32) -> u32 {
+  return scales[{{ block }}];
+}
+
+fn scale_of(bits: u32) -> vec2<f32> {
+  return vec2<f32>(half_to_f32(bits & 0xffffu), half_to_f32(bits >> 16u));
+}
+{% elif layout == "q8_super16" %}
+// s in the highest byte, d in the low half.
+fn scale_bits(u: u32) -> u32 {
+  return ((scales[u >> 2u] >> ((u & 3u) << 3u)) << 24u) | (supers[u >> 4u] & 0xffffu);
+}
+
+fn scale_of(bits: u32) -> f32 {
+  return half_to_f32(bits & 0xffffu) * f32(bitcast<i32>(bits) >> 24u);
+}
+{% else %}
+fn scale_bits(u: u32) -> u32 {
+  return scales[{{ block }} >> 1u] >> (({{ block }} & 1u) << 4u);
+}
+
+fn scale_of(bits: u32) -> f32 {
+  return half_to_f32(bits & 0xffffu);
+}
+{% endif %}
 {% endif %}
 {% if layout.startswith("q4") %}
-// The nibbles in the low halves of four bytes, each times 2^8k. Below 2^28, so as good signed, which
-// converts faster on some devices.
-fn nibbles(word: u32) -> vec4<f32> {
-  return vec4<f32>(vec4<i32>(vec4<u32>(word) & vec4<u32>(0xfu, 0xf00u, 0xf0000u, 0xf000000u)));
+{% set zero = 8 if layout == "q4_scale" else 0 %}
+// The nibbles in the low halves of four bytes{{ ", minus 8" if zero }}.
+fn low_nibbles(word: u32) -> vec4<f32> {
+  let upper = word >> 16u;
+  return vec4<f32>(
+    bitcast<f32>((word & 0xfu) | 0x4b000000u) - {{ 2**23 + zero }}.0,
+    bitcast<f32>((word & 0xf00u) | 0x47000000u) - {{ 2**15 + zero }}.0,
+    bitcast<f32>((upper & 0xfu) | 0x4b000000u) - {{ 2**23 + zero }}.0,
+    bitcast<f32>((upper & 0xf00u) | 0x47000000u) - {{ 2**15 + zero }}.0,
+  );
+}
+
+// Those in the high halves.
+fn high_nibbles(word: u32) -> vec4<f32> {
+  let upper = word >> 16u;
+  return vec4<f32>(
+    bitcast<f32>((word & 0xf0u) | 0x49000000u) - {{ 2**19 + zero }}.0,
+    bitcast<f32>((word & 0xf000u) | 0x45000000u) - {{ 2**11 + zero }}.0,
+    bitcast<f32>((upper & 0xf0u) | 0x49000000u) - {{ 2**19 + zero }}.0,
+    bitcast<f32>((upper & 0xf000u) | 0x45000000u) - {{ 2**11 + zero }}.0,
+  );
 }
 {% elif layout.startswith("q8") %}
-// Four bytes, each times 2^8k; the last one signed, the others not.
+// Four signed bytes, which are unsigned ones minus 128 with their highest bit the other way round.
 fn bytes(word: u32) -> vec4<f32> {
-  let masked = vec4<u32>(word) & vec4<u32>(0xffu, 0xff00u, 0xff0000u, 0xff000000u);
-  return vec4<f32>(bitcast<vec4<i32>>(masked));
+  let lower = word ^ 0x80808080u;
+  let upper = lower >> 16u;
+  return vec4<f32>(
+    bitcast<f32>((lower & 0xffu) | 0x4b000000u) - {{ 2**23 + 128 }}.0,
+    bitcast<f32>((lower & 0xff00u) | 0x47000000u) - {{ 2**15 + 128 }}.0,
+    bitcast<f32>((upper & 0xffu) | 0x4b000000u) - {{ 2**23 + 128 }}.0,
+    bitcast<f32>((upper & 0xff00u) | 0x47000000u) - {{ 2**15 + 128 }}.0,
+  );
 }
 {% elif layout == "bf16" %}
 fn halves(low: u32, high: u32) -> vec4<f32> {
@@ -77,106 +123,42 @@ fn halves(low: u32, high: u32) -> vec4<f32> {
   return vec4<f32>(unpack2x16float(low), unpack2x16float(high));
 }
 {% endif %}
+{% macro raw(words, p, i) %}
+{%- if layout == "f32" -%}
+bitcast<vec4<f32>>({{ words }})
+{%- elif not has_scale -%}
+halves({{ words }}[{{ 2 * i }}], {{ words }}[{{ 2 * i + 1 }}])
+{%- elif layout.startswith("q4") -%}
+{{ "high" if i else "low" }}_nibbles({{ words }}[{{ p }}])
+{%- else -%}
+bytes({{ words }}[2u * {{ p }}{{ " + 1u" if i }}])
+{%- endif -%}
+{% endmacro %}
+{% macro column(p, i) -%}
+{{ p ~ " + " ~ 4 * i ~ "u" if layout.startswith("q4") else "2u * " ~ p ~ " + " ~ i ~ "u" }}
+{%- endmacro %}
+{% macro packed(words, j) %}
+{%- if layout.startswith("q4") -%}
+({{ words }}[{{ j % 4 }}]{{ " >> 4u" if j >= 4 }}) & 0x0f0f0f0fu
+{%- else -%}
+{{ words }}[{{ j }}]
+{%- endif -%}
+{% endmacro %}
 {% macro load_block(b, name) %}
-{% if layout == "f32" %}
-{% for j in range(8) %}
-    let {{ name }}_{{ j }} = quants[({{ b }}) * 8u + {{ j }}u];
-{% endfor %}
-{% elif layout in ("f16", "bf16") %}
-{% for j in range(4) %}
-    let {{ name }}_{{ j }} = quants[({{ b }}) * 4u + {{ j }}u];
-{% endfor %}
-{% else %}
-    let {{ name }}_s = block_scales({{ b }});
-{% if layout.startswith("q4") %}
-    let {{ name }}_0 = quants[{{ b }}];
-    let {{ name }}_1 = {{ name }}_0 >> vec4<u32>(4u);
-    let {{ name }}_scale = {{ name }}_s.x * BYTE;
-{% elif layout == "q8_scale" %}
-    // Signed bytes plus 128 are unsigned ones; the last byte of a word stays signed.
-    let {{ name }}_0 = quants[({{ b }}) * 2u] ^ vec4<u32>(0x808080u);
-    let {{ name }}_1 = quants[({{ b }}) * 2u + 1u] ^ vec4<u32>(0x808080u);
-    let {{ name }}_scale = {{ name }}_s.x * BYTE;
-    let {{ name }}_offset = vec4<f32>({{ name }}_s.yyy, 0.0);
-{% elif layout == "q8_super16" %}
-    // -32 .. 31 plus 32, so that the product with a two-level scale is exact; the last byte likewise.
-    let {{ name }}_0 = (quants[({{ b }}) * 2u] ^ vec4<u32>(0x80808080u)) - 0x60606060u;
-    let {{ name }}_1 = (quants[({{ b }}) * 2u + 1u] ^ vec4<u32>(0x80808080u)) - 0x60606060u;
-    let {{ name }}_scale_0 = {{ name }}_s.x * BYTE;
-    let {{ name }}_scale_1 = {{ name }}_s.y * BYTE;
-{% else %}
-    // 0 .. 31, so that sign does not matter.
-    let {{ name }}_0 = quants[({{ b }}) * 2u];
-    let {{ name }}_1 = quants[({{ b }}) * 2u + 1u];
-    let {{ name }}_scale = {{ name }}_s.x * BYTE;
+{% for u in range(32 // unit_columns) %}
+    let {{ name }}_{{ u }} = quants[({{ b }}) * {{ 32 // unit_columns }}u + {{ u }}u];
+{% if has_scale %}
+    let {{ name }}_{{ u }}_scale = scale_of(scale_bits(({{ b }}) * {{ 32 // unit_columns }}u + {{ u }}u));
 {% endif %}
-{% endif %}
+{% endfor %}
 {% endmacro %}
 {% macro quad(name, j) %}
-{%- set packed = name ~ "_" ~ (j // 4) ~ "[" ~ (j % 4) ~ "]" -%}
-{%- if layout == "f32" -%}
-bitcast<vec4<f32>>({{ name }}_{{ j }})
-{%- elif layout in ("f16", "bf16") -%}
-halves({{ name }}_{{ j // 2 }}[{{ 2 * (j % 2) }}], {{ name }}_{{ j // 2 }}[{{ 2 * (j % 2) + 1 }}])
-{%- elif layout == "q8_super16" -%}
-fma(bytes({{ packed }}), {{ name }}_scale_{{ j // 4 }}, vec4<f32>(-32.0 * {{ name }}_s[{{ j // 4 }}]))
-{%- elif layout == "q8_scale" -%}
-fma(bytes({{ packed }}), {{ name }}_scale, {{ name }}_offset)
-{%- elif layout.startswith("q8") -%}
-fma(bytes({{ packed }}), {{ name }}_scale, vec4<f32>({{ name }}_s.y))
+{%- set quads = unit_columns // 4 -%}
+{%- set words, j = name ~ "_" ~ j // quads, j % quads -%}
+{%- set p, i = (j % 4, j // 4) if layout.startswith("q4") else (j // 2, j % 2) -%}
+{%- if has_offset -%}
+fma({{ raw(words, p ~ "u", i) }}, vec4<f32>({{ words }}_scale.x), vec4<f32>({{ words }}_scale.y))
 {%- else -%}
-fma(nibbles({{ packed }}), {{ name }}_scale, vec4<f32>({{ name }}_s.y))
+{{ raw(words, p ~ "u", i) }}{{ " * " ~ words ~ "_scale" if has_scale }}
 {%- endif -%}
 {% endmacro %}
-{% macro load_quarter(b, w, name) %}
-{% if layout == "f32" %}
-    let {{ name }}_0 = quants[({{ b }}) * 8u + 2u * {{ w }}];
-    let {{ name }}_1 = quants[({{ b }}) * 8u + 2u * {{ w }} + 1u];
-{% elif layout in ("f16", "bf16") %}
-    let {{ name }}_0 = quants[({{ b }}) * 4u + {{ w }}];
-{% else %}
-    let {{ name }}_s = block_scales({{ b }});
-{% if layout.startswith("q4") %}
-    let {{ name }}_0 = quants[{{ b }}][{{ w }}];
-    let {{ name }}_1 = {{ name }}_0 >> 4u;
-    let {{ name }}_scale = {{ name }}_s.x * BYTE;
-{% else %}
-    let {{ name }}_at = ({{ b }}) * 2u + {{ w }} / 2u;
-    let {{ name }}_low = 2u * ({{ w }} % 2u);
-{% if layout == "q8_scale" %}
-    let {{ name }}_0 = quants[{{ name }}_at][{{ name }}_low] ^ 0x808080u;
-    let {{ name }}_1 = quants[{{ name }}_at][{{ name }}_low + 1u] ^ 0x808080u;
-    let {{ name }}_scale = {{ name }}_s.x * BYTE;
-    let {{ name }}_offset = vec4<f32>({{ name }}_s.yyy, 0.0);
-{% elif layout == "q8_super16" %}
-    let {{ name }}_0 = (quants[{{ name }}_at][{{ name }}_low] ^ 0x80808080u) - 0x60606060u;
-    let {{ name }}_1 = (quants[{{ name }}_at][{{ name }}_low + 1u] ^ 0x80808080u) - 0x60606060u;
-    let {{ name }}_d = select({{ name }}_s.x, {{ name }}_s.y, {{ w }} >= 2u);
-    let {{ name }}_scale = {{ name }}_d * BYTE;
-{% else %}
-    let {{ name }}_0 = quants[{{ name }}_at][{{ name }}_low];
-    let {{ name }}_1 = quants[{{ name }}_at][{{ name }}_low + 1u];
-    let {{ name }}_scale = {{ name }}_s.x * BYTE;
-{% endif %}
-{% endif %}
-{% endif %}
-{% endmacro %}
-{% macro part(name, j) %}
-{%- set packed = name ~ "_" ~ j -%}
-{%- if layout == "f32" -%}
-bitcast<vec4<f32>>({{ packed }})
-{%- elif layout in ("f16", "bf16") -%}
-halves({{ name }}_0[{{ 2 * j }}], {{ name }}_0[{{ 2 * j + 1 }}])
-{%- elif layout == "q8_super16" -%}
-fma(bytes({{ packed }}), {{ name }}_scale, vec4<f32>(-32.0 * {{ name }}_d))
-{%- elif layout == "q8_scale" -%}
-fma(bytes({{ packed }}), {{ name }}_scale, {{ name }}_offset)
-{%- elif layout.startswith("q8") -%}
-fma(bytes({{ packed }}), {{ name }}_scale, vec4<f32>({{ name }}_s.y))
-{%- else -%}
-fma(nibbles({{ packed }}), {{ name }}_scale, vec4<f32>({{ name }}_s.y))
-{%- endif -%}
-{% endmacro %}
-{% macro part_quad(w, j) -%}
-{{ w ~ " + " ~ 4 * j ~ "u" if layout.startswith("q4") else "2u * " ~ w ~ " + " ~ j ~ "u" }}
-{%- endmacro %}

@@ -1,0 +1,266 @@
+"""What a cycle costs by its number of drafts, learnt from the cycles that run.
+
+A cost is the time from the end of the pass before to the cycle's own end while cycles are queued
+one behind the other: what is really paid, gaps between passes included. Loading times a few cycles
+for a first guess; after that every cycle that runs is evidence.
+
+Assumed is, in logarithms:
+
+- cost(k) = plain x dearness(k). `plain`, the cost of a cycle without drafts, changes quickly: with
+  the card's clock, other programs, the length of the context. `dearness` changes slowly. So a card
+  that turns out three times faster than at load corrects the costs of all numbers of drafts, also
+  of those that did not run.
+- dearness(k) grows from k - 1 to k by a step of unknown size, never below 0, and is at most
+  2 (1 + k). So what 3 drafts cost says something of 2 and 5 as well.
+- Old evidence counts less: with every cycle all that is believed becomes less certain.
+- A surprise says that something has changed at once. But now and then something takes longer that
+  has nothing to do with cycles (a tab in the background): a much higher cost counts only when the
+  next cycle of the kind has it, too.
+
+That is a Kalman filter over (log plain, log dearness(1), log dearness(2), ...). Where the clock is
+coarse, or the costs are well known, several cycles, of any kind, are evidence together.
+
+What cannot be seen: while only cycles with drafts run, a dearer verify pass looks like a slower
+card. So `AutoSchedule` runs a plain step now and then.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+#: Costs before anything was timed: of a plain cycle in ms, and what a draft adds to it.
+_GUESSED_PLAIN_MS = 10.0
+_GUESSED_SHARE = 0.13
+
+#: Plain cycles that a row of a verify pass, and its draft, can cost at most.
+_MOST_DEARNESS = 2.0
+
+#: How unsure that is, as standard deviations of logarithms: of `plain`, of the step from no draft
+#: to one (the drafter runs at all), and of every further step.
+_PLAIN_DOUBT = 2.0
+_FIRST_STEP_DOUBT = 0.3
+_STEP_DOUBT = 0.12
+
+#: As unsure a surprise can make of dearness.
+_DEARNESS_SURPRISE = 1.1
+
+#: What of these comes back after loading, whose timings are of a card that was idle before.
+_DOUBT_AFTER_LOADING = 0.5
+#: What a new request may change of `plain`: the card has rested, or the context is another.
+_DOUBT_AFTER_REST = 0.15
+
+#: Change from cycle to cycle, as standard deviations: of `plain`, and of every step.
+_PLAIN_DRIFT = 0.04
+_PLAIN_DRIFT_WHILE_LOADING = 0.15
+_STEP_DRIFT = 0.01
+
+#: Standard deviation of what a cycle takes from what it takes on average.
+_NOISE = 0.04
+
+#: Evidence has at least so many times the clock's resolution, whose noise has this deviation.
+_RESOLUTIONS = 4
+_RESOLUTION_NOISE = 0.41
+
+#: Cycles taken together once the cost of each is known this well, to save the host's time.
+_CYCLES_TOGETHER = 4
+_WELL_KNOWN = 0.06
+
+#: Standard deviations beyond which evidence is a surprise, and may be an interruption.
+_SURPRISE = 2.0
+_INTERRUPTION = 3.0
+
+
+class CycleCosts:
+    """See the module's docstring.
+
+    Args:
+        max_drafts: costs are known for 0 to this many drafts.
+
+    Attributes:
+        ms: believed, by number of drafts; never less for more drafts.
+        doubts: standard deviations of the logarithms of `ms`.
+        ratios: `ms` in plain cycles.
+        dear_ratios: the same, a standard deviation higher.
+        is_known: whether anything was timed.
+        is_changing: whether the last evidence was a surprise.
+    """
+
+    def __init__(self, max_drafts: int) -> None:
+        self._means = [math.log(_GUESSED_PLAIN_MS)]
+        self._means += [math.log(1 + _GUESSED_SHARE * k) for k in range(1, 1 + max_drafts)]
+        self._covariance = [[0.0] * len(self._means) for _ in self._means]
+        self._forget(_PLAIN_DOUBT, _FIRST_STEP_DOUBT, _STEP_DOUBT)
+        self._counts: Counter[int] = Counter()
+        self._elapsed_ms = 0.0
+        # Since the last answer: what was learnt from, and what that took.
+        self._judged: Counter[int] = Counter()
+        self._judged_ms = 0.0
+        # Numbers of drafts whose last cycle was taken for an interruption.
+        self._slow: set[int] = set()
+        self._plain_drift = _PLAIN_DRIFT_WHILE_LOADING
+        self.is_known = False
+        self.is_changing = False
+        self.ms: list[float] = []
+        self.doubts: list[float] = []
+        self.ratios: list[float] = []
+        self.dear_ratios: list[float] = []
+        self._conclude()
+
+    def rest(self, *, is_loaded: bool = False) -> None:
+        """Say that no cycle runs for a while: a request ended, or loading did (`is_loaded`)."""
+        self._counts.clear()
+        self._elapsed_ms = 0.0
+        self._judged.clear()
+        self._judged_ms = 0.0
+        self._slow.clear()
+        if is_loaded:
+            self._plain_drift = _PLAIN_DRIFT
+            share = _DOUBT_AFTER_LOADING
+            self._forget(share, share * _FIRST_STEP_DOUBT, share * _STEP_DOUBT)
+        else:
+            self._forget(_DOUBT_AFTER_REST, 0.0, 0.0)
+        self._conclude()
+
+    def note(self, cycles: Sequence[tuple[int, float]], resolution_ms: float) -> float | None:
+        """Learn from cycles, in the order in which they ended.
+
+        Args:
+            cycles: number of drafts of each, and the milliseconds from the end of the pass before.
+            resolution_ms: how far these may be off.
+
+        Returns:
+            What the cycles since the last answer that was not None took, over what they are now
+            believed to take (1 where that was taken for an interruption); None while they are too
+            few to tell.
+        """
+        for num_drafts, ms in cycles:
+            self._counts[num_drafts] += 1
+            self._elapsed_ms += ms
+            doubt = max(self.doubts[0], self.doubts[num_drafts])
+            num_wanted = _CYCLES_TOGETHER if doubt < _WELL_KNOWN else 1
+            is_enough = self._elapsed_ms >= _RESOLUTIONS * resolution_ms
+            if is_enough and self._counts.total() >= num_wanted:
+                self._learn(resolution_ms)
+        if self._counts or not self._judged:
+            return None
+        believed = sum(count * self.ms[k] for k, count in self._judged.items())
+        dearness = self._judged_ms / believed
+        self._judged.clear()
+        self._judged_ms = 0.0
+        return dearness
+
+    def _learn(self, resolution_ms: float) -> None:
+        """Take the cycles that were noted for evidence."""
+        counts, elapsed_ms = self._counts, self._elapsed_ms
+        self._counts, self._elapsed_ms = Counter(), 0.0
+        num_cycles = counts.total()
+        expected = {k: count * self.ms[k] for k, count in counts.items()}
+        expected_ms = sum(expected.values())
+        self._forget(self._plain_drift * num_cycles**0.5, 0.0, _STEP_DRIFT * num_cycles**0.5)
+        surprise = math.log(elapsed_ms / expected_ms)
+        shares = {k: cost / expected_ms for k, cost in expected.items()}
+        noise = _NOISE**2 + (_RESOLUTION_NOISE * resolution_ms / elapsed_ms) ** 2
+        gain, variance = self._gain(shares)
+        deviations = surprise / math.sqrt(variance + noise)
+        self._judged += counts
+        was_slow = not self._slow.isdisjoint(counts)
+        if deviations > _INTERRUPTION and not was_slow and self.is_known:
+            self._slow |= set(counts)
+            self._judged_ms += expected_ms
+            return
+        self._judged_ms += elapsed_ms
+        self._slow -= set(counts)
+        self.is_known = True
+        self.is_changing = abs(deviations) > _SURPRISE
+        if self.is_changing:
+            # Something changed at once: what was believed of these cycles is worth less.
+            self._doubt(shares, surprise**2 / (4 * variance))
+            gain, variance = self._gain(shares)
+        total = variance + noise
+        self._means = [
+            mean + a * surprise / total for mean, a in zip(self._means, gain, strict=True)
+        ]
+        rows = self._covariance
+        for i, a in enumerate(gain):
+            for j in range(i + 1):
+                # Written to both halves, or rounding errors would grow with every surprise.
+                rows[i][j] = rows[j][i] = rows[i][j] - a * gain[j] / total
+        self._conclude()
+
+    def _gain(self, shares: Mapping[int, float]) -> tuple[list[float], float]:
+        """Return the covariances of a sum of costs with everything, and its variance.
+
+        A change of the logarithm of one cost changes that of the sum by its share.
+        """
+        gain = list(self._covariance[0])
+        for k, share in shares.items():
+            if k > 0:
+                gain = [a + share * b for a, b in zip(gain, self._covariance[k], strict=True)]
+        return gain, gain[0] + sum(share * gain[k] for k, share in shares.items() if k > 0)
+
+    def _doubt(self, shares: Mapping[int, float], factor: float) -> None:
+        """Multiply variances of what such cycles cost, up to a limit."""
+        rows = self._covariance
+        scale = [1.0] * len(rows)
+        for k in {0, *shares}:
+            most = (_DEARNESS_SURPRISE if k else _PLAIN_DOUBT) ** 2
+            scale[k] = math.sqrt(max(1.0, min(factor, most / rows[k][k])))
+        self._covariance = [
+            [a * s * t for a, t in zip(row, scale, strict=True)]
+            for row, s in zip(rows, scale, strict=True)
+        ]
+
+    def _forget(self, plain: float, first_step: float, step: float) -> None:
+        """Become less certain, by standard deviations of `plain` and of the steps of dearness.
+
+        Nothing becomes less certain than a guess.
+        """
+        rows = self._covariance
+        is_sure = [rows[i][i] < _guess_variance(i) for i in range(len(rows))]
+        rows[0][0] += plain**2 * is_sure[0]
+        steps = [first_step**2 + k * step**2 for k in range(len(rows))]
+        for i in range(1, len(rows)):
+            for j in range(1, len(rows)):
+                if is_sure[i] and is_sure[j]:
+                    rows[i][j] += steps[min(i, j)]
+
+    def _conclude(self) -> None:
+        """Work out what is believed; what cannot be was noise."""
+        rows, plain_ms = self._covariance, math.exp(self._means[0])
+        variances = [rows[k][k] for k in range(1, len(rows))]
+        for k, mean in enumerate(ascending(self._means[1:], variances), 1):
+            self._means[k] = min(max(mean, 0.0), math.log(_MOST_DEARNESS * (1 + k)))
+        self.ms, self.ratios = [plain_ms], [1.0]
+        self.doubts, self.dear_ratios = [math.sqrt(rows[0][0])], [1.0]
+        for k in range(1, len(rows)):
+            self.ratios.append(math.exp(self._means[k]))
+            self.ms.append(plain_ms * self.ratios[k])
+            variance = rows[0][0] + 2 * rows[0][k] + rows[k][k]
+            self.doubts.append(math.sqrt(max(variance, 0.0)))
+            self.dear_ratios.append(math.exp(self._means[k] + math.sqrt(max(rows[k][k], 0.0))))
+
+
+def ascending(values: Sequence[float], variances: Sequence[float]) -> list[float]:
+    """Return the values nearest to these that do not fall; what is less sure gives way.
+
+    Source: isotonic regression by pooling neighbours that are the wrong way round.
+    """
+    pools: list[tuple[float, float, int]] = []
+    for value, variance in zip(values, variances, strict=True):
+        mean, weight, length = value, 1.0 / max(variance, 1e-9), 1
+        while pools and pools[-1][0] > mean:
+            before, its_weight, its_length = pools.pop()
+            mean = (before * its_weight + mean * weight) / (its_weight + weight)
+            weight += its_weight
+            length += its_length
+        pools.append((mean, weight, length))
+    return [value for value, _, length in pools for _ in range(length)]
+
+
+def _guess_variance(num_drafts: int) -> float:
+    """Return how unsure `plain` (0) or dearness is before anything was timed."""
+    if num_drafts == 0:
+        return _PLAIN_DOUBT**2
+    return _FIRST_STEP_DOUBT**2 + num_drafts * _STEP_DOUBT**2

@@ -1,0 +1,101 @@
+"""Norms and the linear layers behind them, with activations of 16 bits in between.
+
+Products with quantised weights are then packed dot products of bytes, see
+web/kernels/shared/packed.wgsl.
+Whether a layer is computed so depends on its weights and on the ops around it alone, never on
+the number of rows: it is part of its bits.
+"""
+
+from __future__ import annotations
+
+from leadout import ops
+from leadout.layouts import LAYOUTS
+from leadout.lowering.builder import PlanBuilder
+from leadout.lowering.kernel import Run, kernel
+from leadout.lowering.linear import few_rows, matvec_form, shards
+from leadout.lowering.norm import emit_add_norm, emit_norm
+from leadout.ops import LinearLayer, Tensor
+
+#: Outputs of a gated layer that are packed together.
+BLOCK = 32
+
+
+def _is_quantised(layer: LinearLayer) -> bool:
+    """Return whether all parts have scales, beside which their values are integers."""
+    return all(len(LAYOUTS[matrix.layout].planes) > 1 for matrix, _ in layer.parts)
+
+
+def _packs(run: Run) -> bool:
+    """Return whether a run's last ops are linear layers that can read the norm's output packed."""
+    *_, norm, linear = [op for op in run.ops if not isinstance(op, ops.AddNorm)][:2]
+    return (
+        linear.x == norm.y
+        and not run.caps.is_software
+        and not linear.rows.is_prefill
+        and linear.rows.count == norm.y.shape[0]
+        and _is_quantised(linear.layer)
+        and (len(run.ops) == 2 or _follows(run))
+    )
+
+
+def _follows(run: Run) -> bool:
+    """Return whether a residual's sum is what the norm behind it reads."""
+    if not isinstance(run.ops[0], ops.AddNorm):
+        return True
+    return run.feeds(0, "h_out", 1, "x") and run.feeds(0, "eps", 1, "eps") and run.ops[1].scale == 1
+
+
+def _packs_both(run: Run) -> bool:
+    gated, down = run.ops[-2:]
+    size = gated.y.shape[-1]
+    return (
+        _packs(run)
+        and gated.layer.single_shard is not None
+        and size % BLOCK == 0
+        and down.x == gated.y
+        and down.rows == gated.rows
+        and _is_quantised(down.layer)
+        and run.drops(gated.y)
+    )
+
+
+@kernel(ops.RmsNorm, ops.Linear, when=_packs)
+def norm_linear(b: PlanBuilder, norm: ops.RmsNorm, linear: ops.Linear) -> None:
+    """A norm, and the layer that reads it."""
+    packed = b.scratch("packed_normed", *norm.y.shape)
+    emit_norm(b, norm, packed)
+    packed_linear(b, linear, packed)
+
+
+@kernel(ops.AddNorm, ops.RmsNorm, ops.Linear, when=_packs)
+def add_norm_linear(
+    b: PlanBuilder, add: ops.AddNorm, norm: ops.RmsNorm, linear: ops.Linear
+) -> None:
+    """The end of half a layer, and the beginning of the next."""
+    packed = b.scratch("packed_normed", *norm.y.shape)
+    emit_add_norm(b, add, norm, packed)
+    packed_linear(b, linear, packed)
+
+
+@kernel(ops.AddNorm, ops.RmsNorm, ops.GatedLinear, ops.Linear, when=_packs_both)
+def add_norm_mlp(
+    b: PlanBuilder,
+    add: ops.AddNorm,
+    norm: ops.RmsNorm,
+    gated: ops.GatedLinear,
+    down: ops.Linear,
+) -> None:
+    """The end of attention's half of a layer, and the whole MLP."""
+    packed = b.scratch("packed_normed", *norm.y.shape)
+    inner = b.scratch("packed_inner", *gated.y.shape)
+    emit_add_norm(b, add, norm, packed)
+    for matrix, shard, shape in shards(b, gated.layer, inner):
+        few_rows(b, f"packed_matvec.{matrix.layout}", "gated", shard, [packed], inner, shape, gated)
+    packed_linear(b, down, inner)
+
+
+def packed_linear(b: PlanBuilder, op: ops.Linear, x: Tensor) -> None:
+    """Append a linear layer over packed activations."""
+    for matrix, shard, shape in shards(b, op.layer, op.y, op.offset, op.softcap):
+        form = matvec_form(op.layer.num_outputs, matrix.num_cols)
+        few_rows(b, f"packed_matvec.{matrix.layout}", form, shard, [x], op.y, shape, op)

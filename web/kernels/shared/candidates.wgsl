@@ -1,0 +1,79 @@
+// A row's candidates, four at a time (quad q has candidates 4 q .. 4 q + 3): their ids, and their logits
+// with the repetition penalty. The penalty is for ids that occur at or before the row's position: in
+// the lane's history, or in a row of the same lane in this pass.
+// Source: repetition penalty of CTRL, arXiv:1909.05858, with the sign rule that transformers uses.
+//
+// Whoever includes this has the overrides V (a multiple of 32) and COUNT, and binds logits, rows, seen and,
+// where candidates are not all ids in their order, ids.
+const MOST_NEGATIVE = -3.4028234e38;
+const FOUR = vec4<u32>(0u, 1u, 2u, 3u);
+
+fn num_quads() -> u32 {
+  return (COUNT + 3u) / 4u;
+}
+
+{% if ids == "all" %}
+fn ids_of(r: u32, quad: u32) -> vec4<u32> {
+  return 4u * quad + FOUR;
+}
+
+fn raw_logits_of(r: u32, quad: u32) -> vec4<f32> {
+  return logits[r * (COUNT / 4u) + quad];
+}
+{% else %}
+// Candidates past the last one are the last one again.
+fn places_of(r: u32, quad: u32) -> vec4<u32> {
+  return r * COUNT + min(4u * quad + FOUR, vec4<u32>(COUNT - 1u));
+}
+
+fn ids_of(r: u32, quad: u32) -> vec4<u32> {
+  let at = places_of(r, quad);
+  return vec4<u32>(ids[at.x], ids[at.y], ids[at.z], ids[at.w]);
+}
+
+fn raw_logits_of(r: u32, quad: u32) -> vec4<f32> {
+  let at = places_of(r, quad);
+  return vec4<f32>(logits[at.x], logits[at.y], logits[at.z], logits[at.w]);
+}
+{% endif %}
+
+fn is_known(row: vec4<u32>, token: u32) -> bool {
+  var known = ((seen[row.x * (V / 32u) + token / 32u] >> (token % 32u)) & 1u) == 1u;
+{% if then is defined and then == "place" %}
+  // A drafter has one row a lane.
+  known = known || (row.z == token && (row.w & 1u) == 1u);
+{% else %}
+  for (var other = 0u; other < arrayLength(&rows); other++) {
+    let before = rows[other];
+    known = known || (before.x == row.x && before.y <= row.y && before.z == token && (before.w & 1u) == 1u);
+  }
+{% endif %}
+  return known;
+}
+
+fn penalised(raw: vec4<f32>, row: vec4<u32>, penalty: f32, r: u32, quad: u32) -> vec4<f32> {
+  var x = raw;
+  if (penalty != 1.0) {
+    let tokens = ids_of(r, quad);
+    for (var j = 0u; j < 4u; j++) {
+      if (is_known(row, tokens[j])) {
+        x[j] = select(x[j] * penalty, x[j] / penalty, x[j] > 0.0);
+      }
+    }
+  }
+  return x;
+}
+
+// What of the settings is in force. The choice is among COUNT candidates.
+fn has_top_k(wanted: Settings) -> bool {
+  return wanted.top_k > 0u && wanted.top_k < COUNT;
+}
+
+fn has_filters(wanted: Settings) -> bool {
+  return wanted.temperature != 0.0 && (has_top_k(wanted) || wanted.top_p < 1.0 || wanted.min_p > 0.0);
+}
+
+// Masses of probability are whole numbers, so that the order in which they are added does not matter.
+fn mass_of(logit: f32, largest: f32, temperature: f32) -> u32 {
+  return u32(exp((logit - largest) / temperature) * 134217728.0);  // 2^27
+}
