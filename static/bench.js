@@ -13,15 +13,15 @@ import { showResults } from "./bench_results.js";
  * the device has to hold; tests/unit/test_bench_page.py has it from the engine itself.
  */
 const CHOICES = [
-  { name: "nano", label: "Nano, in the box", bytes: 40e6 },
-  { name: "e2b", label: "Gemma 4 E2B", bytes: 3.4e9 },
-  { name: "e4b", label: "Gemma 4 E4B", bytes: 5.4e9 },
-  { name: "12b", label: "Gemma 4 12B", bytes: 8.8e9 },
-  { name: "26b-a4b", label: "Gemma 4 26B-A4B", bytes: 17e9 },
-  { name: "31b", label: "Gemma 4 31B", bytes: 21e9 },
+  { name: "nano", label: "Nano, in the box", bytes: 25e6 },
+  { name: "e2b", label: "Gemma 4 E2B", bytes: 3e9 },
+  { name: "e4b", label: "Gemma 4 E4B", bytes: 4.9e9 },
+  { name: "12b", label: "Gemma 4 12B", bytes: 8.6e9 },
+  { name: "26b-a4b", label: "Gemma 4 26B-A4B", bytes: 15.8e9 },
+  { name: "31b", label: "Gemma 4 31B", bytes: 21.3e9 },
 ];
 /** No model's shape, for tests: bench.html?tiny */
-const TINY = { name: "tiny", label: "Tiny, for tests", bytes: 10e6 };
+const TINY = { name: "tiny", label: "Tiny, for tests", bytes: 6e6 };
 
 const element = (id) => document.getElementById(id);
 const select = element("model");

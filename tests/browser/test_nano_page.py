@@ -109,3 +109,16 @@ def test_what_the_table_does_not_hold_is_said(desk: Desk) -> None:
     )
     assert verdict.is_right, answer
     assert verdict.refusal == "no_asset"
+
+
+def test_an_engine_says_what_the_ops_of_a_step_cost(desk: Desk) -> None:
+    # bench.html shows it; here the whole way is real, from the page to the device's clock and back.
+    desk.chat.wait_for_state("ready", PATIENCE_MS)
+    found = desk.chat.value("chat.engine.profile({ context_tokens: 40 })")
+    assert found["plan"] == "cycle-0"
+    assert found["whole_us"]["median"] > 0
+    assert found["bandwidth_gb_per_s"]["median"] > 0
+    ops = found["ops"]
+    assert sum(op["times"] for op in ops) == len(found["dispatches"])
+    assert all(op["us"] >= 0 and op["bytes"] > 0 for op in ops)
+    assert any(op["op"].startswith("layers.*.") and op["times"] > 1 for op in ops)

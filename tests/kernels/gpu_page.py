@@ -190,6 +190,15 @@ class GpuRuntime:
     def idle(self) -> None:
         self._call("idle")
 
+    def profile(
+        self, plan: Mapping[str, object], params: Sequence[int], groups: Sequence[Sequence[int]]
+    ) -> dict[str, Any]:
+        options = {"groups": groups, "rounds": 2}
+        return dict(self._call("profile", plan=plan, params=params, options=options))
+
+    def bandwidth(self) -> dict[str, Any]:
+        return dict(self._call("bandwidth"))
+
     def lose(self) -> None:
         """Take the device away."""
         self._call("lose")

@@ -64,6 +64,9 @@ const methods = {
     bytes: await runtimes.get(handle).runtime.read(buffer, offset, bytes),
   }),
   idle: ({ handle }) => runtimes.get(handle).runtime.idle(),
+  profile: ({ handle, plan, params, options }) =>
+    runtimes.get(handle).runtime.profile(plan, params, options),
+  bandwidth: ({ handle }) => runtimes.get(handle).runtime.bandwidth(),
 
   /** Sources: {url} or {blob: bytes} or {memory: bytes}; bytes are taken off the blob in order. */
   async load({ handle, plan, sources: specs, abortAfterBytes }, blob) {

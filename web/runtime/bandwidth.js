@@ -41,7 +41,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
  *
  * @param {GPUDevice} device
  * @param {boolean} isSoftware
- * @returns {Promise<{gb_per_s: Runs, bytes: number}>}
+ * @returns {Promise<{gb_per_s: Runs, read_bytes: number}>}
  * @throws {LeadoutError} DeviceError: no timestamps
  */
 export async function measureBandwidth(device, isSoftware) {
@@ -75,7 +75,7 @@ export async function measureBandwidth(device, isSoftware) {
       for (let run = 0; run < (isSoftware ? 2 : BANDWIDTH_RUNS); run++) {
         timed.push(lengths(await timer.time([recording, recording]))[1]);
       }
-      return { gb_per_s: runsOf(timed.map((ns) => (repeats * bytes) / ns)), bytes };
+      return { gb_per_s: runsOf(timed.map((ns) => (repeats * bytes) / ns)), read_bytes: bytes };
     } finally {
       timer.destroy();
       source.destroy();

@@ -172,17 +172,19 @@ export async function profilePlan(ready, plan, params, options, { device, buffer
       const count = indices.filter((i) => live[i]).length;
       if (count === 0) return { ...runsOf([0]), repeats: 0 };
       const targetNs = Math.max(TARGET_NS, TARGET_TICKS * tickNs);
+      // Where the Plan is slow, values of the group before have to do.
+      const before = isSlow ? putBack : replay;
       let repeats = 1;
-      let ns = lengths(await timer.time([recording(indices)], replay))[0];
+      let ns = lengths(await timer.time([recording(indices)], before))[0];
       while (!isSlow && ns < targetNs / 2 && repeats < MAX_REPEATS) {
         // Within the clock's step nothing is known but that it was shorter.
         const seen = Math.max(ns, tickNs, 100);
         repeats = Math.min(MAX_REPEATS, Math.ceil((repeats * targetNs) / seen));
-        ns = lengths(await timer.time([recording(indices, repeats)], replay))[0];
+        ns = lengths(await timer.time([recording(indices, repeats)], before))[0];
       }
       const timed = isSlow ? [ns] : [];
       while (timed.length < numRounds) {
-        timed.push(lengths(await timer.time([recording(indices, repeats)], replay))[0]);
+        timed.push(lengths(await timer.time([recording(indices, repeats)], before))[0]);
       }
       // The pass itself is paid once, however often it repeats.
       const passNs = Math.min(emptyNs, Math.min(...timed) / 2);
