@@ -248,7 +248,17 @@ def test_the_table_says_each_thing_once(bench_with: Run, capsys: Captured) -> No
     assert name == "chromium"
     out = capsys.readouterr().out
     labels = [line.split()[0] for line in out.splitlines() if not line.startswith(" ")]
-    assert labels == ["model", "machine", "load", "prefill", "decode", "step", "ngram", "text", "memory"]
+    assert labels == [
+        "model",
+        "machine",
+        "load",
+        "prefill",
+        "decode",
+        "step",
+        "ngram",
+        "text",
+        "memory",
+    ]
     assert "200 MB/s (200.0 MB, 1 s)" in out
     assert "software rendering" in out
     assert "growth while loading 32.0 MB" in out

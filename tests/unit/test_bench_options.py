@@ -170,9 +170,18 @@ def test_a_profile_is_a_table(bench_with: Run, capsys: Captured) -> None:
     assert "profile of cycle-0, 512 tokens before it, greedy: 5,900 us as it runs" in out
     assert "less the 6.5 us of an empty one" in out
     lines = [line.split() for line in out.splitlines() if "self_attn" in line]
-    assert (
-        lines[0] == ["2800.0", "35", "80.00", "2802.0", "35.0", "kB", "25", "%", "layers.*.self_attn", "attention.tiles"]
-    )
+    assert lines[0] == [
+        "2800.0",
+        "35",
+        "80.00",
+        "2802.0",
+        "35.0",
+        "kB",
+        "25",
+        "%",
+        "layers.*.self_attn",
+        "attention.tiles",
+    ]
 
 
 def test_a_clock_that_is_rounded_is_said() -> None:
