@@ -8,7 +8,8 @@
  * @module client
  */
 
-/** @import {GenerateRequest, Generated, LoadOptions, ModelInfo, Phase, Scored} from "./messages.js" */
+/** @import {GenerateRequest, Generated, LoadOptions, ModelInfo, PassProfile, Phase} from "./messages.js" */
+/** @import {ProfileRequest, Scored} from "./messages.js" */
 /** @import {WorkerEvent, WorkerLike} from "./client/channel.js" */
 /** @import {ChatCompletion, ChatCompletionChunk, ChatParams, ChunkFigures} from "./client/completions.js" */
 /** @import {Completion, CompletionChunk, CompletionParams} from "./client/completions.js" */
@@ -34,7 +35,8 @@ import { isSupported } from "./client/support.js";
 /**
  * @typedef {object} LoadParams
  * @property {ModelChoice} model a name that the site lists, a URL of a .gguf or of a folder with
- *   config.json, a File, a list of Files, or {name, files}
+ *   config.json, a File, a list of Files, or {name, files}; for figures of speed also {name, shape},
+ *   weights of a Gemma 4's shape that are made up on the device
  * @property {DrafterChoice} [drafter] what proposes tokens for the model to check: "auto", the
  *   default, is what comes with the model, if anything does; "none"; "ngram", what the text itself
  *   says elsewhere; or a model of its own. It changes the speed, never the text
@@ -219,6 +221,26 @@ export class Engine {
         },
       },
     );
+  }
+
+  /**
+   * Say what every op of a pass costs, by the device's own clock.
+   *
+   * @param {ProfileRequest} request
+   * @param {{signal?: AbortSignal | null}} [options]
+   * @returns {Promise<PassProfile>}
+   */
+  profile(request, { signal } = {}) {
+    return this.#request({ type: "profile", request }, { signal });
+  }
+
+  /**
+   * Take ids as prefilled, where weights are made up: decoding behind them is timed without the wait.
+   *
+   * @param {number[]} ids
+   */
+  assume(ids) {
+    return this.#request({ type: "assume", ids });
   }
 
   /** Free the model's memory on the device. The engine answers no more. */

@@ -9,10 +9,13 @@
  */
 
 /** @import {ClientMessage, DrafterInfo, ErrorMessage, GenerateRequest, LoadOptions} from "./messages.js" */
-/** @import {ModelInfo, ModelRef, Phase, Stats, WorkerMessage} from "./messages.js" */
+/** @import {ModelInfo, ModelRef, PassProfile, Phase, Stats, WorkerMessage} from "./messages.js" */
 /** @import {Engine} from "./client.js" */
 
 import { Leadout } from "./client.js";
+
+/** What "profile" fails with unless the test gives one. */
+const NO_PROFILE = { name: "DeviceError", message: "this device gives no timestamps" };
 
 /**
  * @typedef {object} FakeOptions
@@ -28,6 +31,7 @@ import { Leadout } from "./client.js";
  * @property {ErrorMessage} [bootError] "boot" fails with it
  * @property {ErrorMessage} [loadError] "load" fails with it, half-way through the weights
  * @property {ErrorMessage} [generateError] each "generate" fails with it
+ * @property {PassProfile} [profile] the answer to "profile"; default: there is none
  * @property {number} [loseDeviceAfterTokens] the device is lost after so many tokens
  * @property {number} [crashAfterTokens] the worker dies after so many tokens
  */
@@ -68,7 +72,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
     score: (message) => score(message.id, message.ids),
     tokenize: async (message) => splitTokens(message.text).map(toId),
     assume: async () => null,
-    profile: async () => throwIfGiven({ name: "DeviceError", message: "Nothing runs on a device here." }),
+    profile: async () => options.profile ?? throwIfGiven(NO_PROFILE),
   };
 
   /** @param {number} id */

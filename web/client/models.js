@@ -5,12 +5,12 @@
  * @module models
  */
 
-/** @import {FileRef, ModelRef} from "../messages.js" */
+/** @import {FileRef, ModelRef, ShapeRef} from "../messages.js" */
 
 import { LeadoutError } from "./errors.js";
 import { sortFiles } from "./picked_files.js";
 
-/** @typedef {string | URL | Blob | Blob[] | ModelRef} ModelChoice */
+/** @typedef {string | URL | Blob | Blob[] | ModelRef | ShapeRef} ModelChoice */
 
 /**
  * "auto" is what comes with the model: in the site's list, or among its files; "mtp" the same, and an
@@ -18,7 +18,9 @@ import { sortFiles } from "./picked_files.js";
  * @typedef {"auto" | "none" | "mtp" | "ngram" | ModelChoice} DrafterChoice
  */
 
-/** A model and what comes with it. @typedef {{model: ModelRef, drafter: ModelRef | null}} ModelPair */
+/** A model and what comes with it.
+ * @typedef {{model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null}} ModelPair
+ */
 
 /** @typedef {{name: string, bytes: number, files: {name: string, bytes: number, sha256: string | null}[]}} ListedFiles */
 
@@ -103,6 +105,9 @@ async function resolve(model, signal) {
   }
   if (Array.isArray(model)) {
     return sortFiles(model);
+  }
+  if (model && "shape" in model) {
+    return { model, drafter: model }; // made up both
   }
   if (Array.isArray(model?.files)) {
     const files = model.files.map((file) =>

@@ -103,6 +103,10 @@ def _entry(
         "ratio": asdict(Spread.of(ratios(rates(runs), rates(plain)))),
         "cycle_ms": round(statistics.median(_cycle_ms(one) for one in stats), 4),
         "tokens_per_cycle": round(statistics.mean(one["tokens_per_cycle"] for one in stats), 3),
+        # What the scheduler believes at the end, and what the cycles of the last text took.
+        "believed_cycle_ms": stats[-1].get("cycle_ms"),
+        "run_cycle_ms": stats[-1].get("cycle_run_ms"),
+        "gpu_idle_share": stats[-1].get("gpu_idle_share"),
         "acceptance": round(accepted / drafted, 4) if drafted else None,
         "has_plain_ids": all(
             run["tokens"] == other["tokens"] for run, other in zip(runs, plain, strict=True)

@@ -168,11 +168,13 @@ class Timed:
         ms: of a cycle.
         tokens_per_s: what they brought.
         accepted: drafts that were accepted, a cycle.
+        idle_share: of the time, what the GPU spent between cycles; None where it has no clock.
     """
 
     ms: float
     tokens_per_s: float
     accepted: float
+    idle_share: float | None = None
 
     @classmethod
     def between(cls, short: Mapping[str, Any], long: Mapping[str, Any]) -> Timed:
@@ -189,7 +191,8 @@ class Timed:
         if cycles <= 0 or ms <= 0:  # too few, or lost in the noise: the whole of it is all there is
             cycles, ms = long["cycles"], long["decode_ms"]
             tokens, accepted = long["decode_tokens"], long["accepted_tokens"]
-        return cls(ms / cycles, 1000 * tokens / ms, accepted / cycles)
+        idle_share = long.get("gpu_idle_share")
+        return cls(ms / cycles, 1000 * tokens / ms, accepted / cycles, idle_share)
 
 
 def measure_cycles(
@@ -249,9 +252,16 @@ def measure_cycles(
             "ratio": asdict(Spread.of(ratios([each.ms for each in rounds], plain_ms))),
             "tokens_per_s": asdict(Spread.of([each.tokens_per_s for each in rounds])),
             "accepted_per_cycle": round(statistics.mean(each.accepted for each in rounds), 3),
+            "gpu_idle_share": idle_share(rounds),
         }
         for k, rounds in timed.items()
     ]
+
+
+def idle_share(rounds: Sequence[Timed]) -> dict[str, Any] | None:
+    """Return the spread of the GPU's idle time, None where any round does not know it."""
+    shares = [each.idle_share for each in rounds if each.idle_share is not None]
+    return asdict(Spread.of(shares)) if len(shares) == len(rounds) else None
 
 
 def wanted_drafts(

@@ -142,6 +142,8 @@ def _cycle_parts(cycle: Mapping[str, Any]) -> list[str]:
         )
         parts.append(f"{cycle['accepted_per_cycle']:.3g} accepted")
     parts.append(f"{cycle['tokens_per_s']['median']:.4g} tokens/s")
+    if cycle["gpu_idle_share"] is not None:
+        parts.append(f"GPU idle {100 * cycle['gpu_idle_share']['median']:.1f} %")
     return parts
 
 
@@ -160,6 +162,10 @@ def _add_drafting(lines: _Lines, written: Mapping[str, Any]) -> None:
             same = "the same" if entry["has_plain_ids"] else "NOT THE SAME"
             parts.append(f"{same} ids ({entry['tokens']} tokens)")
         lines.add("text", *parts)
+        if k == "auto" and entry["believed_cycle_ms"] and entry["run_cycle_ms"]:
+            believed, run = entry["believed_cycle_ms"], entry["run_cycle_ms"]
+            costs = [f"{n}: {believed[n]:.3g} / {run[n]:.3g}" for n in run if believed.get(n)]
+            lines.add("text", f"  ms a cycle as believed at the end / as run: {'; '.join(costs)}")
 
 
 def _add_memory(lines: _Lines, memory: Mapping[str, Any]) -> None:

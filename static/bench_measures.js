@@ -1,0 +1,157 @@
+/**
+ * What bench.html measures of a loaded engine. The fuller measurements are `leadout bench`'s
+ * (build/leadout_build/bench/); what both measure, they measure alike.
+ *
+ * @module bench_measures
+ */
+
+import { EXAMPLE_TABLE, NANO_SYSTEM } from "./market_table.js";
+
+/** Keep in step with SAMPLINGS of build/leadout_build/bench/measures.py. */
+export const SAMPLINGS = {
+  greedy: { temperature: 0 },
+  page: { temperature: 1, top_k: 64, top_p: 0.95 },
+};
+
+/** How much is measured: on a GPU; and where the CPU renders, and a token takes seconds. */
+export const EFFORTS = {
+  full: { prompts: [512, 2048], context: 512, tokens: 48, drafts: [1, 3, 7], runs: 5 },
+  software: { prompts: [32], context: 32, tokens: 3, drafts: [1], runs: 1 },
+};
+
+/** Cycles at a generation's begin that are not timed; keep in step with bench/measures.py. */
+const RUN_AHEAD = 3;
+
+/** Of a text that Nano writes. */
+const MAX_TEXT_TOKENS = 256;
+
+/** Ids that every vocabulary has; those of the next number begin with another one. */
+let number = 0;
+function promptIds(length, vocabulary = 256) {
+  number += 1;
+  return Array.from({ length }, (_, i) => (2 + number + 7919 * i) % vocabulary);
+}
+
+/** @param {number[]} values at least one */
+export function spreadOf(values) {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const median = sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+  return { median, low: sorted[0], high: sorted.at(-1), runs: sorted.length };
+}
+
+/**
+ * @param {import("./leadout.js").Engine} engine
+ * @param {{effort: typeof EFFORTS.full, isShape: boolean, signal: AbortSignal, onStage: (text: string, done: number) => void}} options
+ *   `done` is the share of it that is done
+ * @returns {Promise<object>} the report
+ */
+export async function measure(engine, { effort, isShape, signal, onStage }) {
+  const info = engine.info;
+  const drafts = effort.drafts.filter((k) => k <= info.max_draft_tokens);
+  const fits = (count) => count + MAX_TEXT_TOKENS / 4 < info.context_length;
+  const context = fits(effort.context) ? effort.context : 32;
+  const generate = (request) => engine.generate({ ignore_eos: true, ...request }, { signal });
+
+  onStage("Warming up", 0);
+  await generate({ prompt_ids: promptIds(32), max_tokens: 2, draft_tokens: 0 });
+
+  const report = { prefill: [], decode: [], drafts: [], texts: [], profile: null, profile_error: null };
+  for (const size of effort.prompts.filter(fits)) {
+    onStage(`Reading a prompt of ${size} tokens`, 0.05);
+    const rates = [];
+    for (let run = 0; run < effort.runs; run++) {
+      const { stats } = await generate({ prompt_ids: promptIds(size), max_tokens: 1 });
+      rates.push((1000 * stats.prefill_tokens) / stats.prefill_ms);
+    }
+    report.prefill.push({ tokens: size, tokens_per_s: spreadOf(rates) });
+  }
+
+  const steps = Object.keys(SAMPLINGS).length * (1 + drafts.length);
+  let step = 0;
+  for (const [sampling, settings] of Object.entries(SAMPLINGS)) {
+    let plain = null;
+    for (const k of [0, ...drafts]) {
+      const way = k ? `${k} ${k === 1 ? "draft" : "drafts"} a cycle` : "without drafts";
+      onStage(`Decoding ${way}, ${sampling === "page" ? "sampling as the page does" : sampling}`, 0.2 + (0.5 * step++) / steps);
+      const cycle = await timeCycles(k, settings);
+      plain ??= cycle.median;
+      const entry = { sampling, context_tokens: context, draft_tokens: k, cycle_ms: cycle, ratio: cycle.median / plain };
+      report.drafts.push(entry);
+      if (k === 0) {
+        const { median, low, high, runs } = cycle;
+        const rate = { median: 1000 / median, low: 1000 / high, high: 1000 / low, runs };
+        report.decode.push({ sampling, context_tokens: context, tokens_per_s: rate });
+      }
+    }
+  }
+
+  if (!isShape) {
+    onStage("Writing a text with drafts and without", 0.75);
+    for (const sampling of Object.keys(SAMPLINGS)) {
+      report.texts.push(...(await writeTexts(sampling)));
+    }
+  }
+
+  onStage("Profiling a step", 0.9);
+  try {
+    report.profile = await engine.profile({ context_tokens: context, ...SAMPLINGS.greedy }, { signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (engine.failure) throw error;
+    report.profile_error = error.message;
+  }
+  return report;
+
+  /** Milliseconds of a cycle: what a longer generation takes more than a shorter one. */
+  async function timeCycles(draft_tokens, settings) {
+    const prompt_ids = promptIds(context);
+    const timed = [];
+    for (let run = -1; run < effort.runs; run++) {
+      const untimed = 1 + draft_tokens + RUN_AHEAD;
+      const all = [];
+      for (const max_tokens of [untimed, untimed + effort.tokens]) {
+        if (isShape) await engine.assume(prompt_ids);
+        all.push((await generate({ prompt_ids, max_tokens, draft_tokens, run_ahead: RUN_AHEAD, ...settings })).stats);
+      }
+      const [short, long] = all;
+      const cycles = long.cycles - short.cycles;
+      const ms = long.decode_ms - short.decode_ms;
+      const isKnown = cycles > 0 && ms > 0;
+      // The first round warms up, where there are others.
+      if (run >= 0 || effort.runs === 1) timed.push(isKnown ? ms / cycles : long.decode_ms / long.cycles);
+      if (effort.runs === 1) break;
+    }
+    return spreadOf(timed);
+  }
+
+  /** Nano's first brief without drafts, with each number of them, and with as many as pay. */
+  async function writeTexts(sampling) {
+    const content = `${EXAMPLE_TABLE}\n\nWrite a brief.`;
+    const messages = [{ role: "system", content: NANO_SYSTEM }, { role: "user", content }];
+    const max_tokens = effort.runs === 1 ? 8 : MAX_TEXT_TOKENS;
+    const written = [];
+    for (const draft_tokens of [0, ...drafts, "auto"]) {
+      const runs = [];
+      for (let run = -1; run < effort.runs; run++) {
+        const request = { messages, max_tokens, draft_tokens, seed: run + 1, ...SAMPLINGS[sampling] };
+        const generated = await engine.generate(request, { signal });
+        if (run >= 0 || effort.runs === 1) runs.push(generated);
+        if (effort.runs === 1) break;
+      }
+      written.push({ draft_tokens, runs });
+    }
+    const [{ runs: plain }] = written;
+    return written.map(({ draft_tokens, runs }) => {
+      const sum = (name) => runs.reduce((total, { stats }) => total + stats[name], 0);
+      return {
+        sampling,
+        draft_tokens,
+        tokens_per_s: spreadOf(runs.map(({ stats }) => stats.decode_tokens_per_s)),
+        tokens_per_cycle: sum("tokens_per_cycle") / runs.length,
+        acceptance: sum("drafted_tokens") ? sum("accepted_tokens") / sum("drafted_tokens") : null,
+        has_plain_ids: runs.every(({ tokens }, i) => String(tokens) === String(plain[i].tokens)),
+      };
+    });
+  }
+}
