@@ -9,11 +9,12 @@
  */
 
 /** @import {ModelRef, Phase, ShapeRef, WorkerMessage} from "./messages.js" */
-/** @import {RequestedDevice} from "./runtime/device.js" */
+/** @import {RequestedDevice} from "./runtime/requested.js" */
 
 import { KernelLibrary } from "./runtime/pipelines.js";
 import { LeadoutError } from "./runtime/errors.js";
-import { Runtime, requestDevice } from "./runtime/device.js";
+import { Runtime } from "./runtime/device.js";
+import { requestDevice } from "./runtime/requested.js";
 import { BlobSource, UrlSource } from "./runtime/sources.js";
 import { Tokenizer } from "./tokenizer.js";
 

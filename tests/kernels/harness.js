@@ -5,7 +5,8 @@
  * @module harness
  */
 
-import { Runtime, requestDevice } from "/web/runtime/device.js";
+import { Runtime } from "/web/runtime/device.js";
+import { requestDevice } from "/web/runtime/requested.js";
 import { KernelLibrary } from "/web/runtime/pipelines.js";
 import { BlobSource, MemorySource, UrlSource } from "/web/runtime/sources.js";
 

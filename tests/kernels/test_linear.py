@@ -9,6 +9,7 @@ from stage import Stage
 
 from leadout import ops
 from leadout.layouts import LAYOUTS
+from leadout.ops import Tensor
 
 #: Columns in blocks of 32: an odd number, where the layout's formats allow it.
 COLUMNS = {layout: 32 * 24 if "super" in layout else 32 * 17 for layout in LAYOUTS}
@@ -172,3 +173,40 @@ def test_gelu_times_takes_a_layers_columns(run_stage) -> None:
 def test_random_planes_cover_every_layout() -> None:
     for layout, known in LAYOUTS.items():
         assert len(random_planes(layout, 2, 256)) == len(known.planes)
+
+
+def adding(layout: str, rows: int, n: int, k: int) -> tuple[Stage, Tensor, Tensor]:
+    """Return a stage with a residual, and the gate behind it."""
+    stage = Stage()
+    x, h = np.random.default_rng(1).standard_normal((2, rows, k)).astype(np.float32)
+    weight = stage.vector("post", np.random.default_rng(2).standard_normal(k).astype(np.float32))
+    h_out, gate = stage.output("h_out", rows, k), stage.output("gate", rows, n)
+    x, h = stage.tensor("x", x), stage.tensor("h", h)
+    stage.add(ops.AddNorm("add", x, weight, h, h_out, 1e-6))
+    stage.add(ops.Linear("l", stage.linear("w", layout, n, k), h_out, stage.count(rows), gate))
+    factors = np.random.default_rng(3).standard_normal((rows, 3 * n)).astype(np.float32)
+    y = stage.output("y", rows, n)
+    stage.add(ops.GeluTimes("g", gate, stage.tensor("factors", factors), y, n))
+    return stage, h_out, y
+
+
+@pytest.mark.parametrize("layout", [name for name in LAYOUTS if len(LAYOUTS[name].planes) < 3])
+@pytest.mark.parametrize("rows", [1, 4])
+def test_a_residual_and_the_gate_behind_it(run_stage, layout, rows) -> None:
+    stage, h_out, y = adding(layout, rows, 20, 32 * 17)
+    run_stage(stage, takes=["add_matvec"]).assert_close(h_out, y)
+
+
+def test_a_residual_and_gate_have_the_same_bits_for_all_numbers_of_rows(run_stage) -> None:
+    results = {}
+    for rows in (1, 2, 4, 8):
+        stage, h_out, y = adding("q4_scale", rows, 16, 1536)
+        for name, seed in (("x", 4), ("h", 5), ("factors", 6)):
+            size = stage.contents[name].size // rows
+            values = np.random.default_rng(seed).standard_normal((8, size)).astype(np.float32)
+            stage.contents[name] = values[:rows].ravel().view(np.uint32).copy()
+        played = run_stage(stage)
+        results[rows] = [played.integers(one) for one in (h_out, y)]
+    for rows, found in results.items():
+        for one, eight in zip(found, results[8], strict=True):
+            assert np.array_equal(one, eight[:rows])

@@ -58,7 +58,16 @@ def close(played, *names: str) -> None:
 def test_a_norm_and_a_linear_layer_in_every_layout(run_stage, layout) -> None:
     k = 32 * 24 if "super" in layout else 32 * 17
     played = run_stage(norm_linear(layout, 2, 37, k), takes=["norm_linear"])
-    close(played, "y", "normed")
+    close(played, "y")
+
+
+def test_a_norm_that_others_read_too_is_written_both_ways(run_stage) -> None:
+    stage = norm_linear("q4_scale", 2, 37, 544)
+    normed = stage.program.build().ops[0].y
+    last = stage.output("last", 1, 544)
+    stage.add(ops.TakeLastRow("last", normed, last))
+    played = run_stage(stage, takes=["norm_linear_both", "take_last_row"])
+    played.assert_close(normed, last)
 
 
 @pytest.mark.parametrize(("n", "k"), [(20, 1056), (6, 4128), (8200, 64)])
@@ -74,7 +83,7 @@ def test_shards_and_a_soft_cap(run_stage) -> None:
 @pytest.mark.parametrize("layout", ["q4_scale", "q4_super", "q8_affine", "q8_super16"])
 def test_a_whole_mlp(run_stage, layout) -> None:
     played = run_stage(mlp(layout, 2, 256, 256), takes=["add_norm_mlp"])
-    close(played, "h_out", "normed", "y")
+    close(played, "h_out", "y")
 
 
 @pytest.mark.parametrize("layout", ["q4_scale", "q8_super"])

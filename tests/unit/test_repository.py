@@ -97,7 +97,7 @@ def test_every_kernel_has_its_parts() -> None:
 def test_every_kernel_opens_with_a_comment_that_names_its_grid() -> None:
     for path in KERNELS.glob("*.wgsl"):
         text = path.read_text("utf-8")
-        head = text[: text.index("@compute")]
+        head = text[: re.search("@group|@compute", text).start()]
         assert re.search(r"^//.*\bGrid:", head, re.MULTILINE), f"{path.name} lacks its grid"
 
 

@@ -2,15 +2,16 @@
 // y[r] = rms_norm(h_out[r]) * next_weight                      (unless what follows is "none")
 //
 // The end of one half of a layer and the beginning of the next, in one kernel: the norm behind
-// attention or MLP, the residual, and the norm before what follows. y is written as float32, and packed
-// as packed_matvec takes it where that is wanted too ("both", see shared/packed.wgsl).
+// attention or MLP, the residual, and the norm before what follows. y is written as float32 ("norm"), packed as
+// packed_matvec takes it ("packed", see shared/packed.wgsl), or "both".
 //
 // x, h, h_out, y: [rows, D] float32, packed: [rows, D] packed, weights: [D] float32, scalar: [1] float32, D a
 // multiple of 4, of 32 where it is packed. Grid: x = rows.
 {% set has_scalar = scaling == "scaled" %}
-{% set has_packed = following == "both" %}
+{% set has_packed = following in ("both", "packed") %}
+{% set has_plain = following in ("norm", "both") %}
 {% set next = 5 if has_scalar else 4 %}
-{% from "shared/packed.wgsl" import quantize, store_packed with context %}
+{% from "shared/packed.wgsl" import pack_row with context %}
 
 override D: u32;
 override EPS: f32;
@@ -25,11 +26,13 @@ override EPS: f32;
 {% if following != "none" %}
 @group(0) @binding({{ next }}) var<storage, read> next_weight: array<vec4<f32>>;
 {% endif %}
-{% if following != "none" %}
+{% if has_plain %}
 @group(0) @binding({{ next + 1 }}) var<storage, read_write> y: array<vec4<f32>>;
 {% endif %}
 {% if has_packed %}
-@group(0) @binding({{ next + 2 }}) var<storage, read_write> packed: array<vec2<u32>>;
+@group(0) @binding({{ next + (2 if has_plain else 1) }}) var<storage, read_write> packed: array<u32>;
+
+{% include "shared/pack_row.wgsl" %}
 {% endif %}
 
 {% include "shared/sum256.wgsl" %}
@@ -57,22 +60,15 @@ fn main(
 {% endif %}
   }
 {% if following != "none" %}
-{% if has_packed %}
-  storageBarrier();  // a thread packs what others wrote
-{% endif %}
   let next_scale = inverseSqrt(sum256(thread, sums) / f32(D) + EPS);
+  // Each thread reads back only what it wrote itself, so no barrier is needed in between.
+{% if has_plain %}
   for (var i = thread; i < quads; i += 256u) {
-    // Each thread reads back only what it wrote itself, so no barrier is needed in between.
     y[row + i] = h_out[row + i] * next_scale * next_weight[i];
   }
+{% endif %}
 {% if has_packed %}
-  for (var block = thread; block < D / 32u; block += 256u) {
-{% for c in range(8) %}
-    let v{{ c }} = h_out[row + block * 8u + {{ c }}u] * next_scale * next_weight[block * 8u + {{ c }}u];
-{% endfor %}
-{{ quantize() }}
-{{ store_packed("row", "(D / 32u)", "block") }}
-  }
+{{ pack_row("(h_out[row + i] * next_scale * next_weight[i])") }}
 {% endif %}
 {% endif %}
 }

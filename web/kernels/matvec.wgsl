@@ -13,8 +13,10 @@
 // W: [N, K] in layout "{{ layout }}", K a multiple of 32.
 // x: [{{ rows }}, K] float32. y: [{{ rows }}, stride] float32, written from column `offset` (gelu_times: 0).
 // Grid: ceil(N / WORKGROUP_OUTPUTS) workgroups over x and y.
-{% from "shared/weights.wgsl" import raw, column, num_planes, unit_columns, num_steps, step_quads, has_scale, has_offset with context %}
+{% from "shared/weights.wgsl" import num_planes, unit_columns, has_scale with context %}
+{% from "shared/float_unit.wgsl" import add_unit with context %}
 {% set is_packed = false %}
+{% set is_adding = false %}
 
 {% include "shared/weights.wgsl" %}
 
@@ -26,50 +28,8 @@
 @group(0) @binding({{ next }}) var<storage, read_write> y: array<f32>;
 @group(0) @binding({{ next + 1 }}) var<uniform> shape: Shape;
 
-{% macro add_unit(outputs) %}
-{% for o in range(outputs) %}
-{% for r in range(rows) %}
-    var part_{{ o }}_{{ r }} = 0.0;
-{% endfor %}
-{% endfor %}
-{% if has_offset %}
-{% for r in range(rows) %}
-    var total_{{ r }} = 0.0;
-{% endfor %}
-{% endif %}
-{% for p in range(num_steps) %}
-{% for i in range(step_quads) %}
-    {
-      let at = unit * {{ unit_columns // 4 }}u + {{ column(p ~ "u", i) }};
-{% for o in range(outputs) %}
-      let q{{ o }} = {{ raw("w" ~ o, p ~ "u", i) }};
-{% endfor %}
-{% for r in range(rows) %}
-      let x{{ r }} = x[{{ r }}u * quads + at];
-{% if has_offset %}
-      total_{{ r }} += x{{ r }}.x + x{{ r }}.y + x{{ r }}.z + x{{ r }}.w;
-{% endif %}
-{% for o in range(outputs) %}
-      part_{{ o }}_{{ r }} = fma(q{{ o }}.x, x{{ r }}.x, part_{{ o }}_{{ r }});
-      part_{{ o }}_{{ r }} = fma(q{{ o }}.y, x{{ r }}.y, part_{{ o }}_{{ r }});
-      part_{{ o }}_{{ r }} = fma(q{{ o }}.z, x{{ r }}.z, part_{{ o }}_{{ r }});
-      part_{{ o }}_{{ r }} = fma(q{{ o }}.w, x{{ r }}.w, part_{{ o }}_{{ r }});
-{% endfor %}
-{% endfor %}
-    }
-{% endfor %}
-{% endfor %}
-{% for o in range(outputs) %}
-{% for r in range(rows) %}
-{% if has_offset %}
-    sum_{{ o }}_{{ r }} = fma(s{{ o }}.x, part_{{ o }}_{{ r }}, fma(s{{ o }}.y, total_{{ r }}, sum_{{ o }}_{{ r }}));
-{% elif has_scale %}
-    sum_{{ o }}_{{ r }} = fma(s{{ o }}, part_{{ o }}_{{ r }}, sum_{{ o }}_{{ r }});
-{% else %}
-    sum_{{ o }}_{{ r }} += part_{{ o }}_{{ r }};
-{% endif %}
-{% endfor %}
-{% endfor %}
-{% endmacro %}
+fn activations(row: u32, quads: u32, at: u32) -> vec4<f32> {
+  return x[row * quads + at];
+}
 
 {% include "shared/matvec.wgsl" %}

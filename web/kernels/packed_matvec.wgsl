@@ -10,6 +10,7 @@
 // Grid: ceil(N / WORKGROUP_OUTPUTS) workgroups over x and y.
 {% from "shared/weights.wgsl" import packed, num_planes, unit_columns, has_scale, has_offset with context %}
 {% set is_packed = true %}
+{% set is_adding = false %}
 {% set is_block = unit_columns == 32 %}
 
 {% include "shared/weights.wgsl" %}

@@ -1,12 +1,12 @@
 // y[r] = SCALE * x[r] / sqrt(mean(x[r]^2) + EPS) * weight
 //
-// y is written as float32, and packed as packed_matvec takes it where that is wanted too ("both", see
-// shared/packed.wgsl).
+// y is written as float32 ("norm"), packed as packed_matvec takes it ("packed", see shared/packed.wgsl), or "both".
 //
 // x, y: [rows, D] float32, packed: [rows, D] packed, weight: [D] float32, D a multiple of 4, of 32 where it is packed.
 // Grid: x = rows.
-{% set has_packed = output == "both" %}
-{% from "shared/packed.wgsl" import quantize, store_packed with context %}
+{% set has_packed = output in ("both", "packed") %}
+{% set has_plain = output != "packed" %}
+{% from "shared/packed.wgsl" import pack_row with context %}
 
 override D: u32;
 override EPS: f32;
@@ -14,9 +14,13 @@ override SCALE: f32 = 1.0;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;
+{% if has_plain %}
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+{% endif %}
 {% if has_packed %}
-@group(0) @binding(3) var<storage, read_write> packed: array<vec2<u32>>;
+@group(0) @binding({{ 3 if has_plain else 2 }}) var<storage, read_write> packed: array<u32>;
+
+{% include "shared/pack_row.wgsl" %}
 {% endif %}
 
 {% include "shared/sum256.wgsl" %}
@@ -33,16 +37,12 @@ fn main(
     squares += dot(x[row + i], x[row + i]);
   }
   let row_scale = inverseSqrt(sum256(thread, squares) / f32(D) + EPS) * SCALE;
+{% if has_plain %}
   for (var i = thread; i < quads; i += 256u) {
     y[row + i] = x[row + i] * row_scale * weight[i];
   }
+{% endif %}
 {% if has_packed %}
-  for (var block = thread; block < D / 32u; block += 256u) {
-{% for c in range(8) %}
-    let v{{ c }} = x[row + block * 8u + {{ c }}u] * row_scale * weight[block * 8u + {{ c }}u];
-{% endfor %}
-{{ quantize() }}
-{{ store_packed("row", "(D / 32u)", "block") }}
-  }
+{{ pack_row("(x[row + i] * row_scale * weight[i])") }}
 {% endif %}
 }

@@ -17,32 +17,15 @@ import { executeLoadPlan } from "./load.js";
 import { PassTimes, TIMES_BYTES } from "./pass_times.js";
 import { Pipelines } from "./pipelines.js";
 import { BindGroups, ReadyPlan } from "./plans.js";
+import { WANTED_FEATURES } from "./requested.js";
 
 /** @import {Staging} from "./buffers.js" */
 /** @import {LoadOptions, LoadPlan} from "./load.js" */
 /** @import {KernelLibrary} from "./pipelines.js" */
 /** @import {Plan} from "./plans.js" */
 /** @import {PlanProfile, ProfileOptions} from "./profile.js" */
+/** @import {RequestedDevice} from "./requested.js" */
 /** @import {Source} from "./sources.js" */
-
-/**
- * Limits of which we take all that the adapter has.
- * @type {(keyof GPUSupportedLimits & string)[]}
- */
-const WANTED_LIMITS = [
-  "maxBufferSize",
-  "maxStorageBufferBindingSize",
-  "maxStorageBuffersPerShaderStage",
-  "maxComputeWorkgroupStorageSize",
-  "maxComputeInvocationsPerWorkgroup",
-  "maxComputeWorkgroupSizeX",
-  "maxComputeWorkgroupSizeY",
-  "maxComputeWorkgroupSizeZ",
-  "maxComputeWorkgroupsPerDimension",
-];
-
-/** Features that kernel variants may ask for. */
-const WANTED_FEATURES = ["subgroups", "shader-f16", "timestamp-query"];
 
 /** How long a failed mapping waits for the news that the device was lost. */
 const LOST_NEWS_MS = 1000;
@@ -59,8 +42,6 @@ const LOST_NEWS_MS = 1000;
  * @property {boolean} is_software it computes on the CPU
  */
 
-/** A device and what it was taken from. @typedef {{adapter: GPUAdapter, device: GPUDevice}} RequestedDevice */
-
 /**
  * @typedef {object} RuntimeOptions
  * @property {KernelLibrary} kernels
@@ -73,45 +54,6 @@ const LOST_NEWS_MS = 1000;
  * A result in flight: its bytes, and behind them the times of passes, if it has any.
  * @typedef {{staging: Staging, bytes: number, hasTimes: boolean}} Ticket
  */
-
-/**
- * @param {GPU | undefined} gpu `navigator.gpu`, or Dawn's
- * @returns {Promise<RequestedDevice>} with all limits and features that Leadout can use
- * @throws {LeadoutError} DeviceUnavailableError
- */
-export async function requestDevice(gpu) {
-  if (!gpu) {
-    throw new LeadoutError(
-      "DeviceUnavailableError",
-      "this browser has no WebGPU here; use a current Chrome, Edge, Safari or Firefox, over " +
-        "https or on localhost",
-    );
-  }
-  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
-  if (adapter === null) {
-    throw new LeadoutError(
-      "DeviceUnavailableError",
-      "WebGPU found no graphics adapter; turn on hardware acceleration in the browser's " +
-        "settings, update the graphics driver, or see chrome://gpu",
-    );
-  }
-  /** @type {Record<string, number>} */
-  const requiredLimits = {};
-  for (const name of WANTED_LIMITS) {
-    requiredLimits[name] = /** @type {number} */ (adapter.limits[name]);
-  }
-  const features = WANTED_FEATURES.filter((name) => adapter.features.has(name));
-  const requiredFeatures = /** @type {GPUFeatureName[]} */ (features);
-  try {
-    const descriptor = { label: "leadout", requiredFeatures, requiredLimits };
-    return { adapter, device: await adapter.requestDevice(descriptor) };
-  } catch (error) {
-    const reason = firstLine(/** @type {Error} */ (error).message);
-    throw new LeadoutError("DeviceUnavailableError", `the adapter gave no device: ${reason}`, {
-      reason,
-    });
-  }
-}
 
 export class Runtime {
   /** @type {DeviceInfo} */

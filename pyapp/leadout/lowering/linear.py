@@ -14,7 +14,11 @@ from leadout.plan import Binding
 from leadout.rows import FEW_ROWS, TILE_ROWS, Rows
 
 #: Layout of the struct in web/kernels/shared/shape.wgsl; keep in step.
-SHAPE = struct.Struct("<IIIIfI")
+SHAPE = struct.Struct("<IIIIfIf")
+
+
+#: Planes of a layout that leave room for all that add_matvec binds.
+MOST_ADDING_PLANES = 2
 
 
 def matvec_form(num_outputs: int, num_columns: int) -> str:
@@ -35,14 +39,15 @@ def shards(
     offset: int = 0,
     softcap: float | None = None,
     factor_stride: int = 0,
+    eps: float = 0.0,
 ) -> Iterator[tuple[Matrix, Shard, Binding]]:
-    """Yield each shard of a layer, with its numbers: columns, outputs, y's stride and offset."""
+    """Yield each shard of a layer, with its numbers: columns, outputs, y's stride and so on."""
     stride = y.shape[-1]
     for matrix, first_output in layer.parts:
         for shard in matrix.shards:
             first = offset + first_output + shard.row_start
             numbers = (matrix.num_cols, shard.num_rows, stride, first, softcap or 0.0)
-            yield matrix, shard, b.uniform(SHAPE.pack(*numbers, factor_stride))
+            yield matrix, shard, b.uniform(SHAPE.pack(*numbers, factor_stride, eps))
 
 
 def part_of(tensor: Tensor, first_row: int, num_rows: int) -> Binding:
@@ -101,7 +106,7 @@ def matmul(b: PlanBuilder, op: ops.Linear) -> None:
             continue
         outputs = shard.num_rows
         parts = b.scratch("split_sums", splits, rows, outputs)
-        part_shape = b.uniform(SHAPE.pack(matrix.num_cols, outputs, outputs, 0, 0.0, 0))
+        part_shape = b.uniform(SHAPE.pack(matrix.num_cols, outputs, outputs, 0, 0.0, 0, 0.0))
         b.dispatch(variant, [*shard.planes, op.x, parts, part_shape], grid, op.label)
         grid = (ceil(outputs, 64), rows, 1)
         b.dispatch("sum_splits", [parts, op.y, shape], grid, op.label + ".sum", {"SPLITS": splits})
@@ -173,6 +178,32 @@ def matvec_gelu_times(b: PlanBuilder, op: ops.Linear, times: ops.GeluTimes) -> N
     for matrix, shard, shape in shards(b, op.layer, times.y, times.offset, None, stride):
         inputs = [op.x, times.factors]
         few_rows(b, f"matvec.{matrix.layout}", "gelu_times", shard, inputs, times.y, shape, op)
+
+
+def _adds_and_gates(run: Run) -> bool:
+    add, linear, times = run.ops
+    return (
+        _gates_by_factors(Run([linear, times], run.following, run.caps))
+        and linear.x == add.h_out
+        and add.scalar is None
+        and len(linear.layer.single_shard.shards[0].planes) <= MOST_ADDING_PLANES
+    )
+
+
+@kernel(ops.AddNorm, ops.Linear, ops.GeluTimes, when=_adds_and_gates)
+def add_matvec(b: PlanBuilder, add: ops.AddNorm, op: ops.Linear, times: ops.GeluTimes) -> None:
+    """The end of half a layer, and the gate behind it: every workgroup norms for itself."""
+    stride, eps = times.factors.shape[-1], add.eps
+    for matrix, shard, shape in shards(b, op.layer, times.y, times.offset, None, stride, eps):
+        for first, count in chunks(op.rows):
+            variant = f"add_matvec.{matrix.layout}.{count}"
+            groups = ceil(shard.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS"))
+            x, h, factors, h_out, y = (
+                part_of(one, first, count)
+                for one in (add.x, add.h, times.factors, add.h_out, times.y)
+            )
+            bindings = [*shard.planes, x, h, add.weight.binding, factors, h_out, y, shape]
+            b.dispatch(variant, bindings, linear_grid(groups), op.label)
 
 
 def _is_single(run: Run) -> bool:

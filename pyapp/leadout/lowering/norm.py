@@ -14,13 +14,13 @@ def rms_norm(b: PlanBuilder, op: ops.RmsNorm) -> None:
     emit_norm(b, op)
 
 
-def emit_norm(b: PlanBuilder, op: ops.RmsNorm, packed: Tensor | None = None) -> None:
-    """Append a norm whose output is wanted packed as well, if there is memory for it."""
+def emit_norm(
+    b: PlanBuilder, op: ops.RmsNorm, packed: Tensor | None = None, *, is_plain: bool = True
+) -> None:
+    """Append a norm; its output is packed if there is memory for it, and plain if it is wanted."""
     constants = {"D": op.weight.length, "EPS": op.eps, "SCALE": op.scale}
-    bindings: list[Bound] = [op.x, op.weight.binding, op.y]
-    if packed is not None:
-        bindings.append(packed)
-    variant = f"rms_norm.{'both' if packed is not None else 'norm'}"
+    bindings: list[Bound] = [op.x, op.weight.binding, *_outputs(op.y, packed, is_plain)]
+    variant = f"rms_norm.{_output(packed, is_plain)}"
     b.dispatch(variant, bindings, (op.x.shape[0], 1, 1), op.label, constants)
 
 
@@ -42,18 +42,32 @@ def add_norm(b: PlanBuilder, add: ops.AddNorm) -> None:
     emit_add_norm(b, add, None)
 
 
+def _output(packed: Tensor | None, is_plain: bool) -> str:
+    if packed is None:
+        return "norm"
+    return "both" if is_plain else "packed"
+
+
+def _outputs(y: Tensor, packed: Tensor | None, is_plain: bool) -> list[Bound]:
+    outputs: list[Bound] = [y] if is_plain or packed is None else []
+    return outputs if packed is None else [*outputs, packed]
+
+
 def emit_add_norm(
-    b: PlanBuilder, add: ops.AddNorm, norm: ops.RmsNorm | None, packed: Tensor | None = None
+    b: PlanBuilder,
+    add: ops.AddNorm,
+    norm: ops.RmsNorm | None,
+    packed: Tensor | None = None,
+    *,
+    is_plain: bool = True,
 ) -> None:
-    """Append a residual, and the norm behind it, packed as well if there is memory for it."""
+    """Append a residual, and the norm behind it; for its outputs see `emit_norm`."""
     bindings: list[Bound] = [add.x, add.weight.binding, add.h, add.h_out]
     if add.scalar is not None:
         bindings.append(add.scalar.binding)
     if norm is not None:
-        bindings += [norm.weight.binding, norm.y]
-    if packed is not None:
-        bindings.append(packed)
-    following = "both" if packed is not None else "norm" if norm is not None else "none"
+        bindings += [norm.weight.binding, *_outputs(norm.y, packed, is_plain)]
+    following = "none" if norm is None else _output(packed, is_plain)
     variant = f"add_rms_norm.{following}.{'scaled' if add.scalar else 'plain'}"
     constants = {"D": add.weight.length, "EPS": add.eps}
     b.dispatch(variant, bindings, (add.x.shape[0], 1, 1), add.label, constants)

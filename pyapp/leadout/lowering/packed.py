@@ -8,6 +8,8 @@ the number of rows: it is part of its bits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from leadout import ops
 from leadout.layouts import LAYOUTS
 from leadout.lowering.builder import PlanBuilder
@@ -59,25 +61,61 @@ def _packs_both(run: Run) -> bool:
     )
 
 
-@kernel(ops.RmsNorm, ops.Linear, when=_packs)
+def _normed(run: Run) -> Tensor:
+    """Return the norm's output."""
+    return next(op for op in run.ops if isinstance(op, ops.RmsNorm)).y
+
+
+def _alone(fits: Callable[[Run], bool]) -> Callable[[Run], bool]:
+    """Return whether a run fits, and nobody else wants the norm's output."""
+    return lambda run: fits(run) and run.drops(_normed(run))
+
+
+@kernel(ops.RmsNorm, ops.Linear, when=_alone(_packs))
 def norm_linear(b: PlanBuilder, norm: ops.RmsNorm, linear: ops.Linear) -> None:
     """A norm, and the layer that reads it."""
-    packed = b.scratch("packed_normed", *norm.y.shape)
-    emit_norm(b, norm, packed)
-    packed_linear(b, linear, packed)
+    _norm_linear(b, None, norm, linear, is_plain=False)
 
 
-@kernel(ops.AddNorm, ops.RmsNorm, ops.Linear, when=_packs)
+@kernel(ops.RmsNorm, ops.Linear, when=_packs)
+def norm_linear_both(b: PlanBuilder, norm: ops.RmsNorm, linear: ops.Linear) -> None:
+    """The same where others read the norm's output too."""
+    _norm_linear(b, None, norm, linear, is_plain=True)
+
+
+@kernel(ops.AddNorm, ops.RmsNorm, ops.Linear, when=_alone(_packs))
 def add_norm_linear(
     b: PlanBuilder, add: ops.AddNorm, norm: ops.RmsNorm, linear: ops.Linear
 ) -> None:
     """The end of half a layer, and the beginning of the next."""
+    _norm_linear(b, add, norm, linear, is_plain=False)
+
+
+@kernel(ops.AddNorm, ops.RmsNorm, ops.Linear, when=_packs)
+def add_norm_linear_both(
+    b: PlanBuilder, add: ops.AddNorm, norm: ops.RmsNorm, linear: ops.Linear
+) -> None:
+    """The same where others read the norm's output too."""
+    _norm_linear(b, add, norm, linear, is_plain=True)
+
+
+def _norm_linear(
+    b: PlanBuilder,
+    add: ops.AddNorm | None,
+    norm: ops.RmsNorm,
+    linear: ops.Linear,
+    *,
+    is_plain: bool,
+) -> None:
     packed = b.scratch("packed_normed", *norm.y.shape)
-    emit_add_norm(b, add, norm, packed)
+    if add is None:
+        emit_norm(b, norm, packed, is_plain=is_plain)
+    else:
+        emit_add_norm(b, add, norm, packed, is_plain=is_plain)
     packed_linear(b, linear, packed)
 
 
-@kernel(ops.AddNorm, ops.RmsNorm, ops.GatedLinear, ops.Linear, when=_packs_both)
+@kernel(ops.AddNorm, ops.RmsNorm, ops.GatedLinear, ops.Linear, when=_alone(_packs_both))
 def add_norm_mlp(
     b: PlanBuilder,
     add: ops.AddNorm,
@@ -88,7 +126,7 @@ def add_norm_mlp(
     """The end of attention's half of a layer, and the whole MLP."""
     packed = b.scratch("packed_normed", *norm.y.shape)
     inner = b.scratch("packed_inner", *gated.y.shape)
-    emit_add_norm(b, add, norm, packed)
+    emit_add_norm(b, add, norm, packed, is_plain=False)
     for matrix, shard, shape in shards(b, gated.layer, inner):
         few_rows(b, f"packed_matvec.{matrix.layout}", "gated", shard, [packed], inner, shape, gated)
     packed_linear(b, down, inner)

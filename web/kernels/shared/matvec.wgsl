@@ -55,6 +55,9 @@ fn main(
   var sum_{{ o }}_{{ r }} = 0.0;
 {% endfor %}
 {% endfor %}
+{% if is_adding %}
+  norm_rows(thread, quads, (workgroup.y * workgroups.x + workgroup.x) * THREADS, workgroups.x * workgroups.y * THREADS);
+{% endif %}
   // What the next round needs is on its way while this one's is multiplied.
 {% for o in range(outputs) %}
   var next_{{ o }} = quants[base_{{ o }} + min(lane, units - 1u)];

@@ -1,6 +1,8 @@
 {#- Activations in 16 bits, as packed_matvec multiplies them ("packed"). Gives to whoever imports it (with context):
 
       quantize()         a statement: v0 .. v7, a block's quads, become part_0 .. part_3, scale and total
+      pack_row(value)    statements: quads value(i) of a whole row of D columns, by 256 threads, into `packed`, as u32;
+                         needs shared/pack_row.wgsl
       store_packed(to, blocks, block)  a statement: these into `packed`, array<vec2<u32>>, a row that begins at vec4 `to`
 
     A row of K columns takes as many bytes as its float32 would, of which 4.5 in 8 are used, so that rows begin where
@@ -45,4 +47,36 @@
 {% endfor %}
       packed[({{ to }} + 4u * {{ blocks }}) * 2u + {{ block }}] = vec2<u32>(scale, total);
     }
+{% endmacro %}
+{% macro pack_row(value) %}
+  for (var i = thread; i < quads; i += 256u) {
+    let largest = abs({{ value }});
+    tops[i] = max(max(largest.x, largest.y), max(largest.z, largest.w));
+  }
+  workgroupBarrier();
+  for (var i = thread; i < quads; i += 256u) {
+    let block = i / 8u;
+    var top = tops[8u * block];
+    for (var c = 1u; c < 8u; c++) {
+      top = max(top, tops[8u * block + c]);
+    }
+    let inverse = select(0.0, 32639.0 / top, top > 1e-30);
+    let q = vec4<i32>(round({{ value }} * inverse));
+    totals[i] = q.x + q.y + q.z + q.w;
+    let part = (i % 8u) / 4u;
+    let at = (row + part * (D / 32u) + block) * 4u + i % 4u;
+    packed[at] = pack4xI8((q + 128) >> vec4<u32>(8u));
+    packed[at + 8u * (D / 32u)] = pack4xI8(q);
+    if (i % 8u == 0u) {
+      packed[(row + 4u * (D / 32u)) * 4u + 2u * block] = bitcast<u32>(top * (1.0 / 32639.0));
+    }
+  }
+  workgroupBarrier();
+  for (var block = thread; block < D / 32u; block += 256u) {
+    var total = totals[8u * block];
+    for (var c = 1u; c < 8u; c++) {
+      total += totals[8u * block + c];
+    }
+    packed[(row + 4u * (D / 32u)) * 4u + 2u * block + 1u] = bitcast<u32>(total);
+  }
 {% endmacro %}

@@ -7,6 +7,6 @@ struct Shape {
   offset: u32,   // of the result: where the first output goes
   cap: f32,      // 0, or c where the result is c * tanh(sum / c)
   factor_stride: u32,  // columns of the factors, where there are some; offset is theirs then
-  reserved_0: u32,
-  reserved_1: u32,
+  eps: f32,      // of the norm, where the layer begins with one
+  reserved: u32,
 }

@@ -1,0 +1,67 @@
+/**
+ * Asking for a device, with all that Leadout can use of the adapter.
+ *
+ * @module requested
+ */
+
+import { LeadoutError, firstLine } from "./errors.js";
+
+/**
+ * Limits of which we take all that the adapter has.
+ * @type {(keyof GPUSupportedLimits & string)[]}
+ */
+const WANTED_LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupSizeZ",
+  "maxComputeWorkgroupsPerDimension",
+];
+
+/** Features that kernel variants may ask for. */
+export const WANTED_FEATURES = ["subgroups", "shader-f16", "timestamp-query"];
+
+/** A device and what it was taken from. @typedef {{adapter: GPUAdapter, device: GPUDevice}} RequestedDevice */
+
+/**
+ * @param {GPU | undefined} gpu `navigator.gpu`, or Dawn's
+ * @returns {Promise<RequestedDevice>} with all limits and features that Leadout can use
+ * @throws {LeadoutError} DeviceUnavailableError
+ */
+export async function requestDevice(gpu) {
+  if (!gpu) {
+    throw new LeadoutError(
+      "DeviceUnavailableError",
+      "this browser has no WebGPU here; use a current Chrome, Edge, Safari or Firefox, over " +
+        "https or on localhost",
+    );
+  }
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (adapter === null) {
+    throw new LeadoutError(
+      "DeviceUnavailableError",
+      "WebGPU found no graphics adapter; turn on hardware acceleration in the browser's " +
+        "settings, update the graphics driver, or see chrome://gpu",
+    );
+  }
+  /** @type {Record<string, number>} */
+  const requiredLimits = {};
+  for (const name of WANTED_LIMITS) {
+    requiredLimits[name] = /** @type {number} */ (adapter.limits[name]);
+  }
+  const features = WANTED_FEATURES.filter((name) => adapter.features.has(name));
+  const requiredFeatures = /** @type {GPUFeatureName[]} */ (features);
+  try {
+    const descriptor = { label: "leadout", requiredFeatures, requiredLimits };
+    return { adapter, device: await adapter.requestDevice(descriptor) };
+  } catch (error) {
+    const reason = firstLine(/** @type {Error} */ (error).message);
+    throw new LeadoutError("DeviceUnavailableError", `the adapter gave no device: ${reason}`, {
+      reason,
+    });
+  }
+}
