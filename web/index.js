@@ -6,3 +6,4 @@
 
 export { Engine, Leadout } from "./client.js";
 export { LeadoutError } from "./client/errors.js";
+export { isSoftwareAdapter } from "./runtime/adapter.js";

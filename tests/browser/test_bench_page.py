@@ -33,7 +33,7 @@ def measure(page: Page, model: str) -> None:
 def test_a_shape_is_measured_and_its_figures_can_be_copied(open_page: OpenPage) -> None:
     page = open_bench(
         open_page,
-        text='"a b c d ".repeat(40)',
+        text='"a b c d ".repeat(3)',
         profile=a_profile(),
         context_options={"permissions": ["clipboard-read", "clipboard-write"]},
     )
@@ -58,7 +58,7 @@ def test_a_shape_is_measured_and_its_figures_can_be_copied(open_page: OpenPage) 
 
 
 def test_nano_s_texts_are_compared_with_those_without_drafts(open_page: OpenPage) -> None:
-    page = open_bench(open_page, text='"a b c d ".repeat(40)', models=[LISTED_NANO])
+    page = open_bench(open_page, text='"a b c d ".repeat(3)', models=[LISTED_NANO])
     measure(page, "nano")
     expect(page.locator("#results")).to_be_visible(timeout=60_000)
     rows = page.locator("#drafts tbody tr").all_inner_texts()
@@ -103,7 +103,7 @@ def test_a_large_shape_is_refused_where_the_cpu_renders(open_page: OpenPage) -> 
 def test_on_a_phone_nothing_is_wider_than_the_screen(open_page: OpenPage) -> None:
     phone = {"viewport": {"width": 360, "height": 740}}
     page = open_bench(
-        open_page, text='"a b c d ".repeat(40)', profile=a_profile(), context_options=phone
+        open_page, text='"a b c d ".repeat(3)', profile=a_profile(), context_options=phone
     )
     measure(page, "e2b")
     expect(page.locator("#results")).to_be_visible(timeout=60_000)

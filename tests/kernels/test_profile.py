@@ -62,7 +62,7 @@ def a_plan() -> dict[str, Any]:
         "name": "profiled",
         "pipelines": [
             {"variant": "count", "constants": {}},
-            {"variant": "spin", "constants": {"TIMES": 20000}},
+            {"variant": "spin", "constants": {"TIMES": 100000}},
         ],
         "dispatches": [
             dispatch(0, "xy", "layers.0.count"),
@@ -78,9 +78,9 @@ def a_plan() -> dict[str, Any]:
 def test_each_kind_of_dispatch_is_timed(runtime: GpuRuntime) -> None:
     found = runtime.profile(a_plan(), [0], [[0, 2], [1], [3]])
     counts, spin, left_out = found["group_us"]
-    assert spin["median"] > counts["median"] > 0
+    assert spin["low"] > counts["low"] > 0
     assert counts["low"] <= counts["median"] <= counts["high"]
-    assert counts["repeats"] > spin["repeats"] >= 1  # a short one runs until the clock sees it
+    assert counts["repeats"] >= spin["repeats"] >= 1  # a short one runs until the clock sees it
     assert (left_out["median"], left_out["repeats"]) == (0, 0)
     assert found["whole_us"]["median"] >= spin["low"] / 2
     assert found["empty_us"] > 0
