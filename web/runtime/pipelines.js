@@ -137,6 +137,41 @@ export class KernelLibrary {
  *   variant: Variant}} Pipeline
  */
 
+/** Where nobody says how many cores there are. */
+const COMPILES_AT_ONCE = 8;
+
+/**
+ * So many at once, the others in order. A device that is given up (an aborted load) first waits for all
+ * that it compiles, and the browser's other pages wait with it: so it is never given more than its cores do.
+ */
+class Turns {
+  #free;
+  /** @type {(() => void)[]} */
+  #waiting = [];
+
+  /** @param {number} count */
+  constructor(count) {
+    this.#free = count;
+  }
+
+  /**
+   * @template T
+   * @param {() => Promise<T>} start
+   * @returns {Promise<T>}
+   */
+  async take(start) {
+    if (this.#free > 0) this.#free--;
+    else await new Promise((/** @type {(value: void) => void} */ go) => this.#waiting.push(go));
+    try {
+      return await start();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next !== undefined) next();
+      else this.#free++;
+    }
+  }
+}
+
 /** The pipelines of one device, each compiled once. */
 export class Pipelines {
   /** @type {Map<string, Promise<Pipeline>>} */
@@ -145,6 +180,7 @@ export class Pipelines {
   #modules = new Map();
   /** @type {Map<string, {group: GPUBindGroupLayout, pipeline: GPUPipelineLayout}>} */
   #layouts = new Map();
+  #turns = new Turns(globalThis.navigator?.hardwareConcurrency ?? COMPILES_AT_ONCE);
 
   /**
    * @param {GPUDevice} device
@@ -177,11 +213,13 @@ export class Pipelines {
     const signature = variant.bindings.map(({ index, type }) => `${index}:${type}`).join();
     const layout = await this.#layout(name, variant, signature);
     try {
-      const gpu = await this.device.createComputePipelineAsync({
-        label: name,
-        layout: layout.pipeline,
-        compute: { module, entryPoint: variant.entry_point, constants },
-      });
+      const gpu = await this.#turns.take(() =>
+        this.device.createComputePipelineAsync({
+          label: name,
+          layout: layout.pipeline,
+          compute: { module, entryPoint: variant.entry_point, constants },
+        }),
+      );
       return { gpu, layout: layout.group, signature, variant };
     } catch (error) {
       const reason = firstLine(/** @type {Error} */ (error).message);

@@ -146,6 +146,7 @@ async function evaluate(expression, sessionId = page) {
 }
 
 async function openPage() {
+  const deadline = Date.now() + CONNECT_MS;
   const version = await connect();
   const { targetId } = await send("Target.createTarget", { url: "about:blank" });
   ({ sessionId: page } = await send("Target.attachToTarget", { targetId, flatten: true }));
@@ -175,6 +176,11 @@ async function openPage() {
     bench.onerror = ({ message }) => leadoutPost(JSON.stringify({ type: "device_lost", id: 0,
       error: { name: "WorkerError", message: "the worker stopped: " + message } })); null`);
   worker = await attached;
+  // A worker is attached before its global scope has what a worker has.
+  while ((await evaluate("typeof GPUQueue", worker)) === "undefined") {
+    if (Date.now() > deadline) throw new Error("this Chromium's workers have no WebGPU");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
   await evaluate(readFileSync(new URL("./probe.mjs", import.meta.url), "utf-8"), worker);
 }
 
