@@ -46,14 +46,15 @@ _STEP_DOUBT = 0.12
 #: As unsure a surprise can make of dearness.
 _DEARNESS_SURPRISE = 1.1
 
-#: What of these comes back after loading, whose timings are of a card that was idle before.
-_DOUBT_AFTER_LOADING = 0.5
+#: What of these comes back after the first request, which a card began that was idle before.
+_DOUBT_AFTER_THE_FIRST = 0.5
 #: What a new request may change of `plain`: the card has rested, or the context is another.
 _DOUBT_AFTER_REST = 0.15
 
-#: Change from cycle to cycle, as standard deviations: of `plain`, and of every step.
+#: Change from cycle to cycle, as standard deviations: of `plain` (more in the first request, in which
+#: a card speeds up), and of every step.
 _PLAIN_DRIFT = 0.04
-_PLAIN_DRIFT_WHILE_LOADING = 0.15
+_PLAIN_DRIFT_AT_FIRST = 0.15
 _STEP_DRIFT = 0.01
 
 #: Standard deviation of what a cycle takes from what it takes on average.
@@ -99,7 +100,7 @@ class CycleCosts:
         self._judged_ms = 0.0
         # Numbers of drafts whose last cycle was taken for an interruption.
         self._slow: set[int] = set()
-        self._plain_drift = _PLAIN_DRIFT_WHILE_LOADING
+        self._plain_drift = _PLAIN_DRIFT_AT_FIRST
         self.is_known = False
         self.is_changing = False
         self.ms: list[float] = []
@@ -108,16 +109,16 @@ class CycleCosts:
         self.dear_ratios: list[float] = []
         self._conclude()
 
-    def rest(self, *, is_loaded: bool = False) -> None:
-        """Say that no cycle runs for a while: a request ended, or loading did (`is_loaded`)."""
+    def rest(self) -> None:
+        """Say that no cycle runs for a while: a request ended."""
         self._counts.clear()
         self._elapsed_ms = 0.0
         self._judged.clear()
         self._judged_ms = 0.0
         self._slow.clear()
-        if is_loaded:
+        if self._plain_drift != _PLAIN_DRIFT:
             self._plain_drift = _PLAIN_DRIFT
-            share = _DOUBT_AFTER_LOADING
+            share = _DOUBT_AFTER_THE_FIRST
             self._forget(share, share * _FIRST_STEP_DOUBT, share * _STEP_DOUBT)
         else:
             self._forget(_DOUBT_AFTER_REST, 0.0, 0.0)

@@ -66,10 +66,9 @@ def run(costs, kinds, cost_of, seed=0, *, has_timestamps=True):
 
 
 def loaded(at_load, **options):
-    """Return costs whose guess is what loading saw, two cycles of each kind."""
+    """Return costs whose guess is what a first request saw, six cycles of each kind."""
     costs = CycleCosts(7)
     run(costs, [k for k in at_load for _ in range(2)] * 3, lambda k, _: at_load[k], **options)
-    costs.rest(is_loaded=True)
     costs.rest()
     return costs
 

@@ -184,7 +184,6 @@ def debt_of_drifting_request(costs, guess, plain_ms, dearness, outcome, run_ahea
         for k, ms in at_load.items():
             for _ in range(2):
                 known.note([(k, ms)], RESOLUTION_MS)
-    known.rest(is_loaded=True)
     known.rest()
     schedule = AutoSchedule(automatic_counts(7), known, Acceptance(7))
     in_flight: deque[int] = deque()
