@@ -51,8 +51,8 @@ _DOUBT_AFTER_THE_FIRST = 0.5
 #: What a new request may change of `plain`: the card has rested, or the context is another.
 _DOUBT_AFTER_REST = 0.15
 
-#: Change from cycle to cycle, as standard deviations: of `plain` (more in the first request, in which
-#: a card speeds up), and of every step.
+#: Change from cycle to cycle, as standard deviations: of `plain` (more in the first request, in
+#: which a card speeds up), and of every step.
 _PLAIN_DRIFT = 0.04
 _PLAIN_DRIFT_AT_FIRST = 0.15
 _STEP_DRIFT = 0.01
