@@ -8,6 +8,7 @@ from typing import Any
 import numpy.typing as npt
 import pytest
 from gpu_page import GpuPage, GpuRuntime, Words, open_page
+from page_hosts import IS_NODE
 from stage import Played, Stage, play
 
 from lowered import caps
@@ -16,6 +17,14 @@ RunKernel = Callable[
     [str, Mapping[str, int | float], Sequence[npt.NDArray[Any]], tuple[int, int, int]], list[Words]
 ]
 RunStage = Callable[..., Played]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only a browser has where there is none."""
+    if IS_NODE:
+        left_out = [item for item in items if item.get_closest_marker("browser_only")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session")

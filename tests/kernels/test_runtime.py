@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gpu_page import GpuPage, GpuRuntime
+from hand_plan import PlanBuilder
 
 from leadout.errors import (
     DeviceError,
@@ -17,7 +18,7 @@ from leadout.errors import (
     DeviceUnavailableError,
     OutOfMemoryError,
 )
-from leadout.plan import Binding, PlanBuilder
+from leadout.plan import Binding
 
 #: y += SCALE * x + 1
 ACCUMULATE = """

@@ -234,6 +234,7 @@ def test_another_origin_that_allows_it_is_read(site: Site) -> None:
     assert "HEAD" not in served.requests
 
 
+@pytest.mark.browser_only  # Node knows no other origins
 def test_another_origin_that_hides_the_size_is_asked_for_it(site: Site) -> None:
     served = site.serve(cors=CORS)
     source = site.open(host="localhost")
@@ -242,6 +243,7 @@ def test_another_origin_that_hides_the_size_is_asked_for_it(site: Site) -> None:
     assert served.requests == [f"bytes=0-{(256 << 10) - 1}", "HEAD"]
 
 
+@pytest.mark.browser_only  # Node knows no other origins
 def test_another_origin_that_forbids_it_is_a_named_error(site: Site) -> None:
     site.serve()
     with pytest.raises(SourceError, match="does not allow this page"):
