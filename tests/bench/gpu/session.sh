@@ -32,9 +32,9 @@ setup() {
     fi
     [ -d "$tree/dist" ] || { echo "no site.tar.xz beside this script, and none unpacked"; exit 1; }
     mkdir -p "$tree/web/node_modules" "$tree/build/leadout_build/nano/model"
-    [ -e "$tree/web/node_modules/webgpu" ] || ln -s "$webgpu" "$tree/web/node_modules/webgpu"
+    ln -sfn "$webgpu" "$tree/web/node_modules/webgpu"
     cp -n "$start"/build/leadout_build/nano/model/*.gguf "$tree/build/leadout_build/nano/model/" 2>/dev/null
-    cp -rn "$start/tests/vectors" "$tree/tests/" 2>/dev/null
+    mkdir -p "$tree/tests/vectors" && cp -rn "$start/tests/vectors/." "$tree/tests/vectors/" 2>/dev/null
     cd "$tree" || exit 1
     export PYTHONPATH=$tree/pyapp:$tree/build:$tree/tests:$tree/wheels
     export LEADOUT_HOME=$temp/home
@@ -60,7 +60,7 @@ shape_bench() { # NAME SHAPE RUNTIME
         --context "${CONTEXTS:-512,32000}" --prompt "${PROMPTS:-512,2048,32000}"
 }
 
-chromium() { # starts one if none answers; ends with the session
+start_chromium() { # starts one if none answers; ends with the session
     [ -n "${LEADOUT_CHROMIUM_PORT:-}" ] && return
     export LEADOUT_CHROMIUM_PORT=9301
     if declare -F gpu_chromium >/dev/null; then
@@ -93,12 +93,12 @@ for what in "$@"; do
     case $what in
     setup) ;;
     nano) timed "$what" bench nano-node nano --runtime node --drafter mtp ;;
-    chromium-nano) chromium && timed "$what" bench nano-chromium nano --runtime chromium --drafter mtp ;;
+    chromium-nano) start_chromium && timed "$what" bench nano-chromium nano --runtime chromium --drafter mtp ;;
     node-*) timed "$what" shape_bench "$what" "${what#node-}" node ;;
-    chromium-*) chromium && timed "$what" shape_bench "$what" "${what#chromium-}" chromium ;;
+    chromium-*) start_chromium && timed "$what" shape_bench "$what" "${what#chromium-}" chromium ;;
     llama) timed "$what" llama ;;
     ids-node) timed "$what" "$python" tests/bench/gpu/ids.py --runtime node --seconds "${IDS_SECONDS:-240}" ;;
-    ids-chromium) chromium && timed "$what" "$python" tests/bench/gpu/ids.py --runtime chromium --seconds "${IDS_SECONDS:-240}" ;;
+    ids-chromium) start_chromium && timed "$what" "$python" tests/bench/gpu/ids.py --runtime chromium --seconds "${IDS_SECONDS:-240}" ;;
     kernels) timed "$what" env LEADOUT_TEST_RUNTIME=node "$python" -m pytest -p no:cacheprovider -q ${KERNEL_TESTS:-tests/kernels} ;;
     *) echo "unknown: $what" ;;
     esac
