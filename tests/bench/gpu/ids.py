@@ -52,7 +52,7 @@ SETTINGS: tuple[Mapping[str, float], ...] = (
     {"repetition_penalty": 1.1},
 )
 
-DRAFTS = (1, 2, 3, 4, 5, 6, 7, "auto")
+DRAFTS: tuple[Any, ...] = (1, 2, 3, 4, 5, 6, 7, "auto")
 
 #: Drafted texts for each plain one.
 COMPARED = 3
@@ -116,12 +116,14 @@ def compare(
     until: float,
     most: int,
     numpy: Engine | None,
+    max_drafts: int,
 ) -> Tally:
     """Compare until the time is over, or so many tokens were compared."""
     tally = Tally()
+    drafts = [k for k in DRAFTS if k == "auto" or k <= max_drafts]
     for request in requests_of(subject, rng):
         plain = runtime.generate({**request, "draft_tokens": 0})["tokens"]
-        for k in rng.sample(DRAFTS, COMPARED):
+        for k in rng.sample(drafts, COMPARED):
             run_ahead = rng.choice((1, 2, 3, 4))
             drafted = runtime.generate({**request, "draft_tokens": k, "run_ahead": run_ahead})
             tally.generations += 1
@@ -178,7 +180,8 @@ def main() -> int:
             left = max(end - time.monotonic(), 1.0)
             until = time.monotonic() + left * weights[i] / sum(weights[i:])
             most = args.tokens if name == "nano" else 10**9
-            tally = compare(runtime, subjects[name], rng, until, most, numpy)
+            max_drafts = info["max_draft_tokens"]
+            tally = compare(runtime, subjects[name], rng, until, most, numpy, max_drafts)
             what = f"{name} {kind} on {info['device']} in {args.runtime}, {info['self_test']}"
             print(tally.line(what, time.monotonic() - started), flush=True)
             for line in tally.differences[:5]:
