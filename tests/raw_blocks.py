@@ -11,6 +11,9 @@ from leadout.plan import Pipeline
 Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.uint32]
 
+#: The formats whose tensors are one run of blocks: all but MLX's.
+WHOLE_FORMATS = [name for name, known in FORMATS.items() if len(known.parts) == 1]
+
 #: Where a raw block has halves that scale it.
 SCALE_OFFSETS = {
     "Q4_0": (0,),

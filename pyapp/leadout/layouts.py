@@ -2,8 +2,9 @@
 
 A matrix [num_rows, num_cols] is stored row by row in blocks of 32 columns, split into *planes*,
 each bound on its own: quantised values in one, their scales in others, so that lanes read whole
-vec4<u32>s. Every layout holds its source formats exactly: scales keep their f16 bits, and the
-two-level scales of the K formats stay two-level.
+vec4<u32>s. Every layout holds its source formats exactly: scales keep their f16 or bf16 bits, and
+the two-level scales of the K formats stay two-level. MLX's groups of 64 or 128 columns become two
+or four blocks with the same scale.
 
 Keep in step with web/kernels/shared/weights.wgsl (reading), web/kernels/repack_*.wgsl (writing) and
 devices/numpy_ops (both); tests/kernels compares them.
@@ -14,12 +15,14 @@ Planes, per block b (= row * num_cols / 32 + column / 32), all little-endian:
     f16, bf16      [values: 16 words, column 2i in the low half of word i]
     q4_*           [quants: 4 words; byte i of the 16 holds column i in its low nibble and column
                    i + 16 in its high one, unsigned 0..15]
-    q8_*           [quants: 8 words; byte i is column i, signed; -128..127 in q8_scale, -32..31 in
-                   q8_super16, 0..31 in the others, on which reading them relies]
+    q8_*           [quants: 8 words; byte i is column i, signed; -128..127 in q8_scale and
+                   q8_affine*, -32..31 in q8_super16, 0..31 in q8_super, on which reading relies]
 
     *_scale        [scale: 1 half per block, block 2i in the low half of word i]   w = d * q
                    (q4_scale: w = d * (q - 8))
     *_affine       [scale: 1 word per block, d in the low half, m in the high]     w = d * q + m
+                   (q8_affine: w = d * (q + 128) + m)
+    *_affine_bf16  the same, d and m being bf16
     *_super        [scale: 1 half per block, unsigned bytes (s, m), low byte first]
                    [super: 1 word per 8 blocks, d low, dmin high]    w = d * s * q - dmin * m
     q8_super16     [scale: 1 half per block, signed bytes: s for columns 0..15, then 16..31]
@@ -80,9 +83,11 @@ LAYOUTS: dict[str, Layout] = {
         _layout("bf16", values=16),
         _layout("q4_scale", quants=4, scale=_HALF),
         _layout("q4_affine", quants=4, scale=1),
+        _layout("q4_affine_bf16", quants=4, scale=1),
         _layout("q4_super", quants=4, scale=_HALF, super=_EIGHTH),
         _layout("q8_scale", quants=8, scale=_HALF),
         _layout("q8_affine", quants=8, scale=1),
+        _layout("q8_affine_bf16", quants=8, scale=1),
         _layout("q8_super", quants=8, scale=_HALF, super=_EIGHTH),
         _layout("q8_super16", quants=8, scale=_HALF, super=_EIGHTH),
     )
@@ -90,42 +95,109 @@ LAYOUTS: dict[str, Layout] = {
 
 
 @dataclass(frozen=True)
-class Format:
-    """How a checkpoint stores a tensor's values, row by row.
+class Part:
+    """One run of a tensor's bytes: all of it, or what MLX stores as a tensor of its own.
 
     Attributes:
-        columns: values in one block of the format; a row is a whole number of blocks.
+        columns: values in one block of it; a row is a whole number of blocks.
         bytes: the block's size.
-        layout: what it becomes on a device.
-        repack: the pipeline that writes that layout.
+        repack: the pipeline that writes it into the layout.
+        plane: index of the one plane that it writes; None is all of them.
     """
 
     columns: int
     bytes: int
-    layout: str
     repack: Pipeline
+    plane: int | None = None
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a checkpoint stores a tensor's values, row by row.
+
+    Attributes:
+        layout: what it becomes on a device.
+        parts: each a run of bytes; all but MLX's formats have one.
+    """
+
+    layout: str
+    parts: tuple[Part, ...]
+
+    @property
+    def columns(self) -> int:
+        """Values in one block; a row is a whole number of blocks."""
+        return self.parts[0].columns
+
+    @property
+    def bytes(self) -> int:
+        """The block's size, in the first part."""
+        return self.parts[0].bytes
+
+    @property
+    def repack(self) -> Pipeline:
+        """The pipeline that writes the first part into the layout."""
+        return self.parts[0].repack
+
+
+def _whole(columns: int, num_bytes: int, layout: str, repack: Pipeline) -> Format:
+    return Format(layout, (Part(columns, num_bytes, repack),))
 
 
 def _copied(num_bytes: int, layout: str) -> Format:
     vec4s = BLOCK * num_bytes // 16
-    return Format(1, num_bytes, layout, Pipeline("repack_float", {"VEC4S_PER_BLOCK": vec4s}))
+    return _whole(1, num_bytes, layout, Pipeline("repack_float", {"VEC4S_PER_BLOCK": vec4s}))
+
+
+#: What MLX may be asked for, and Leadout reads.
+MLX_BITS = (4, 8)
+MLX_GROUPS = (32, 64, 128)
+MLX_SCALES = ("F16", "BF16")
+
+
+def mlx_format(bits: int, group_size: int, scales: str) -> str:
+    """Return the name of a format of MLX's: `group_size` columns share a scale and a bias."""
+    return f"MLX_Q{bits}_G{group_size}_{scales}"
+
+
+def _mlx(bits: int, group_size: int, scales: str) -> Format:
+    def halves(shift: int) -> Part:
+        constants = {"BLOCKS_PER_GROUP": group_size // BLOCK, "SHIFT": shift}
+        return Part(group_size, 2, Pipeline("repack_mlx_scales", constants), plane=1)
+
+    quants = Pipeline(f"repack_mlx_quants.{bits}")
+    return Format(
+        f"q{bits}_affine" + ("_bf16" if scales == "BF16" else ""),
+        (Part(group_size, group_size * bits // 8, quants, plane=0), halves(0), halves(16)),
+    )
 
 
 #: Every tensor format that Leadout reads, by GGUF's name (safetensors shares the first three).
-#: Block sizes: ggml-common.h of ggml-org/ggml.
+#: Block sizes: ggml-common.h of ggml-org/ggml. MLX's have three parts: quants, scales, biases.
 FORMATS: dict[str, Format] = {
     "F32": _copied(4, "f32"),
     "F16": _copied(2, "f16"),
     "BF16": _copied(2, "bf16"),
-    "Q4_0": Format(32, 18, "q4_scale", Pipeline("repack_blocks.q4_0")),
-    "Q4_1": Format(32, 20, "q4_affine", Pipeline("repack_blocks.q4_1")),
-    "Q5_0": Format(32, 22, "q8_scale", Pipeline("repack_blocks.q5_0")),
-    "Q5_1": Format(32, 24, "q8_affine", Pipeline("repack_blocks.q5_1")),
-    "Q8_0": Format(32, 34, "q8_scale", Pipeline("repack_blocks.q8_0")),
-    "Q4_K": Format(256, 144, "q4_super", Pipeline("repack_super.q4_k")),
-    "Q5_K": Format(256, 176, "q8_super", Pipeline("repack_super.q5_k")),
-    "Q6_K": Format(256, 210, "q8_super16", Pipeline("repack_super.q6_k")),
+    "Q4_0": _whole(32, 18, "q4_scale", Pipeline("repack_blocks.q4_0")),
+    "Q4_1": _whole(32, 20, "q4_affine", Pipeline("repack_blocks.q4_1")),
+    "Q5_0": _whole(32, 22, "q8_scale", Pipeline("repack_blocks.q5_0")),
+    "Q5_1": _whole(32, 24, "q8_affine", Pipeline("repack_blocks.q5_1")),
+    "Q8_0": _whole(32, 34, "q8_scale", Pipeline("repack_blocks.q8_0")),
+    "Q4_K": _whole(256, 144, "q4_super", Pipeline("repack_super.q4_k")),
+    "Q5_K": _whole(256, 176, "q8_super", Pipeline("repack_super.q5_k")),
+    "Q6_K": _whole(256, 210, "q8_super16", Pipeline("repack_super.q6_k")),
+    **{
+        mlx_format(bits, group_size, scales): _mlx(bits, group_size, scales)
+        for bits in MLX_BITS
+        for group_size in MLX_GROUPS
+        for scales in MLX_SCALES
+    },
 }
+
+#: The formats, as a message names them.
+READABLE = (
+    *(name for name, known in FORMATS.items() if len(known.parts) == 1),
+    "MLX's of 4 and 8 bits",
+)
 
 #: Tensor format in a checkpoint -> layout in memory.
 LAYOUT_OF_FORMAT: dict[str, str] = {name: known.layout for name, known in FORMATS.items()}

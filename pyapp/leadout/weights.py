@@ -36,7 +36,10 @@ _MADE_UP = {
     "quants_31": _Made(0x1F1F1F1F, 0),
     "quants_32": _Made(0x9F9F9F9F, 0),
     "scale": _Made(0x03FF03FF, 0x14001400),  # 0.001 .. 0.002
-    "affine": _Made(0x03FF03FF, 0x94001400),  # d likewise, m its negative
+    "q4_affine": _Made(0x03FF03FF, 0xA0001400),  # d likewise, m about -8 times as much
+    "q4_affine_bf16": _Made(0x007F007F, 0xBC003A80),  # the same
+    "q8_affine": _Made(0x03FF03FF, 0xA0000400),  # d 0.00006 .. 0.00012, m about -128 times as much
+    "q8_affine_bf16": _Made(0x007F007F, 0xBC003880),  # the same
     "factors": _Made(0x0F0F0F0F, 0x01010101),
     "super": _Made(0x03FF03FF, 0x08000800),  # 0.0001 .. 0.0002
 }
@@ -84,7 +87,8 @@ def _finite_planes(load_plan: LoadPlan) -> Iterator[tuple[str, Binding, str]]:
             yield placed.name, placed.planes[0], kind
         else:
             # The halves: two-level layouts have them in the last plane, others in the scales.
-            yield placed.name, placed.planes[-1], "half"
+            kind = "bf16" if layout.endswith("_bf16") else "half"
+            yield placed.name, placed.planes[-1], kind
 
 
 async def fill_weights(device: Device, load_plan: LoadPlan) -> None:
@@ -105,11 +109,9 @@ async def fill_weights(device: Device, load_plan: LoadPlan) -> None:
 
 def _kind_of(layout: str, plane: str) -> str:
     if plane == "quants":
-        return {"q8_super16": "quants_32", "q8_affine": "quants_31", "q8_super": "quants_31"}.get(
-            layout, "quants"
-        )
+        return {"q8_super16": "quants_32", "q8_super": "quants_31"}.get(layout, "quants")
     if plane == "super":
         return "super"
     if "super" in layout:
         return "factors"
-    return "affine" if layout.endswith("affine") else "scale"
+    return layout if "affine" in layout else "scale"

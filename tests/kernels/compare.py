@@ -16,7 +16,7 @@ Array = npt.NDArray[np.generic]
 POISON = np.uint32(0x7FC0BEEF)
 
 #: What bytes of quants may hold, where a layout does not use all of them; see layouts.py.
-QUANTS = {"q8_affine": (0, 32), "q8_super": (0, 32), "q8_super16": (-32, 32)}
+QUANTS = {"q8_super": (0, 32), "q8_super16": (-32, 32)}
 
 #: Of sums of a few thousand float32 products, relative to the largest.
 TOLERANCE = 2e-5
@@ -57,7 +57,10 @@ def random_planes(layout: str, num_rows: int, num_cols: int, seed: int = 0) -> l
         is_halves = plane.name == "super" or (plane.name == "scale" and "super" not in layout)
         if is_halves:
             scales = rng.uniform(0.01, 0.1, num_bytes // 2) * rng.choice([-1, 1], num_bytes // 2)
-            planes.append(scales.astype(np.float16))
+            if layout.endswith("_bf16"):
+                planes.append((scales.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16))
+            else:
+                planes.append(scales.astype(np.float16))
         else:
             low, high = QUANTS.get(layout, (0, 256)) if plane.name == "quants" else (0, 256)
             planes.append(rng.integers(low, high, num_bytes).astype(np.uint8))

@@ -11,7 +11,7 @@ import raw_blocks
 from leadout.devices.numpy_ops.repack import REPACKERS, Call
 from leadout.layouts import BLOCK, FORMATS
 from leadout.plan import Pipeline
-from raw_blocks import POISON, Words
+from raw_blocks import POISON, WHOLE_FORMATS, Words
 
 RunKernel = Callable[[str, dict[str, int | float], list[Words], tuple[int, int, int]], list[Words]]
 
@@ -32,7 +32,7 @@ def assert_kernel_equals_twin(
     return actual
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", WHOLE_FORMATS)
 def test_every_kind_of_block_is_repacked_as_by_the_twin(
     run_kernel: RunKernel, format_name: str
 ) -> None:
@@ -44,7 +44,7 @@ def test_every_kind_of_block_is_repacked_as_by_the_twin(
 
 
 @pytest.mark.parametrize("first_block", [0, 16])
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", WHOLE_FORMATS)
 def test_a_step_writes_its_own_blocks_alone(
     run_kernel: RunKernel, format_name: str, first_block: int
 ) -> None:
@@ -62,7 +62,7 @@ def test_a_step_writes_its_own_blocks_alone(
 
 
 @pytest.mark.parametrize("num_blocks", [1, 3, 129])
-@pytest.mark.parametrize("format_name", [name for name in FORMATS if not name.endswith("_K")])
+@pytest.mark.parametrize("format_name", [name for name in WHOLE_FORMATS if not name.endswith("_K")])
 def test_an_odd_number_of_blocks_ends_the_planes(
     run_kernel: RunKernel, format_name: str, num_blocks: int
 ) -> None:
@@ -75,6 +75,31 @@ def test_an_odd_number_of_blocks_ends_the_planes(
         format_name, payload, first_block, planes
     )
     assert_kernel_equals_twin(run_kernel, pipeline, bindings, workgroups)
+
+
+@pytest.mark.parametrize("first_block", [0, 6])
+@pytest.mark.parametrize("num_blocks", [4, 132, 2048])
+@pytest.mark.parametrize("format_name", ["MLX_Q4_G32_F16", "MLX_Q8_G64_BF16", "MLX_Q4_G128_BF16"])
+def test_the_parts_of_a_tensor_of_mlx_are_repacked_as_by_the_twin(
+    run_kernel: RunKernel, format_name: str, num_blocks: int, first_block: int
+) -> None:
+    """Each writes its blocks alone, scales and biases a half of each word."""
+    known = FORMATS[format_name]
+    rng = np.random.default_rng(3)
+    planes = raw_blocks.poisoned_planes(raw_blocks.layout_of(format_name), num_blocks + 8)
+    for part in known.parts:
+        num_bytes = num_blocks * BLOCK // part.columns * part.bytes
+        payload = rng.integers(0, 256, num_bytes, np.uint8)
+        assert part.plane is not None
+        bindings = [raw_blocks.staging(payload, num_blocks, first_block), planes[part.plane]]
+        _, planes[part.plane] = assert_kernel_equals_twin(
+            run_kernel, part.repack, bindings, (-(-num_blocks // 128), 1, 1)
+        )
+    for plane in planes:
+        blocks = plane.reshape(num_blocks + 8, -1)
+        assert (blocks[:first_block] == POISON).all()
+        assert (blocks[first_block + num_blocks :] == POISON).all()
+        assert (blocks[first_block : first_block + num_blocks] != POISON).all()
 
 
 @pytest.mark.parametrize("add", [0.0, 1.0])

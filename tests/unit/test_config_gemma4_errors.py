@@ -210,8 +210,6 @@ def test_a_drafter_that_does_not_run_is_named(changes: dict[str, Any], words: st
     [
         ({"quantization_config": {"quant_method": "gemma", "num_bits": 4}}, "'gemma'"),
         ({"quantization_config": {"quant_method": "compressed-tensors"}}, "'compressed-tensors'"),
-        ({"quantization": {"group_size": 64, "bits": 4, "mode": "affine"}}, "'mlx'"),
-        ({"quantization_config": {"group_size": 64, "bits": 4}}, "'mlx'"),
     ],
 )
 @pytest.mark.parametrize("root", [target("E2B", "flat"), drafter("E2B", "flat"), SMALL])

@@ -6,9 +6,10 @@ import gguf
 import pytest
 
 from leadout.layouts import BLOCK, FORMATS, LAYOUT_OF_FORMAT, LAYOUTS
+from raw_blocks import WHOLE_FORMATS
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", WHOLE_FORMATS)
 def test_block_sizes_equal_those_of_the_gguf_package(name: str) -> None:
     expected = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[name]]
     assert (FORMATS[name].columns, FORMATS[name].bytes) == expected
@@ -27,9 +28,11 @@ def test_every_layout_is_made_by_a_format_and_every_format_makes_a_layout() -> N
         ("bf16", 16),
         ("q4_scale", 4.5),
         ("q4_affine", 5),
+        ("q4_affine_bf16", 5),
         ("q4_super", 4.625),
         ("q8_scale", 8.5),
         ("q8_affine", 9),
+        ("q8_affine_bf16", 9),
         ("q8_super", 8.625),
         ("q8_super16", 8.625),
     ],

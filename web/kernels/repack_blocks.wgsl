@@ -5,7 +5,7 @@
   "q4_0": "w = d * (q - 8): half d, 16 bytes of nibbles -> q4_scale",
   "q4_1": "w = d * q + m: halves d and m, 16 bytes of nibbles -> q4_affine",
   "q5_0": "w = d * (q - 16): half d, word of fifth bits, 16 bytes of nibbles -> q8_scale",
-  "q5_1": "w = d * q + m: halves d and m, word of fifth bits, 16 bytes of nibbles -> q8_affine",
+  "q5_1": "w = d * q + m: halves d and m, word of fifth bits, 16 bytes of nibbles -> q8_affine (q - 128)",
   "q8_0": "w = d * q: half d, 32 signed bytes -> q8_scale",
 }[format] }}
 //
@@ -72,6 +72,6 @@ fn five_bits(nibbles: vec4<u32>, fifths: u32) -> vec4<u32> {
   // Bits 0..3 to bits 0, 8, 16, 24: the product holds them 7 apart from each other.
   let high = (four * 0x00204081u) & vec4<u32>(0x01010101u);
   let q = (nibbles & vec4<u32>(0x0f0f0f0fu)) | (high << vec4<u32>(4u));
-  return {{ "offset_bytes(q, 16u)" if format == "q5_0" else "q" }};
+  return {{ "offset_bytes(q, 16u)" if format == "q5_0" else "q ^ vec4<u32>(0x80808080u)" }};
 }
 {% endif %}

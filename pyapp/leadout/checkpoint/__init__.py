@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from leadout.checkpoint.gguf import GgufHeader, Value, read_gguf_header
 from leadout.checkpoint.json_file import read_json_object, read_text
+from leadout.checkpoint.mlx import joined
 from leadout.checkpoint.names import (
     GGUF_ARCHITECTURES,
     PLAIN_NORMS,
@@ -265,6 +266,8 @@ async def _open_safetensors(files: Mapping[str, Source]) -> Checkpoint:
         infos = await read_safetensors_header(files[SAFETENSORS])
     else:
         sources, infos = await read_sharded_headers(files[SAFETENSORS_INDEX], files)
+    infos = [info for info in infos if text_name_of_safetensors(info.name) is not None]
+    infos = joined(infos, config)
     names = {info.name: text_name_of_safetensors(info.name) for info in infos}
     if config["tie_word_embeddings"] is True:  # a copy of the embedding, where it is there
         names = {name: None if text == _LM_HEAD else text for name, text in names.items()}
@@ -331,9 +334,7 @@ def _renamed(
                 "use a checkpoint of one model",
                 tensor=name,
             )
-        tensors[name] = TensorInfo(
-            name, info.shape, info.format, info.source, info.offset, info.bytes
-        )
+        tensors[name] = replace(info, name=name)
     check_formats(tensors)
     return tensors
 

@@ -16,7 +16,18 @@ from math import lcm, prod
 from typing import Protocol, TypeVar
 
 from leadout.errors import DeviceLimitError, TensorError, UnsupportedFormatError
-from leadout.layouts import BLOCK, FORMATS, LAYOUTS, Format, Layout, Matrix, Shard, Vector
+from leadout.layouts import (
+    BLOCK,
+    FORMATS,
+    LAYOUTS,
+    READABLE,
+    Format,
+    Layout,
+    Matrix,
+    Part,
+    Shard,
+    Vector,
+)
 from leadout.plan import Binding, BufferSpec, Json, Pipeline, align
 from leadout.shown import shown
 
@@ -31,6 +42,9 @@ VECTORS_BUFFER = "vectors"
 
 #: Blocks that one workgroup of a repacking kernel writes: 64 threads, two blocks each.
 _BLOCKS_PER_WORKGROUP = 128
+
+#: The most blocks of a step: a grid has no more workgroups than 65,535.
+_MAX_BLOCKS = 1 << 22
 
 #: Values of a vector that one workgroup writes.
 _VALUES_PER_WORKGROUP = 64
@@ -132,7 +146,11 @@ class TensorLike(Protocol):
 
     @property
     def bytes(self) -> int:
-        """Its size in that source."""
+        """Its size, in all parts of its format."""
+
+    @property
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """(source, first byte) of every part."""
 
 
 _Tensor = TypeVar("_Tensor", bound=TensorLike)
@@ -153,7 +171,7 @@ def format_of(tensor: TensorLike) -> Format:
     if known is None:
         raise UnsupportedFormatError(
             f"{shown(tensor.name)} is stored as {shown(tensor.format)};"
-            f" wanted one of {', '.join(FORMATS)}",
+            f" wanted one of {', '.join(READABLE)}",
             tensor=tensor.name,
             format=tensor.format,
         )
@@ -322,25 +340,28 @@ class LoadPlanBuilder:
         """Add the steps that bring a tensor's rows to a shard, from its row `shard_row` on."""
         known = format_of(tensor)
         num_cols = tensor.shape[-1]
-        # What steps may be cut into: whole blocks of the format, whole pairs of 32 columns.
-        unit_blocks = max(2, known.columns // BLOCK)
-        unit_bytes = unit_blocks * BLOCK // known.columns * known.bytes
         first_block = rows.start * num_cols // BLOCK
         num_blocks = len(rows) * num_cols // BLOCK
-        pipeline = self._pipeline(known.repack)
-        for start, count in _steps(num_blocks, STEP_BYTES // unit_bytes * unit_blocks):
-            self._steps.append(
-                LoadStep(
-                    source=tensor.source,
-                    offset=tensor.offset + _bytes_of_blocks(known, first_block + start),
-                    bytes=_bytes_of_blocks(known, count),
-                    params=(count, shard_row * num_cols // BLOCK + start),
-                    pipeline=pipeline,
-                    bindings=shard.planes,
-                    workgroups=(-(-count // _BLOCKS_PER_WORKGROUP), 1, 1),
-                    label=tensor.name,
+        for part, (source, offset) in zip(known.parts, tensor.ranges, strict=True):
+            # What steps may be cut into: whole blocks of the format, whole pairs of 32 columns.
+            unit_blocks = max(2, part.columns // BLOCK)
+            unit_bytes = _bytes_of_blocks(part, unit_blocks)
+            pipeline = self._pipeline(part.repack)
+            planes = shard.planes if part.plane is None else (shard.planes[part.plane],)
+            most = min(STEP_BYTES // unit_bytes * unit_blocks, _MAX_BLOCKS)
+            for start, count in _steps(num_blocks, most):
+                self._steps.append(
+                    LoadStep(
+                        source=source,
+                        offset=offset + _bytes_of_blocks(part, first_block + start),
+                        bytes=_bytes_of_blocks(part, count),
+                        params=(count, shard_row * num_cols // BLOCK + start),
+                        pipeline=pipeline,
+                        bindings=planes,
+                        workgroups=(-(-count // _BLOCKS_PER_WORKGROUP), 1, 1),
+                        label=tensor.name,
+                    )
                 )
-            )
 
     def _pipeline(self, pipeline: Pipeline) -> int:
         index = self._pipelines.setdefault(pipeline.key(), len(self._pipeline_list))
@@ -361,7 +382,8 @@ def _check_matrix(tensor: TensorLike, num_cols: int, above: int) -> None:
         # Kernels write two blocks at a time.
         problem = f"the {above} rows above it in one matrix are an odd number of blocks of {BLOCK}"
     else:
-        size = _bytes_of_blocks(known, tensor.shape[0] * num_cols // BLOCK)
+        num_blocks = tensor.shape[0] * num_cols // BLOCK
+        size = sum(_bytes_of_blocks(part, num_blocks) for part in known.parts)
         assert tensor.bytes == size, f"{tensor.name}: {tensor.bytes} bytes, not {size}"
         return
     raise TensorError(
@@ -371,9 +393,9 @@ def _check_matrix(tensor: TensorLike, num_cols: int, above: int) -> None:
     )
 
 
-def _bytes_of_blocks(known: Format, num_blocks: int) -> int:
+def _bytes_of_blocks(part: Part, num_blocks: int) -> int:
     """Return the bytes that blocks of 32 columns take in a checkpoint."""
-    return num_blocks * BLOCK // known.columns * known.bytes
+    return num_blocks * BLOCK // part.columns * part.bytes
 
 
 def _steps(total: int, most: int) -> Iterator[tuple[int, int]]:

@@ -142,6 +142,10 @@ _TOWERS = re.compile(
 )
 
 
+#: MLX keeps the experts' projections in a module of their own, as layers with a weight.
+_MLX_EXPERTS = re.compile(r"\.experts\.switch_(?:glu|mlp)\.(\w+)\.weight$")
+
+
 def text_name_of_gguf(architecture: GgufArchitecture, name: str) -> str | None:
     """Return a GGUF tensor's Hugging Face name, or None where the text model does without it."""
     layer = _LAYER.fullmatch(name)
@@ -155,6 +159,7 @@ def text_name_of_safetensors(name: str) -> str | None:
     """Return a tensor's name in a text-only checkpoint, or None for a tower's."""
     if _TOWERS.match(name):
         return None
+    name = _MLX_EXPERTS.sub(r".experts.\1", name)
     for prefix, replacement in _TEXT_PREFIXES.items():
         if name.startswith(prefix):
             return replacement + name.removeprefix(prefix)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from leadout.errors import CheckpointError, UnsupportedFormatError
-from leadout.layouts import LAYOUT_OF_FORMAT
+from leadout.layouts import LAYOUT_OF_FORMAT, READABLE
 from leadout.shown import shown
 
 #: The one tensor of whole numbers: which tokens belong to which centroid of a drafter's head.
@@ -28,7 +28,8 @@ class TensorInfo:
         format: how values are stored, a key of `layouts.LAYOUT_OF_FORMAT` where Leadout reads it.
         source: index into `Checkpoint.sources`.
         offset: first byte, absolute in that source.
-        bytes: how many.
+        bytes: how many, in all ranges.
+        others: (source, offset) of the ranges behind the first, where the format has several parts.
     """
 
     name: str
@@ -37,6 +38,12 @@ class TensorInfo:
     source: int
     offset: int
     bytes: int
+    others: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """(source, offset) of the format's parts, in the order of `Format.parts`."""
+        return ((self.source, self.offset), *self.others)
 
     @property
     def num_elements(self) -> int:
@@ -88,7 +95,7 @@ def check_formats(tensors: Mapping[str, TensorInfo]) -> None:
             raise UnsupportedFormatError(
                 f"tensor {shown(name)} is stored as {tensor.format}, which Leadout does not read; "
                 f"use a file {'where it is' if is_ordering else 'whose tensors are'} among "
-                f"{', '.join(readable)}",
+                f"{', '.join(readable if is_ordering else READABLE)}",
                 tensor=name,
                 format=tensor.format,
                 supported=list(readable),

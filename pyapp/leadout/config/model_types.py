@@ -177,17 +177,26 @@ def text_config_of(root: Mapping[str, object]) -> dict[str, object]:
     return config
 
 
+def mlx_quantization(config: Mapping[str, object]) -> Mapping[str, object] | None:
+    """Return what MLX says of the weights: `quantization`, or its copy under the other name."""
+    for key in ("quantization", "quantization_config"):
+        found = config.get(key)
+        if isinstance(found, dict) and "group_size" in found and "quant_method" not in found:
+            return found
+    return None
+
+
 def _refuse_quantized(config: Mapping[str, object]) -> None:
-    """Raise for weights that are packed in another way than GGUF's; `quantization` is MLX's."""
+    """Raise for weights that are packed in another way than GGUF's or MLX's."""
+    if mlx_quantization(config) is not None:
+        return
     for key in ("quantization_config", "quantization"):
         quantization = config.get(key)
         if quantization is None:
             continue
         method = quantization.get("quant_method") if isinstance(quantization, dict) else None
-        if method is None and isinstance(quantization, dict) and "group_size" in quantization:
-            method = "mlx"
         raise UnsupportedFormatError(
             f"the weights are quantised by {shown(method)}, which Leadout does not read; use the "
-            "unquantised checkpoint or a GGUF file",
+            "unquantised checkpoint, a GGUF file, or one of MLX's",
             quant_method=method if isinstance(method, str) else None,
         )

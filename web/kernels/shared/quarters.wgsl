@@ -17,10 +17,14 @@
     power, takes it out again in the multiplication that is needed anyway. Nothing is rounded on the
     way: all products have at most 24 significant bits. -#}
 {% macro scale_word(b) -%}
-scales[{{ b if layout.endswith("_affine") else "(" ~ b ~ ") >> 1u" }}]
+scales[{{ b if "_affine" in layout else "(" ~ b ~ ") >> 1u" }}]
 {%- endmacro %}
 {% macro super_word(b) -%}
 {{ "supers[(" ~ b ~ ") >> 3u]" if num_planes > 2 else "0u" }}
+{%- endmacro %}
+{% set has_signed_byte = layout == "q8_scale" or layout.startswith("q8_affine") %}
+{% macro last_offset(name) -%}
+{{ "fma(128.0, " ~ name ~ "_s.x, " ~ name ~ "_s.y)" if "_affine" in layout else "0.0" }}
 {%- endmacro %}
 {% set num_planes = 1 if layout in ("f32", "f16", "bf16") else (3 if "super" in layout else 2) %}
 @group(0) @binding(0) var<storage, read> quants: array<vec4<u32>>;
@@ -39,7 +43,9 @@ const BYTE = vec4<f32>(1.0, 0.00390625, 1.52587890625e-5, 5.9604644775390625e-8)
 
 // Block b's scale and offset (for q8_super16: the scales of its two halves), from the words that hold them.
 fn scales_in(b: u32, word: u32, super_word: u32) -> vec2<f32> {
-{% if layout.endswith("_affine") %}
+{% if layout.endswith("_bf16") %}
+  return vec2<f32>(bitcast<f32>(word << 16u), bitcast<f32>(word & 0xffff0000u));
+{% elif "_affine" in layout %}
   return vec2<f32>(half_to_f32(word & 0xffffu), half_to_f32(word >> 16u));
 {% else %}
   let half_word = (word >> ((b & 1u) << 4u)) & 0xffffu;
@@ -102,12 +108,12 @@ fn halves(low: u32, high: u32) -> vec4<f32> {
     let {{ name }}_0 = quants[{{ b }}];
     let {{ name }}_1 = {{ name }}_0 >> vec4<u32>(4u);
     let {{ name }}_scale = {{ name }}_s.x * BYTE;
-{% elif layout == "q8_scale" %}
+{% elif has_signed_byte %}
     // Signed bytes plus 128 are unsigned ones; the last byte of a word stays signed.
     let {{ name }}_0 = quants[({{ b }}) * 2u] ^ vec4<u32>(0x808080u);
     let {{ name }}_1 = quants[({{ b }}) * 2u + 1u] ^ vec4<u32>(0x808080u);
     let {{ name }}_scale = {{ name }}_s.x * BYTE;
-    let {{ name }}_offset = vec4<f32>({{ name }}_s.yyy, 0.0);
+    let {{ name }}_offset = vec4<f32>({{ name }}_s.yyy, {{ last_offset(name) }});
 {% elif layout == "q8_super16" %}
     // -32 .. 31 plus 32, so that the product with a two-level scale is exact; the last byte likewise.
     let {{ name }}_0 = (quants[({{ b }}) * 2u] ^ vec4<u32>(0x80808080u)) - 0x60606060u;
@@ -130,7 +136,7 @@ bitcast<vec4<f32>>({{ name }}_{{ j }})
 halves({{ name }}_{{ j // 2 }}[{{ 2 * (j % 2) }}], {{ name }}_{{ j // 2 }}[{{ 2 * (j % 2) + 1 }}])
 {%- elif layout == "q8_super16" -%}
 fma(bytes({{ packed }}), {{ name }}_scale_{{ j // 4 }}, vec4<f32>(-32.0 * {{ name }}_s[{{ j // 4 }}]))
-{%- elif layout == "q8_scale" -%}
+{%- elif has_signed_byte -%}
 fma(bytes({{ packed }}), {{ name }}_scale, {{ name }}_offset)
 {%- elif layout.startswith("q8") -%}
 fma(bytes({{ packed }}), {{ name }}_scale, vec4<f32>({{ name }}_s.y))
@@ -171,10 +177,10 @@ fma(nibbles({{ packed }}), {{ name }}_scale, vec4<f32>({{ name }}_s.y))
 {% endif %}
 {% if layout.startswith("q4") %}
     let {{ name }}_1 = {{ name }}_0 >> 4u;
-{% elif layout == "q8_scale" %}
+{% elif has_signed_byte %}
     let {{ name }}_0 = {{ name }}_raw.x ^ 0x808080u;
     let {{ name }}_1 = {{ name }}_raw.y ^ 0x808080u;
-    let {{ name }}_offset = vec4<f32>({{ name }}_s.yyy, 0.0);
+    let {{ name }}_offset = vec4<f32>({{ name }}_s.yyy, {{ last_offset(name) }});
 {% elif layout == "q8_super16" %}
     let {{ name }}_0 = ({{ name }}_raw.x ^ 0x80808080u) - 0x60606060u;
     let {{ name }}_1 = ({{ name }}_raw.y ^ 0x80808080u) - 0x60606060u;
@@ -192,7 +198,7 @@ bitcast<vec4<f32>>({{ packed }})
 halves({{ name }}_0[{{ 2 * j }}], {{ name }}_0[{{ 2 * j + 1 }}])
 {%- elif layout == "q8_super16" -%}
 fma(bytes({{ packed }}), {{ name }}_scale, vec4<f32>(-32.0 * {{ name }}_d))
-{%- elif layout == "q8_scale" -%}
+{%- elif has_signed_byte -%}
 fma(bytes({{ packed }}), {{ name }}_scale, {{ name }}_offset)
 {%- elif layout.startswith("q8") -%}
 fma(bytes({{ packed }}), {{ name }}_scale, vec4<f32>({{ name }}_s.y))

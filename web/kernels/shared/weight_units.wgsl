@@ -18,7 +18,7 @@
     Values are unpacked without a conversion: bits put into the mantissa of a power of two, above which
     they count 1, are that power plus the value, and subtracting takes the power off again, exactly. -#}
 {% set has_scale = layout[:2] in ("q4", "q8") %}
-{% set has_offset = layout.endswith("_affine") or layout.endswith("_super") %}
+{% set has_offset = "_affine" in layout or layout.endswith("_super") %}
 {% set num_planes = 1 if not has_scale else (3 if "super" in layout else 2) %}
 {% set unit_columns = {"f32": 4, "f16": 8, "bf16": 8}.get(layout, 32 if layout.startswith("q4") else 16) %}
 {% set num_steps = unit_columns // 8 if has_scale else 1 %}
@@ -46,13 +46,20 @@ fn scale_of(bits: vec2<u32>) -> vec2<f32> {
   let d_min = half_to_f32(bits.y >> 16u);
   return vec2<f32>(d * f32(bits.x & 0xffu), -(d_min * f32((bits.x >> 8u) & 0xffu)));
 }
-{% elif layout.endswith("_affine") %}
+{% elif "_affine" in layout %}
 fn scale_bits(u: u32) -> u32 {
   return scales[{{ block }}];
 }
 
 fn scale_of(bits: u32) -> vec2<f32> {
-  return vec2<f32>(half_to_f32(bits & 0xffffu), half_to_f32(bits >> 16u));
+{% if layout.endswith("_bf16") %}
+  let d = bitcast<f32>(bits << 16u);
+  let m = bitcast<f32>(bits & 0xffff0000u);
+{% else %}
+  let d = half_to_f32(bits & 0xffffu);
+  let m = half_to_f32(bits >> 16u);
+{% endif %}
+  return vec2<f32>(d, {{ "fma(128.0, d, m)" if layout.startswith("q8") else "m" }});
 }
 {% elif layout == "q8_super16" %}
 // s in the highest byte, d in the low half.

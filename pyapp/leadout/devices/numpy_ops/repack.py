@@ -96,8 +96,8 @@ def repack_blocks(call: Call) -> None:
     if name.startswith("q5"):
         bits = np.unpackbits(raw["fifths"], axis=-1, bitorder="little")
         packed = _nibbles(packed).reshape(count, 32) | (bits << _FOUR)
-    if name == "q5_0":
-        packed = packed - np.uint8(16)  # wraps round to the signed byte
+        # What the layout adds is taken off; wraps round to the signed byte.
+        packed = packed - np.uint8(16 if name == "q5_0" else 128)
     _write_blocks(quants, first, packed)
 
 
@@ -121,6 +121,32 @@ def repack_super(call: Call) -> None:
         pairs = _six_bit_scales(raw["scales"])
     _write_blocks(quants, first, packed.reshape(count, -1))
     _write_blocks(scales, first, pairs.reshape(count, 2))
+
+
+@repacker
+def repack_mlx_quants(call: Call) -> None:
+    """Repack MLX's quants of 4 or 8 bits."""
+    (bits,) = call.args
+    staging, quants = call.bindings
+    count, first = int(staging[0]), int(staging[1])
+    raw: _Bytes = _payload(staging, np.dtype("u1"), 4 * int(bits) * count).reshape(count, -1)
+    if bits == "8":
+        packed = raw - np.uint8(128)  # wraps round to the signed byte
+    else:
+        columns = np.stack([raw & _NIBBLE, raw >> _FOUR], axis=-1).reshape(count, 32)
+        packed = columns[:, :16] | (columns[:, 16:] << _FOUR)
+    _write_blocks(quants, first, packed)
+
+
+@repacker
+def repack_mlx_scales(call: Call) -> None:
+    """Repeat MLX's scales, or its biases, for every block of their group."""
+    staging, scales = call.bindings
+    repeats, high = int(call.constants["BLOCKS_PER_GROUP"]), int(call.constants["SHIFT"]) // 16
+    count, first = int(staging[0]), int(staging[1])
+    groups = _payload(staging, np.dtype("<u2"), count // repeats)
+    halves = scales.view(np.uint16).reshape(-1, 2)
+    halves[first : first + count, high] = groups.repeat(repeats)
 
 
 @repacker

@@ -51,7 +51,8 @@ def _blocks(layout: str, planes: Sequence[Words], num_blocks: int) -> Floats:
         q *= _halves(planes[1], num_blocks)
         return q
     if kind == "affine":
-        pairs = _halves(planes[1], 2 * num_blocks).reshape(num_blocks, 2)
+        halves = _values("bf16" if layout.endswith("_bf16") else "f16", planes[1])
+        pairs = halves[: 2 * num_blocks].reshape(num_blocks, 2)
         q *= pairs[:, :1]
         q += pairs[:, 1:]
         return q
@@ -72,7 +73,10 @@ def _quants(layout: str, plane: Words, num_blocks: int) -> Floats:
     """Return the quantised values, [num_blocks, 32], as floats."""
     if layout.startswith("q8"):
         signed = plane.view(np.int8)[: num_blocks * BLOCK]
-        return signed.astype(np.float32).reshape(num_blocks, BLOCK)
+        q = signed.astype(np.float32).reshape(num_blocks, BLOCK)
+        if layout.startswith("q8_affine"):
+            q += 128
+        return q
     packed = plane.view(np.uint8)[: num_blocks * BLOCK // 2].reshape(num_blocks, BLOCK // 2)
     q = np.concatenate([packed & 15, packed >> 4], axis=-1).astype(np.float32)
     if layout == "q4_scale":
