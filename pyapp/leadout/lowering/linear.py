@@ -127,7 +127,7 @@ def matmul(b: PlanBuilder, op: ops.Linear) -> None:
             continue
         outputs = shard.num_rows
         parts = b.scratch("split_sums", splits, rows, outputs)
-        part_shape = b.uniform(SHAPE.pack(matrix.num_cols, outputs, outputs, 0, 0.0, 0, 0.0))
+        part_shape = b.uniform(SHAPE.pack(matrix.num_cols, outputs, outputs, 0, 0.0, 0, *NO_NORM))
         b.dispatch(variant, [*shard.planes, op.x, parts, part_shape], grid, op.label)
         grid = (ceil(outputs, 64), rows, 1)
         b.dispatch("sum_splits", [parts, op.y, shape], grid, op.label + ".sum", {"SPLITS": splits})
