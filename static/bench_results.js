@@ -26,6 +26,11 @@ function make(tag, text, className) {
   return made;
 }
 
+/** A dotted name that may go on in another line behind each dot. @param {string} name */
+function breakable(name) {
+  return name.split(/(?<=\.)/).flatMap((part) => [part, document.createElement("wbr")]);
+}
+
 /** @param {string} label @param {{median: number, low: number, high: number, runs: number}} spread @param {string} unit */
 function figure(label, { median, low, high, runs }, unit) {
   const value = make("dd", shown(median), "value");
@@ -150,7 +155,7 @@ function showProfile({ profile, profile_error }) {
     `${shown(whole_us.median)} µs behind ${context_tokens} tokens; all ops, each measured by itself: ${shown(sum_us)} µs.${rounded}`;
   const rows = profile.ops.slice(0, MOST_OPS).map((op) => {
     const name = document.createElement("span");
-    name.append(op.op, make("small", op.kernel));
+    name.append(...breakable(op.op), make("small", op.kernel));
     const share = op.bandwidth_share === null ? "–" : `${Math.round(100 * op.bandwidth_share)} %`;
     return [name, shown(op.us), String(op.times), shown(op.each_us), share];
   });

@@ -78,9 +78,13 @@ class Stage:
         return self.rows([(0, i, 0, True) for i in range(rows)], prefill=prefill)
 
     def vector(self, name: str, values: Array) -> Vector:
-        """Return a vector of the weights."""
-        tensor = self.tensor(name, values)
-        return Vector(name, len(values), tensor.binding)
+        """Return a vector of the weights; all lie in one buffer, as loading places them."""
+        known = self.contents.get("vectors", np.zeros(0, np.uint32))
+        added = words(values.astype(np.float32))
+        size = align(added.nbytes) // 4
+        self.contents["vectors"] = np.concatenate([known, np.zeros(size, np.uint32)])
+        self.contents["vectors"][len(known) : len(known) + len(added)] = added
+        return Vector(name, len(values), Binding("vectors", known.nbytes, added.nbytes))
 
     def matrix(
         self, name: str, layout: str, num_rows: int, num_cols: int, shards: Sequence[int] = ()

@@ -201,7 +201,7 @@ def test_a_prefill_pass_padded_in_front(run_stage, case, dtype, is_software) -> 
     if first < 2:
         rows = [(1, 0, False)] * 20 + [(1, 1 + i, True) for i in range(12)]
     stage, op = attending(case, dtype, rows, prefill=True)
-    takes = ["attention_rows" if is_software else "attention_prefill"]
+    takes = ["q_norm_rope", "attention_rows" if is_software else "attention_prefill"]
     run_stage(stage, is_software=is_software, takes=takes).assert_close(op.y)
 
 
@@ -223,4 +223,15 @@ def test_what_lies_beyond_a_row_does_not_count(run_stage) -> None:
     values = stage.contents[op.cache.values.buffer].view(np.float32)
     values.reshape(2, 2, 3, 64, -1)[0, :, 0, 21:] = np.nan
     assert np.array_equal(run_stage(stage, num_positions=21).integers(op.y), wanted)
-    assert dataclasses.is_dataclass(op)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case[2] % 32 == 0])
+def test_the_layer_behind_attention_reads_packed_rows(run_stage, case) -> None:
+    heads, _, dim, *_, behind = case
+    rows, last = few_rows(case)
+    stage, op = attending(case, "f32", rows, writes=not behind)
+    flat = dataclasses.replace(op.y, shape=(len(rows), heads * dim))
+    y = stage.output("out", len(rows), 20)
+    stage.add(ops.Linear("o", stage.linear("w", "q4_scale", 20, heads * dim), flat, op.rows, y))
+    takes = ["attend_linear" if behind else "write_attend_linear"]
+    run_stage(stage, num_positions=last + 1, takes=takes).assert_close(y, tolerance=4e-4)

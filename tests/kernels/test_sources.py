@@ -239,7 +239,7 @@ def test_another_origin_that_hides_the_size_is_asked_for_it(site: Site) -> None:
     served = site.serve(cors=CORS)
     source = site.open(host="localhost")
     assert source.size() == len(DATA)
-    assert source.read((5, 1000)) == DATA[5:1005]
+    assert source.read((0, 1000)) == DATA[:1000]  # came with the size
     assert served.requests == [f"bytes=0-{(256 << 10) - 1}", "HEAD"]
 
 

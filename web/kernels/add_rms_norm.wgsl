@@ -11,10 +11,11 @@
 {% set has_packed = following in ("both", "packed") %}
 {% set has_plain = following in ("norm", "both") %}
 {% set next = 5 if has_scalar else 4 %}
-{% from "shared/packed.wgsl" import pack_row with context %}
+{% from "shared/packed.wgsl" import pack_quads with context %}
 
 override D: u32;
 override EPS: f32;
+override INVERSE_D: f32 = 1.0 / f32(D);
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> post_weight: array<vec4<f32>>;
@@ -32,7 +33,7 @@ override EPS: f32;
 {% if has_packed %}
 @group(0) @binding({{ next + (2 if has_plain else 1) }}) var<storage, read_write> packed: array<u32>;
 
-{% include "shared/pack_row.wgsl" %}
+{% include "shared/pack_quads.wgsl" %}
 {% endif %}
 
 {% include "shared/sum256.wgsl" %}
@@ -46,21 +47,21 @@ fn main(
   let row = group.x * quads;
   var squares = 0.0;
   for (var i = thread; i < quads; i += 256u) {
-    squares += dot(x[row + i], x[row + i]);
+    squares = add_squares(squares, x[row + i]);
   }
-  let post_scale = inverseSqrt(sum256(thread, squares) / f32(D) + EPS);
+  let post_scale = inverseSqrt(fma(sum256(thread, squares), INVERSE_D, EPS));
 {% if following != "none" %}
   var sums = 0.0;
 {% endif %}
   for (var i = thread; i < quads; i += 256u) {
-    let sum = (h[row + i] + x[row + i] * post_scale * post_weight[i]){{ " * scalar[0]" if has_scalar }};
+    let sum = fma(x[row + i] * post_scale, post_weight[i], h[row + i]){{ " * scalar[0]" if has_scalar }};
     h_out[row + i] = sum;
 {% if following != "none" %}
-    sums += dot(sum, sum);
+    sums = add_squares(sums, sum);
 {% endif %}
   }
 {% if following != "none" %}
-  let next_scale = inverseSqrt(sum256(thread, sums) / f32(D) + EPS);
+  let next_scale = inverseSqrt(fma(sum256(thread, sums), INVERSE_D, EPS));
   // Each thread reads back only what it wrote itself, so no barrier is needed in between.
 {% if has_plain %}
   for (var i = thread; i < quads; i += 256u) {
@@ -68,7 +69,7 @@ fn main(
   }
 {% endif %}
 {% if has_packed %}
-{{ pack_row("(h_out[row + i] * next_scale * next_weight[i])") }}
+{{ pack_quads("(h_out[row + i] * next_scale * next_weight[i])", "quads", "row", "0u", "D") }}
 {% endif %}
 {% endif %}
 }

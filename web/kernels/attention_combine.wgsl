@@ -4,13 +4,16 @@
 // order; these sums are then added as a tree.
 //
 // part_o: [rows, heads, slots, D], part_ml: [rows, heads, slots] of (m, l), from attention_segments. rows: the
-// row table. o: [rows, heads, D] float32; rows that are not valid give zeros. D a multiple of 8, at most 512.
+// row table. o: [rows, heads, D] float32, or packed as packed_matvec takes it ("packed", see shared/packed.wgsl);
+// rows that are not valid give zeros. D a multiple of 8, of 32 where it is packed, at most 512.
 // Grid: x = D / 64, rounded up, y = heads, z = rows.
+{% set is_packed = output == "packed" %}
+{% from "shared/packed.wgsl" import pack_quads with context %}
 
 @group(0) @binding(0) var<storage, read> part_o: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> part_ml: array<vec2<f32>>;
 @group(0) @binding(2) var<storage, read> rows: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read_write> o: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> {{ "packed: array<u32>" if is_packed else "o: array<vec4<f32>>" }};
 @group(0) @binding(4) var<uniform> layer: Decoding;
 
 override D: u32;
@@ -18,6 +21,10 @@ override D: u32;
 {% include "shared/segments.wgsl" %}
 
 override QUADS: u32 = D / 4u;
+{% if is_packed %}
+
+{% include "shared/pack_quads.wgsl" %}
+{% endif %}
 
 const QUADS_OF_GROUP = 16u;
 const MOST_NEGATIVE = -3.4028234e38;
@@ -34,16 +41,10 @@ fn main(
 ) {
   let row = rows[layer.first_row + group.z];
   let head = group.z * layer.heads + group.y;
-  let out = head + layer.first_row * layer.heads;
   let quad = group.x * QUADS_OF_GROUP + thread % 16u;
   let part = thread / 16u;
-  if ((row.w & 1u) == 0u) {
-    if (part == 0u && quad < QUADS) {
-      o[out * QUADS + quad] = vec4<f32>(0.0);
-    }
-    return;
-  }
-  let count = sight(row.y, layer).count;
+  let is_valid = (row.w & 1u) == 1u;
+  let count = select(0u, sight(row.y, layer).count, is_valid);
   let base = head * layer.slots;
 
   var ml = vec2<f32>(MOST_NEGATIVE, 0.0);
@@ -94,7 +95,17 @@ fn main(
       totals[thread] += totals[thread + 16u * half];
     }
   }
-  if (part == 0u && quad < QUADS) {
-    o[out * QUADS + quad] = sums[thread] / totals[thread];
+  if (part == 0u) {
+    sums[thread] = select(vec4<f32>(), sums[thread] / totals[thread], is_valid);
   }
+{% if is_packed %}
+  let columns = layer.heads * D;
+  let out = (layer.first_row + group.z) * (columns / 4u);
+  let first = group.y * QUADS + group.x * QUADS_OF_GROUP;
+{{ pack_quads("sums[i]", "min(QUADS_OF_GROUP, QUADS - group.x * QUADS_OF_GROUP)", "out", "first", "columns") }}
+{% else %}
+  if (part == 0u && quad < QUADS) {
+    o[(head + layer.first_row * layer.heads) * QUADS + quad] = sums[thread];
+  }
+{% endif %}
 }

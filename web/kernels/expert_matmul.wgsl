@@ -16,7 +16,7 @@
 // tiles: [tiles] vec4<u32> and order: [pairs] u32, see expert_tiles. x: [rows, K] or [pairs, K] float32.
 // y: [pairs, OUT_STRIDE] float32, written from column OUT_OFFSET.
 // Grid: x = ceil(N / {{ threads * outputs }}), y = tiles.
-{% from "shared/weight_units.wgsl" import weight, column, num_planes, unit_columns, num_steps, step_quads, has_scale with context %}
+{% from "shared/weights.wgsl" import weight, column, num_planes, unit_columns, num_steps, step_quads, has_scale with context %}
 {% set units = 32 // unit_columns %}
 
 override K: u32;
@@ -28,7 +28,7 @@ override SHARED_INPUT: u32;
 override OUT_STRIDE: u32;
 override OUT_OFFSET: u32 = 0u;
 
-{% include "shared/weight_units.wgsl" %}
+{% include "shared/weights.wgsl" %}
 
 @group(0) @binding({{ num_planes }}) var<storage, read> tiles: array<vec4<u32>>;
 @group(0) @binding({{ num_planes + 1 }}) var<storage, read> order: array<u32>;

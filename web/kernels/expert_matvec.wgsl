@@ -17,7 +17,7 @@
 // that lie elsewhere are left alone (another shard's dispatch writes them){{ "; a shard has whole experts" if is_gated }}.
 // chosen: [pairs] u32. x: [rows, K] or [pairs, K] float32. y: [pairs, OUT_STRIDE] float32, written from column
 // OUT_OFFSET. Grid: x = ceil(N / {{ threads // lanes * outputs }}), y = pairs.
-{% from "shared/weight_units.wgsl" import raw, column, num_planes, unit_columns, num_steps, step_quads, has_scale, has_offset with context %}
+{% from "shared/weights.wgsl" import raw, column, num_planes, unit_columns, num_steps, step_quads, has_scale, has_offset with context %}
 
 override K: u32;
 override N: u32;
@@ -28,7 +28,7 @@ override SHARED_INPUT: u32;
 override OUT_STRIDE: u32;
 override OUT_OFFSET: u32 = 0u;
 
-{% include "shared/weight_units.wgsl" %}
+{% include "shared/weights.wgsl" %}
 
 @group(0) @binding({{ num_planes }}) var<storage, read> chosen: array<u32>;
 @group(0) @binding({{ num_planes + 1 }}) var<storage, read> x: array<vec4<f32>>;

@@ -6,10 +6,11 @@
 // Grid: x = rows.
 {% set has_packed = output in ("both", "packed") %}
 {% set has_plain = output != "packed" %}
-{% from "shared/packed.wgsl" import pack_row with context %}
+{% from "shared/packed.wgsl" import pack_quads with context %}
 
 override D: u32;
 override EPS: f32;
+override INVERSE_D: f32 = 1.0 / f32(D);
 override SCALE: f32 = 1.0;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
@@ -20,7 +21,7 @@ override SCALE: f32 = 1.0;
 {% if has_packed %}
 @group(0) @binding({{ 3 if has_plain else 2 }}) var<storage, read_write> packed: array<u32>;
 
-{% include "shared/pack_row.wgsl" %}
+{% include "shared/pack_quads.wgsl" %}
 {% endif %}
 
 {% include "shared/sum256.wgsl" %}
@@ -34,15 +35,15 @@ fn main(
   let row = group.x * quads;
   var squares = 0.0;
   for (var i = thread; i < quads; i += 256u) {
-    squares += dot(x[row + i], x[row + i]);
+    squares = add_squares(squares, x[row + i]);
   }
-  let row_scale = inverseSqrt(sum256(thread, squares) / f32(D) + EPS) * SCALE;
+  let row_scale = inverseSqrt(fma(sum256(thread, squares), INVERSE_D, EPS)) * SCALE;
 {% if has_plain %}
   for (var i = thread; i < quads; i += 256u) {
     y[row + i] = x[row + i] * row_scale * weight[i];
   }
 {% endif %}
 {% if has_packed %}
-{{ pack_row("(x[row + i] * row_scale * weight[i])") }}
+{{ pack_quads("(x[row + i] * row_scale * weight[i])", "quads", "row", "0u", "D") }}
 {% endif %}
 }

@@ -11,7 +11,7 @@
 // W: [N, K] in layout "{{ layout }}", K a multiple of 32, rows FIRST .. FIRST + N of the router. x, normed: [rows, K]
 // float32, rows a multiple of {{ rows }}. router_scale, norm_weight: [K] float32. scores: [rows, STRIDE] float32.
 // Grid: x = ceil(N / {{ outputs }}) + 1, y = rows / {{ rows }}.
-{% from "shared/weight_units.wgsl" import weight, column, num_planes, unit_columns, num_steps, step_quads, has_scale with context %}
+{% from "shared/weights.wgsl" import weight, column, num_planes, unit_columns, num_steps, step_quads, has_scale with context %}
 
 override K: u32;
 override N: u32;
@@ -20,7 +20,7 @@ override STRIDE: u32;
 override EPS: f32;
 override SCALE: f32 = 1.0;
 
-{% include "shared/weight_units.wgsl" %}
+{% include "shared/weights.wgsl" %}
 
 @group(0) @binding({{ num_planes }}) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding({{ num_planes + 1 }}) var<storage, read> router_scale: array<vec4<f32>>;

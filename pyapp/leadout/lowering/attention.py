@@ -7,6 +7,7 @@ import struct
 from leadout import ops
 from leadout.lowering.builder import PlanBuilder, ceil
 from leadout.lowering.kernel import Run, kernel
+from leadout.ops import Tensor
 from leadout.plan import Param
 
 #: Layout of the struct in web/kernels/shared/attending.wgsl; keep in step.
@@ -158,9 +159,10 @@ def attention_rows(b: PlanBuilder, op: ops.Attention) -> None:
     )
 
 
-def _decodes(run: Run) -> bool:
+def decodes(run: Run) -> bool:
     """Return whether few rows' queries go through norm and rope straight into attention."""
-    norm, attend = run.ops[-2:]
+    norm = next(op for op in run.ops if isinstance(op, ops.NormRope))
+    attend = next(op for op in run.ops if isinstance(op, ops.Attention))
     return bool(
         not run.caps.is_software
         and not attend.rows.is_prefill
@@ -169,18 +171,25 @@ def _decodes(run: Run) -> bool:
     )
 
 
-@kernel(ops.WriteKv, ops.NormRope, ops.Attention, when=_decodes)
+@kernel(ops.WriteKv, ops.NormRope, ops.Attention, when=decodes)
 def write_and_attend(
     b: PlanBuilder, write: ops.WriteKv, norm: ops.NormRope, attend: ops.Attention
 ) -> None:
     """Few rows of a layer with a cache of its own."""
     kv_norm_rope(b, write)
-    attention_segments(b, norm, attend)
+    emit_segments(b, norm, attend)
 
 
-@kernel(ops.NormRope, ops.Attention, when=_decodes)
+@kernel(ops.NormRope, ops.Attention, when=decodes)
 def attention_segments(b: PlanBuilder, norm: ops.NormRope, attend: ops.Attention) -> None:
     """Few rows: a workgroup a segment of the cache, and what they found added up."""
+    emit_segments(b, norm, attend)
+
+
+def emit_segments(
+    b: PlanBuilder, norm: ops.NormRope, attend: ops.Attention, packed: Tensor | None = None
+) -> None:
+    """Append attention of few rows; its output is packed instead if there is memory for it."""
     cache, (_, num_heads, dim) = attend.cache, attend.q.shape
     heads = _shared_heads(attend)
     variant = f"attention_segments.{heads}.{cache.dtype}"
@@ -230,10 +239,11 @@ def attention_segments(b: PlanBuilder, norm: ops.NormRope, attend: ops.Attention
             attend.label,
             {"D": dim},
         )
-        width = b.caps.constant("attention_combine", "QUADS_OF_GROUP")
+        combine = f"attention_combine.{'packed' if packed else 'plain'}"
+        width = b.caps.constant(combine, "QUADS_OF_GROUP")
         b.dispatch(
-            "attention_combine",
-            [part_o, part_ml, attend.rows.table, attend.y, decoding],
+            combine,
+            [part_o, part_ml, attend.rows.table, packed or attend.y, decoding],
             (ceil(dim // 4, width), num_heads, count),
             attend.label + ".combine",
             {"D": dim},

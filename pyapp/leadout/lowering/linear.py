@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from leadout import ops
 from leadout.layouts import BLOCK, Matrix, Shard
@@ -14,11 +15,31 @@ from leadout.plan import Binding
 from leadout.rows import FEW_ROWS, TILE_ROWS, Rows
 
 #: Layout of the struct in web/kernels/shared/shape.wgsl; keep in step.
-SHAPE = struct.Struct("<IIIIfIf")
-
+SHAPE = struct.Struct("<IIIIfIffIII")
 
 #: Planes of a layout that leave room for all that add_matvec binds.
 MOST_ADDING_PLANES = 2
+
+
+class NormNumbers(NamedTuple):
+    """What a layer's kernel is told of the norm that it begins with.
+
+    Attributes:
+        eps: added to the mean of the squares.
+        inverse_columns: of the normed row.
+        post_weight: where in the buffer of vectors the first norm's weights are, in 16 bytes.
+        next_weight: where the second's.
+        scalar: where the residual's factor.
+    """
+
+    eps: float = 0.0
+    inverse_columns: float = 0.0
+    post_weight: int = 0
+    next_weight: int = 0
+    scalar: int = 0
+
+
+NO_NORM = NormNumbers()
 
 
 def matvec_form(num_outputs: int, num_columns: int) -> str:
@@ -39,7 +60,7 @@ def shards(
     offset: int = 0,
     softcap: float | None = None,
     factor_stride: int = 0,
-    eps: float = 0.0,
+    norm: NormNumbers = NO_NORM,
 ) -> Iterator[tuple[Matrix, Shard, Binding]]:
     """Yield each shard of a layer, with its numbers: columns, outputs, y's stride and so on."""
     stride = y.shape[-1]
@@ -47,7 +68,7 @@ def shards(
         for shard in matrix.shards:
             first = offset + first_output + shard.row_start
             numbers = (matrix.num_cols, shard.num_rows, stride, first, softcap or 0.0)
-            yield matrix, shard, b.uniform(SHAPE.pack(*numbers, factor_stride, eps))
+            yield matrix, shard, b.uniform(SHAPE.pack(*numbers, factor_stride, *norm))
 
 
 def part_of(tensor: Tensor, first_row: int, num_rows: int) -> Binding:
@@ -106,7 +127,7 @@ def matmul(b: PlanBuilder, op: ops.Linear) -> None:
             continue
         outputs = shard.num_rows
         parts = b.scratch("split_sums", splits, rows, outputs)
-        part_shape = b.uniform(SHAPE.pack(matrix.num_cols, outputs, outputs, 0, 0.0, 0, 0.0))
+        part_shape = b.uniform(SHAPE.pack(matrix.num_cols, outputs, outputs, 0, 0.0, 0, *NO_NORM))
         b.dispatch(variant, [*shard.planes, op.x, parts, part_shape], grid, op.label)
         grid = (ceil(outputs, 64), rows, 1)
         b.dispatch("sum_splits", [parts, op.y, shape], grid, op.label + ".sum", {"SPLITS": splits})
@@ -193,8 +214,8 @@ def _adds_and_gates(run: Run) -> bool:
 @kernel(ops.AddNorm, ops.Linear, ops.GeluTimes, when=_adds_and_gates)
 def add_matvec(b: PlanBuilder, add: ops.AddNorm, op: ops.Linear, times: ops.GeluTimes) -> None:
     """The end of half a layer, and the gate behind it: every workgroup norms for itself."""
-    stride, eps = times.factors.shape[-1], add.eps
-    for matrix, shard, shape in shards(b, op.layer, times.y, times.offset, None, stride, eps):
+    stride, norm = times.factors.shape[-1], NormNumbers(add.eps)
+    for matrix, shard, shape in shards(b, op.layer, times.y, times.offset, None, stride, norm):
         for first, count in chunks(op.rows):
             variant = f"add_matvec.{matrix.layout}.{count}"
             groups = ceil(shard.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS"))

@@ -1,4 +1,4 @@
-"""Norms and the linear layers behind them, with activations of 16 bits in between.
+"""Norms or attention, and the linear layers behind them, with activations of 16 bits in between.
 
 Products with quantised weights are then packed dot products of bytes, see
 web/kernels/shared/packed.wgsl.
@@ -8,18 +8,24 @@ the number of rows: it is part of its bits.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from leadout import ops
-from leadout.layouts import LAYOUTS
-from leadout.lowering.builder import PlanBuilder
+from leadout.layouts import LAYOUTS, Matrix
+from leadout.lowering.attention import decodes, emit_segments, kv_norm_rope
+from leadout.lowering.builder import Bound, PlanBuilder, ceil, linear_grid
 from leadout.lowering.kernel import Run, kernel
-from leadout.lowering.linear import few_rows, matvec_form, shards
+from leadout.lowering.linear import NormNumbers, few_rows, matvec_form, shards
 from leadout.lowering.norm import emit_add_norm, emit_norm
 from leadout.ops import LinearLayer, Tensor
+from leadout.plan import Binding, align
 
-#: Outputs of a gated layer that are packed together.
+#: Activations that are packed together, under one scale.
 BLOCK = 32
+
+#: The most workgroups that each norm a row for themselves.
+MOST_NORMING = 512
 
 
 def _is_quantised(layer: LinearLayer) -> bool:
@@ -107,6 +113,9 @@ def _norm_linear(
     *,
     is_plain: bool,
 ) -> None:
+    if add is not None and not is_plain and _norms_inside(b, add, norm, linear):
+        _norm_inside(b, add, norm, linear, linear.y, linear.offset, linear.softcap)
+        return
     packed = b.scratch("packed_normed", *norm.y.shape)
     if add is None:
         emit_norm(b, norm, packed, is_plain=is_plain)
@@ -124,12 +133,103 @@ def add_norm_mlp(
     down: ops.Linear,
 ) -> None:
     """The end of attention's half of a layer, and the whole MLP."""
-    packed = b.scratch("packed_normed", *norm.y.shape)
     inner = b.scratch("packed_inner", *gated.y.shape)
-    emit_add_norm(b, add, norm, packed, is_plain=False)
-    for matrix, shard, shape in shards(b, gated.layer, inner):
-        few_rows(b, f"packed_matvec.{matrix.layout}", "gated", shard, [packed], inner, shape, gated)
+    if _norms_inside(b, add, norm, gated):
+        _norm_inside(b, add, norm, gated, inner)
+    else:
+        packed = b.scratch("packed_normed", *norm.y.shape)
+        emit_add_norm(b, add, norm, packed, is_plain=False)
+        for matrix, shard, shape in shards(b, gated.layer, inner):
+            variant = f"packed_matvec.{matrix.layout}"
+            few_rows(b, variant, "gated", shard, [packed], inner, shape, gated)
     packed_linear(b, down, inner)
+
+
+def _norm_variant(add: ops.AddNorm, layer: ops.Linear | ops.GatedLinear, matrix: Matrix) -> str:
+    form = "gated"
+    if isinstance(layer, ops.Linear):
+        form = matvec_form(layer.layer.num_outputs, matrix.num_cols)
+    return f"norm_matvec.{matrix.layout}.{form}.{'scaled' if add.scalar else 'plain'}"
+
+
+def _norms_inside(
+    b: PlanBuilder, add: ops.AddNorm, norm: ops.RmsNorm, layer: ops.Linear | ops.GatedLinear
+) -> bool:
+    """Return whether each workgroup of the layer is to norm the row for itself.
+
+    With one row that takes less time than a dispatch more; with several it takes more.
+    """
+    single = layer.layer.single_shard
+    if single is None or layer.rows.count > 1 or add.h_out.buffer in (add.h.buffer, add.x.buffer):
+        return False
+    vectors = [vector.binding.buffer for vector in (add.weight, norm.weight, add.scalar) if vector]
+    widest = b.caps.constant(f"norm_matvec.{single.layout}.gated.plain", "MAX_COLUMNS")
+    if len(set(vectors)) > 1 or single.num_cols > widest:
+        return False
+    variant = _norm_variant(add, layer, single)
+    return ceil(single.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS")) <= MOST_NORMING
+
+
+def _norm_inside(
+    b: PlanBuilder,
+    add: ops.AddNorm,
+    norm: ops.RmsNorm,
+    layer: ops.Linear | ops.GatedLinear,
+    y: Tensor,
+    offset: int = 0,
+    softcap: float | None = None,
+) -> None:
+    """Append a layer that norms its only row."""
+    used = [add.weight, norm.weight, add.scalar or add.weight]
+    places = [vector.binding.offset // 16 for vector in used]
+    vectors = Binding(
+        add.weight.binding.buffer,
+        0,
+        max(vector.binding.offset + align(vector.binding.bytes, 16) for vector in used),
+    )
+    numbers = NormNumbers(add.eps, 1 / norm.weight.length, *places)
+    for matrix, shard, shape in shards(b, layer.layer, y, offset, softcap, 0, numbers):
+        variant = _norm_variant(add, layer, matrix)
+        groups = ceil(shard.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS"))
+        bindings: list[Bound] = [*shard.planes, add.x, add.h, vectors, add.h_out, y, shape]
+        b.dispatch(variant, bindings, linear_grid(groups), layer.label)
+
+
+def _packs_attended(run: Run) -> bool:
+    """Return whether the last op is a linear layer that can read what attention gives packed."""
+    *_, attend, linear = run.ops
+    count, heads, dim = attend.y.shape
+    return (
+        decodes(run)
+        and linear.x == dataclasses.replace(attend.y, shape=(count, heads * dim))
+        and linear.rows == attend.rows
+        and dim % BLOCK == 0
+        and _is_quantised(linear.layer)
+        and run.drops(attend.y)
+    )
+
+
+@kernel(ops.WriteKv, ops.NormRope, ops.Attention, ops.Linear, when=_packs_attended)
+def write_attend_linear(
+    b: PlanBuilder,
+    write: ops.WriteKv,
+    norm: ops.NormRope,
+    attend: ops.Attention,
+    linear: ops.Linear,
+) -> None:
+    """Attention of few rows, in a layer with a cache of its own, and the layer that reads it."""
+    kv_norm_rope(b, write)
+    attend_linear(b, norm, attend, linear)
+
+
+@kernel(ops.NormRope, ops.Attention, ops.Linear, when=_packs_attended)
+def attend_linear(
+    b: PlanBuilder, norm: ops.NormRope, attend: ops.Attention, linear: ops.Linear
+) -> None:
+    """Attention of few rows, and the layer that reads it."""
+    packed = b.scratch("packed_attended", *linear.x.shape)
+    emit_segments(b, norm, attend, packed)
+    packed_linear(b, linear, packed)
 
 
 def packed_linear(b: PlanBuilder, op: ops.Linear, x: Tensor) -> None:

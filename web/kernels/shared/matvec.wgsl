@@ -55,9 +55,6 @@ fn main(
   var sum_{{ o }}_{{ r }} = 0.0;
 {% endfor %}
 {% endfor %}
-{% if is_adding %}
-  norm_rows(thread, quads, (workgroup.y * workgroups.x + workgroup.x) * THREADS, workgroups.x * workgroups.y * THREADS);
-{% endif %}
   // What the next round needs is on its way while this one's is multiplied.
 {% for o in range(outputs) %}
   var next_{{ o }} = quants[base_{{ o }} + min(lane, units - 1u)];
@@ -65,6 +62,9 @@ fn main(
   var bits_{{ o }} = scale_bits(base_{{ o }} + min(lane, units - 1u));
 {% endif %}
 {% endfor %}
+{% if is_adding %}
+  norm_rows(thread, quads, (workgroup.y * workgroups.x + workgroup.x) * THREADS, workgroups.x * workgroups.y * THREADS);
+{% endif %}
   for (var unit = lane; unit < units; unit += LANES) {
     let ahead = select(unit + LANES, unit, unit + LANES >= units);
 {% for o in range(outputs) %}

@@ -7,6 +7,11 @@ struct Shape {
   offset: u32,   // of the result: where the first output goes
   cap: f32,      // 0, or c where the result is c * tanh(sum / c)
   factor_stride: u32,  // columns of the factors, where there are some; offset is theirs then
-  eps: f32,      // of the norm, where the layer begins with one
+  // Where the layer begins with a norm: its epsilon, 1 / columns, and where in all vectors its weights are, in vec4.
+  eps: f32,
+  inverse_columns: f32,
+  post_weight: u32,
+  next_weight: u32,
+  scalar: u32,
   reserved: u32,
 }

@@ -11,6 +11,7 @@
       quants[u], scale_bits(u)  WGSL: what memory holds of unit u (of all units, row after row)
       scale_of(bits)            WGSL: its scale, or vec2(scale, offset) if has_offset; a weight is scale * raw + offset
       raw(words, p, i)          an expression: quad i of step p of a unit's words, unscaled; p may be a variable
+      weight(words, scale, p, i)  an expression: the quad raw(words, p, i), scaled; scale is scale_of's
       column(p, i)              an expression: that quad's first column in the unit, divided by four
       packed(words, j)          an expression, if is_integer: four columns from 4 j on as signed bytes in a word
 
@@ -159,13 +160,16 @@ bytes({{ words }}[2u * {{ p }}{{ " + 1u" if i }}])
 {% endif %}
 {% endfor %}
 {% endmacro %}
+{% macro weight(words, scale, p, i) %}
+{%- if has_offset -%}
+fma({{ raw(words, p, i) }}, vec4<f32>({{ scale }}.x), vec4<f32>({{ scale }}.y))
+{%- else -%}
+{{ raw(words, p, i) }}{{ " * " ~ scale if has_scale }}
+{%- endif -%}
+{% endmacro %}
 {% macro quad(name, j) %}
 {%- set quads = unit_columns // 4 -%}
 {%- set words, j = name ~ "_" ~ j // quads, j % quads -%}
 {%- set p, i = (j % 4, j // 4) if layout.startswith("q4") else (j // 2, j % 2) -%}
-{%- if has_offset -%}
-fma({{ raw(words, p ~ "u", i) }}, vec4<f32>({{ words }}_scale.x), vec4<f32>({{ words }}_scale.y))
-{%- else -%}
-{{ raw(words, p ~ "u", i) }}{{ " * " ~ words ~ "_scale" if has_scale }}
-{%- endif -%}
-{% endmacro %}
+{{ weight(words, words ~ "_scale", p ~ "u", i) }}
+{%- endmacro %}

@@ -1,3 +1,0 @@
-// For pack_row of shared/packed.wgsl: each quad's largest value, and its sum when quantised.
-var<workgroup> tops: array<f32, D / 4u>;
-var<workgroup> totals: array<i32, D / 4u>;
