@@ -8,7 +8,7 @@
  * @module client
  */
 
-/** @import {GenerateRequest, Generated, LoadOptions, ModelInfo, PassProfile, Phase} from "./messages.js" */
+/** @import {Forecast, GenerateRequest, Generated, LoadOptions, ModelInfo, PassProfile, Phase} from "./messages.js" */
 /** @import {ProfileRequest, Scored} from "./messages.js" */
 /** @import {WorkerEvent, WorkerLike} from "./client/channel.js" */
 /** @import {ChatCompletion, ChatCompletionChunk, ChatParams, ChunkFigures} from "./client/completions.js" */
@@ -101,6 +101,34 @@ async function load(params) {
   }
 }
 
+/**
+ * Say what loading a model takes, from its files' headers: a few hundred kB are fetched, in a worker
+ * of its own that ends with the answer.
+ *
+ * @param {ModelChoice} model as for `load`
+ * @param {Omit<LoadParams, "model"> & {memoryBytes?: number, probe?: boolean}} [options] as for `load`;
+ *   memoryBytes is what the device has, where somebody knows; with `probe`, made-up weights of the
+ *   model's shape run for about two seconds
+ * @returns {Promise<Forecast>}
+ * @throws {LeadoutError} by name; an abort rejects with the signal's reason (an AbortError)
+ */
+async function estimate(model, options = {}) {
+  const { signal, worker, memoryBytes = null, probe = false } = options;
+  const channel = new Channel(worker ?? startWorker());
+  try {
+    const [pair] = await Promise.all([
+      resolveModels(model, options.drafter ?? "auto", { signal }),
+      worker ? null : throwUnlessSupported(),
+      channel.request({ type: "boot" }, { signal }),
+    ]);
+    const { run_ahead: _, ...load } = toLoadOptions(options);
+    const request = { ...pair, options: load, memory_bytes: memoryBytes, probe };
+    return await channel.request({ type: "estimate", ...request }, { signal });
+  } finally {
+    channel.close(new DOMException("The estimate has ended.", "AbortError"));
+  }
+}
+
 /** @throws {LeadoutError} DeviceUnavailableError, which says better than the worker could what to do */
 async function throwUnlessSupported() {
   const { supported, reason, advice } = await isSupported();
@@ -115,7 +143,7 @@ function startWorker() {
 }
 
 /**
- * @param {LoadParams} params
+ * @param {Omit<LoadParams, "model">} params
  * @returns {LoadOptions}
  */
 function toLoadOptions({ contextLength, kvDtype, runAhead, drafter, maxDraftTokens }) {
@@ -393,4 +421,4 @@ function streamChunks(engine, request, head, signal, shape) {
 }
 
 /** The way in. */
-export const Leadout = Object.freeze({ load, isSupported, listModels });
+export const Leadout = Object.freeze({ load, isSupported, listModels, models: Object.freeze({ estimate }) });

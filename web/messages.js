@@ -83,9 +83,39 @@
  */
 
 /**
+ * @typedef {object} ContextForecast
+ * @property {number} context_length
+ * @property {number} kv_cache_bytes
+ * @property {number} total_bytes of all buffers
+ * @property {boolean} fits within the limits that are known
+ */
+
+/**
+ * The result of "estimate": what a load would take, from the files' headers alone.
+ * @typedef {object} Forecast
+ * @property {string} model
+ * @property {string | null} drafter
+ * @property {number} file_bytes of the files with weights
+ * @property {number} read_bytes of these, what a load reads
+ * @property {{weights_bytes: number, drafter_bytes: number, kv_cache_bytes: number, other_bytes: number,
+ *   total_bytes: number, largest_buffer: string, largest_buffer_bytes: number}} memory on the device
+ * @property {number} context_length
+ * @property {"f32" | "f16"} kv_dtype
+ * @property {number} max_context_length the longest context that fits; 0: none does
+ * @property {ContextForecast[]} contexts what others take
+ * @property {boolean} fits within the limits that are known
+ * @property {string | null} problem why it does not fit, and what to do
+ * @property {{decode_tokens_per_s: number, cycle_ms: Record<string, number>, context_length: number,
+ *   probe_ms: number} | null} probe with weights that were made up: what plain decoding gives, and what a
+ *   cycle takes by its number of drafts, behind so many tokens
+ */
+
+/**
  * The client's requests. "assume" takes ids as prefilled, where weights are made up.
  * @typedef {{type: "boot", id: number}
  *   | {type: "load", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions}
+ *   | {type: "estimate", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions,
+ *       memory_bytes: number | null, probe: boolean}
  *   | {type: "unload", id: number}
  *   | {type: "generate", id: number, request: GenerateRequest}
  *   | {type: "score", id: number, ids: number[]}

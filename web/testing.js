@@ -8,11 +8,14 @@
  * @module testing
  */
 
-/** @import {ClientMessage, DrafterInfo, ErrorMessage, GenerateRequest, LoadOptions} from "./messages.js" */
+/** @import {Forecast, ClientMessage, DrafterInfo, ErrorMessage, GenerateRequest, LoadOptions} from "./messages.js" */
 /** @import {ModelInfo, ModelRef, PassProfile, Phase, Stats, WorkerMessage} from "./messages.js" */
 /** @import {Engine} from "./client.js" */
 
 import { Leadout } from "./client.js";
+
+/** What "estimate" fails with unless the test gives one. */
+const NO_FORECAST = { name: "RequestError", message: "No forecast was given." };
 
 /** What "profile" fails with unless the test gives one. */
 const NO_PROFILE = { name: "DeviceError", message: "this device gives no timestamps" };
@@ -31,6 +34,7 @@ const NO_PROFILE = { name: "DeviceError", message: "this device gives no timesta
  * @property {ErrorMessage} [bootError] "boot" fails with it
  * @property {ErrorMessage} [loadError] "load" fails with it, half-way through the weights
  * @property {ErrorMessage} [generateError] each "generate" fails with it
+ * @property {Forecast} [forecast] the answer to "estimate"; default: there is none
  * @property {PassProfile} [profile] the answer to "profile"; default: there is none
  * @property {number} [loseDeviceAfterTokens] the device is lost after so many tokens
  * @property {number} [crashAfterTokens] the worker dies after so many tokens
@@ -63,7 +67,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
   let maxDraftTokens = MAX_DRAFT_TOKENS;
   /** One request at a time, as in the worker. @type {Promise<void>} */
   let queue = Promise.resolve();
-  /** @type {Record<"boot" | "load" | "unload" | "generate" | "score" | "tokenize" | "assume" | "profile", (message: any) => Promise<unknown>>} */
+  /** @type {Record<"boot" | "load" | "unload" | "generate" | "score" | "tokenize" | "assume" | "profile" | "estimate", (message: any) => Promise<unknown>>} */
   const handlers = {
     boot: (message) => boot(message.id),
     load: (message) => load(message.id, message.model.name, message.drafter, message.options),
@@ -73,6 +77,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
     tokenize: async (message) => splitTokens(message.text).map(toId),
     assume: async () => null,
     profile: async () => options.profile ?? throwIfGiven(NO_PROFILE),
+    estimate: async () => options.forecast ?? throwIfGiven(NO_FORECAST),
   };
 
   /** @param {number} id */

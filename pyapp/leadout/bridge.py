@@ -15,7 +15,7 @@ import asyncio
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import js
@@ -36,9 +36,11 @@ from leadout.devices.base import (
 )
 from leadout.engine import Engine, LoadOptions
 from leadout.errors import LeadoutError, RequestError
+from leadout.forecast import forecast
 from leadout.lowering import Caps, lower
 from leadout.ops import Program
 from leadout.plan import BufferSpec, Plan
+from leadout.probe import probe
 from leadout.profiling import ProfileRequest
 from leadout.request import GenerateRequest
 
@@ -331,6 +333,8 @@ class Bridge:
                 return None
             case "profile":
                 return await self._loaded().profile(ProfileRequest.from_json(request["request"]))
+            case "estimate":
+                return await self._estimate(request)
             case "unload":
                 self._unload()
                 return None
@@ -347,10 +351,8 @@ class Bridge:
         self._controllers[number] = controller
         if number in self._aborted:
             controller.abort()
-        if self._device is None:
-            with js_errors():
-                self._device = WebGpuDevice(await self.host.createRuntime(max_binding_bytes))
-        self._device.abort_signal = controller.signal
+        device = await self._get_device(max_binding_bytes)
+        device.abort_signal = controller.signal
         model, drafter = request["model"], request.get("drafter")
         last_step = -1
 
@@ -372,7 +374,7 @@ class Bridge:
                 )
 
         self._engine = await Engine.load(
-            self._device,
+            device,
             await self._open(model, "target"),
             load_options,
             self._make_tokenizer,
@@ -381,7 +383,27 @@ class Bridge:
             await self._open(drafter, "drafter") if drafter else None,
         )
         info = self._engine.info()
-        return {"name": model["name"], **info, "peak_bytes": self._device.peak_bytes}
+        return {"name": model["name"], **info, "peak_bytes": device.peak_bytes}
+
+    async def _estimate(self, request: dict[str, Any]) -> object:
+        options = LoadOptions.from_json(request["options"] or {})
+        if request["probe"] and self._engine is not None:
+            raise RequestError("A model is loaded here; ask for a probe before that.")
+        device = await self._get_device()
+        target = await self._open(request["model"], "target")
+        drafter = request.get("drafter")
+        drafter = await self._open(drafter, "drafter") if drafter else None
+        found = await forecast(device, target, drafter, options, request.get("memory_bytes"))
+        if request["probe"] and found.fits:
+            device.abort_signal = None
+            found = replace(found, probe=await probe(device, target, drafter, options))
+        return found.to_json()
+
+    async def _get_device(self, max_binding_bytes: int | None = None) -> WebGpuDevice:
+        if self._device is None:
+            with js_errors():
+                self._device = WebGpuDevice(await self.host.createRuntime(max_binding_bytes))
+        return self._device
 
     async def _open(self, model: dict[str, Any], role: str) -> Checkpoint:
         """Open the checkpoint of a `ModelRef`, or make one up for a shape."""

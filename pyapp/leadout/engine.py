@@ -22,7 +22,8 @@ from leadout.checkpoint import Checkpoint
 from leadout.checkpoint.json_file import read_text
 from leadout.devices.base import Device, Progress
 from leadout.errors import ContextLengthError, DrafterError, RequestError, TokenizerError
-from leadout.loading import LoadedModel, LoadOptions, OnPhase, load_model
+from leadout.loading import LoadedModel, OnPhase, load_model
+from leadout.planning import LoadOptions
 from leadout.profiling import ProfileRequest, profile_pass
 from leadout.reasoning import ReasoningStream
 from leadout.request import GenerateRequest

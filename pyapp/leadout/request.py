@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from leadout.errors import RequestError
-from leadout.loading import DRAFTERS
+from leadout.planning import DRAFTERS
 from leadout.sampling import Sampling
 from leadout.speculative import MAX_RUN_AHEAD
 from leadout.state import MAX_DRAFT_TOKENS

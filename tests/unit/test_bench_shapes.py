@@ -15,7 +15,7 @@ from leadout.checkpoint.synthetic import SHAPES, synthetic_checkpoint
 from leadout.devices.numpy import NumpyDevice
 from leadout.engine import Engine
 from leadout.errors import OutOfMemoryError
-from leadout.loading import LoadOptions
+from leadout.planning import LoadOptions
 from leadout.request import GenerateRequest
 from leadout_build import cli
 from leadout_build.bench import command, memory

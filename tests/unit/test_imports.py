@@ -28,11 +28,13 @@ LAYERS = (
     ("drafters", "checkpoint.synthetic"),
     ("passes",),
     ("speculative", "self_test"),
-    ("loading",),
+    ("planning",),
+    ("loading", "forecast"),
     ("request", "text_stream", "id_stream", "profiling"),
     ("reasoning",),
     ("chat",),
     ("engine",),
+    ("probe",),
     ("bridge",),
 )
 

@@ -17,8 +17,8 @@ from leadout.config import Gemma4AssistantConfig, Gemma4TextConfig, read_config,
 from leadout.devices.numpy import NumpyDevice
 from leadout.engine import Engine
 from leadout.errors import RequestError
-from leadout.loading import LoadOptions
 from leadout.models.registry import place_model
+from leadout.planning import LoadOptions
 from leadout.request import GenerateRequest
 from leadout_build.bench.memory import plan_memory
 

@@ -30,8 +30,9 @@ from leadout.checkpoint import Checkpoint, FileSource, open_checkpoint
 from leadout.checkpoint.synthetic import synthetic_checkpoint
 from leadout.config import read_config
 from leadout.errors import ModelNotFoundError, OutOfMemoryError, RequestError
-from leadout.loading import DEFAULT_CONTEXT_LENGTH, LoadOptions
+from leadout.forecast import Memory
 from leadout.models.registry import check_target
+from leadout.planning import DEFAULT_CONTEXT_LENGTH, LoadOptions
 from leadout.rows import FEW_ROWS
 from leadout.state import MAX_DRAFT_TOKENS
 from leadout_build.bench.chromium import open_chromium
@@ -47,7 +48,6 @@ from leadout_build.bench.measures import (
     wanted_drafts,
 )
 from leadout_build.bench.memory import (
-    MemoryPlan,
     check_memory,
     machine_bytes,
     plan_memory,
@@ -104,7 +104,7 @@ class _Session:
     drafter: Checkpoint | None
     runtime: Runtime
     options: dict[str, Any]
-    memory: MemoryPlan | None
+    memory: Memory | None
 
     def measure(self, kinds: Sequence[str]) -> dict[str, Any]:
         """Return the report."""
@@ -278,7 +278,7 @@ def plan_of(
     drafter: Checkpoint | None,
     kind: str,
     options: Mapping[str, Any] | None = None,
-) -> MemoryPlan:
+) -> Memory:
     """Return what loading with a kind of drafter will take."""
     load = LoadOptions(drafter=kind, **(options or {}))
     return plan_memory(target, drafter if kind == "mtp" else None, load)

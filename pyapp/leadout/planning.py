@@ -1,0 +1,286 @@
+"""What a load decides before it allocates anything, from headers alone.
+
+Weights get their places, and Plans are built: every buffer is known, to the byte. `loading` goes on
+from here; `forecast` stops here and adds up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from leadout import kv_cache
+from leadout.checkpoint import Checkpoint
+from leadout.checkpoint.load_plan import LoadPlan, LoadPlanBuilder
+from leadout.checkpoint.token_ordering import read_token_ordering
+from leadout.config import read_config
+from leadout.devices.base import DeviceInfo, Runnable
+from leadout.drafters.base import Drafter
+from leadout.drafters.mtp import MtpDrafter
+from leadout.drafters.ngram import NgramDrafter
+from leadout.errors import DrafterError, RequestError
+from leadout.models.base import Model
+from leadout.models.registry import (
+    TargetConfig,
+    check_assistant,
+    check_target,
+    place_assistant,
+    place_model,
+)
+from leadout.ops import Program
+from leadout.passes import PREFILL_ROWS, Passes, build_passes
+from leadout.plan import BufferSpec
+from leadout.rows import FEW_ROWS
+from leadout.scheduler import SOFTWARE_DRAFT_TOKENS
+from leadout.state import MAX_DRAFT_TOKENS, Tables
+
+DEFAULT_CONTEXT_LENGTH = 4096
+
+DRAFTERS = ("auto", "none", "mtp", "ngram")
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How to load; see `LoadOptions` in web/messages.js.
+
+    Attributes:
+        context_length: positions of the KV cache; None takes the model's, at most 4096.
+        kv_dtype: "f32" or "f16".
+        num_lanes: sequences kept at once, 1, 2, 4 or 8.
+        drafter: "auto" is MTP where a drafter's checkpoint is given, else none.
+        max_draft_tokens: the most that a request can ask to be drafted in a cycle; None takes
+            what the device can use.
+    """
+
+    context_length: int | None = None
+    kv_dtype: str = "f32"
+    num_lanes: int = 1
+    drafter: str = "auto"
+    max_draft_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kv_dtype not in kv_cache.KV_BYTES:
+            raise RequestError(f"kv_dtype is {self.kv_dtype!r}; wanted 'f32' or 'f16'.")
+        length = self.context_length
+        if length is not None and (not isinstance(length, int) or length < 2):
+            raise RequestError(f"context_length is {length!r}; wanted a whole number from 2.")
+        if self.num_lanes not in FEW_ROWS:
+            raise RequestError(f"num_lanes is {self.num_lanes!r}; wanted one of {FEW_ROWS}.")
+        if self.drafter not in DRAFTERS:
+            raise RequestError(f"drafter is {self.drafter!r}; wanted one of {DRAFTERS}.")
+        most = self.max_draft_tokens
+        if most is not None and (type(most) is not int or not 0 <= most <= MAX_DRAFT_TOKENS):
+            raise RequestError(
+                f"max_draft_tokens is {most!r}; wanted a whole number from 0 to {MAX_DRAFT_TOKENS}."
+            )
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> LoadOptions:
+        """Check options that crossed a boundary.
+
+        Raises:
+            RequestError: an option is unknown or out of its range.
+        """
+        unknown = sorted(set(fields) - set(cls.__dataclass_fields__))
+        if unknown:
+            raise RequestError(
+                f"Unknown load options {unknown}; known are {sorted(cls.__dataclass_fields__)}."
+            )
+        return cls(**fields)
+
+
+@dataclass(frozen=True)
+class DrafterInfo:
+    """What a page shows of a drafter; `DrafterInfo` in web/messages.js."""
+
+    kind: str
+    name: str
+    num_parameters: int
+    weights_bytes: int
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A drafter whose weights have their places."""
+
+    drafter: Drafter
+    info: DrafterInfo
+    load_plan: LoadPlan | None = None
+    checkpoint: Checkpoint | None = None
+
+
+class PlanningDevice(Protocol):
+    """The part of `devices.base.Device` that a plan asks for."""
+
+    @property
+    def info(self) -> DeviceInfo:
+        """Its limits and its kernels."""
+
+    def lower(self, program: Program) -> Runnable:
+        """Choose how a Program is run there; see `Device.lower`."""
+
+
+@dataclass(frozen=True)
+class PlannedLoad:
+    """A target and its drafter with all their places, on a device that has none of it yet.
+
+    Attributes:
+        device: what it was planned for.
+        checkpoint: the target's.
+        options: asked for.
+        config: the target's.
+        model: the target.
+        tables: of the context's length.
+        weights: LoadPlans with their checkpoints, the target's first.
+        drafter: what proposes tokens, or None.
+        drafter_info: what a page shows of it, or None.
+        passes: with that drafter.
+    """
+
+    device: PlanningDevice
+    checkpoint: Checkpoint
+    options: LoadOptions
+    config: TargetConfig
+    model: Model
+    tables: Tables
+    weights: tuple[tuple[LoadPlan, Checkpoint], ...]
+    drafter: Drafter | None
+    drafter_info: DrafterInfo | None
+    passes: Passes
+
+    @property
+    def weights_buffers(self) -> dict[str, BufferSpec]:
+        """The buffers of all weights."""
+        return {name: spec for plan, _ in self.weights for name, spec in plan.buffers.items()}
+
+    @property
+    def buffers(self) -> dict[str, BufferSpec]:
+        """All buffers of the loaded model."""
+        return {**self.weights_buffers, **self.passes.buffers}
+
+    def passes_of(self, drafter: Drafter | None, min_rows: int = 1) -> Passes:
+        """Build the Plans anew, with another drafter or for more rows; see `build_passes`."""
+        return _passes(
+            self.device,
+            self.checkpoint,
+            self.options,
+            self.model,
+            self.tables,
+            drafter,
+            min_rows,
+        )
+
+
+async def plan_load(
+    device: PlanningDevice,
+    checkpoint: Checkpoint,
+    drafter_checkpoint: Checkpoint | None,
+    options: LoadOptions,
+    *,
+    may_exceed_bindings: bool = False,
+) -> PlannedLoad:
+    """Decide where everything goes.
+
+    Args:
+        device: asked for its limits and its kernels; nothing is allocated.
+        checkpoint: the target's, opened.
+        drafter_checkpoint: the drafter's, for MTP. Its list of token ids is read, where it has one
+            and is no made-up one.
+        options: context, KV cache, drafts.
+        may_exceed_bindings: plan for KV caches that the device cannot bind as well.
+
+    Raises:
+        LeadoutError: one of its children, named by what failed.
+    """
+    config = check_target(read_config(checkpoint), checkpoint.name)
+    limit = config.max_position_embeddings
+    context_length = options.context_length or min(limit, DEFAULT_CONTEXT_LENGTH)
+    if context_length > limit:
+        raise RequestError(f"context_length is {context_length}; the model allows at most {limit}.")
+    load = LoadPlanBuilder(device.info.max_binding_bytes, device.info.max_buffer_bytes)
+    model = place_model(
+        checkpoint,
+        config,
+        load,
+        num_lanes=options.num_lanes,
+        context_length=context_length,
+        max_rows=PREFILL_ROWS[-1],
+        kv_dtype=options.kv_dtype,
+    )
+    if not may_exceed_bindings:
+        kv_cache.check_caches(model.caches, device.info.max_binding_bytes, context_length)
+    placed = await _place_drafter(device, model, drafter_checkpoint, options)
+    weights = [(load.build(), checkpoint)]
+    if placed is not None and placed.load_plan is not None:
+        assert placed.checkpoint is not None
+        weights.append((placed.load_plan, placed.checkpoint))
+    tables = Tables(options.num_lanes, model.vocab_size, context_length)
+    drafter = placed.drafter if placed is not None else None
+    return PlannedLoad(
+        device=device,
+        checkpoint=checkpoint,
+        options=options,
+        config=config,
+        model=model,
+        tables=tables,
+        weights=tuple(weights),
+        drafter=drafter,
+        drafter_info=placed.info if placed is not None else None,
+        passes=_passes(device, checkpoint, options, model, tables, drafter),
+    )
+
+
+def _passes(
+    device: PlanningDevice,
+    checkpoint: Checkpoint,
+    options: LoadOptions,
+    model: Model,
+    tables: Tables,
+    drafter: Drafter | None,
+    min_rows: int = 1,
+) -> Passes:
+    most_drafts = options.max_draft_tokens
+    if most_drafts is None:
+        most_drafts = SOFTWARE_DRAFT_TOKENS if device.info.is_software else MAX_DRAFT_TOKENS
+    return build_passes(
+        model,
+        drafter,
+        tables,
+        device.lower,
+        max_draft_tokens=most_drafts,
+        suppress_tokens=checkpoint.suppress_tokens,
+        min_rows=min_rows,
+    )
+
+
+async def _place_drafter(
+    device: PlanningDevice, model: Model, checkpoint: Checkpoint | None, options: LoadOptions
+) -> _Placed | None:
+    kind = options.drafter
+    if kind == "auto":
+        kind = "none" if checkpoint is None else "mtp"
+    if kind == "none" or options.max_draft_tokens == 0:
+        return None
+    if kind == "ngram":
+        return _Placed(NgramDrafter(), DrafterInfo("ngram", "n-gram", 0, 0))
+    if checkpoint is None:
+        raise DrafterError(
+            "MTP needs the drafter that was made for the model, and none was given; give its "
+            "checkpoint, or choose another drafter."
+        )
+    config = check_assistant(read_config(checkpoint), checkpoint.name)
+    ordering = None
+    if config.use_ordered_embeddings:
+        ordering = await read_token_ordering(checkpoint, config.vocab_size)
+    limits = device.info
+    load = LoadPlanBuilder(limits.max_binding_bytes, limits.max_buffer_bytes, prefix="drafter.")
+    assistant = place_assistant(checkpoint, config, load, model, ordering)
+    load_plan = load.build()
+    info = DrafterInfo(
+        "mtp",
+        checkpoint.name,
+        checkpoint.num_parameters,
+        sum(spec.bytes for spec in load_plan.buffers.values()),
+    )
+    return _Placed(MtpDrafter(assistant), info, load_plan, checkpoint)

@@ -1,0 +1,95 @@
+"""How fast a model will be here: its shape, with made-up weights, for about two seconds.
+
+Nothing is fetched. Kernels are compiled on the way, which a browser keeps for the load to come.
+"""
+
+from __future__ import annotations
+
+import time
+
+from leadout.checkpoint import Checkpoint
+from leadout.devices.base import Device
+from leadout.engine import Engine
+from leadout.errors import LeadoutError
+from leadout.forecast import Probe, without_files
+from leadout.planning import LoadOptions
+from leadout.request import GenerateRequest
+from leadout.stats import Stats
+from leadout.tokenizer import Tokenizer
+
+#: How long tokens are generated, per number of drafts. A device that takes longer for a token
+#: gives one.
+MEASURED_S = 0.7
+
+#: Tokens before those that are timed, and at most this share of the context.
+_CONTEXT_TOKENS, _CONTEXT_SHARE = 512, 2
+
+#: Numbers of drafts whose cycles are timed, where a drafter was loaded for so many.
+_DRAFTS = (0, 3)
+
+
+async def probe(
+    device: Device, checkpoint: Checkpoint, drafter: Checkpoint | None, options: LoadOptions
+) -> Probe:
+    """Load made-up weights, time cycles, and free them again.
+
+    Args:
+        device: has room for the model.
+        checkpoint: the target's; its files are not read.
+        drafter: the drafter's.
+        options: as for the load to come.
+
+    Raises:
+        LeadoutError: as of `Engine.load`, OutOfMemoryError among them.
+    """
+    began = time.perf_counter()
+    engine = await Engine.load(
+        device,
+        without_files(checkpoint),
+        options,
+        _no_tokenizer,
+        lambda phase: None,
+        lambda loaded, total: None,
+        None if drafter is None else without_files(drafter),
+    )
+    try:
+        context = engine.decoder.tables.context_length
+        num_known = min(_CONTEXT_TOKENS, context // _CONTEXT_SHARE)
+        cycle_ms: dict[int, float] = {}
+        rate = 0.0
+        for num_drafts in _DRAFTS:
+            if num_drafts > engine.model.max_draft_tokens:
+                continue
+            # The first run waits for what is still being compiled.
+            for seconds in (0.0, MEASURED_S):
+                stats = await _timed(engine, num_known, num_drafts, seconds)
+            cycle_ms[num_drafts] = round(stats.decode_ms / max(stats.cycles, 1), 3)
+            if num_drafts == 0:
+                rate = round(stats.decode_tokens_per_s, 3)
+        return Probe(rate, cycle_ms, num_known, round(1000 * (time.perf_counter() - began), 1))
+    finally:
+        engine.close()
+
+
+async def _timed(engine: Engine, num_known: int, num_drafts: int, seconds: float) -> Stats:
+    """Generate for so long behind the first token, or for one cycle."""
+    ids = [2 + i % 97 for i in range(num_known)]
+    engine.assume(ids[:-1])
+    asked_at: list[float] = []
+
+    def is_over() -> bool:
+        """Called once the prompt is on its way, then for the first token and for every cycle."""
+        asked_at.append(time.perf_counter())
+        return len(asked_at) > 3 and asked_at[-1] - asked_at[1] > seconds
+
+    request = GenerateRequest(
+        prompt_ids=tuple(ids),
+        max_tokens=engine.decoder.tables.context_length - num_known,
+        ignore_eos=True,
+        draft_tokens=num_drafts,
+    )
+    return (await engine.generate(request, is_aborted=is_over)).stats
+
+
+async def _no_tokenizer(_text: str) -> Tokenizer:
+    raise LeadoutError("made-up weights have no text")
