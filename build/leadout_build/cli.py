@@ -242,6 +242,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     inspect = add("inspect", _inspect, "show a model's architecture, tensors and sizes")
     inspect.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    inspect.add_argument(
+        "--context", type=_whole(2), metavar="N", help="say what a load with so many tokens takes"
+    )
+    inspect.add_argument(
+        "--kv-dtype", choices=("f32", "f16"), default="f32", help="storage of the KV cache"
+    )
     inspect.add_argument("--json", action="store_true", help="print one JSON object")
     _add_generate_arguments(add("generate", _generate, "continue a prompt"))
     _add_bench_arguments(add("bench", _bench, "measure loading, prefill and decoding"))

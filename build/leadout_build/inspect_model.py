@@ -18,7 +18,11 @@ from leadout.config import (
     Gemma4TextConfig,
     read_config,
 )
+from leadout.errors import TensorError
+from leadout.forecast import Forecast, forecast
 from leadout.models.registry import check_assistant
+from leadout.planning import LoadOptions
+from leadout_build.any_gpu import AnyGpu
 from leadout_build.drafters import Drafter, drafter_of
 from leadout_build.progress import format_bytes
 from leadout_build.step_reads import (
@@ -30,6 +34,8 @@ from leadout_build.step_reads import (
     used_tensors,
 )
 from leadout_build.store import Store
+
+_DEFAULTS = LoadOptions()
 
 _LAYER = re.compile(r"^model\.layers\.\d+\.")
 
@@ -102,6 +108,8 @@ class Inspection:
         num_experts: experts of a layer, 0 where it has none.
         top_k_experts: how many of them a token takes.
         drafter: the one beside a target, where there is one.
+        forecast: what loading a target takes of a GPU's memory, its drafter included.
+        missing: why there is none for a target: it is incomplete.
     """
 
     model: str
@@ -125,6 +133,8 @@ class Inspection:
     num_experts: int | None = None
     top_k_experts: int | None = None
     drafter: DrafterFacts | None = None
+    forecast: Forecast | None = None
+    missing: str | None = None
 
 
 def run(args: argparse.Namespace) -> int:
@@ -136,9 +146,12 @@ def run(args: argparse.Namespace) -> int:
     """
     store = Store()
     files = store.resolve(args.model)
-    inspection = inspect_model(args.model, files, drafter_of(store, args.model))
+    options = LoadOptions(args.context, args.kv_dtype)
+    inspection = inspect_model(args.model, files, drafter_of(store, args.model), options)
     if args.json:
         facts = {name: value for name, value in asdict(inspection).items() if value is not None}
+        if inspection.forecast is not None:
+            facts["forecast"] = inspection.forecast.to_json()
         print(json.dumps(facts, ensure_ascii=False))
     else:
         print(describe(inspection))
@@ -146,7 +159,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def inspect_model(
-    model: str, files: Mapping[str, Path], drafter: Drafter | None = None
+    model: str,
+    files: Mapping[str, Path],
+    drafter: Drafter | None = None,
+    options: LoadOptions = _DEFAULTS,
 ) -> Inspection:
     """Read a checkpoint's headers and add up what they say.
 
@@ -154,6 +170,10 @@ def inspect_model(
         model: what to call it.
         files: file name → path.
         drafter: what lies beside it.
+        options: of the load that is forecast.
+
+    Raises:
+        LeadoutError: one of its children, as of `forecast.forecast`.
     """
     checkpoint = _open(files)
     config = read_config(checkpoint)
@@ -178,6 +198,11 @@ def inspect_model(
         kv_bytes_per_token_past_window=kv_bytes_per_token(kv, is_past_window=True),
         tensors=tuple(kinds),
     )
+    if text is config:
+        try:
+            inspection = replace(inspection, forecast=_forecast(checkpoint, drafter, options))
+        except TensorError as error:
+            inspection = replace(inspection, missing=error.message)
     if not isinstance(text, Gemma4TextConfig):
         return inspection
     return replace(
@@ -212,6 +237,10 @@ def describe(inspection: Inspection) -> str:
     }
     if i.kv_layers is not None:
         _describe_gemma4(i, i.kv_layers, facts)
+    if i.forecast is not None:
+        _describe_forecast(i.forecast, facts)
+    if i.missing is not None:
+        facts["it cannot be loaded"] = i.missing
     width = max(map(len, facts))
     lines = [i.model, *(f"  {name:<{width}}  {fact}" for name, fact in facts.items()), ""]
     rows = [("tensor", "count", "format", "shape", "in the file", "on the device")]
@@ -270,6 +299,32 @@ def _describe_gemma4(i: Inspection, kv_layers: Sequence[KvKind], facts: dict[str
         f"{format_bytes(i.drafter.draft_step_read_bytes)} of weights, "
         f"{format_bytes(i.drafter.head_read_bytes)} of it the head"
     )
+
+
+def _describe_forecast(found: Forecast, facts: dict[str, str]) -> None:
+    """Say in `facts` what loading takes."""
+    memory = found.memory
+    parts = [f"{format_bytes(memory.weights_bytes)} of weights"]
+    if memory.drafter_bytes:
+        parts.append(f"{format_bytes(memory.drafter_bytes)} of the drafter's")
+    parts.append(f"{format_bytes(memory.kv_cache_bytes)} of KV cache in {found.kv_dtype}")
+    parts.append(f"{format_bytes(memory.other_bytes)} of activations and tables")
+    facts["loaded it takes"] = (
+        f"{format_bytes(memory.total_bytes)} with a context of {found.context_length:,}: "
+        + ", ".join(parts)
+    )
+    others = [one for one in found.contexts if one.context_length != found.context_length]
+    if others:
+        facts["with a context of"] = ", ".join(
+            f"{one.context_length:,}: {format_bytes(one.total_bytes)}" for one in others
+        )
+    if found.problem is not None:
+        facts["it does not fit"] = found.problem
+
+
+def _forecast(checkpoint: Checkpoint, drafter: Drafter | None, options: LoadOptions) -> Forecast:
+    opened = None if drafter is None else _open(drafter.files)
+    return asyncio.run(forecast(AnyGpu(), checkpoint, opened, options))
 
 
 def _open(files: Mapping[str, Path]) -> Checkpoint:
