@@ -113,7 +113,7 @@ async function load(params) {
  * @throws {LeadoutError} by name; an abort rejects with the signal's reason (an AbortError)
  */
 async function estimate(model, options = {}) {
-  const { signal, worker, memoryBytes = null, probe = false } = options;
+  const { signal, worker, memoryBytes, probe = false } = options;
   const channel = new Channel(worker ?? startWorker());
   try {
     const [pair] = await Promise.all([
@@ -122,7 +122,8 @@ async function estimate(model, options = {}) {
       channel.request({ type: "boot" }, { signal }),
     ]);
     const { run_ahead: _, ...load } = toLoadOptions(options);
-    const request = { ...pair, options: load, memory_bytes: memoryBytes, probe };
+    const known = memoryBytes !== undefined && { memory_bytes: memoryBytes };
+    const request = { ...pair, options: load, ...known, probe };
     return await channel.request({ type: "estimate", ...request }, { signal });
   } finally {
     channel.close(new DOMException("The estimate has ended.", "AbortError"));

@@ -115,7 +115,7 @@
  * @typedef {{type: "boot", id: number}
  *   | {type: "load", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions}
  *   | {type: "estimate", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions,
- *       memory_bytes: number | null, probe: boolean}
+ *       memory_bytes?: number, probe: boolean}
  *   | {type: "unload", id: number}
  *   | {type: "generate", id: number, request: GenerateRequest}
  *   | {type: "score", id: number, ids: number[]}

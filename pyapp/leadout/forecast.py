@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from leadout.checkpoint import Checkpoint
-from leadout.errors import DeviceLimitError
+from leadout.errors import DeviceLimitError, RequestError
 from leadout.kv_cache import TILE, KvCache, capacity_for, check_caches
 from leadout.passes import PREFILL_ROWS
 from leadout.plan import BufferSpec
@@ -156,9 +156,12 @@ async def forecast(
         memory_bytes: what the device has, where somebody knows; WebGPU does not say.
 
     Raises:
+        RequestError: an option or `memory_bytes` makes no sense.
         LeadoutError: as of `loading.load_model`, but for a context whose KV caches the device
             cannot bind: that is the forecast's `problem`.
     """
+    if memory_bytes is not None and (type(memory_bytes) is not int or memory_bytes < 0):
+        raise RequestError(f"The device's memory is {memory_bytes!r}; wanted a number of bytes.")
     planned = await plan_load(
         device,
         without_files(checkpoint),

@@ -385,3 +385,28 @@ def test_the_advice_fits_the_browser(blank: Chat, agent: str, advice: str) -> No
         "async (agent) => (await importApp('client/support.js')).adviseBrowser(agent)", agent
     )
     assert advice in found
+
+
+def test_an_estimate_asks_a_worker_of_its_own_and_ends_it(blank: Chat) -> None:
+    found = run(
+        blank,
+        """
+        const other = new testing.FakeWorker({ forecast: { fits: true } });
+        let ended = 0;
+        other.terminate = () => { ended += 1; };
+        const asked = { contextLength: 8192, kvDtype: "f16", drafter: "none", probe: true };
+        const model = { name: "fake", files: [] };
+        const forecast = await Leadout.models.estimate(model, { ...asked, worker: other });
+        const failing = new testing.FakeWorker();
+        const failure = await caught(Leadout.models.estimate(model, { worker: failing }));
+        return { forecast, messages: other.messages, ended, failure };
+        """,
+    )
+    assert found["forecast"] == {"fits": True}
+    assert found["failure"] == "RequestError: No forecast was given."
+    assert found["ended"] == 1
+    boot, estimate = found["messages"]
+    assert boot["type"] == "boot"
+    assert estimate["options"] == {"drafter": "none", "context_length": 8192, "kv_dtype": "f16"}
+    assert (estimate["type"], estimate["probe"]) == ("estimate", True)
+    assert "memory_bytes" not in estimate
