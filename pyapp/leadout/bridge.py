@@ -35,7 +35,7 @@ from leadout.devices.base import (
     collected,
 )
 from leadout.engine import Engine, LoadOptions
-from leadout.errors import LeadoutError, RequestError
+from leadout.errors import LeadoutError, OutOfMemoryError, RequestError
 from leadout.forecast import forecast
 from leadout.lowering import Caps, lower
 from leadout.ops import Program
@@ -396,7 +396,10 @@ class Bridge:
         found = await forecast(device, target, drafter, options, request.get("memory_bytes"))
         if request["probe"] and found.fits:
             device.abort_signal = None
-            found = replace(found, probe=await probe(device, target, drafter, options))
+            try:
+                found = replace(found, probe=await probe(device, target, drafter, options))
+            except OutOfMemoryError as error:  # now somebody knows
+                found = replace(found, problem=error.message)
         return found.to_json()
 
     async def _get_device(self, max_binding_bytes: int | None = None) -> WebGpuDevice:
