@@ -13,7 +13,7 @@ from gguf.quants import dequantize
 
 import reference_gemma3
 from k_quants import quantize_k
-from leadout.layouts import LAYOUT_OF_FORMAT
+from raw_blocks import WHOLE_FORMATS
 from tiny_checkpoints import (
     BYTE,
     CONTROL,
@@ -99,7 +99,7 @@ def test_shards_hold_every_tensor_once(tmp_path: Path) -> None:
         assert names == {name for name, file in index["weight_map"].items() if file == shard}
 
 
-@pytest.mark.parametrize("kind", LAYOUT_OF_FORMAT)
+@pytest.mark.parametrize("kind", WHOLE_FORMATS)
 def test_the_gguf_package_dequantises_what_was_written(tmp_path: Path, kind: str) -> None:
     weights = random_gemma3_weights(WIDE)
     path = write_gguf(tmp_path / "tiny.gguf", WIDE, weights, kind)

@@ -287,7 +287,7 @@ class LoadPlanBuilder:
         """Return the finished LoadPlan."""
         buffers = dict(self._buffers)
         if self._vectors_bytes:
-            buffers[self.prefix + VECTORS_BUFFER] = BufferSpec(align(self._vectors_bytes))
+            buffers[self.prefix + VECTORS_BUFFER] = BufferSpec(self._vectors_bytes)
         steps = sorted(self._steps, key=lambda step: (step.source, step.offset))
         return LoadPlan(buffers, tuple(self._pipeline_list), tuple(steps), tuple(self._placed))
 

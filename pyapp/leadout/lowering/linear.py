@@ -15,7 +15,7 @@ from leadout.plan import Binding
 from leadout.rows import FEW_ROWS, TILE_ROWS, Rows
 
 #: Layout of the struct in web/kernels/shared/shape.wgsl; keep in step.
-SHAPE = struct.Struct("<IIIIfIffIII")
+SHAPE = struct.Struct("<IIIIfIffII")
 
 #: Planes of a layout that leave room for all that add_matvec binds.
 MOST_ADDING_PLANES = 2
@@ -29,14 +29,12 @@ class NormNumbers(NamedTuple):
         inverse_columns: of the normed row.
         post_weight: where in the buffer of vectors the first norm's weights are, in 16 bytes.
         next_weight: where the second's.
-        scalar: where the residual's factor.
     """
 
     eps: float = 0.0
     inverse_columns: float = 0.0
     post_weight: int = 0
     next_weight: int = 0
-    scalar: int = 0
 
 
 NO_NORM = NormNumbers()

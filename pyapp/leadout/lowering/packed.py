@@ -12,14 +12,14 @@ import dataclasses
 from collections.abc import Callable
 
 from leadout import ops
-from leadout.layouts import LAYOUTS, Matrix
+from leadout.layouts import LAYOUTS
 from leadout.lowering.attention import decodes, emit_segments, kv_norm_rope
 from leadout.lowering.builder import Bound, PlanBuilder, ceil, linear_grid
 from leadout.lowering.kernel import Run, kernel
 from leadout.lowering.linear import NormNumbers, few_rows, matvec_form, shards
 from leadout.lowering.norm import emit_add_norm, emit_norm
 from leadout.ops import LinearLayer, Tensor
-from leadout.plan import Binding, align
+from leadout.plan import Binding
 
 #: Activations that are packed together, under one scale.
 BLOCK = 32
@@ -113,9 +113,6 @@ def _norm_linear(
     *,
     is_plain: bool,
 ) -> None:
-    if add is not None and not is_plain and _norms_inside(b, add, norm, linear):
-        _norm_inside(b, add, norm, linear, linear.y, linear.offset, linear.softcap)
-        return
     packed = b.scratch("packed_normed", *norm.y.shape)
     if add is None:
         emit_norm(b, norm, packed, is_plain=is_plain)
@@ -145,54 +142,40 @@ def add_norm_mlp(
     packed_linear(b, down, inner)
 
 
-def _norm_variant(add: ops.AddNorm, layer: ops.Linear | ops.GatedLinear, matrix: Matrix) -> str:
-    form = "gated"
-    if isinstance(layer, ops.Linear):
-        form = matvec_form(layer.layer.num_outputs, matrix.num_cols)
-    return f"norm_matvec.{matrix.layout}.{form}.{'scaled' if add.scalar else 'plain'}"
-
-
 def _norms_inside(
-    b: PlanBuilder, add: ops.AddNorm, norm: ops.RmsNorm, layer: ops.Linear | ops.GatedLinear
+    b: PlanBuilder, add: ops.AddNorm, norm: ops.RmsNorm, gated: ops.GatedLinear
 ) -> bool:
-    """Return whether each workgroup of the layer is to norm the row for itself.
+    """Return whether each workgroup of a layer is to norm the row for itself.
 
-    With one row that takes less time than a dispatch more; with several it takes more.
+    With one row that takes less time than a dispatch more; with several it takes more. In other
+    layers than the widest it gains nothing (tests/bench/LOG.md).
     """
-    single = layer.layer.single_shard
-    if single is None or layer.rows.count > 1 or add.h_out.buffer in (add.h.buffer, add.x.buffer):
-        return False
-    vectors = [vector.binding.buffer for vector in (add.weight, norm.weight, add.scalar) if vector]
-    widest = b.caps.constant(f"norm_matvec.{single.layout}.gated.plain", "MAX_COLUMNS")
-    if len(set(vectors)) > 1 or single.num_cols > widest:
-        return False
-    variant = _norm_variant(add, layer, single)
-    return ceil(single.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS")) <= MOST_NORMING
+    matrix = gated.layer.single_shard
+    assert matrix is not None
+    variant = f"norm_gated.{matrix.layout}"
+    return (
+        gated.rows.count == 1
+        and add.scalar is None
+        and add.h_out.buffer not in (add.h.buffer, add.x.buffer)
+        and add.weight.binding.buffer == norm.weight.binding.buffer
+        and matrix.num_cols <= b.caps.constant(variant, "MAX_COLUMNS")
+        and ceil(matrix.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS")) <= MOST_NORMING
+    )
 
 
 def _norm_inside(
-    b: PlanBuilder,
-    add: ops.AddNorm,
-    norm: ops.RmsNorm,
-    layer: ops.Linear | ops.GatedLinear,
-    y: Tensor,
-    offset: int = 0,
-    softcap: float | None = None,
+    b: PlanBuilder, add: ops.AddNorm, norm: ops.RmsNorm, gated: ops.GatedLinear, y: Tensor
 ) -> None:
-    """Append a layer that norms its only row."""
-    used = [add.weight, norm.weight, add.scalar or add.weight]
-    places = [vector.binding.offset // 16 for vector in used]
-    vectors = Binding(
-        add.weight.binding.buffer,
-        0,
-        max(vector.binding.offset + align(vector.binding.bytes, 16) for vector in used),
-    )
-    numbers = NormNumbers(add.eps, 1 / norm.weight.length, *places)
-    for matrix, shard, shape in shards(b, layer.layer, y, offset, softcap, 0, numbers):
-        variant = _norm_variant(add, layer, matrix)
+    """Append a gated layer that norms its only row."""
+    places = [vector.binding for vector in (add.weight, norm.weight)]
+    end = max(place.offset + place.bytes for place in places)
+    vectors = Binding(add.weight.binding.buffer, 0, end)
+    numbers = NormNumbers(add.eps, 1 / norm.weight.length, *(one.offset // 16 for one in places))
+    for matrix, shard, shape in shards(b, gated.layer, y, norm=numbers):
+        variant = f"norm_gated.{matrix.layout}"
         groups = ceil(shard.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS"))
         bindings: list[Bound] = [*shard.planes, add.x, add.h, vectors, add.h_out, y, shape]
-        b.dispatch(variant, bindings, linear_grid(groups), layer.label)
+        b.dispatch(variant, bindings, linear_grid(groups), gated.label)
 
 
 def _packs_attended(run: Run) -> bool:

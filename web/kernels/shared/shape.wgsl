@@ -12,6 +12,6 @@ struct Shape {
   inverse_columns: f32,
   post_weight: u32,
   next_weight: u32,
-  scalar: u32,
-  reserved: u32,
+  reserved_0: u32,
+  reserved_1: u32,
 }
