@@ -15,8 +15,9 @@
  */
 
 /**
- * Where a file of a model lies: exactly one of `url` and `file`.
- * @typedef {{name: string, url?: string, file?: Blob}} FileRef
+ * Where a file of a model lies: exactly one of `url` and `file`. `size` is what a URL's content has to
+ * have, in bytes, where that is known. `token` is sent to the URL's own host.
+ * @typedef {{name: string, url?: string, file?: Blob, size?: number, token?: string}} FileRef
  */
 
 /**
