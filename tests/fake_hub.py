@@ -4,8 +4,8 @@
     GET /<owner>/<name>/resolve/<commit>/<file>   302 to another host for big files, else the file
     GET /lfs/<sha256>                             there: the content; in ranges
 
-The hub is 127.0.0.1 and the other host localhost, so that what may go to the one alone is seen. Faults
-are attributes, to be set before or between pulls.
+The hub is 127.0.0.1 and the other host localhost, so that what may go to the one alone is seen.
+Faults are attributes, to be set before or between pulls.
 """
 
 from __future__ import annotations

@@ -112,7 +112,8 @@ export class Host {
     for (const { name, url, file, size, token } of model.files) {
       const source = this.#newSource(name, url, size, token);
       // Not the many shards of a large model, which nobody reads for a while.
-      if (file || this.#sources.has(source.url) || !/\.(gguf|json)$/i.test(name)) continue;
+      const isFirst = /\.(gguf|json)$/i.test(name) && !/(?<!-00001)-of-\d{5}\.gguf$/i.test(name);
+      if (file || this.#sources.has(source.url) || !isFirst) continue;
       this.#sources.set(source.url, source);
       source.size().catch(() => {});
     }

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import filelock
 
+from leadout.checkpoint.gguf_split import group_ggufs
 from leadout.errors import IntegrityError, ModelNotFoundError, StoreError
 from leadout_build.built_in import NANO, built_in_files, is_built_in
 from leadout_build.drafter_files import is_drafter_gguf
@@ -166,7 +167,7 @@ class Store:
 
         Args:
             name_or_path: a built-in model's name; else one in the store; else a path to a .gguf
-                file, or to a folder with config.json and *.safetensors, or with a single .gguf
+                file (or to any part of a split one), or to a folder with config.json and *.safetensors, or with a single .gguf
                 file besides drafters.
 
         Raises:
@@ -182,7 +183,7 @@ class Store:
         if path.is_dir():
             return _resolve_folder(path)
         if path.is_file():
-            return {path.name: path}
+            return _parts_beside(path)
         known = ", ".join(model.name for model in self.list_models()) or "none"
         raise ModelNotFoundError(
             f'No model "{name_or_path}": no such file or folder, and the store has: {known}. '
@@ -413,20 +414,30 @@ def _intact_path(model: StoredModel, file: StoredFile) -> Path:
     return path
 
 
+def _parts_beside(path: Path) -> dict[str, Path]:
+    """Return a file; of a split GGUF, all parts that lie beside it."""
+    beside = [other.name for other in path.parent.glob("*.gguf") if other.is_file()]
+    for group in group_ggufs(beside):
+        if path.name in group.names:
+            return {name: path.parent / name for name in group.names}
+    return {path.name: path}
+
+
 def _resolve_folder(folder: Path) -> dict[str, Path]:
     files = {
         path.name: path
         for path in sorted(folder.iterdir())
         if is_checkpoint_file(path.name) and path.is_file()
     }
-    ggufs = [name for name in files if name.endswith(".gguf")]
     if "config.json" in files and any(name.endswith(".safetensors") for name in files):
-        return {name: path for name, path in files.items() if name not in ggufs}
+        return {name: path for name, path in files.items() if not name.endswith(".gguf")}
+    ggufs = group_ggufs(list(files))
     if len(ggufs) > 1:
-        ggufs = [name for name in ggufs if not is_drafter_gguf(files[name])]
+        ggufs = [group for group in ggufs if not is_drafter_gguf(files[group.names[0]])]
     if len(ggufs) == 1:
         # A config.json beside a GGUF describes something else: the GGUF has its own.
-        return {name: files[name] for name in (ggufs[0], "tokenizer.json") if name in files}
+        names = (*ggufs[0].names, "tokenizer.json")
+        return {name: files[name] for name in names if name in files}
     raise ModelNotFoundError(
         f"{folder} holds no model: wanted config.json with *.safetensors, or one .gguf file; "
         f"found {', '.join(files) or 'neither'}.",

@@ -9,6 +9,7 @@
 
 import { LeadoutError } from "./errors.js";
 import { sortFiles } from "./picked_files.js";
+import { partOf } from "../hub/choose.js";
 import { listKnownModels } from "../hub/known_models.js";
 import { parseHubName } from "../hub/names.js";
 import { resolveModel } from "../hub/resolve.js";
@@ -43,6 +44,9 @@ import { resolveModel } from "../hub/resolve.js";
 
 /** The folder that holds leadout.js, models/ and this release's app-<hash>/. */
 const SITE_URL = new URL("../../", import.meta.url);
+
+/** Parts of a split GGUF: a name may claim 99,999. */
+const MAX_PARTS = 256;
 
 /** Files of a model folder that may be missing. */
 const OPTIONAL_FILES = [
@@ -214,8 +218,8 @@ function toModelRef({ name, files }) {
  */
 async function resolveUrl(url, signal) {
   if (url.pathname.endsWith(".gguf")) {
-    const name = lastPart(url.pathname);
-    return { name: withoutSuffix(name), files: [{ name, url: url.href }] };
+    const { base, numParts } = partOf(lastPart(url.pathname));
+    return { name: base, files: partUrls(url, numParts) };
   }
   const folder = new URL(url);
   folder.pathname = url.pathname.replace(/(\/config\.json|\/*)$/, "/");
@@ -326,7 +330,21 @@ function lastPart(path) {
   return decodeURIComponent(path.split("/").at(-1) ?? "");
 }
 
-/** @param {string} name */
-function withoutSuffix(name) {
-  return name.replace(/\.gguf$/, "");
+/**
+ * @param {URL} url of a .gguf, or of any part of a split one
+ * @param {number} numParts
+ * @returns {FileRef[]} all parts, which lie beside each other
+ */
+function partUrls(url, numParts) {
+  if (numParts > MAX_PARTS) {
+    throw new LeadoutError("CheckpointError", `${url.href} is one of ${numParts} parts; at most ${MAX_PARTS} are read.`);
+  }
+  return Array.from({ length: numParts }, (_, index) => {
+    const part = new URL(url);
+    if (numParts > 1) {
+      const number = String(index + 1).padStart(5, "0");
+      part.pathname = part.pathname.replace(/-\d{5}(-of-\d{5}\.gguf)$/, `-${number}$1`);
+    }
+    return { name: lastPart(part.pathname), url: part.href };
+  });
 }

@@ -120,6 +120,17 @@ export function drafterRepos(repo) {
   return [...new Set([`${repo}-assistant`, `${bare}-assistant`])];
 }
 
+/**
+ * @param {string} path of a GGUF
+ * @returns {{base: string, number: number, numParts: number}} `base`: without number and suffix
+ */
+export function partOf(path) {
+  const part = PART.exec(path);
+  return part
+    ? { base: part[1], number: Number(part[2]), numParts: Number(part[3]) }
+    : { base: path.replace(/\.gguf$/i, ""), number: 1, numParts: 1 };
+}
+
 /** @param {string} path */
 export function isGguf(path) {
   return /\.gguf$/i.test(path);
@@ -166,7 +177,7 @@ function groupGgufs(files) {
   return [...groups.values()]
     .map((parts) => {
       const ordered = parts.toSorted(byPath);
-      const numParts = Number(PART.exec(ordered[0].path)?.[3] ?? 1);
+      const { numParts } = partOf(ordered[0].path);
       const size = ordered.reduce((sum, file) => sum + file.size, 0);
       return { path: ordered[0].path, files: ordered, numParts, size };
     })
@@ -226,7 +237,7 @@ function complete(repo, { files, numParts }) {
  */
 function requireParts(repo, files, numParts) {
   for (let number = 1; number <= numParts && numParts > 1; number++) {
-    if (Number(PART.exec(files[number - 1]?.path ?? "")?.[2]) !== number) {
+    if (partOf(files[number - 1]?.path ?? "").number !== number) {
       throw new LeadoutError(
         "CheckpointError",
         `${repo} lacks part ${number} of ${numParts} of ${fileName(files[0].path)}; choose another file.`,
@@ -253,7 +264,7 @@ function chooseSafetensors(repo, files) {
     return [];
   }
   if (!single) {
-    requireParts(repo, shards, Number(PART.exec(shards[0].path)?.[3]));
+    requireParts(repo, shards, partOf(shards[0].path).numParts);
     if (!named.has("model.safetensors.index.json")) {
       throw new LeadoutError(
         "CheckpointError",

@@ -8,7 +8,7 @@
 /** @import {KnownModel} from "./known_models.js" */
 
 import { LeadoutError } from "../client/errors.js";
-import { chooseDrafterFiles, chooseFiles, drafterRepos, fileName, isGguf } from "./choose.js";
+import { chooseDrafterFiles, chooseFiles, drafterRepos, fileName, isGguf, partOf } from "./choose.js";
 import { listKnownModels } from "./known_models.js";
 import { fileUrl, listRepository, requireAccess } from "./listing.js";
 import { parseHubName } from "./names.js";
@@ -118,5 +118,5 @@ async function toModel(listing, chosen, file, options) {
 
 /** @param {string} path of a GGUF */
 function stemOf(path) {
-  return fileName(path).replace(/(-\d{5}-of-\d{5})?\.gguf$/i, "");
+  return partOf(fileName(path)).base;
 }
