@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from leadout.errors import CheckpointError, ModelNotFoundError
-from leadout_build.store import CHECKPOINT_FILES
+from leadout_build.checkpoint_files import CHECKPOINT_FILES
 
 _PART = re.compile(r"(?P<base>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.(gguf|safetensors)")
 

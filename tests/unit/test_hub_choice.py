@@ -37,9 +37,12 @@ def in_python(kind: str, case: dict[str, Any]) -> Any:
 def node() -> dict[str, list[Any]]:
     """What web/hub makes of the cases."""
     process = subprocess.run(
-        ["node", str(TESTS / "hub_cases.mjs")], capture_output=True, encoding="utf-8", timeout=60
+        ["node", str(TESTS / "hub_cases.mjs")],
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        timeout=60,
+        check=True,
     )
-    assert process.returncode == 0, process.stderr
     answers: dict[str, list[Any]] = json.loads(process.stdout)
     return answers
 
