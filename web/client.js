@@ -29,6 +29,8 @@ import { LeadoutError } from "./client/errors.js";
 import { listModels, resolveModels } from "./client/models.js";
 import { Stream } from "./client/stream.js";
 import { isSupported } from "./client/support.js";
+import { listKnownModels } from "./hub/known_models.js";
+import { parseHubName } from "./hub/names.js";
 
 /** @typedef {{phase: Phase, loaded_bytes: number, total_bytes: number}} Progress */
 /** @import {Hub} from "./client/models.js" */
@@ -109,6 +111,14 @@ async function throwUnlessSupported() {
   if (!supported) {
     throw new LeadoutError("DeviceUnavailableError", `${reason} ${advice}`, { reason, advice });
   }
+}
+
+/**
+ * @param {string} text
+ * @returns {boolean} whether it names a model on the hub: hf:owner/name[@revision][:file], or owner/name
+ */
+function isHubName(text) {
+  return parseHubName(text) !== null;
 }
 
 /** @returns {Worker} */
@@ -395,4 +405,4 @@ function streamChunks(engine, request, head, signal, shape) {
 }
 
 /** The way in. */
-export const Leadout = Object.freeze({ load, isSupported, listModels });
+export const Leadout = Object.freeze({ load, isSupported, isHubName, listModels, listKnownModels });

@@ -257,13 +257,14 @@ export class UrlSource extends ReadAheadSource {
   async #identify() {
     this.#dropHead();
     let response;
-    try {
-      response = await this.#request(0, HEAD_BYTES);
-    } catch (error) {
-      if (error instanceof Interruption) {
-        throw this.#error(`cannot be fetched: ${error.message}; try again later`);
+    for (let retry = 0; response === undefined; retry++) {
+      try {
+        response = await this.#request(0, HEAD_BYTES);
+      } catch (error) {
+        if (!(error instanceof Interruption)) throw error;
+        if (retry === MAX_RETRIES) throw this.#error(`cannot be fetched: ${error.message}; try again later`);
+        await sleep(this.retryMs * 2 ** retry);
       }
-      throw error;
     }
     if (response.status === 206) this.#head = response;
     let size = sizeOf(response);
