@@ -21,8 +21,9 @@
  */
 
 /**
- * A model: a GGUF file (or all parts of a split one), or config.json with safetensors (and, if there, tokenizer.json,
- * tokenizer_config.json, generation_config.json, chat_template.jinja, model.safetensors.index.json).
+ * A model: a GGUF file (or all parts of a split one), or config.json with safetensors (and, if there,
+ * tokenizer.json, tokenizer_config.json, generation_config.json, chat_template.jinja,
+ * model.safetensors.index.json).
  * @typedef {{name: string, files: FileRef[]}} ModelRef
  */
 
