@@ -58,7 +58,7 @@ def page(site: Path, hub: FakeHub, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def choose(page: Page, text: str, token: str = "") -> None:
     if page.locator("#url-form").is_hidden():
-        page.get_by_role("button", name="From a URL or hub").click()
+        page.get_by_role("button", name="Name or URL").click()
     page.locator("#url").fill(text)
     page.locator("#token").fill(token)
     page.locator("#url-form").get_by_role("button", name="Load").click()

@@ -115,6 +115,21 @@ def test_the_drafter_beside_a_gguf_comes_along(hub: FakeHub, store: Store, draft
     assert hub.requests == []
 
 
+def test_a_drafter_that_is_not_run_is_left_out_and_said(
+    hub: FakeHub, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.files["mtp-tiny.gguf"] = gguf_file([text_key("general.architecture", "gemma4_mtp")])
+    assert pull_from(hub, store).name == "tiny"
+    assert names(store) == ["tiny"]
+    assert "mtp-tiny.gguf, is left out: " in capsys.readouterr().out
+
+
+def test_a_file_of_any_name_finds_a_place(hub: FakeHub, store: Store, target: bytes) -> None:
+    hub.files = {"My model (1) für Ü.gguf": target}
+    model = pull_from(hub, store)
+    assert [file.name for file in model.files] == ["My-model-1-f-r-.gguf", "tokenizer.json"]
+
+
 def test_the_drafter_of_its_own_repository_comes_along(hub: FakeHub, store: Store) -> None:
     folder = TINY / "trained-e2b-assistant"
     wanted = ("config.json", "model.safetensors", "generation_config.json")
@@ -199,6 +214,7 @@ def test_what_a_hub_writes_cannot_move_the_cursor(
 ) -> None:
     info = hub.info()
     info["cardData"]["license"] = LICENSED
+    info["id"] = f"someone/{LICENSED}"
     hub.listing = json.dumps(info).encode()
     pull_from(hub, store)
     monkeypatch.setenv("LEADOUT_HOME", str(store.models_folder.parent / "other"))
