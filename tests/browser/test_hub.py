@@ -176,6 +176,7 @@ def test_what_is_not_there_is_named(hub: FakeHub, resolve: Ask) -> None:
     hub.private = {REPO}
     assert "or it is private" in resolve(REPO)["error"]
     assert "model" in resolve(REPO, token=TOKEN)
+    assert "this access token may not see it" in resolve(REPO, token="another")["error"]
 
 
 def test_terms_that_were_not_accepted_are_told_before_the_download(
