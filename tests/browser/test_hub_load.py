@@ -78,7 +78,7 @@ def test_a_split_gguf_with_its_drafter_gives_the_ids_of_transformers(
     chat = Chat(page)
     choose(page, f"hf:{REPO}:F32", TOKEN)
     where = hub.endpoint.removeprefix("http://")
-    expect(chat.notice).to_contain_text(f"from {where}, with its drafter")
+    expect(chat.notice).to_contain_text(f"from {where} (tiny-F32.gguf), with its drafter")
     # Whether the token may read it was asked, and no more was fetched.
     assert [asked for _, asked in hub.requests] == ["bytes=0-0"]
     chat.notice.get_by_role("button", name="Load model").click()

@@ -22,6 +22,7 @@ from leadout.errors import (
 from leadout_build.cli import main
 from leadout_build.drafters import drafter_of
 from leadout_build.known_models import known_drafter, known_models
+from leadout_build.progress import format_bytes
 from leadout_build.pull import pull
 from leadout_build.store import ModelWriter, Store, StoredModel
 from raw_headers import gguf_file, text_key
@@ -70,12 +71,16 @@ def names(store: Store) -> list[str]:
 
 
 def test_the_smallest_readable_gguf_is_taken_from_a_plain_name(
-    hub: FakeHub, store: Store, target: bytes
+    hub: FakeHub, store: Store, target: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hub.files = {"tiny-Q2_K.gguf": b"x", "tiny-Q8_0.gguf": target, "tiny-F16.gguf": target * 2}
     model = pull_from(hub, store)
     assert (model.name, model.source) == ("tiny", f"hf:{REPO}")
     assert [file.name for file in model.files] == ["tiny-Q8_0.gguf", "tokenizer.json"]
+    assert (
+        f"tiny-Q8_0.gguf ({format_bytes(len(target))}) is taken, the smallest"
+        in capsys.readouterr().out
+    )
     by_quantisation = pull_from(hub, store, f"hf:{REPO}@v1:q8_0")
     assert (by_quantisation.name, by_quantisation.source) == ("tiny-q8_0", f"hf:{REPO}@v1:q8_0")
 
@@ -150,6 +155,16 @@ def test_a_known_name_means_its_repository_and_drafter(
     pull_from(hub, store, known.name)
     assert names(store) == [known.name, f"{known.name}-assistant"]
     assert known_drafter(known.hub) == known.drafter
+
+
+def test_a_model_of_full_size_names_its_smaller_one(
+    hub: FakeHub, store: Store, target: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = known_models()[0]
+    assert known.of is not None
+    hub.repos = {known.of: {"m-F16.gguf": target}}
+    pull_from(hub, store, known.of)
+    assert f"the same model in 4 bits is `leadout pull {known.name}`" in capsys.readouterr().out
 
 
 # ---- what a hub may answer --------------------------------------------------------------------
