@@ -24,6 +24,7 @@ from leadout_build.drafters import drafter_of
 from leadout_build.known_models import known_drafter, known_models
 from leadout_build.progress import format_bytes
 from leadout_build.pull import pull
+from leadout_build.serve import find_model
 from leadout_build.store import ModelWriter, Store, StoredModel
 from raw_headers import gguf_file, text_key
 from split_gguf import split_gguf
@@ -90,7 +91,9 @@ def test_a_revision_that_is_not_there_is_named(hub: FakeHub, store: Store) -> No
         pull_from(hub, store, f"{REPO}@v2")
 
 
-def test_a_split_is_pulled_whole(hub: FakeHub, store: Store, target: bytes, tmp_path: Path) -> None:
+def test_a_split_is_pulled_whole(
+    hub: FakeHub, store: Store, target: bytes, drafter: bytes, tmp_path: Path
+) -> None:
     path = tmp_path / "tiny-Q8_0.gguf"
     path.write_bytes(target)
     (tmp_path / "parts").mkdir()
@@ -103,6 +106,14 @@ def test_a_split_is_pulled_whole(hub: FakeHub, store: Store, target: bytes, tmp_
     assert local is not None
     assert local.name == "tiny-Q8_0"
     assert len(local.files) == len(parts) + 1
+    # And where it lies, for what loads it from there.
+    (parts[0].parent / "a-drafter.gguf").write_bytes(drafter)
+    _, served = find_model(store, str(parts[1]))
+    assert served is not None
+    assert served.name == "tiny-Q8_0"
+    assert list(served.files) == [part.name for part in parts]
+    assert served.drafter is not None
+    assert served.drafter.name == "a-drafter"
     del hub.files[f"Q8_0/{parts[1].name}"]
     with pytest.raises(CheckpointError, match=f"lacks part 2 of {len(parts)}"):
         pull_from(hub, Store(tmp_path / "other"), f"{REPO}:Q8_0")
