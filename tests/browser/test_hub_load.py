@@ -64,9 +64,11 @@ def choose(page: Page, text: str, token: str = "") -> None:
     page.locator("#url-form").get_by_role("button", name="Load").click()
 
 
-def test_terms_are_told_where_there_is_no_token(page: Page) -> None:
+def test_terms_are_told_where_there_is_no_token(page: Page, hub: FakeHub) -> None:
     chat = Chat(page)
     choose(page, REPO)
+    host = hub.endpoint.removeprefix("http://")
+    expect(chat.notice).to_contain_text(f"A model from {host}, to be loaded")
     chat.notice.get_by_role("button", name="Load model").click()
     chat.wait_for_state("failed", PATIENCE_MS)
     expect(chat.notice).to_contain_text("asks to accept its terms first")

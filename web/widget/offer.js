@@ -13,6 +13,7 @@ import { isUrlLike, resolveModels } from "../client/models.js";
 import { sortFiles } from "../client/picked_files.js";
 import { Leadout } from "../client.js";
 import { isGguf, partOf } from "../hub/choose.js";
+import { PUBLIC_HUB } from "../hub/listing.js";
 import { parseHubName } from "../hub/names.js";
 import { formatBytes } from "./words.js";
 
@@ -67,7 +68,8 @@ export async function findSize(model, drafter, hub) {
   } catch {
     // the load, if somebody wants it, says what is wrong
   }
-  return null;
+  const isOnHub = typeof model === "string" && Leadout.isHubName(model);
+  return isOnHub ? `A model from ${new URL(hub?.host ?? PUBLIC_HUB).host}` : null;
 }
 
 /**
