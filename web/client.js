@@ -29,17 +29,21 @@ import { LeadoutError } from "./client/errors.js";
 import { listModels, resolveModels } from "./client/models.js";
 import { Stream } from "./client/stream.js";
 import { isSupported } from "./client/support.js";
+import { listKnownModels } from "./hub/known_models.js";
+import { parseHubName } from "./hub/names.js";
 
 /** @typedef {{phase: Phase, loaded_bytes: number, total_bytes: number}} Progress */
+/** @import {Hub} from "./client/models.js" */
 
 /**
  * @typedef {object} LoadParams
- * @property {ModelChoice} model a name that the site lists, a URL of a .gguf or of a folder with
- *   config.json, a File, a list of Files, or {name, files}; for figures of speed also {name, shape},
+ * @property {ModelChoice} model a name that the site lists or known_models.json has; a model on the hub,
+ *   hf:owner/name[@revision][:file]; a URL of a .gguf or of a folder with config.json, a File, a list of Files, or {name, files}; for figures of speed also {name, shape},
  *   weights of a Gemma 4's shape that are made up on the device
  * @property {DrafterChoice} [drafter] what proposes tokens for the model to check: "auto", the
  *   default, is what comes with the model, if anything does; "none"; "ngram", what the text itself
  *   says elsewhere; or a model of its own. It changes the speed, never the text
+ * @property {Hub} [hub] which hub, and the access token for it
  * @property {number} [maxDraftTokens] the most that requests may have drafted at a time, 0 to 7
  * @property {AbortSignal | null} [signal] ends the load and frees what it took
  * @property {(progress: Progress) => void} [onProgress]
@@ -75,7 +79,7 @@ async function load(params) {
   // fetches the model's first bytes in the meantime. What fails first is the failure.
   const lookUp = async () => {
     const [pair] = await Promise.all([
-      resolveModels(params.model, params.drafter ?? "auto", { signal }),
+      resolveModels(params.model, params.drafter ?? "auto", { signal, hub: params.hub }),
       worker ? null : throwUnlessSupported(),
     ]);
     return pair;
@@ -136,6 +140,14 @@ async function throwUnlessSupported() {
   if (!supported) {
     throw new LeadoutError("DeviceUnavailableError", `${reason} ${advice}`, { reason, advice });
   }
+}
+
+/**
+ * @param {string} text
+ * @returns {boolean} whether it names a model on the hub: hf:owner/name[@revision][:file], or owner/name
+ */
+function isHubName(text) {
+  return parseHubName(text) !== null;
 }
 
 /** @returns {Worker} */
@@ -422,4 +434,11 @@ function streamChunks(engine, request, head, signal, shape) {
 }
 
 /** The way in. */
-export const Leadout = Object.freeze({ load, isSupported, listModels, models: Object.freeze({ estimate }) });
+export const Leadout = Object.freeze({
+  load,
+  isSupported,
+  isHubName,
+  listModels,
+  listKnownModels,
+  models: Object.freeze({ estimate }),
+});

@@ -15,13 +15,15 @@
  */
 
 /**
- * Where a file of a model lies: exactly one of `url` and `file`.
- * @typedef {{name: string, url?: string, file?: Blob}} FileRef
+ * Where a file of a model lies: exactly one of `url` and `file`. `size` is what a URL's content has to
+ * have, in bytes, where that is known. `token` is sent to the URL's own host.
+ * @typedef {{name: string, url?: string, file?: Blob, size?: number, token?: string}} FileRef
  */
 
 /**
- * A model: a GGUF file, or config.json with safetensors (and, if there, tokenizer.json,
- * tokenizer_config.json, generation_config.json, chat_template.jinja, model.safetensors.index.json).
+ * A model: a GGUF file (or all parts of a split one), or config.json with safetensors (and, if there,
+ * tokenizer.json, tokenizer_config.json, generation_config.json, chat_template.jinja,
+ * model.safetensors.index.json).
  * @typedef {{name: string, files: FileRef[]}} ModelRef
  */
 

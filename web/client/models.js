@@ -9,6 +9,10 @@
 
 import { LeadoutError } from "./errors.js";
 import { sortFiles } from "./picked_files.js";
+import { partOf } from "../hub/choose.js";
+import { listKnownModels } from "../hub/known_models.js";
+import { parseHubName } from "../hub/names.js";
+import { resolveModel } from "../hub/resolve.js";
 
 /** @typedef {string | URL | Blob | Blob[] | ModelRef | ShapeRef} ModelChoice */
 
@@ -17,6 +21,14 @@ import { sortFiles } from "./picked_files.js";
  * error where nothing comes with it. Anything else is a model of its own, as for the target.
  * @typedef {"auto" | "none" | "mtp" | "ngram" | ModelChoice} DrafterChoice
  */
+
+/**
+ * Which hub names are looked up at, and with which access token, which no other host gets and nothing
+ * stores.
+ * @typedef {{host?: string, token?: string | null}} Hub
+ */
+
+/** @typedef {{signal?: AbortSignal | null, hub?: Hub, withDrafter?: boolean}} LookUp */
 
 /** A model and what comes with it.
  * @typedef {{model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null}} ModelPair
@@ -32,6 +44,9 @@ import { sortFiles } from "./picked_files.js";
 
 /** The folder that holds leadout.js, models/ and this release's app-<hash>/. */
 const SITE_URL = new URL("../../", import.meta.url);
+
+/** Parts of a split GGUF: a name may claim 99,999. */
+const MAX_PARTS = 256;
 
 /** Files of a model folder that may be missing. */
 const OPTIONAL_FILES = [
@@ -64,11 +79,11 @@ export async function listModels({ signal } = {}) {
 /**
  * @param {ModelChoice} model
  * @param {DrafterChoice} drafter
- * @param {{signal?: AbortSignal | null}} [options]
+ * @param {LookUp} [options]
  * @returns {Promise<ModelPair>} with absolute URLs, because the worker has another base
  */
-export async function resolveModels(model, drafter, { signal } = {}) {
-  const pair = await resolve(model, signal);
+export async function resolveModels(model, drafter, options = {}) {
+  const pair = await resolve(model, { ...options, withDrafter: drafter === "auto" || drafter === "mtp" });
   if (drafter === "none" || drafter === "ngram") {
     return { ...pair, drafter: null };
   }
@@ -83,22 +98,26 @@ export async function resolveModels(model, drafter, { signal } = {}) {
   if (drafter === "auto" || drafter === "mtp") {
     return pair;
   }
-  return { ...pair, drafter: (await resolve(drafter, signal)).model };
+  return { ...pair, drafter: (await resolve(drafter, { ...options, withDrafter: false })).model };
 }
 
 /**
  * @param {ModelChoice} model
- * @param {AbortSignal | null} [signal]
+ * @param {LookUp} options
  * @returns {Promise<ModelPair>}
  */
-async function resolve(model, signal) {
+async function resolve(model, options) {
+  const { signal } = options;
   if (model instanceof URL) {
     return alone(await resolveUrl(model, signal));
   }
   if (typeof model === "string") {
+    if (parseHubName(model)) {
+      return resolveHubName(model, options);
+    }
     return isUrlLike(model)
       ? alone(await resolveUrl(new URL(model, document.baseURI), signal))
-      : resolveName(model, signal);
+      : resolveName(model, options);
   }
   if (model instanceof Blob) {
     return sortFiles([model]);
@@ -117,13 +136,13 @@ async function resolve(model, signal) {
   }
   throw new LeadoutError(
     "RequestError",
-    "No model given. Pass a name, a URL, a File, a list of Files, or {name, files}.",
+    "No model given. Pass a name, hf:owner/name, a URL, a File, a list of Files, or {name, files}.",
   );
 }
 
 /**
  * @param {string} text
- * @returns {boolean} whether a model's string is an address rather than a name of the site's list
+ * @returns {boolean} whether a model's string is an address (the hub's too) rather than a short name
  */
 export function isUrlLike(text) {
   return /^[a-z][a-z0-9+.-]*:/i.test(text) || text.includes("/") || text.endsWith(".gguf");
@@ -138,23 +157,46 @@ function alone(model) {
 }
 
 /**
- * @param {string} name of a model, or of a model's drafter
- * @param {AbortSignal | null} [signal]
+ * @param {string} name at the hub
+ * @param {LookUp} options
  * @returns {Promise<ModelPair>}
  */
-async function resolveName(name, signal) {
-  const models = await listModels({ signal });
+async function resolveHubName(name, { signal, hub = {}, withDrafter }) {
+  const { drafter, ...model } = await resolveModel(name, { ...hub, signal, withDrafter });
+  /** @param {import("../hub/resolve.js").HubModel} found @returns {ModelRef} */
+  const toRef = (found) => ({
+    name: found.name,
+    files: found.files.map(({ name, url, size }) => {
+      return { name, url, size, ...(hub.token && { token: hub.token }) };
+    }),
+  });
+  return { model: toRef({ ...model, drafter }), drafter: drafter && toRef(drafter) };
+}
+
+/**
+ * @param {string} name of a model, or of a model's drafter; else one that is known
+ * @param {LookUp} options
+ * @returns {Promise<ModelPair>}
+ */
+async function resolveName(name, options) {
+  const models = await listModels(options);
   const listed = models.find((model) => model.name === name);
   const drafter = models.find((model) => model.drafter?.name === name)?.drafter;
   if (!listed && drafter) {
     return alone(toModelRef(drafter));
   }
   if (!listed) {
-    const known = models.map((model) => model.name).join(", ") || "none";
+    const known = await listKnownModels();
+    const entry = known.find((model) => model.name === name);
+    if (entry) {
+      return resolveHubName(entry.hub, options);
+    }
+    const served = models.map((model) => model.name);
     throw new LeadoutError(
       "ModelNotFoundError",
-      `This site serves no model "${name}". It serves: ${known}.`,
-      { name, known: models.map((model) => model.name) },
+      `This site serves no model "${name}". It serves: ${served.join(", ") || "none"}. From the hub: ` +
+        `${known.map((model) => model.name).join(", ")}, or hf:owner/name.`,
+      { name, known: served },
     );
   }
   return { model: toModelRef(listed), drafter: listed.drafter ? toModelRef(listed.drafter) : null };
@@ -176,8 +218,8 @@ function toModelRef({ name, files }) {
  */
 async function resolveUrl(url, signal) {
   if (url.pathname.endsWith(".gguf")) {
-    const name = lastPart(url.pathname);
-    return { name: withoutSuffix(name), files: [{ name, url: url.href }] };
+    const { base, numParts } = partOf(lastPart(url.pathname));
+    return { name: base, files: partUrls(url, numParts) };
   }
   const folder = new URL(url);
   folder.pathname = url.pathname.replace(/(\/config\.json|\/*)$/, "/");
@@ -288,7 +330,21 @@ function lastPart(path) {
   return decodeURIComponent(path.split("/").at(-1) ?? "");
 }
 
-/** @param {string} name */
-function withoutSuffix(name) {
-  return name.replace(/\.gguf$/, "");
+/**
+ * @param {URL} url of a .gguf, or of any part of a split one
+ * @param {number} numParts
+ * @returns {FileRef[]} all parts, which lie beside each other
+ */
+function partUrls(url, numParts) {
+  if (numParts > MAX_PARTS) {
+    throw new LeadoutError("CheckpointError", `${url.href} is one of ${numParts} parts; at most ${MAX_PARTS} are read.`);
+  }
+  return Array.from({ length: numParts }, (_, index) => {
+    const part = new URL(url);
+    if (numParts > 1) {
+      const number = String(index + 1).padStart(5, "0");
+      part.pathname = part.pathname.replace(/-\d{5}(-of-\d{5}\.gguf)$/, `-${number}$1`);
+    }
+    return { name: lastPart(part.pathname), url: part.href };
+  });
 }

@@ -116,15 +116,21 @@ export class UrlSource extends ReadAheadSource {
 
   /**
    * @param {string | URL} url absolute, or relative to the page or worker
-   * @param {{retryMs?: number, fetch?: typeof fetch}} [options] `retryMs`: the wait before the first
-   *   retry; it doubles with each further one
+   * @param {{retryMs?: number, fetch?: typeof fetch, size?: number, token?: string}} [options]
+   *   `retryMs`: the wait before the first retry; it doubles with each further one. `size`: what the file
+   *   has to have. `token`: an access token for the URL's host; browsers drop it where a request is led
+   *   to another one
    */
-  constructor(url, { retryMs = RETRY_MS, fetch: fetchRange = (...args) => fetch(...args) } = {}) {
+  constructor(url, options = {}) {
+    const { retryMs = RETRY_MS, fetch: fetchRange = (...args) => fetch(...args), size, token } = options;
     const href = String(url);
     super(href.replace(/[?#].*$/, ""));
     this.url = href;
     this.retryMs = retryMs;
     this.fetch = fetchRange;
+    this.wantedSize = size;
+    /** @type {Record<string, string>} */
+    this.headers = token ? { Authorization: `Bearer ${token}` } : {};
   }
 
   /** @override */
@@ -190,7 +196,7 @@ export class UrlSource extends ReadAheadSource {
     try {
       // Past the browser's cache: it joins pieces of its own with new ones, under the headers of the
       // first, so that a file that changed would go unseen.
-      const headers = { Range: range };
+      const headers = { ...this.headers, Range: range };
       response = await this.fetch(this.url, { headers, signal, cache: "no-store" });
     } catch (error) {
       if (signal?.aborted) throw error;
@@ -251,19 +257,20 @@ export class UrlSource extends ReadAheadSource {
   async #identify() {
     this.#dropHead();
     let response;
-    try {
-      response = await this.#request(0, HEAD_BYTES);
-    } catch (error) {
-      if (error instanceof Interruption) {
-        throw this.#error(`cannot be fetched: ${error.message}; try again later`);
+    for (let retry = 0; response === undefined; retry++) {
+      try {
+        response = await this.#request(0, HEAD_BYTES);
+      } catch (error) {
+        if (!(error instanceof Interruption)) throw error;
+        if (retry === MAX_RETRIES) throw this.#error(`cannot be fetched: ${error.message}; try again later`);
+        await sleep(this.retryMs * 2 ** retry);
       }
-      throw error;
     }
     if (response.status === 206) this.#head = response;
     let size = sizeOf(response);
     if (size === null) {
       // A server of another origin may keep Content-Range to itself, but not Content-Length.
-      const head = await this.fetch(this.url, { method: "HEAD", cache: "no-store" }).catch(() => null);
+      const head = await this.fetch(this.url, { method: "HEAD", headers: this.headers, cache: "no-store" }).catch(() => null);
       const length = head?.ok && !head.headers.has("Content-Encoding")
         ? head.headers.get("Content-Length")
         : null;
@@ -274,6 +281,14 @@ export class UrlSource extends ReadAheadSource {
         );
       }
       size = Number(length);
+    }
+    if (this.wantedSize !== undefined && size !== this.wantedSize) {
+      this.#dropHead();
+      throw this.#error(
+        `has ${size.toLocaleString("en")} bytes, and ${this.wantedSize.toLocaleString("en")} were published; ` +
+          "the server gives another file, or a pointer to it",
+        { size, wanted: this.wantedSize },
+      );
     }
     return { size, etag: response.headers.get("ETag"), modified: response.headers.get("Last-Modified") };
   }
