@@ -110,6 +110,7 @@ def _assemble(site: Path, root: Path) -> None:
     assets = {
         "pyodide": beside + vendored.pyodide,
         "tokenizers": beside + vendored.tokenizers,
+        "sha256": beside + vendored.sha256,
         "packages": [*(beside + path for path in vendored.packages), f"python/{package.out.name}"],
     }
     _write_json(app / "assets.json", assets)

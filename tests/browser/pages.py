@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -162,8 +162,8 @@ OpenPage = Callable[..., Chat]
 class serve_in_thread:  # noqa: N801 - reads as the verb it is
     """Serve a folder on a free port while the context is open; gives the URL."""
 
-    def __init__(self, site: Path) -> None:
-        app = create_app(site, Store(site / "no-store"))
+    def __init__(self, site: Path, allow_origins: Sequence[str] = ()) -> None:
+        app = create_app(site, Store(site / "no-store"), allow_origins=allow_origins)
         config = uvicorn.Config(app, port=0, log_level="warning", lifespan="off")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)

@@ -8,6 +8,7 @@
 /** @import {FileRef, ModelRef, ShapeRef} from "../messages.js" */
 
 import { LeadoutError } from "./errors.js";
+import { findKept, isOnThisMachine, sourceOf } from "./kept.js";
 import { sortFiles } from "./picked_files.js";
 
 /** @typedef {string | URL | Blob | Blob[] | ModelRef | ShapeRef} ModelChoice */
@@ -29,6 +30,17 @@ import { sortFiles } from "./picked_files.js";
  * proposes it.
  * @typedef {ListedFiles & {default: boolean, drafter?: ListedFiles | null}} ListedModel
  */
+
+/**
+ * @typedef {object} ResolveOptions
+ * @property {AbortSignal | null} [signal]
+ * @property {boolean} [isKept] whether the store counts: what it has whole is taken without asking
+ *   anybody, and what it shall keep gets a `source`. Default true
+ * @property {boolean} [isFresh] ask all the same, and keep what this machine's own server has as well
+ */
+
+/** Before a name of this site's list, in the store. */
+const SITE_PREFIX = "site:";
 
 /** The folder that holds leadout.js, models/ and this release's app-<hash>/. */
 const SITE_URL = new URL("../../", import.meta.url);
@@ -64,11 +76,11 @@ export async function listModels({ signal } = {}) {
 /**
  * @param {ModelChoice} model
  * @param {DrafterChoice} drafter
- * @param {{signal?: AbortSignal | null}} [options]
+ * @param {ResolveOptions} [options]
  * @returns {Promise<ModelPair>} with absolute URLs, because the worker has another base
  */
-export async function resolveModels(model, drafter, { signal } = {}) {
-  const pair = await resolve(model, signal);
+export async function resolveModels(model, drafter, options = {}) {
+  const pair = await resolve(model, options);
   if (drafter === "none" || drafter === "ngram") {
     return { ...pair, drafter: null };
   }
@@ -83,22 +95,21 @@ export async function resolveModels(model, drafter, { signal } = {}) {
   if (drafter === "auto" || drafter === "mtp") {
     return pair;
   }
-  return { ...pair, drafter: (await resolve(drafter, signal)).model };
+  return { ...pair, drafter: (await resolve(drafter, options)).model };
 }
 
 /**
  * @param {ModelChoice} model
- * @param {AbortSignal | null} [signal]
+ * @param {ResolveOptions} options
  * @returns {Promise<ModelPair>}
  */
-async function resolve(model, signal) {
-  if (model instanceof URL) {
-    return alone(await resolveUrl(model, signal));
-  }
-  if (typeof model === "string") {
-    return isUrlLike(model)
-      ? alone(await resolveUrl(new URL(model, document.baseURI), signal))
-      : resolveName(model, signal);
+async function resolve(model, options) {
+  if (model instanceof URL || typeof model === "string") {
+    const text = String(model);
+    if (text.startsWith(SITE_PREFIX)) {
+      return resolveName(text.slice(SITE_PREFIX.length), options);
+    }
+    return isUrlLike(text) ? resolveAddress(text, options) : resolveName(text, options);
   }
   if (model instanceof Blob) {
     return sortFiles([model]);
@@ -113,7 +124,10 @@ async function resolve(model, signal) {
     const files = model.files.map((file) =>
       file.url ? { ...file, url: new URL(file.url, document.baseURI).href } : file,
     );
-    return alone({ name: model.name, files });
+    const isRemote = files.length > 0 && files.every(({ url }) => url);
+    const source = model.source ?? (isRemote ? sourceOf({ name: model.name, files }) : null);
+    const isKept = options.isKept !== false && isRemote;
+    return alone({ ...model, files, source: isKept && source ? source : undefined });
   }
   throw new LeadoutError(
     "RequestError",
@@ -138,12 +152,46 @@ function alone(model) {
 }
 
 /**
- * @param {string} name of a model, or of a model's drafter
- * @param {AbortSignal | null} [signal]
+ * @param {string} text a URL, or several with spaces between them, which only the store knows
+ * @param {ResolveOptions} options
  * @returns {Promise<ModelPair>}
  */
-async function resolveName(name, signal) {
-  const models = await listModels({ signal });
+async function resolveAddress(text, { signal, isKept = true, isFresh = false }) {
+  if (text.includes(" ")) {
+    const kept = await findKept(text, { isWhole: false });
+    if (kept) {
+      return alone(kept);
+    }
+  }
+  const url = new URL(text, document.baseURI);
+  url.hash = "";
+  const source = url.href;
+  const kept = isKept && !isFresh ? await findKept(source) : null;
+  if (kept) {
+    return alone(kept);
+  }
+  const model = await resolveUrl(url, signal);
+  return alone(isKept && (isFresh || !isOnThisMachine(url)) ? { ...model, source } : model);
+}
+
+/**
+ * @param {string} name of a model, or of a model's drafter
+ * @param {ResolveOptions} options
+ * @returns {Promise<ModelPair>}
+ */
+async function resolveName(name, { signal, isKept = true, isFresh = false }) {
+  const keeps = isKept && (isFresh || !isOnThisMachine(SITE_URL));
+  let models;
+  try {
+    models = await listModels({ signal });
+  } catch (error) {
+    const kept = isKept && !isFresh ? await findKept(SITE_PREFIX + name) : null;
+    if (!kept) {
+      throw error;
+    }
+    return { model: kept, drafter: await findKept(`${SITE_PREFIX}${name}-assistant`) };
+  }
+  const toModelRef = (/** @type {ListedFiles} */ listed) => toRef(listed, keeps);
   const listed = models.find((model) => model.name === name);
   const drafter = models.find((model) => model.drafter?.name === name)?.drafter;
   if (!listed && drafter) {
@@ -162,11 +210,17 @@ async function resolveName(name, signal) {
 
 /**
  * @param {ListedFiles} listed
+ * @param {boolean} keeps whether the store shall have it
  * @returns {ModelRef}
  */
-function toModelRef({ name, files }) {
+function toRef({ name, files }, keeps) {
   const folder = new URL(`models/${encodeURIComponent(name)}/`, SITE_URL);
-  return { name, files: files.map((file) => fileAt(folder, file.name)) };
+  const refs = files.map((file) => fileAt(folder, file.name));
+  if (!keeps) {
+    return { name, files: refs };
+  }
+  const published = files.map(({ bytes, sha256 }, i) => ({ ...refs[i], size: bytes, sha256 }));
+  return { name, files: published, source: SITE_PREFIX + name };
 }
 
 /**

@@ -42,34 +42,39 @@ export class Interruption extends Error {
 }
 
 export class RemoteFile {
-  /** Null until the first answer. @type {Identity | null} */
+  /** What every answer must be about; null until the first one. @type {Identity | null} */
   identity = null;
+  #hasAnswered = false;
 
   /**
    * @param {string | URL} url absolute, or relative to the page or worker
-   * @param {{fetch?: typeof fetch, headers?: Record<string, string>}} [options] `headers` go along with
-   *   every request; a browser drops those for a login where it is led to another host
+   * @param {{fetch?: typeof fetch, headers?: Record<string, string>, isHashed?: boolean}} [options]
+   *   `headers` go along with every request; a browser drops those for a login where it is led to
+   *   another host. `isHashed`: the caller knows the whole file's hash and checks it, so that an answer
+   *   need only be of the same size: the machines behind one address may give different ETags
    */
-  constructor(url, { fetch: fetchRange = (...args) => fetch(...args), headers = {} } = {}) {
+  constructor(url, { fetch: fetchRange = (...args) => fetch(...args), headers = {}, isHashed = false } = {}) {
     this.url = String(url);
     /** For messages: without its query, which may hold a secret. */
     this.name = this.url.replace(/[?#].*$/, "");
     this.headers = headers;
     this.fetch = fetchRange;
+    this.isHashed = isHashed;
   }
 
   /**
-   * Ask for the file's beginning, to learn what file this is.
+   * Ask for a part of the file, to learn what file this is.
    *
    * @param {AbortSignal} [signal]
-   * @returns {Promise<{identity: Identity, head: Response | null}>} `head` has the file's first bytes,
-   *   as many as the server gave; null if there are none
+   * @param {{offset?: number, length?: number}} [part] default: the file's beginning
+   * @returns {Promise<{identity: Identity, head: Response | null}>} `head` has the part's bytes; null if
+   *   there are none
    * @throws {LeadoutError} SourceError
    */
-  async identify(signal) {
+  async identify(signal, { offset = 0, length = HEAD_BYTES } = {}) {
     let response;
     try {
-      response = await this.request(0, HEAD_BYTES, signal);
+      response = await this.request(offset, length, signal);
     } catch (error) {
       if (error instanceof Interruption) {
         throw this.error(`cannot be fetched: ${error.message}; try again later`);
@@ -120,13 +125,14 @@ export class RemoteFile {
     } catch (error) {
       if (signal?.aborted) throw error;
       // Browsers do not tell a page why. Once it worked, it can only be the connection.
-      if (this.identity !== null) throw new Interruption("the connection was cut");
+      if (this.#hasAnswered) throw new Interruption("the connection was cut");
       throw this.error(
         "cannot be fetched: there is no connection, the server does not allow this page to read it " +
           "(CORS), or this page's Content-Security-Policy forbids the address; download the file and " +
           "choose it from your disk",
       );
     }
+    this.#hasAnswered = true;
     const { status } = response;
     if (status === 206 || (status === 416 && sizeOf(response) === 0)) {
       await this.#check(response, offset);
@@ -183,6 +189,7 @@ export class RemoteFile {
   #isOther(response) {
     if (this.identity === null) return false;
     const { size, etag, modified } = this.identity;
+    if (this.isHashed) return response.status === 206 && (sizeOf(response) ?? size) !== size;
     return (
       etag !== response.headers.get("ETag") ||
       modified !== response.headers.get("Last-Modified") ||
