@@ -12,6 +12,9 @@ import { Leadout } from "./leadout.js";
 /** A model on this machine's own server costs nobody's data plan: it loads without a click. */
 const IS_LOCAL = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
 
+/** When what the page is made of is kept for visits without a connection. */
+const OFFLINE_AFTER_MS = 2000;
+
 const chat = document.getElementById("chat");
 const desk = new Desk(chat);
 const select = document.getElementById("model");
@@ -212,3 +215,8 @@ addEventListener("drop", async (event) => {
 });
 
 listSiteModels();
+
+// Later: what the page needs now comes first.
+addEventListener("load", () => {
+  setTimeout(() => navigator.serviceWorker?.register("./offline.js").catch(console.warn), OFFLINE_AFTER_MS);
+});

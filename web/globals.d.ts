@@ -42,6 +42,7 @@ interface WorkerLocation {
 interface FileSystemSyncAccessHandle {
   read(target: Uint8Array, options?: { at?: number }): number;
   write(bytes: Uint8Array, options?: { at?: number }): number;
+  getSize(): number;
   truncate(size: number): void;
   flush(): void;
   close(): void;

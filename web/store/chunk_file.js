@@ -94,6 +94,27 @@ export class ChunkFile {
   }
 
   /**
+   * Take the room for all of it from the browser.
+   *
+   * @throws {LeadoutError} StoreError: it does not give it
+   */
+  reserve() {
+    const missing = this.size - this.#bytes.getSize();
+    if (missing <= 0) return;
+    try {
+      this.#bytes.truncate(this.size);
+    } catch (error) {
+      if (!isQuota(error)) throw error;
+      throw new LeadoutError(
+        "StoreError",
+        `${this.record.name} does not fit: the browser does not give this page another ` +
+          `${formatBytes(missing)}`,
+        { is_full: true, needed_bytes: missing },
+      );
+    }
+  }
+
+  /**
    * Keep a chunk.
    *
    * @param {number} chunk
@@ -107,7 +128,7 @@ export class ChunkFile {
       if (written !== bytes.length) throw new DOMException("a part was written", "QuotaExceededError");
       this.#enter(chunk, 1, hash);
     } catch (error) {
-      if (/** @type {DOMException} */ (error).name !== "QuotaExceededError") throw error;
+      if (!isQuota(error)) throw error;
       throw new LeadoutError(
         "StoreError",
         `the disk is full: ${formatBytes(this.storedBytes)} of ${this.record.name}'s ` +
@@ -158,6 +179,14 @@ export class ChunkFile {
     if (written !== entry.length) throw new DOMException("a part was written", "QuotaExceededError");
     this.#entries.set(entry, at);
   }
+}
+
+/**
+ * @param {unknown} error of the file system
+ * @returns {boolean} whether there is no room
+ */
+function isQuota(error) {
+  return error instanceof Error && error.name === "QuotaExceededError";
 }
 
 /**

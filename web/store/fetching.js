@@ -37,8 +37,11 @@ import { CHUNK_BYTES } from "./records.js";
 
 const CONNECTIONS = 5;
 
-/** Few enough requests for a server that counts them, small enough that all connections end together. */
-const SPAN_CHUNKS = 16;
+/** A span's chunks at most: few enough requests for a server that counts them ... */
+const MAX_SPAN_CHUNKS = 16;
+
+/** ... and at least, where there is little for all connections. */
+const MIN_SPAN_CHUNKS = 2;
 
 /** Without a byte in between: about half a minute in all. */
 const MAX_RETRIES = 6;
@@ -55,6 +58,7 @@ export class Fetching {
   /** What somebody waits for. @type {{file: FetchedFile, chunk: number} | null} */
   #wanted = null;
   #ending = new AbortController();
+  #spanChunks;
 
   /**
    * @param {FetchedFile[]} files in the order in which they are wanted
@@ -65,6 +69,10 @@ export class Fetching {
     this.#files = files;
     this.#options = options;
     this.#onChunk = onChunk;
+    const { connections = CONNECTIONS } = options;
+    const bytes = files.reduce((sum, { chunks }) => sum + (chunks ? chunks.size - chunks.storedBytes : 0), 0);
+    const share = Math.ceil(bytes / CHUNK_BYTES / connections);
+    this.#spanChunks = Math.min(Math.max(share, MIN_SPAN_CHUNKS), MAX_SPAN_CHUNKS);
     this.#taken = new Map(files.map((file) => [file, new Set()]));
   }
 
@@ -135,7 +143,7 @@ export class Fetching {
     let first = from;
     while (first < chunks.numChunks && !isFree(first)) first++;
     let end = first;
-    while (end < chunks.numChunks && end < first + SPAN_CHUNKS && isFree(end)) taken.add(end++);
+    while (end < chunks.numChunks && end < first + this.#spanChunks && isFree(end)) taken.add(end++);
     return end > first ? { file, chunks, first, end } : null;
   }
 
@@ -185,7 +193,6 @@ export class Fetching {
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof LeadoutError) throw error;
-        if (isQuota(error)) throw error;
         if (stall.signal.aborted) reason = `nothing came for ${stallMs / 1000} s`;
         else if (error instanceof Interruption) [reason, waitMs] = [error.message, error.waitMs];
       } finally {
@@ -207,11 +214,6 @@ export class Fetching {
       signal.throwIfAborted();
     }
   }
-}
-
-/** @param {unknown} error */
-function isQuota(error) {
-  return error instanceof DOMException && error.name === "QuotaExceededError";
 }
 
 /** Aborts when it was not reset for a while. */

@@ -116,6 +116,7 @@ export class PulledFile {
     }
     const chunks = await ChunkFile.open(this.#folders, this.record);
     try {
+      chunks.reserve();
       await chunks.verify(signal);
     } catch (error) {
       chunks.close();

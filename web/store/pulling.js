@@ -26,6 +26,7 @@ import { holdLock, isHeld } from "./locks.js";
 import { PulledFile } from "./pulled_file.js";
 import {
   CHUNK_BYTES,
+  ENTRY_BYTES,
   NEWS_CHANNEL,
   STORE_VERSION,
   isDone,
@@ -36,6 +37,7 @@ import {
   readModel,
   readRecord,
   removeUnnamed,
+  reservedBytes,
   storedBytes,
 } from "./records.js";
 import { adviceOnSpace, requireSpace } from "./space.js";
@@ -68,6 +70,8 @@ export class Pull {
   /** @type {PulledFile[]} */
   #all = [];
   #toldMs = -Infinity;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #telling;
   /** Recent (time, bytes fetched here). @type {[number, number][]} */
   #speeds = [];
   #fetchedBytes = 0;
@@ -85,7 +89,10 @@ export class Pull {
     /** By the model's list; each can be read from then on. @type {Promise<PulledFile[]>} */
     this.files = this.#open();
     /** Once all is there and checked. @type {Promise<void>} */
-    this.done = this.files.then(() => this.#run()).finally(() => this.#channel.close());
+    this.done = this.files.then(() => this.#run()).finally(() => {
+      clearTimeout(this.#telling);
+      this.#channel.close();
+    });
     this.files.catch(() => {}); // so does `done`
     this.done.catch(() => {}); // whoever asks sees it
   }
@@ -166,7 +173,7 @@ export class Pull {
       }
     };
     await Promise.all(Array.from({ length: MAX_QUESTIONS }, ask));
-    await this.#requireSpace(folders, files);
+    await this.#estimateSpace(folders, files);
     for (const { record } of files) {
       await writeRecord(folders.files, `${record.id}.json`, record);
     }
@@ -248,15 +255,18 @@ export class Pull {
   }
 
   /**
+   * Ask the browser whether it has the room, before a byte is fetched. Some answer with a figure that
+   * says nothing (Chromium: always 10 GiB more), so that ChunkFile reserves it as well.
+   *
    * @param {Folders} folders
    * @param {PulledFile[]} files
    */
-  async #requireSpace(folders, files) {
+  async #estimateSpace(folders, files) {
     let needed = 0;
     for (const file of files) {
       if (file.isDone) continue;
       file.storedBytes = await storedBytes(folders, file.record.id);
-      needed += file.record.size - file.storedBytes;
+      needed += file.record.size - (await reservedBytes(folders, file.record.id));
     }
     if (needed > 0) await requireSpace(folders, this.#model.source, needed);
   }
@@ -268,6 +278,10 @@ export class Pull {
     const releases = new Map();
     // Everybody takes locks in the same order, so that no two wait for each other.
     const missing = this.#all.filter(({ isDone }) => !isDone);
+    if (missing.length === 0) {
+      this.#setState("done");
+      return;
+    }
     const inOrder = missing.toSorted((a, b) => (a.record.id < b.record.id ? -1 : 1));
     try {
       this.#setState("waiting");
@@ -353,7 +367,14 @@ export class Pull {
   /** @param {boolean} [isUrgent] */
   #tell(isUrgent = false) {
     const now = performance.now();
-    if (!isUrgent && now - this.#toldMs < TELL_MS) return;
+    const waitMs = isUrgent ? 0 : TELL_MS - (now - this.#toldMs);
+    if (waitMs > 0) {
+      // Not now, but what is told last shall be true.
+      this.#telling ??= setTimeout(() => this.#tell(true), waitMs);
+      return;
+    }
+    clearTimeout(this.#telling);
+    this.#telling = undefined;
     this.#toldMs = now;
     this.#speeds = this.#speeds.filter(([time]) => now - time < SPEED_MS);
     this.#speeds.push([now, this.#fetchedBytes]);
@@ -415,7 +436,7 @@ async function firstMissing(folders, { id, size }) {
     const table = await (await folders.files.getFileHandle(`${id}.chunks`)).getFile();
     const entries = new Uint8Array(await table.arrayBuffer());
     for (let chunk = 0; chunk * CHUNK_BYTES < size; chunk++) {
-      if (entries[chunk * 33] !== 1) return chunk * CHUNK_BYTES;
+      if (entries[chunk * ENTRY_BYTES] !== 1) return chunk * CHUNK_BYTES;
     }
   } catch {
     // there is nothing of it yet

@@ -163,6 +163,19 @@ export async function storedBytes({ files }, id) {
   }
 }
 
+/**
+ * @param {Folders} folders
+ * @param {string} id
+ * @returns {Promise<number>} what its bytes take on the disk already, fetched or not
+ */
+export async function reservedBytes({ files }, id) {
+  try {
+    return (await (await files.getFileHandle(`${id}.bytes`)).getFile()).size;
+  } catch {
+    return 0;
+  }
+}
+
 /** An entry of a table of chunks: whether it is there, then its SHA-256. */
 export const ENTRY_BYTES = 33;
 
