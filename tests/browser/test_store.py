@@ -238,7 +238,7 @@ def test_downloads_over_cut_connections_are_whole_and_fetch_nothing_twice(
     data = generator.randbytes(DOWNLOAD_BYTES)
     for number in range(NUM_DOWNLOADS):
         data = number.to_bytes(4, "little") + data[4:]
-        file = server.files["model.gguf"] = FlakyFile(data, etag=f'"{number}"', cut_share=0.7)
+        server.files["model.gguf"] = FlakyFile(data, etag=f'"{number}"', cut_share=0.7)
         # With the published hash and without.
         model = listed(url, data) if number % 2 else url
         assert tab.pull(model)["name"] == "done", (number, tab.page.evaluate("pull.end"))
@@ -262,7 +262,8 @@ def test_ranges_are_fetched_side_by_side(tab: Tab, file: FlakyFile, url: str) ->
     tab.wait_for(lambda: len(file.requests) == 1 + 3)  # two chunks each of five and a bit
     file.max_bytes = None
     assert tab.finish()["name"] == "done"
-    assert file.sent.max() <= 2 and (file.sent == 2).sum() == 1
+    assert file.sent.max() <= 2
+    assert (file.sent == 2).sum() == 1
 
 
 def test_a_pause_and_a_closed_tab_go_on_where_they_were(
@@ -274,8 +275,10 @@ def test_a_pause_and_a_closed_tab_go_on_where_they_were(
     first.wait_for_stored(CHUNK_BYTES)
     first.pause()
     (kept,) = first.list()
-    assert 0 < kept["stored_bytes"] < MODEL_BYTES and not kept["is_complete"]
-    assert kept["source"] == url and kept["bytes"] == MODEL_BYTES
+    assert 0 < kept["stored_bytes"] < MODEL_BYTES
+    assert not kept["is_complete"]
+    assert kept["source"] == url
+    assert kept["bytes"] == MODEL_BYTES
 
     file.max_bytes = 4_500_000
     first.start(url)
@@ -373,7 +376,8 @@ def test_a_file_that_changes_while_it_is_fetched_is_noticed(
     server.files["model.gguf"] = FlakyFile(data, etag='"two"')
     file.is_down = True  # which cuts what is under way
     end = tab.finish()
-    assert end["name"] == "SourceError" and "was changed on the server" in end["message"]
+    assert end["name"] == "SourceError"
+    assert "was changed on the server" in end["message"]
     assert tab.list()[0]["stored_bytes"] == 0
     assert tab.pull(url)["name"] == "done"
     assert read_stored(tab) == [hashlib.sha256(data).hexdigest()]
@@ -405,9 +409,11 @@ def test_bytes_that_are_not_what_was_published_are_dropped(
     tab: Tab, file: FlakyFile, url: str
 ) -> None:
     end = tab.pull(listed(url, file.data, sha256="ab" * 32))
-    assert end["name"] == "IntegrityError" and "abababababababab" in end["message"]
+    assert end["name"] == "IntegrityError"
+    assert "abababababababab" in end["message"]
     (kept,) = tab.list()
-    assert kept["stored_bytes"] == 0 and not kept["is_complete"]
+    assert kept["stored_bytes"] == 0
+    assert not kept["is_complete"]
 
 
 # ---- tabs, disks, servers ---------------------------------------------------------------------
@@ -458,7 +464,8 @@ def test_a_full_disk_is_known_before_a_byte_is_fetched(
     end = tab.pull(url)
     assert [model["stored_bytes"] for model in tab.list()] == [0, 2_000_000]
     context.close()
-    assert end["name"] == "StoreError" and end["detail"]["is_full"]
+    assert end["name"] == "StoreError"
+    assert end["detail"]["is_full"]
     assert "does not fit: the browser does not give this page another 5.1 MiB" in end["message"]
     assert "delete a model that is kept here, such as old (1.9 MiB)" in end["message"]
     assert file.sent.sum() == 1  # which told the size
@@ -467,8 +474,10 @@ def test_a_full_disk_is_known_before_a_byte_is_fetched(
 def test_a_disk_that_fills_up_keeps_what_is_there(tab: Tab, file: FlakyFile, url: str) -> None:
     tab.page.evaluate(SWAP_WORKER, "full_disk.js")
     end = tab.pull(url)
-    assert end["name"] == "StoreError" and end["detail"]["is_full"]
-    assert "the disk is full" in end["message"] and "make room on the disk" in end["message"]
+    assert end["name"] == "StoreError"
+    assert end["detail"]["is_full"]
+    assert "the disk is full" in end["message"]
+    assert "make room on the disk" in end["message"]
     kept = tab.list()[0]["stored_bytes"]
     assert kept == 2 * CHUNK_BYTES
     tab.page.reload()
@@ -491,5 +500,6 @@ def test_a_server_that_cannot_be_used_is_named(
     for name, value in fault.items():
         setattr(file, name, value)
     end = tab.pull(url)
-    assert end["name"] == "SourceError" and message in end["message"]
+    assert end["name"] == "SourceError"
+    assert message in end["message"]
     assert tab.list() == []
