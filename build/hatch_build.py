@@ -1,4 +1,5 @@
-"""Puts the built site into the wheel, where `leadout serve` of an installed package finds it.
+"""Puts the built site into the wheel, where `leadout serve` of an installed package finds it, and
+the list of known models, which lies among the page's modules.
 
 The site is dist/ as `leadout build` left it; `make wheel` builds it first. Nano's weights are in
 the wheel already, as data of leadout_build, so those in the site's models/ stay out. Without a
@@ -16,13 +17,21 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 SITE_IN_WHEEL = "leadout_build/dist"
 
 
+#: Where leadout_build/known_models.py looks for it.
+KNOWN_MODELS_IN_WHEEL = "leadout_build/known_models.json"
+
+
 class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
     """Adds the site's files one by one; see the module's docstring."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Extend what goes into the wheel; see hatchling."""
         site = Path(self.root) / "dist"
-        if version == "editable" or not (site / "build.json").is_file():
+        if version == "editable":
+            return
+        known_models = Path(self.root) / "web/hub/known_models.json"
+        build_data["force_include"][str(known_models)] = KNOWN_MODELS_IN_WHEEL
+        if not (site / "build.json").is_file():
             return
         for path in sorted(site.rglob("*")):
             if path.is_file() and path.suffix != ".gguf":

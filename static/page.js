@@ -23,8 +23,12 @@ const fileInput = document.getElementById("file");
 const urlButton = document.getElementById("open-url");
 const urlForm = document.getElementById("url-form");
 const urlInput = document.getElementById("url");
+const tokenInput = document.getElementById("token");
 const problem = document.getElementById("models-problem");
 const drop = document.getElementById("drop");
+
+/** Models that come from a hub, by what the select has them as: they wait for a click. */
+const hubNames = new Set();
 
 /** Models that the select offers, by option value: the site's, then what the person brought. */
 const models = new Map();
@@ -32,12 +36,13 @@ const models = new Map();
 /**
  * @param {string} label
  * @param {string | File[]} model as Leadout.load takes it
+ * @param {HTMLElement} [group] of the select
  * @returns {string} the option's value
  */
-function addOption(label, model) {
+function addOption(label, model, group = select) {
   const value = String(models.size);
   models.set(value, model);
-  select.append(new Option(label, value));
+  group.append(new Option(label, value));
   select.disabled = false;
   return value;
 }
@@ -54,6 +59,7 @@ function choose(value, isWanted) {
   } else {
     desk.close();
   }
+  chat.toggleAttribute("autoload", IS_LOCAL && isCheap(model));
   chat.model = model;
   if (isWanted) {
     chat.load();
@@ -66,7 +72,7 @@ function choose(value, isWanted) {
  *   here already
  */
 function isCheap(model) {
-  return IS_LOCAL || model === NANO || typeof model !== "string";
+  return typeof model !== "string" || model === NANO || (IS_LOCAL && !hubNames.has(model));
 }
 
 /**
@@ -77,7 +83,7 @@ function bring(label, model) {
   if (models.size === 0) {
     select.replaceChildren();
   }
-  choose(addOption(label, model), true);
+  choose(addOption(label, model), !hubNames.has(model));
 }
 
 /** @param {File[]} files */
@@ -148,14 +154,26 @@ async function listSiteModels() {
   }
   if (listed.length === 0) {
     select.replaceChildren(new Option("None here: open a file"));
-    return;
+  } else {
+    select.replaceChildren();
+    for (const { name, bytes } of listed) {
+      addOption(`${name} (${formatSize(bytes)})`, name);
+    }
+    choose("0", listed[0].name === NANO && !IS_LOCAL);
   }
-  select.replaceChildren();
-  for (const { name, bytes } of listed) {
-    addOption(`${name} (${formatSize(bytes)})`, name);
+  await offerKnownModels(new Set(listed.map(({ name }) => name)));
+}
+
+/** @param {Set<string>} listed names that the site serves already */
+async function offerKnownModels(listed) {
+  const group = document.createElement("optgroup");
+  group.label = "From the Hugging Face Hub";
+  const known = await Leadout.listKnownModels();
+  for (const { name, title } of known.filter(({ name }) => !listed.has(name))) {
+    hubNames.add(name);
+    addOption(title, name, group);
   }
-  chat.toggleAttribute("autoload", IS_LOCAL);
-  choose("0", listed[0].name === NANO && !IS_LOCAL);
+  select.append(group);
 }
 
 select.addEventListener("change", () => {
@@ -184,9 +202,22 @@ urlButton.addEventListener("click", () => {
     urlInput.focus();
   }
 });
+urlInput.addEventListener("input", () => urlInput.setCustomValidity(""));
 urlForm.addEventListener("submit", (event) => {
   event.preventDefault();
-  const url = new URL(urlInput.value);
+  const text = urlInput.value.trim();
+  chat.loadOptions = { ...chat.loadOptions, hub: { ...chat.loadOptions.hub, token: tokenInput.value || null } };
+  if (Leadout.isHubName(text)) {
+    hubNames.add(text);
+    bring(text, text);
+    return;
+  }
+  if (!URL.canParse(text)) {
+    urlInput.setCustomValidity("Wanted owner/name, or an address that begins with https://");
+    urlInput.reportValidity();
+    return;
+  }
+  const url = new URL(text);
   bring(decodeURIComponent(url.pathname.split("/").filter(Boolean).at(-1) ?? url.host), url.href);
 });
 

@@ -32,17 +32,21 @@ import { listModels, resolveModels } from "./client/models.js";
 import { models, toFetchEvent } from "./client/store.js";
 import { Stream } from "./client/stream.js";
 import { isSupported } from "./client/support.js";
+import { listKnownModels } from "./hub/known_models.js";
+import { parseHubName } from "./hub/names.js";
 
 /** @typedef {{phase: Phase, loaded_bytes: number, total_bytes: number}} Progress */
+/** @import {Hub} from "./client/models.js" */
 
 /**
  * @typedef {object} LoadParams
- * @property {ModelChoice} model a name that the site lists, a URL of a .gguf or of a folder with
- *   config.json, a File, a list of Files, or {name, files}; for figures of speed also {name, shape},
+ * @property {ModelChoice} model a name that the site lists or known_models.json has; a model on the hub,
+ *   hf:owner/name[@revision][:file]; a URL of a .gguf or of a folder with config.json, a File, a list of Files, or {name, files}; for figures of speed also {name, shape},
  *   weights of a Gemma 4's shape that are made up on the device
  * @property {DrafterChoice} [drafter] what proposes tokens for the model to check: "auto", the
  *   default, is what comes with the model, if anything does; "none"; "ngram", what the text itself
  *   says elsewhere; or a model of its own. It changes the speed, never the text
+ * @property {Hub} [hub] which hub, and the access token for it
  * @property {number} [maxDraftTokens] the most that requests may have drafted at a time, 0 to 7
  * @property {AbortSignal | null} [signal] ends the load and frees what it took
  * @property {boolean} [store] whether a model from afar is kept in this browser, so that the next load
@@ -84,7 +88,7 @@ async function load(params) {
   const lookUp = async () => {
     const isKept = params.store !== false && (await canKeep());
     const [pair] = await Promise.all([
-      resolveModels(params.model, params.drafter ?? "auto", { signal, isKept }),
+      resolveModels(params.model, params.drafter ?? "auto", { signal, hub: params.hub, isKept }),
       worker ? null : throwUnlessSupported(),
     ]);
     if (hasSource(pair.model) || hasSource(pair.drafter)) {
@@ -124,6 +128,14 @@ async function throwUnlessSupported() {
   if (!supported) {
     throw new LeadoutError("DeviceUnavailableError", `${reason} ${advice}`, { reason, advice });
   }
+}
+
+/**
+ * @param {string} text
+ * @returns {boolean} whether it names a model on the hub: hf:owner/name[@revision][:file], or owner/name
+ */
+function isHubName(text) {
+  return parseHubName(text) !== null;
 }
 
 /** @returns {Worker} */
@@ -410,4 +422,4 @@ function streamChunks(engine, request, head, signal, shape) {
 }
 
 /** The way in. */
-export const Leadout = Object.freeze({ load, isSupported, listModels, models });
+export const Leadout = Object.freeze({ load, isSupported, isHubName, listModels, listKnownModels, models });

@@ -120,10 +120,11 @@ export class Host {
       this.#pull({ ...model, source: model.source }, id);
       return;
     }
-    for (const { name, url, file } of model.files) {
-      const source = this.#newSource(name, url);
+    for (const { name, url, file, size, token } of model.files) {
+      const source = this.#newSource(name, url, size, token);
       // Not the many shards of a large model, which nobody reads for a while.
-      if (file || this.#sources.has(source.url) || !/\.(gguf|json)$/i.test(name)) continue;
+      const isFirst = /\.(gguf|json)$/i.test(name) && !/(?<!-00001)-of-\d{5}\.gguf$/i.test(name);
+      if (file || this.#sources.has(source.url) || !isFirst) continue;
       this.#sources.set(source.url, source);
       source.size().catch(() => {});
     }
@@ -157,12 +158,14 @@ export class Host {
    * @param {string} name
    * @param {string} [url]
    * @param {Blob} [file]
+   * @param {number | null} [size]
+   * @param {string} [token]
    */
-  openSource(name, url, file) {
+  openSource(name, url, file, size, token) {
     if (file) return new BlobSource(file, name);
     const kept = this.#kept.get(url ?? "");
     if (kept) return kept;
-    const source = this.#newSource(name, url);
+    const source = this.#newSource(name, url, size, token);
     const opened = this.#sources.get(source.url);
     this.#sources.delete(source.url);
     return opened ?? source;
@@ -217,9 +220,11 @@ export class Host {
   /**
    * @param {string} name
    * @param {string} [url]
+   * @param {number | null} [size]
+   * @param {string} [token]
    */
-  #newSource(name, url) {
-    return new UrlSource(new URL(url ?? name, this.#base).href);
+  #newSource(name, url, size, token) {
+    return new UrlSource(new URL(url ?? name, this.#base).href, { size, token });
   }
 
   /**

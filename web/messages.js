@@ -15,17 +15,18 @@
  */
 
 /**
- * Where a file of a model lies: exactly one of `url` and `file`. What its source publishes of it is
- * checked when it goes through the store.
- * @typedef {{name: string, url?: string, file?: Blob, size?: number | null, sha256?: string | null}} FileRef
+ * Where a file of a model lies: exactly one of `url` and `file`. `size` is what a URL's content has to
+ * have, in bytes, and `sha256` its hash, where that is known; the store checks both. `token` is sent to
+ * the URL's own host, and kept nowhere.
+ * @typedef {{name: string, url?: string, file?: Blob, size?: number | null, sha256?: string | null, token?: string}} FileRef
  */
 
 /**
- * A model: a GGUF file, or config.json with safetensors (and, if there, tokenizer.json,
+ * A model: a GGUF file (or all parts of a split one), or config.json with safetensors (and, if there, tokenizer.json,
  * tokenizer_config.json, generation_config.json, chat_template.jinja, model.safetensors.index.json).
  * `source` is its address as it was asked for, and its name in the store: with it, the model is kept
- * there (web/store/), without, it is read from its URLs. `token` goes with requests, and is not kept.
- * @typedef {{name: string, files: FileRef[], source?: string, token?: string}} ModelRef
+ * there (web/store/), without, it is read from its URLs.
+ * @typedef {{name: string, files: FileRef[], source?: string}} ModelRef
  */
 
 /** A model for the store. @typedef {ModelRef & {source: string}} KeptModelRef */

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from leadout.errors import LeadoutError
 from leadout_build import DIST
+from leadout_build.terminal import printable
 
 #: Keep in step with `GenerateRequest` in web/messages.js.
 MAX_DRAFT_TOKENS = 7
@@ -69,7 +70,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _say_error(message: str) -> None:
-    print(f"leadout: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"leadout: error: {printable(' '.join(message.split()))}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -118,6 +119,12 @@ def _pull(args: argparse.Namespace) -> int:
 
     pull(args.model)
     return 0
+
+
+def _models(args: argparse.Namespace) -> int:
+    from leadout_build.models_command import run
+
+    return run(args)
 
 
 def _inspect(args: argparse.Namespace) -> int:
@@ -236,10 +243,16 @@ def _parser() -> argparse.ArgumentParser:
     pull.add_argument(
         "model",
         metavar="MODEL",
-        help="gemma3-270m, a path, or hf:owner/name[:file] from the Hugging Face Hub. A drafter is "
-        "pulled by its own name, such as hf:google/gemma-4-E2B-it-assistant, and then found "
-        "wherever its target, gemma-4-E2B-it, is run",
+        help="gemma3-270m, a short name from README's table, a path, or "
+        "hf:owner/name[@revision][:file] from the Hugging Face Hub; file is a .gguf or a "
+        "quantisation, such as Q4_K_M. The model's drafter comes along where the hub has one",
     )
+    models = add("models", _models, "list, remove or verify the models in the store")
+    models.add_argument(
+        "action", nargs="?", choices=("list", "remove", "verify"), default="list", help="what to do"
+    )
+    models.add_argument("names", nargs="*", metavar="NAME", help="which ones; verify: default all")
+    models.add_argument("--json", action="store_true", help="list as one JSON object")
     inspect = add("inspect", _inspect, "show a model's architecture, tensors and sizes")
     inspect.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
     inspect.add_argument("--json", action="store_true", help="print one JSON object")

@@ -1,142 +1,187 @@
 """Pull a model from the Hugging Face Hub, or from whatever HF_ENDPOINT names.
 
-Which files there are, their sizes and hashes come from `huggingface_hub`, and so do
-authentication, retries and Range requests. What it does not do is resume in another process (it
-drops a half-downloaded file when it ends), so the partial files are ours: one per content hash,
-kept among the model's parts.
+1. list    which files there are, their sizes and hashes
+2. choose  which are the model (hub_choice.py)
+3. fetch   its small files
+4. open    it, from the weights' headers at the hub: what cannot be run is not downloaded
+5. fetch   the weights; resumed, verified
+6. move    into place, once everything is there: until then every file is one of the model's parts,
+           under its content's hash
+
+`huggingface_hub` does authentication, retries and Range requests. What it does not do is resume
+in another process (it drops a half-downloaded file when it ends), so the partial files are ours.
+What a pull had moved into place when it was killed counts as downloaded.
 """
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import hashlib
-import re
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from leadout.errors import IntegrityError, ModelNotFoundError, RequestError, SourceError
+from leadout.errors import IntegrityError, LeadoutError, ModelNotFoundError, SourceError
+from leadout_build.hub_choice import choose_drafter_files, choose_files, drafter_repos
+from leadout_build.hub_listing import HubFile, HubSource, Listing, hub_errors, list_repository
+from leadout_build.hub_names import HubName
+from leadout_build.known_models import known_drafter
 from leadout_build.progress import Progress
-from leadout_build.store import (
-    CHECKPOINT_FILES,
-    ModelWriter,
-    read_chunks,
-    store_errors,
-)
-
-if TYPE_CHECKING:
-    from huggingface_hub.hf_api import ModelInfo, RepoSibling
-
-_SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
+from leadout_build.store import ModelWriter, read_chunks
 
 
-def pull_hub(
-    repo: str, file: str | None, writer: ModelWriter, endpoint: str | None = None
-) -> str | None:
-    """Download a model's files into the store.
+@dataclass(frozen=True)
+class HubModel:
+    """A model on the hub: which files of which commit.
+
+    Attributes:
+        name: as it was asked for.
+        listing: its repository.
+        files: those that are the model.
+    """
+
+    name: HubName
+    listing: Listing
+    files: tuple[HubFile, ...]
+
+    @property
+    def notice(self) -> str | None:
+        """The license notice to show, if the model names a license."""
+        if self.listing.license is None:
+            return None
+        return (
+            f'{self.listing.repo} is published under the license "{self.listing.license}"; see its '
+            "page on the hub."
+        )
+
+
+def find_hub_model(name: HubName, folder: Path, endpoint: str | None = None) -> HubModel:
+    """Find out which files a name means.
 
     Args:
-        repo: "owner/name".
-        file: one file of it (a .gguf), or None for its safetensors set or its only GGUF.
-        writer: where to.
+        name: the model's.
+        folder: of the store, for messages.
         endpoint: the hub's address; default HF_ENDPOINT, else the public hub.
 
-    Returns:
-        The license notice to show, if the model names a license.
+    Raises:
+        ModelNotFoundError: no such repository, revision or file, or nothing there is a model.
+        CheckpointError: a part of the model is missing.
+        SourceError: the hub cannot be reached or refuses.
+    """
+    listing = list_repository(name, folder, endpoint)
+    sizes = {path: file.bytes for path, file in listing.files.items()}
+    chosen = choose_files(listing.repo, sizes, name.file)
+    return HubModel(name, listing, tuple(listing.files[path] for path in chosen))
+
+
+def find_hub_drafter(target: HubModel, folder: Path) -> HubModel | None:
+    """Find the drafter of a model on the hub; see web/hub/resolve.js.
 
     Raises:
-        ModelNotFoundError: no such repository or file.
+        CheckpointError, SourceError: see `find_hub_model`.
+    """
+    listing = target.listing
+    sizes = {path: file.bytes for path, file in listing.files.items()}
+    beside = choose_drafter_files(listing.repo, sizes, [file.path for file in target.files])
+    known = known_drafter(HubName(listing.repo, file=target.name.file))
+    if known is not None or beside is None:
+        candidates = [known] if known is not None else []
+        candidates += [HubName(repo) for repo in drafter_repos(listing.repo)]
+        for candidate in candidates:
+            try:
+                return find_hub_model(candidate, folder, listing.endpoint)
+            except ModelNotFoundError:
+                continue
+    if beside is None:
+        return None
+    name = HubName(listing.repo, target.name.revision, beside[0])
+    return HubModel(name, listing, tuple(listing.files[path] for path in beside))
+
+
+def pull_hub(model: HubModel, writer: ModelWriter) -> None:
+    """Download a model's files into the store.
+
+    Raises:
+        UnsupportedModelError, CheckpointError and others: it is none that Leadout runs; then
+            no more than its headers was fetched, and nothing is kept.
         SourceError: the hub cannot be reached, refuses, or asks to accept terms first.
         IntegrityError: a file is not what the hub published.
         StoreError: the disk is full or not writable.
     """
-    # huggingface_hub takes a second to import: only where it is needed.
-    from huggingface_hub import HfApi
-
-    with _hub_errors(repo, writer.folder):
-        info = HfApi(endpoint=endpoint).model_info(repo, files_metadata=True)
-    chosen = _choose_files(repo, info.siblings or [], file)
-    total_bytes = sum(sibling.size or 0 for sibling in chosen)
-    kept_bytes = sum(_kept_bytes(_partial_path(writer, sibling)) for sibling in chosen)
+    partials = {file.path: _partial_path(writer, file) for file in model.files}
+    total_bytes = sum(file.bytes for file in model.files)
+    kept_bytes = sum(_kept_bytes(partial) for partial in partials.values())
     writer.require_free(max(total_bytes - kept_bytes, 0))
-    with Progress(f"downloading {repo}", max(total_bytes, 1)) as progress:
-        for sibling in chosen:
-            partial = _partial_path(writer, sibling)
-            with _hub_errors(repo, writer.folder):
-                _download(info, sibling, partial, progress, endpoint)
-            _check_hash(sibling, partial)
+    is_under_way = any(_kept_bytes(partials[file.path]) for file in model.files if _is_large(file))
+    small_first = sorted(model.files, key=_is_large)
+    with Progress(f"downloading {model.listing.repo}", max(total_bytes, 1)) as progress:
+        for file in small_first:
+            if _is_large(file) and not is_under_way:
+                _check_headers(model, partials, writer.folder)
+                is_under_way = True
+            with hub_errors(model.name, writer.folder):
+                _download(model.listing, file, partials[file.path], progress)
+            _check_hash(file, partials[file.path])
     # Only now: until then, what is complete is a part that a later pull finds.
-    for sibling in chosen:
-        writer.adopt(_partial_path(writer, sibling), PurePosixPath(sibling.rfilename).name)
-    license_name = info.card_data.get("license") if info.card_data else None
-    if license_name is None:
-        return None
-    return f'{repo} is published under the license "{license_name}"; see its page on the hub.'
+    for file in model.files:
+        writer.adopt(partials[file.path], PurePosixPath(file.path).name)
 
 
-def _choose_files(repo: str, siblings: list[RepoSibling], file: str | None) -> list[RepoSibling]:
-    by_name = {sibling.rfilename: sibling for sibling in siblings}
-    ggufs = [name for name in by_name if name.endswith(".gguf")]
-    if file is not None:
-        if file not in by_name:
-            raise ModelNotFoundError(
-                f'{repo} has no file "{file}". Its GGUF files: {", ".join(ggufs) or "none"}.',
-                repo=repo,
-                file=file,
-                ggufs=ggufs,
-            )
-        return [by_name[file]]
-    shards = [name for name in by_name if _SHARD.fullmatch(name)]
-    weights = ["model.safetensors"] if "model.safetensors" in by_name else shards
-    if "config.json" in by_name and weights:
-        names = [*(name for name in by_name if name in CHECKPOINT_FILES), *weights]
-    elif len(ggufs) == 1:
-        names = ggufs
-    elif ggufs:
-        raise ModelNotFoundError(
-            f"{repo} has {len(ggufs)} GGUF files; choose one with hf:{repo}:FILE from: "
-            f"{', '.join(ggufs)}.",
-            repo=repo,
-            ggufs=ggufs,
+def _is_large(file: HubFile) -> bool:
+    return file.path.lower().endswith((".gguf", ".safetensors"))
+
+
+def _check_headers(model: HubModel, partials: Mapping[str, Path], folder: Path) -> None:
+    """Open a model whose small files are here and whose weights are at the hub."""
+    from leadout.checkpoint import FileSource, Source, open_checkpoint
+    from leadout.tokenizer import tokenizer_json_from_gguf
+
+    sources: dict[str, Source] = {}
+    for file in model.files:
+        name = PurePosixPath(file.path).name
+        is_here = not _is_large(file)
+        sources[name] = (
+            FileSource(partials[file.path], name)
+            if is_here
+            else HubSource(model.listing, file, folder)
         )
-    else:
-        raise ModelNotFoundError(
-            f"{repo} holds no model that Leadout reads: wanted config.json with "
-            "model*.safetensors, or a .gguf file.",
-            repo=repo,
-        )
-    return [by_name[name] for name in names]
+    try:
+        checkpoint = asyncio.run(open_checkpoint(sources))
+        if checkpoint.kind == "gguf":
+            tokenizer_json_from_gguf(checkpoint.metadata)
+    except SourceError:
+        raise
+    except LeadoutError:
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
+        raise
 
 
-def _partial_path(writer: ModelWriter, sibling: RepoSibling) -> Path:
-    """Return where a file is downloaded to: named by its content, so that only that resumes it."""
-    content = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
-    if content is None or not re.fullmatch(r"[0-9a-f]{40,64}", content):
-        raise SourceError(
-            f"The hub publishes no hash of {sibling.rfilename}; it cannot be verified.",
-            file=sibling.rfilename,
-        )
-    return writer.parts_folder / f"{content}.download"
+def _partial_path(writer: ModelWriter, file: HubFile) -> Path:
+    """Return where a file is downloaded to: named by its content, so that only that resumes it.
+
+    What lies in place already, from a pull that was killed before its end, becomes a part again.
+    """
+    partial = writer.parts_folder / f"{file.content_id}.download"
+    placed = writer.folder / PurePosixPath(file.path).name
+    is_left_over = not (writer.folder / "manifest.json").exists()
+    if is_left_over and not partial.exists() and _kept_bytes(placed) == file.bytes:
+        placed.rename(partial)
+    return partial
 
 
 def _kept_bytes(partial: Path) -> int:
-    return partial.stat().st_size if partial.exists() else 0
+    return partial.stat().st_size if partial.is_file() else 0
 
 
-def _download(
-    info: ModelInfo,
-    sibling: RepoSibling,
-    partial: Path,
-    progress: Progress,
-    endpoint: str | None,
-) -> None:
-    from huggingface_hub import hf_hub_url
+def _download(listing: Listing, file: HubFile, partial: Path, progress: Progress) -> None:
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     before_bytes = progress.done_bytes
-    if _kept_bytes(partial) > (sibling.size or 0):
+    if _kept_bytes(partial) > file.bytes:
         partial.unlink()
 
     class Bar:
@@ -163,82 +208,34 @@ def _download(
         with partial.open("ab") as out:
             http_get(
                 # The revision that the sizes and hashes belong to, whatever is pushed meanwhile.
-                hf_hub_url(info.id, sibling.rfilename, revision=info.sha, endpoint=endpoint),
+                listing.url(file.path),
                 out,
                 resume_size=out.tell(),
                 headers={**build_hf_headers(), "Accept-Encoding": "identity"},
-                expected_size=sibling.size,
+                expected_size=file.bytes,
                 tqdm_class=Bar,
             )
     except BaseException:
         if _kept_bytes(partial) == 0:
             partial.unlink(missing_ok=True)
         raise
-    progress.update(before_bytes + (sibling.size or 0))
+    progress.update(before_bytes + file.bytes)
 
 
-def _check_hash(sibling: RepoSibling, partial: Path) -> None:
+def _check_hash(file: HubFile, partial: Path) -> None:
     """Compare a download with what was published: sha256 of big files, git's hash of small ones."""
-    if sibling.lfs:
-        wanted, digest = sibling.lfs.sha256, hashlib.sha256()
+    if file.sha256 is not None:
+        digest = hashlib.sha256()
     else:
-        wanted = str(sibling.blob_id)
         digest = hashlib.sha1(f"blob {partial.stat().st_size}\0".encode(), usedforsecurity=False)
     for chunk in read_chunks(partial):
         digest.update(chunk)
-    if digest.hexdigest() != wanted:
+    if digest.hexdigest() != file.content_id:
         partial.unlink()
         raise IntegrityError(
-            f"{sibling.rfilename} has the hash {digest.hexdigest()}; {wanted} was published. It "
+            f"{file.path} has the hash {digest.hexdigest()}; {file.content_id} was published. It "
             "was dropped; pull again.",
-            file=sibling.rfilename,
+            file=file.path,
             found=digest.hexdigest(),
-            wanted=wanted,
+            wanted=file.content_id,
         )
-
-
-@contextlib.contextmanager
-def _hub_errors(repo: str, folder: Path) -> Iterator[None]:
-    """Turn huggingface_hub's errors, and those of the HTTP library that it uses, into ours."""
-    from huggingface_hub import errors
-
-    # httpx's or httpx2's, by the version of huggingface_hub; any failed transfer is a child.
-    transport_error = errors.HfHubHTTPError.__mro__[1]
-    assert issubclass(transport_error, Exception)
-    try:
-        yield
-    except errors.GatedRepoError as error:
-        raise SourceError(
-            f"{repo} asks to accept its terms first. Do so on its page on the hub, then log in "
-            "with `hf auth login` or set HF_TOKEN.",
-            repo=repo,
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise ModelNotFoundError(
-            f"The hub has no model {repo}, or it is private (then log in with `hf auth login` or "
-            "set HF_TOKEN).",
-            repo=repo,
-        ) from error
-    except errors.HFValidationError as error:
-        raise RequestError(f'"{repo}" cannot be a repository: {error}', repo=repo) from error
-    except errors.HfHubHTTPError as error:
-        status = error.response.status_code
-        raise SourceError(
-            f"The hub answered {status} for {repo}. Run the same command again to resume.",
-            repo=repo,
-            status=status,
-        ) from error
-    except errors.OfflineModeIsEnabled as error:
-        raise SourceError("HF_HUB_OFFLINE is set: nothing can be pulled from the hub.") from error
-    except transport_error as error:
-        raise SourceError(
-            f"The hub cannot be reached, or the connection broke: {error}. Run the same command "
-            "again to resume.",
-            repo=repo,
-        ) from error
-    except OSError as error:
-        if error.errno is not None:
-            with store_errors(folder):
-                raise
-        message = str(error).splitlines()[0]
-        raise SourceError(f"{message} Run the same command again to resume.") from error

@@ -21,6 +21,9 @@ from leadout.errors import RequestError
 #: For what lies in the model store: a license's HTML may be read, and may do nothing.
 MODEL_POLICY = "default-src 'none'; frame-ancestors 'self'; sandbox"
 
+#: Where models come from by name: the hub, and the hosts that it leads to for large files.
+HUB_ORIGINS = ("https://huggingface.co", "https://*.hf.co")
+
 _ORIGIN = re.compile(r"https?://((\*\.)?[a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
 
 
@@ -28,7 +31,7 @@ def site_policy(allow_origins: Sequence[str] = ()) -> str:
     """Return the site's Content-Security-Policy.
 
     Args:
-        allow_origins: other origins that the page may fetch models from.
+        allow_origins: other origins that the page may fetch models from, beside the hub's.
     """
     return "; ".join(
         (
@@ -36,7 +39,7 @@ def site_policy(allow_origins: Sequence[str] = ()) -> str:
             # WebAssembly may compile; strings are never evaluated.
             "script-src 'self' 'wasm-unsafe-eval'",
             "worker-src 'self'",
-            " ".join(("connect-src 'self'", *allow_origins)),
+            " ".join(("connect-src 'self'", *HUB_ORIGINS, *allow_origins)),
             "style-src 'self'",
             "img-src 'self' data:",
             "manifest-src 'self'",

@@ -37,6 +37,9 @@ WEB_LEFT_OUT = ("node_modules", "kernels", "types")
 NANO_FOLDER = "build/leadout_build/nano"
 MODELS_FOLDER = f"{NANO_FOLDER}/model"
 
+#: In web/hub; the only data among the modules.
+KNOWN_MODELS = "known_models.json"
+
 BUILD_FILE = "build.json"
 ENTRY_POINTS = {"leadout.js": "index.js", "define.js": "widget/leadout-chat-define.js"}
 HASH_DIGITS = 16
@@ -169,7 +172,8 @@ def _left_out_of_web(folder: str, names: list[str]) -> list[str]:
     return [
         name
         for name in names
-        if name in WEB_LEFT_OUT or not (name.endswith(".js") or Path(folder, name).is_dir())
+        if name in WEB_LEFT_OUT
+        or not (name.endswith(".js") or name == KNOWN_MODELS or Path(folder, name).is_dir())
     ]
 
 

@@ -26,7 +26,7 @@ import filelock
 
 from leadout.errors import IntegrityError, ModelNotFoundError, StoreError
 from leadout_build.built_in import NANO, built_in_files, is_built_in
-from leadout_build.drafter_files import is_drafter_gguf
+from leadout_build.checkpoint_files import is_checkpoint_file, parts_beside, resolve_folder
 from leadout_build.progress import format_bytes
 
 logger = logging.getLogger(__name__)
@@ -36,18 +36,6 @@ MANIFEST_VERSION = 1
 
 #: Bytes read, hashed and written at a time.
 CHUNK_BYTES = 1 << 20
-
-#: Files of a model besides *.gguf and *.safetensors; whatever else lies there is not served as one.
-CHECKPOINT_FILES = frozenset(
-    {
-        "config.json",
-        "model.safetensors.index.json",
-        "generation_config.json",
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "chat_template.jinja",
-    }
-)
 
 #: "index.json" is the name of the list of models where the store is served.
 _RESERVED_NAMES = frozenset({"index.json"})
@@ -91,12 +79,6 @@ class StoredModel:
     def checkpoint_files(self) -> tuple[StoredFile, ...]:
         """The files that a model is loaded from."""
         return tuple(file for file in self.files if is_checkpoint_file(file.name))
-
-
-def is_checkpoint_file(name: str) -> bool:
-    """Return whether a file of that name is part of a checkpoint."""
-    is_weights = name.endswith((".gguf", ".safetensors")) and not name.startswith(".")
-    return is_weights or name in CHECKPOINT_FILES
 
 
 def check_name(name: str) -> str:
@@ -166,8 +148,8 @@ class Store:
 
         Args:
             name_or_path: a built-in model's name; else one in the store; else a path to a .gguf
-                file, or to a folder with config.json and *.safetensors, or with a single .gguf
-                file besides drafters.
+                file (or to any part of a split one), or to a folder with config.json and
+                *.safetensors, or with a single .gguf file besides drafters.
 
         Raises:
             ModelNotFoundError: there is no such model.
@@ -180,9 +162,9 @@ class Store:
             return {file.name: _intact_path(model, file) for file in model.checkpoint_files}
         path = Path(name_or_path).expanduser()
         if path.is_dir():
-            return _resolve_folder(path)
+            return resolve_folder(path)
         if path.is_file():
-            return {path.name: path}
+            return parts_beside(path)
         known = ", ".join(model.name for model in self.list_models()) or "none"
         raise ModelNotFoundError(
             f'No model "{name_or_path}": no such file or folder, and the store has: {known}. '
@@ -194,6 +176,34 @@ class Store:
         """Return whether what `resolve` made of a name or path is the stored model of that name."""
         folder = next(iter(files.values())).parent
         return folder.parent == self.models_folder and folder.name == name_or_path
+
+    def list_unfinished(self) -> dict[str, int]:
+        """Return the models whose pull has not ended, by name, and the bytes that they take."""
+        found = {}
+        with store_errors(self.models_folder):
+            folders = sorted(self.models_folder.iterdir()) if self.models_folder.is_dir() else []
+            for folder in folders:
+                if _NAME.fullmatch(folder.name) and not (folder / "manifest.json").exists():
+                    found[folder.name] = _folder_bytes(folder)
+        return found
+
+    def remove(self, name: str) -> int:
+        """Remove a model, whole, unfinished or damaged, and return the bytes that it took.
+
+        Raises:
+            ModelNotFoundError: there is none of that name.
+            StoreError: the name is none, the store is not writable, or a pull is under way.
+        """
+        folder = self.models_folder / check_name(name)
+        if not folder.is_dir():
+            raise ModelNotFoundError(f'The store has no model "{name}".', name=name)
+        with store_errors(folder):
+            taken_bytes = _folder_bytes(folder)
+            with _locked(folder):
+                # First of all, so that nobody finds half a model.
+                (folder / "manifest.json").unlink(missing_ok=True)
+                shutil.rmtree(folder)
+        return taken_bytes
 
     @contextlib.contextmanager
     def write(self, name: str) -> Iterator[ModelWriter]:
@@ -212,17 +222,10 @@ class Store:
         folder = self.models_folder / check_name(name)
         with store_errors(folder):
             (folder / ".parts").mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(folder / ".lock")
-            try:
-                lock.acquire(timeout=0)
-            except filelock.Timeout:
-                raise StoreError(
-                    f'Another process is pulling "{name}" just now; wait for it to end.', name=name
-                ) from None
         try:
-            yield ModelWriter(folder)
+            with _locked(folder):
+                yield ModelWriter(folder)
         finally:
-            lock.release()
             # A pull that failed before it kept anything leaves nothing behind.
             with contextlib.suppress(OSError):
                 (folder / ".parts").rmdir()
@@ -296,6 +299,15 @@ class ModelWriter:
             path.replace(self.folder / found.name)
         self._files[found.name] = found
 
+    def discard(self) -> None:
+        """Remove what was written and kept: it is no model that can be used."""
+        with store_errors(self.folder):
+            for name in self._files:
+                (self.folder / name).unlink(missing_ok=True)
+            for part in self.parts_folder.iterdir():
+                part.unlink()
+        self._files.clear()
+
     def commit(self, source: str, notice: str | None) -> StoredModel:
         """Write the manifest, drop the parts and return the model, which is visible from now on."""
         manifest = {
@@ -313,6 +325,11 @@ class ModelWriter:
                 os.fsync(out.fileno())
             partial.replace(self.folder / "manifest.json")
             shutil.rmtree(self.parts_folder)
+            # Of a pull that was killed, perhaps of other files.
+            kept = {*self._files, "manifest.json", ".lock"}
+            for path in self.folder.iterdir():
+                if path.is_file() and path.name not in kept:
+                    path.unlink()
         return StoredModel(
             self.folder.name, self.folder, source, notice, tuple(self._files.values())
         )
@@ -369,6 +386,32 @@ def store_errors(folder: Path) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a model's lock.
+
+    Raises:
+        StoreError: another process has it.
+    """
+    with store_errors(folder):
+        lock = filelock.FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise StoreError(
+                f'Another process is pulling "{folder.name}" just now; wait for it to end.',
+                name=folder.name,
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _folder_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def _parse_manifest(folder: Path, text: str) -> StoredModel:
     try:
         manifest = json.loads(text)
@@ -411,25 +454,3 @@ def _intact_path(model: StoredModel, file: StoredFile) -> Path:
             wanted_bytes=file.bytes,
         )
     return path
-
-
-def _resolve_folder(folder: Path) -> dict[str, Path]:
-    files = {
-        path.name: path
-        for path in sorted(folder.iterdir())
-        if is_checkpoint_file(path.name) and path.is_file()
-    }
-    ggufs = [name for name in files if name.endswith(".gguf")]
-    if "config.json" in files and any(name.endswith(".safetensors") for name in files):
-        return {name: path for name, path in files.items() if name not in ggufs}
-    if len(ggufs) > 1:
-        ggufs = [name for name in ggufs if not is_drafter_gguf(files[name])]
-    if len(ggufs) == 1:
-        # A config.json beside a GGUF describes something else: the GGUF has its own.
-        return {name: files[name] for name in (ggufs[0], "tokenizer.json") if name in files}
-    raise ModelNotFoundError(
-        f"{folder} holds no model: wanted config.json with *.safetensors, or one .gguf file; "
-        f"found {', '.join(files) or 'neither'}.",
-        folder=str(folder),
-        found=list(files),
-    )

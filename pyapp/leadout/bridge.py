@@ -397,7 +397,9 @@ class Bridge:
         return await open_checkpoint(
             {
                 ref["name"]: JsSource(
-                    self.host.openSource(ref["name"], ref.get("url"), ref.get("file"))
+                    self.host.openSource(
+                        *(ref.get(key) for key in ("name", "url", "file", "size", "token"))
+                    )
                 )
                 for ref in model["files"]
             }

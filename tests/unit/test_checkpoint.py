@@ -304,12 +304,6 @@ SIZES = [
 ]
 
 
-async def test_a_part_of_a_split_gguf_is_unsupported() -> None:
-    error = await refusal({"m.gguf": gguf_file([GEMMA3, u32_key("split.count", 3)])})
-    assert type(error) is UnsupportedFormatError
-    assert "join the parts" in error.message
-
-
 async def test_a_gguf_without_an_embedding_is_a_tensor_error() -> None:
     error = await refusal({"m.gguf": gguf_file([GEMMA3])})
     assert type(error) is TensorError

@@ -6,7 +6,10 @@
 
 /** @import {ModelRef} from "../messages.js" */
 
-import { isDone, openFolders, readModel } from "../store/records.js";
+import { isDone, openFolders, readModel, readRecord } from "../store/records.js";
+
+/** No address of a model ends like this. */
+export const DRAFTER_SUFFIX = "#drafter";
 
 /** Where a site is served from the disk that its models lie on: keeping them would double them. */
 const LOOPBACK_HOSTS = ["localhost", "127.0.0.1", "[::1]"];
@@ -27,7 +30,21 @@ export async function findKept(source, { isWhole = true } = {}) {
   if (model === null) return null;
   const wholes = isWhole ? await Promise.all(model.files.map(({ id }) => isDone(folders, id))) : [];
   if (!wholes.every(Boolean)) return null;
-  return { name: model.name, source, files: model.files.map(({ name, url }) => ({ name, url })) };
+  const files = await Promise.all(
+    model.files.map(async ({ name, url, id, size }) => {
+      const record = await readRecord(folders.files, `${id}.json`);
+      return { name, url, size, sha256: record?.sha256 ?? null };
+    }),
+  );
+  return { name: model.name, source, files };
+}
+
+/**
+ * @param {string} source of a target
+ * @returns {string} that of the drafter which came with it
+ */
+export function drafterSource(source) {
+  return `${source}${DRAFTER_SUFFIX}`;
 }
 
 /** @returns {Promise<boolean>} whether this browser keeps files for this page */

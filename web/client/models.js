@@ -8,8 +8,12 @@
 /** @import {FileRef, ModelRef, ShapeRef} from "../messages.js" */
 
 import { LeadoutError } from "./errors.js";
-import { findKept, isOnThisMachine, sourceOf } from "./kept.js";
+import { drafterSource, findKept, isOnThisMachine, sourceOf } from "./kept.js";
 import { sortFiles } from "./picked_files.js";
+import { partOf } from "../hub/choose.js";
+import { listKnownModels } from "../hub/known_models.js";
+import { parseHubName } from "../hub/names.js";
+import { resolveModel } from "../hub/resolve.js";
 
 /** @typedef {string | URL | Blob | Blob[] | ModelRef | ShapeRef} ModelChoice */
 
@@ -17,6 +21,22 @@ import { sortFiles } from "./picked_files.js";
  * "auto" is what comes with the model: in the site's list, or among its files; "mtp" the same, and an
  * error where nothing comes with it. Anything else is a model of its own, as for the target.
  * @typedef {"auto" | "none" | "mtp" | "ngram" | ModelChoice} DrafterChoice
+ */
+
+/**
+ * Which hub names are looked up at, and with which access token, which no other host gets and nothing
+ * stores.
+ * @typedef {{host?: string, token?: string | null}} Hub
+ */
+
+/**
+ * @typedef {object} LookUp
+ * @property {AbortSignal | null} [signal]
+ * @property {Hub} [hub]
+ * @property {boolean} [withDrafter]
+ * @property {boolean} [isKept] whether the store counts: what it has whole is taken without asking
+ *   anybody, and what it shall keep gets a `source`. Default true
+ * @property {boolean} [isFresh] ask all the same, and keep what this machine's own server has as well
  */
 
 /** A model and what comes with it.
@@ -31,19 +51,14 @@ import { sortFiles } from "./picked_files.js";
  * @typedef {ListedFiles & {default: boolean, drafter?: ListedFiles | null}} ListedModel
  */
 
-/**
- * @typedef {object} ResolveOptions
- * @property {AbortSignal | null} [signal]
- * @property {boolean} [isKept] whether the store counts: what it has whole is taken without asking
- *   anybody, and what it shall keep gets a `source`. Default true
- * @property {boolean} [isFresh] ask all the same, and keep what this machine's own server has as well
- */
-
 /** Before a name of this site's list, in the store. */
 const SITE_PREFIX = "site:";
 
 /** The folder that holds leadout.js, models/ and this release's app-<hash>/. */
 const SITE_URL = new URL("../../", import.meta.url);
+
+/** Parts of a split GGUF: a name may claim 99,999. */
+const MAX_PARTS = 256;
 
 /** Files of a model folder that may be missing. */
 const OPTIONAL_FILES = [
@@ -76,11 +91,11 @@ export async function listModels({ signal } = {}) {
 /**
  * @param {ModelChoice} model
  * @param {DrafterChoice} drafter
- * @param {ResolveOptions} [options]
+ * @param {LookUp} [options]
  * @returns {Promise<ModelPair>} with absolute URLs, because the worker has another base
  */
 export async function resolveModels(model, drafter, options = {}) {
-  const pair = await resolve(model, options);
+  const pair = await resolve(model, { ...options, withDrafter: drafter === "auto" || drafter === "mtp" });
   if (drafter === "none" || drafter === "ngram") {
     return { ...pair, drafter: null };
   }
@@ -95,12 +110,12 @@ export async function resolveModels(model, drafter, options = {}) {
   if (drafter === "auto" || drafter === "mtp") {
     return pair;
   }
-  return { ...pair, drafter: (await resolve(drafter, options)).model };
+  return { ...pair, drafter: (await resolve(drafter, { ...options, withDrafter: false })).model };
 }
 
 /**
  * @param {ModelChoice} model
- * @param {ResolveOptions} options
+ * @param {LookUp} options
  * @returns {Promise<ModelPair>}
  */
 async function resolve(model, options) {
@@ -108,6 +123,9 @@ async function resolve(model, options) {
     const text = String(model);
     if (text.startsWith(SITE_PREFIX)) {
       return resolveName(text.slice(SITE_PREFIX.length), options);
+    }
+    if (parseHubName(text)) {
+      return resolveHubName(text, options);
     }
     return isUrlLike(text) ? resolveAddress(text, options) : resolveName(text, options);
   }
@@ -131,13 +149,13 @@ async function resolve(model, options) {
   }
   throw new LeadoutError(
     "RequestError",
-    "No model given. Pass a name, a URL, a File, a list of Files, or {name, files}.",
+    "No model given. Pass a name, hf:owner/name, a URL, a File, a list of Files, or {name, files}.",
   );
 }
 
 /**
  * @param {string} text
- * @returns {boolean} whether a model's string is an address rather than a name of the site's list
+ * @returns {boolean} whether a model's string is an address (the hub's too) rather than a short name
  */
 export function isUrlLike(text) {
   return /^[a-z][a-z0-9+.-]*:/i.test(text) || text.includes("/") || text.endsWith(".gguf");
@@ -152,75 +170,137 @@ function alone(model) {
 }
 
 /**
- * @param {string} text a URL, or several with spaces between them, which only the store knows
- * @param {ResolveOptions} options
+ * @param {string} text a URL; or several with spaces between them, which only the store knows
+ * @param {LookUp} options
  * @returns {Promise<ModelPair>}
  */
-async function resolveAddress(text, { signal, isKept = true, isFresh = false }) {
-  if (text.includes(" ")) {
-    const kept = await findKept(text, { isWhole: false });
-    if (kept) {
-      return alone(kept);
-    }
+async function resolveAddress(text, options) {
+  const { signal, isKept = true, isFresh = false } = options;
+  const url = URL.parse(text, document.baseURI);
+  if (url) {
+    url.hash = "";
   }
-  const url = new URL(text, document.baseURI);
-  url.hash = "";
-  const source = url.href;
-  const kept = isKept && !isFresh ? await findKept(source) : null;
-  if (kept) {
+  const source = text.includes(" ") || !url ? text : url.href;
+  const kept = isKept ? await findKept(source, { isWhole: !isFresh }) : null;
+  if (kept && (!isFresh || !url || text.includes(" "))) {
     return alone(kept);
   }
+  if (!url) {
+    throw new LeadoutError("RequestError", `"${text}" is no address.`, { text });
+  }
   const model = await resolveUrl(url, signal);
-  return alone(isKept && (isFresh || !isOnThisMachine(url)) ? { ...model, source } : model);
+  return alone(keeps(url, options) ? { ...model, source: url.href } : model);
 }
 
 /**
- * @param {string} name of a model, or of a model's drafter
- * @param {ResolveOptions} options
+ * @param {URL} url
+ * @param {LookUp} options
+ * @returns {boolean} whether the store shall have what lies there
+ */
+function keeps(url, { isKept = true, isFresh = false }) {
+  return isKept && (isFresh || !isOnThisMachine(url));
+}
+
+/**
+ * @param {string} source
+ * @param {LookUp} options
+ * @returns {Promise<ModelPair | null>} what is kept, if the model is and nobody wants it fresh
+ */
+async function findKeptPair(source, { isKept = true, isFresh = false, withDrafter = true }) {
+  const model = isKept && !isFresh ? await findKept(source) : null;
+  return model && { model, drafter: withDrafter ? await findKept(drafterSource(source)) : null };
+}
+
+/**
+ * @param {string} name at the hub
+ * @param {LookUp} options
  * @returns {Promise<ModelPair>}
  */
-async function resolveName(name, { signal, isKept = true, isFresh = false }) {
-  const keeps = isKept && (isFresh || !isOnThisMachine(SITE_URL));
+async function resolveHubName(name, options) {
+  const { signal, hub = {}, withDrafter = true, isKept = true } = options;
+  const source = name.startsWith("hf:") ? name : `hf:${name}`;
+  /** @param {import("../hub/resolve.js").HubModel} found @param {string} source @returns {ModelRef} */
+  const toHubRef = (found, source) => ({
+    name: found.name,
+    files: found.files.map((file) => ({ ...file, ...(hub.token && { token: hub.token }) })),
+    ...(isKept && { source }),
+  });
+  const lookUp = async () => {
+    const found = await resolveModel(name, { ...hub, signal, withDrafter });
+    const { drafter } = found;
+    return {
+      model: toHubRef(found, source),
+      drafter: drafter && toHubRef(drafter, drafterSource(source)),
+    };
+  };
+  const kept = await findKeptPair(source, options);
+  if (!kept) {
+    return lookUp();
+  }
+  if (!withDrafter || kept.drafter) {
+    return kept;
+  }
+  // Kept without a drafter: the hub may have one. Without a connection it goes without.
+  const found = await lookUp().catch(() => null);
+  return { model: kept.model, drafter: found?.drafter ?? null };
+}
+
+/**
+ * @param {string} name of a model, or of a model's drafter; else one that is known
+ * @param {LookUp} options
+ * @returns {Promise<ModelPair>}
+ */
+async function resolveName(name, options) {
   let models;
   try {
-    models = await listModels({ signal });
+    models = await listModels(options);
   } catch (error) {
-    const kept = isKept && !isFresh ? await findKept(SITE_PREFIX + name) : null;
-    if (!kept) {
+    const kept = await findKeptPair(SITE_PREFIX + name, options);
+    const entry = (await listKnownModels().catch(() => [])).find((model) => model.name === name);
+    if (!kept && !entry) {
       throw error;
     }
-    return { model: kept, drafter: await findKept(`${SITE_PREFIX}${name}-assistant`) };
+    return kept ?? resolveHubName(/** @type {{hub: string}} */ (entry).hub, options);
   }
-  const toModelRef = (/** @type {ListedFiles} */ listed) => toRef(listed, keeps);
+  const source = keeps(SITE_URL, options) ? SITE_PREFIX + name : null;
+  const toModelRef = (/** @type {ListedFiles} */ listed) => toRef(listed, source);
   const listed = models.find((model) => model.name === name);
   const drafter = models.find((model) => model.drafter?.name === name)?.drafter;
   if (!listed && drafter) {
     return alone(toModelRef(drafter));
   }
   if (!listed) {
-    const known = models.map((model) => model.name).join(", ") || "none";
+    const known = await listKnownModels();
+    const entry = known.find((model) => model.name === name);
+    if (entry) {
+      return resolveHubName(entry.hub, options);
+    }
+    const served = models.map((model) => model.name);
     throw new LeadoutError(
       "ModelNotFoundError",
-      `This site serves no model "${name}". It serves: ${known}.`,
-      { name, known: models.map((model) => model.name) },
+      `This site serves no model "${name}". It serves: ${served.join(", ") || "none"}. From the hub: ` +
+        `${known.map((model) => model.name).join(", ")}, or hf:owner/name.`,
+      { name, known: served },
     );
   }
-  return { model: toModelRef(listed), drafter: listed.drafter ? toModelRef(listed.drafter) : null };
+  return {
+    model: toModelRef(listed),
+    drafter: listed.drafter ? toRef(listed.drafter, source && drafterSource(source)) : null,
+  };
 }
 
 /**
  * @param {ListedFiles} listed
- * @param {boolean} keeps whether the store shall have it
+ * @param {string | null} source under which the store shall have it
  * @returns {ModelRef}
  */
-function toRef({ name, files }, keeps) {
+function toRef({ name, files }, source) {
   const folder = new URL(`models/${encodeURIComponent(name)}/`, SITE_URL);
   const refs = files.map((file) => fileAt(folder, file.name));
-  if (!keeps) {
+  if (source === null) {
     return { name, files: refs };
   }
-  const published = files.map(({ bytes, sha256 }, i) => ({ ...refs[i], size: bytes, sha256 }));
-  return { name, files: published, source: SITE_PREFIX + name };
+  return { name, files: files.map(({ bytes, sha256 }, i) => ({ ...refs[i], size: bytes, sha256 })), source };
 }
 
 /**
@@ -230,8 +310,8 @@ function toRef({ name, files }, keeps) {
  */
 async function resolveUrl(url, signal) {
   if (url.pathname.endsWith(".gguf")) {
-    const name = lastPart(url.pathname);
-    return { name: withoutSuffix(name), files: [{ name, url: url.href }] };
+    const { base, numParts } = partOf(lastPart(url.pathname));
+    return { name: base, files: partUrls(url, numParts) };
   }
   const folder = new URL(url);
   folder.pathname = url.pathname.replace(/(\/config\.json|\/*)$/, "/");
@@ -342,7 +422,21 @@ function lastPart(path) {
   return decodeURIComponent(path.split("/").at(-1) ?? "");
 }
 
-/** @param {string} name */
-function withoutSuffix(name) {
-  return name.replace(/\.gguf$/, "");
+/**
+ * @param {URL} url of a .gguf, or of any part of a split one
+ * @param {number} numParts
+ * @returns {FileRef[]} all parts, which lie beside each other
+ */
+function partUrls(url, numParts) {
+  if (numParts > MAX_PARTS) {
+    throw new LeadoutError("CheckpointError", `${url.href} is one of ${numParts} parts; at most ${MAX_PARTS} are read.`);
+  }
+  return Array.from({ length: numParts }, (_, index) => {
+    const part = new URL(url);
+    if (numParts > 1) {
+      const number = String(index + 1).padStart(5, "0");
+      part.pathname = part.pathname.replace(/-\d{5}(-of-\d{5}\.gguf)$/, `-${number}$1`);
+    }
+    return { name: lastPart(part.pathname), url: part.href };
+  });
 }

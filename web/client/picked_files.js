@@ -6,6 +6,7 @@
 
 /** @import {FileRef, ModelRef} from "../messages.js" */
 
+import { partOf } from "../hub/choose.js";
 import { LeadoutError } from "./errors.js";
 
 /** How publishers call a drafter. */
@@ -74,12 +75,12 @@ function findModels(blobs) {
     folders.set(folder, [...(folders.get(folder) ?? []), { name: nameOf(file), file }]);
   }
   return [...folders].flatMap(([folder, files]) => {
-    const ggufs = files.filter(({ name }) => name.endsWith(".gguf"));
+    const ggufs = groupParts(files.filter(({ name }) => name.endsWith(".gguf")));
     const others = files.filter(({ name }) => !name.endsWith(".gguf"));
-    const models = ggufs.map((file) => ({
-      name: file.name.replace(/\.gguf$/, ""),
-      files: [file],
-      path: folder ? `${folder}/${file.name}` : file.name,
+    const models = ggufs.map(({ name, files }) => ({
+      name,
+      files,
+      path: folder ? `${folder}/${files[0].name}` : files[0].name,
     }));
     const hasWeights = others.some(({ name }) => name.endsWith(".safetensors"));
     // A config.json beside nothing but a GGUF describes something else: the GGUF has its own.
@@ -89,6 +90,27 @@ function findModels(blobs) {
       models.push({ name, files: others, path: folder || "config.json" });
     }
     return models;
+  });
+}
+
+/**
+ * @param {FileRef[]} ggufs of one folder
+ * @returns {ModelRef[]} the parts of a split GGUF are one model; whether all are there, its load tells
+ */
+function groupParts(ggufs) {
+  /** @type {Map<string, FileRef[]>} */
+  const groups = new Map();
+  for (const file of ggufs) {
+    const { base, numParts } = partOf(file.name);
+    // The same file twice stays two models, which is an error.
+    const key = numParts === 1 ? `${file.name}/${groups.size}` : `${base}/${numParts}`;
+    groups.set(key, [...(groups.get(key) ?? []), file]);
+  }
+  return [...groups.values()].map((files) => {
+    if (files.length > 1) {
+      requireDistinct(files);
+    }
+    return { name: partOf(files[0].name).base, files };
   });
 }
 

@@ -11,7 +11,7 @@
 /** @import {FetchEvent, KeptModelRef, ModelRef, ShapeRef} from "../messages.js" */
 /** @import {FetchOptions} from "../store/fetching.js" */
 /** @import {StoreNews} from "../store/records.js" */
-/** @import {DrafterChoice, ModelChoice} from "./models.js" */
+/** @import {DrafterChoice, Hub, ModelChoice} from "./models.js" */
 /** @import {WorkerEvent} from "./channel.js" */
 
 import { isHeld } from "../store/locks.js";
@@ -30,7 +30,7 @@ import {
 import { measureSpace } from "../store/space.js";
 import { Channel } from "./channel.js";
 import { errorFromMessage, LeadoutError } from "./errors.js";
-import { persist, sourceOf } from "./kept.js";
+import { DRAFTER_SUFFIX, drafterSource, persist, sourceOf } from "./kept.js";
 import { resolveModels } from "./models.js";
 
 /**
@@ -38,7 +38,8 @@ import { resolveModels } from "./models.js";
  * @property {string} source what to give to `Leadout.load`, `pull` and `remove`
  * @property {string} name
  * @property {string} host that it came from
- * @property {number} bytes of the whole model
+ * @property {string | null} drafter what drafts for it, if that is kept with it
+ * @property {number} bytes of the whole model, and its drafter
  * @property {number} stored_bytes of these, how many are here
  * @property {boolean} is_complete whether it can be loaded without a connection
  * @property {boolean} is_fetching whether some tab is fetching it now
@@ -49,7 +50,7 @@ import { resolveModels } from "./models.js";
  * @property {DrafterChoice} [drafter] as for `Leadout.load`; what comes with the model is pulled, too
  * @property {AbortSignal | null} [signal] pauses: what is there stays, and the next pull goes on from it
  * @property {(event: FetchEvent) => void} [onProgress] of the model, then of its drafter
- * @property {string} [token] for the model's server, in memory only
+ * @property {Hub} [hub] which hub, and the access token for it, which is kept nowhere
  * @property {FetchOptions} [fetchOptions] connections and waits
  */
 
@@ -62,10 +63,10 @@ import { resolveModels } from "./models.js";
  * @returns {Promise<void>} once all of it is here and checked
  * @throws {LeadoutError} SourceError, StoreError, IntegrityError; an abort rejects with the signal's reason
  */
-export async function pull(model, { drafter = "auto", signal, onProgress, token, fetchOptions = {} } = {}) {
-  const pair = await resolveModels(model, drafter, { signal, isFresh: true });
+export async function pull(model, { drafter = "auto", signal, onProgress, hub, fetchOptions = {} } = {}) {
+  const pair = await resolveModels(model, drafter, { signal, hub, isFresh: true });
   const parts = [pair.model, pair.drafter].filter((part) => part !== null);
-  const models = parts.map((part) => ({ ...toKept(part), ...(token && { token }) }));
+  const models = parts.map(toKept);
   await persist();
   const url = new URL("../store/puller.js", import.meta.url);
   const channel = new Channel(new Worker(url, { type: "module", name: "leadout store" }));
@@ -111,8 +112,13 @@ function toKept(part) {
 export async function list() {
   const folders = await toClientErrors(openFolders());
   const models = await readModels(folders);
+  const sources = new Set(models.map(({ source }) => source));
+  const isOfAnother = (/** @type {string} */ source) =>
+    source.endsWith(DRAFTER_SUFFIX) && sources.has(source.slice(0, -DRAFTER_SUFFIX.length));
   const stored = await Promise.all(
-    models.map(async ({ source, name, files }) => {
+    models.filter(({ source }) => !isOfAnother(source)).map(async ({ source, name, files: own }) => {
+      const drafter = models.find((model) => model.source === drafterSource(source)) ?? null;
+      const files = [...(drafter?.files ?? []), ...own];
       const parts = await Promise.all(
         files.map(async ({ id, size }) => {
           const isWhole = await isDone(folders, id);
@@ -128,6 +134,7 @@ export async function list() {
         source,
         name,
         host: hostOf(files.at(-1)?.url),
+        drafter: drafter?.name ?? null,
         bytes: parts.reduce((sum, { size }) => sum + size, 0),
         stored_bytes: parts.reduce((sum, { here }) => sum + here, 0),
         is_complete: parts.every(({ isWhole }) => isWhole),
@@ -144,7 +151,7 @@ function hostOf(url) {
 }
 
 /**
- * Delete a model, and those of its files that no other model has.
+ * Delete a model with its drafter, but for files that another model has, too.
  *
  * @param {string} source
  * @throws {LeadoutError} ModelNotFoundError; StoreError: it is being fetched or loaded
@@ -155,9 +162,12 @@ export async function remove(source) {
   if (model === null) {
     throw new LeadoutError("ModelNotFoundError", `Nothing is kept under ${source}.`, { source });
   }
-  const others = (await readModels(folders)).filter((other) => other.source !== source);
+  const sources = [source, drafterSource(source)];
+  const models = await readModels(folders);
+  const others = models.filter((other) => !sources.includes(other.source));
   const shared = new Set(others.flatMap(({ files }) => files.map(({ id }) => id)));
-  const own = model.files.filter(({ id }) => !shared.has(id));
+  const named = models.filter((other) => sources.includes(other.source)).flatMap(({ files }) => files);
+  const own = named.filter(({ id }) => !shared.has(id));
   for (const { id, name } of own) {
     const isRemoved = await removeFile(folders, id).catch(() => false);
     if (!isRemoved) {
@@ -168,7 +178,9 @@ export async function remove(source) {
       );
     }
   }
-  await removeIfThere(folders.models, `${await keyOf(source)}.json`);
+  for (const each of sources) {
+    await removeIfThere(folders.models, `${await keyOf(each)}.json`);
+  }
   const channel = new BroadcastChannel(NEWS_CHANNEL);
   channel.postMessage({ type: "changed" });
   channel.close();

@@ -13,6 +13,10 @@ import { LeadoutError } from "./errors.js";
  */
 const HEAD_BYTES = 256 << 10;
 
+/** How often an interrupted request is taken up again, and how long to wait first. */
+export const MAX_RETRIES = 3;
+export const RETRY_MS = 400;
+
 /** Statuses of a server that may answer properly a little later. */
 const PASSING_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504]);
 
@@ -48,18 +52,25 @@ export class RemoteFile {
 
   /**
    * @param {string | URL} url absolute, or relative to the page or worker
-   * @param {{fetch?: typeof fetch, headers?: Record<string, string>, isHashed?: boolean}} [options]
-   *   `headers` go along with every request; a browser drops those for a login where it is led to
-   *   another host. `isHashed`: the caller knows the whole file's hash and checks it, so that an answer
-   *   need only be of the same size: the machines behind one address may give different ETags
+   * @param {object} [options]
+   * @param {typeof fetch} [options.fetch]
+   * @param {number | null} [options.size] what the file has to have, where that is published
+   * @param {string} [options.token] an access token for the URL's host; browsers drop it where a request
+   *   is led to another one
+   * @param {number} [options.retryMs] the wait before the question for the size is asked again; it doubles
+   * @param {boolean} [options.isHashed] the caller knows the whole file's hash and checks it, so that an
+   *   answer need only be of the same size: the machines behind one address may give different ETags
    */
-  constructor(url, { fetch: fetchRange = (...args) => fetch(...args), headers = {}, isHashed = false } = {}) {
+  constructor(url, { fetch: fetchRange, size = null, token, retryMs = RETRY_MS, isHashed = false } = {}) {
     this.url = String(url);
     /** For messages: without its query, which may hold a secret. */
     this.name = this.url.replace(/[?#].*$/, "");
-    this.headers = headers;
-    this.fetch = fetchRange;
+    this.wantedSize = size;
+    /** @type {Record<string, string>} */
+    this.headers = token ? { Authorization: `Bearer ${token}` } : {};
+    this.retryMs = retryMs;
     this.isHashed = isHashed;
+    this.fetch = fetchRange ?? ((/** @type {Parameters<typeof fetch>} */ ...args) => fetch(...args));
   }
 
   /**
@@ -73,13 +84,15 @@ export class RemoteFile {
    */
   async identify(signal, { offset = 0, length = HEAD_BYTES } = {}) {
     let response;
-    try {
-      response = await this.request(offset, length, signal);
-    } catch (error) {
-      if (error instanceof Interruption) {
-        throw this.error(`cannot be fetched: ${error.message}; try again later`);
+    for (let retry = 0; response === undefined; retry++) {
+      try {
+        response = await this.request(offset, length, signal);
+      } catch (error) {
+        if (!(error instanceof Interruption)) throw error;
+        if (retry === MAX_RETRIES) throw this.error(`cannot be fetched: ${error.message}; try again later`);
+        await sleep(this.retryMs * 2 ** retry, signal);
+        signal?.throwIfAborted();
       }
-      throw error;
     }
     let size = sizeOf(response);
     if (size === null) {
@@ -96,6 +109,14 @@ export class RemoteFile {
         );
       }
       size = Number(length);
+    }
+    if (this.wantedSize !== null && size !== this.wantedSize) {
+      await response.body?.cancel();
+      throw this.error(
+        `has ${size.toLocaleString("en")} bytes, and ${this.wantedSize.toLocaleString("en")} were published; ` +
+          "the server gives another file, or a pointer to it",
+        { size, wanted: this.wantedSize },
+      );
     }
     const { headers } = response;
     this.identity = { size, etag: headers.get("ETag"), modified: headers.get("Last-Modified") };

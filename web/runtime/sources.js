@@ -7,14 +7,10 @@
 
 import { LeadoutError } from "./errors.js";
 import { ReadAheadSource, checkRange, cutShort, fillFromStream } from "./read_ahead.js";
-import { Interruption, RemoteFile, bodyOf, sleep } from "./remote_file.js";
+import { Interruption, MAX_RETRIES, RETRY_MS, RemoteFile, bodyOf, sleep } from "./remote_file.js";
 
 /** @typedef {import("./read_ahead.js").Source} Source */
 /** @typedef {import("./remote_file.js").Identity} Identity */
-
-/** How often an interrupted request is taken up again, and how long to wait first. */
-const MAX_RETRIES = 3;
-const RETRY_MS = 400;
 
 /** A file that the user picked or dropped, or any Blob. */
 export class BlobSource extends ReadAheadSource {
@@ -95,11 +91,13 @@ export class UrlSource extends ReadAheadSource {
 
   /**
    * @param {string | URL} url absolute, or relative to the page or worker
-   * @param {{retryMs?: number, fetch?: typeof fetch}} [options] `retryMs`: the wait before the first
-   *   retry; it doubles with each further one
+   * @param {{retryMs?: number, fetch?: typeof fetch, size?: number | null, token?: string}} [options]
+   *   `retryMs`: the wait before the first retry; it doubles with each further one. `size`: what the file
+   *   has to have. `token`: an access token for the URL's host; browsers drop it where a request is led
+   *   to another one
    */
-  constructor(url, { retryMs = RETRY_MS, fetch: fetchRange } = {}) {
-    const remote = new RemoteFile(url, { fetch: fetchRange });
+  constructor(url, { retryMs = RETRY_MS, fetch: fetchRange, size, token } = {}) {
+    const remote = new RemoteFile(url, { fetch: fetchRange, size, token, retryMs });
     super(remote.name);
     this.#remote = remote;
     this.url = remote.url;

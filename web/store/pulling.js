@@ -145,7 +145,7 @@ export class Pull {
         /** @type {FileRecord | null} */
         const record = await readRecord(folders.files, `${id}.json`);
         if (record === null || !(await isDone(folders, id))) return null;
-        const remote = this.#remoteOf(url ?? record.url, true);
+        const remote = new RemoteFile(url ?? record.url); // which nobody asks
         return new PulledFile(folders, { ...record, name }, { remote, isDone: true });
       }),
     );
@@ -164,8 +164,8 @@ export class Pull {
     const files = /** @type {PulledFile[]} */ (Array(listed.length));
     const next = listed.entries();
     const ask = async () => {
-      for (const [i, { name, url = "", size, sha256 }] of next) {
-        const remote = this.#remoteOf(url, Boolean(sha256));
+      for (const [i, { name, url = "", size, sha256, token }] of next) {
+        const remote = new RemoteFile(url, { size, token, isHashed: Boolean(sha256), retryMs: this.#options.retryMs });
         const before = known?.files.find((file) => file.name === name)?.id;
         const facts = { name, url, size: size ?? null, sha256: sha256 ?? null };
         const record = await this.#identify(folders, facts, remote, { records, before });
@@ -212,9 +212,6 @@ export class Pull {
     const offset = last ? await firstMissing(folders, last) : 0;
     const { identity, head } = await this.#askFor(remote, offset);
     await head?.body?.cancel();
-    if (size !== null && identity.size !== size) {
-      throw remote.error(`has ${identity.size} bytes, and ${size} were published`);
-    }
     const { etag, modified } = identity;
     const found = records.find((record) => {
       if (record.size !== identity.size || (sha256 && record.sha256 !== sha256)) return false;
@@ -343,17 +340,6 @@ export class Pull {
     if (!isFull) return error;
     const advice = await adviceOnSpace(folders, this.#model.source);
     return new LeadoutError(error.name, `${error.message}; ${advice}`, error.detail);
-  }
-
-  /**
-   * @param {string} url
-   * @param {boolean} isHashed
-   */
-  #remoteOf(url, isHashed) {
-    const { token } = this.#model;
-    /** @type {Record<string, string>} */
-    const headers = token ? { Authorization: `Bearer ${token}` } : {};
-    return new RemoteFile(url, { headers, isHashed });
   }
 
   // ---- what is told -------------------------------------------------------------------------

@@ -4,7 +4,7 @@
  *
  *     <leadout-chat model="gemma3-270m"></leadout-chat>
  *
- * Attributes: `model` (a name that the site lists, or a URL), `drafter` ("auto", "none", "ngram", or
+ * Attributes: `model` (a name that the site lists, hf:owner/name, or a URL), `drafter` ("auto", "none", "ngram", or
  * as `model`; see Leadout.load), `mode` ("completion" or "chat"; without it, chat when the model has a
  * chat template), `autoload` (load without a click), `data-state` (set by the element, see State).
  * Slots: header, footer, unsupported. Parts: notice, loading, progress, sheet, input, continuation,
@@ -394,7 +394,7 @@ export class LeadoutChat extends ElementBase {
       return;
     }
     const { drafter } = this;
-    const size = await findSize(model, drafter);
+    const size = await findSize(model, drafter, this.loadOptions.hub);
     if (this.#state === "idle" && model === this.model && drafter === this.drafter) {
       this.#view.setNotice(offerNotice(model, size, () => this.load()));
     }

@@ -5,10 +5,11 @@
  */
 
 /** @import {LoadParams} from "../client.js" */
-/** @import {DrafterChoice, ModelChoice} from "../client/models.js" */
+/** @import {DrafterChoice, Hub, ModelChoice} from "../client/models.js" */
+/** @import {ModelRef, ShapeRef} from "../messages.js" */
 /** @import {Support} from "../client/support.js" */
 
-import { isUrlLike } from "../client/models.js";
+import { isUrlLike, resolveModels } from "../client/models.js";
 import { sortFiles } from "../client/picked_files.js";
 import { Leadout } from "../client.js";
 import { formatBytes } from "./words.js";
@@ -42,23 +43,43 @@ export async function findSupport({ worker }) {
 /**
  * @param {ModelChoice} model
  * @param {DrafterChoice} drafter
- * @returns {Promise<string | null>} for example "253 MB"; null when only the load will tell
+ * @param {Hub} [hub]
+ * @returns {Promise<string | null>} for example "253 MB", or "2.9 GB from huggingface.co"; null when only
+ *   the load will tell
  */
-export async function findSize(model, drafter) {
+export async function findSize(model, drafter, hub) {
   if (model instanceof Blob) {
     return formatBytes(model.size);
   }
-  if (typeof model === "string" && !isUrlLike(model)) {
-    try {
+  try {
+    if (typeof model === "string" && !isUrlLike(model)) {
       const listed = (await Leadout.listModels()).find(({ name }) => name === model);
-      if (!listed) {
-        return null;
-      }
       const isWithDrafter = drafter === "auto" || drafter === "mtp";
-      return formatBytes(listed.bytes + ((isWithDrafter && listed.drafter?.bytes) || 0));
-    } catch {
-      return null; // the load, if somebody wants it, says what is wrong
+      if (listed) {
+        return formatBytes(listed.bytes + ((isWithDrafter && listed.drafter?.bytes) || 0));
+      }
     }
+    if (typeof model === "string" && (Leadout.isHubName(model) || !isUrlLike(model))) {
+      return await findHubSize(model, drafter, hub);
+    }
+  } catch {
+    // the load, if somebody wants it, says what is wrong
   }
   return null;
+}
+
+/**
+ * @param {string} name
+ * @param {DrafterChoice} drafter
+ * @param {Hub} [hub]
+ * @returns {Promise<string | null>}
+ */
+async function findHubSize(name, drafter, hub) {
+  const pair = await resolveModels(name, drafter, { hub });
+  /** @param {ModelRef | ShapeRef | null} model */
+  const filesOf = (model) => (model && "files" in model ? model.files : []);
+  const files = [...filesOf(pair.model), ...filesOf(pair.drafter)];
+  const bytes = files.reduce((sum, { size }) => sum + (size ?? 0), 0);
+  const [{ url = "" }] = files;
+  return `${formatBytes(bytes)} from ${new URL(url).host}${pair.drafter ? ", with its drafter" : ""}`;
 }

@@ -10,7 +10,8 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from leadout.checkpoint.gguf import GgufHeader, Value, read_gguf_header
+from leadout.checkpoint.gguf import GgufHeader, Value
+from leadout.checkpoint.gguf_split import GgufFiles, group_ggufs, read_gguf_files
 from leadout.checkpoint.json_file import read_json_object, read_text
 from leadout.checkpoint.names import (
     GGUF_ARCHITECTURES,
@@ -103,8 +104,8 @@ async def open_checkpoint(files: Mapping[str, Source]) -> Checkpoint:
     """Read a checkpoint's headers and describe it.
 
     Args:
-        files: by file name, without folders: one .gguf; or config.json with model.safetensors, or
-            with model.safetensors.index.json and its shards. tokenizer.json,
+        files: by file name, without folders: one .gguf, or all parts of one; or config.json with
+            model.safetensors, or with model.safetensors.index.json and its shards. tokenizer.json,
             tokenizer_config.json, generation_config.json and chat_template.jinja are used where
             they are given, other files are ignored.
 
@@ -115,10 +116,11 @@ async def open_checkpoint(files: Mapping[str, Source]) -> Checkpoint:
         CheckpointError: files are missing, malformed or contradict each other.
         SourceError: reading failed.
     """
-    ggufs = [name for name in sorted(files) if name.lower().endswith(".gguf")]
+    ggufs = group_ggufs(list(files))
     has_safetensors = SAFETENSORS in files or SAFETENSORS_INDEX in files
     if len(ggufs) > 1 or (ggufs and has_safetensors):
-        found = ggufs + [name for name in (SAFETENSORS, SAFETENSORS_INDEX) if name in files]
+        found = [group.name for group in ggufs]
+        found += [name for name in (SAFETENSORS, SAFETENSORS_INDEX) if name in files]
         raise CheckpointError(
             f"found several models ({', '.join(found)}); give one GGUF file, or safetensors",
             found=found,
@@ -171,16 +173,11 @@ def check_tensors(checkpoint: Checkpoint, expected: Mapping[str, Sequence[int]])
 # ---- GGUF ---------------------------------------------------------------------------------
 
 
-async def _open_gguf(name: str, files: Mapping[str, Source]) -> Checkpoint:
-    header = await read_gguf_header(files[name])
+async def _open_gguf(group: GgufFiles, files: Mapping[str, Source]) -> Checkpoint:
+    name = group.name
+    sources, header = await read_gguf_files(group, files)
     metadata = header.metadata
     architecture = _gguf_architecture(name, metadata)
-    if metadata.get("split.count", 1) != 1:
-        raise UnsupportedFormatError(
-            f"{name} is one part of a split GGUF; join the parts (llama-gguf-split --merge) "
-            "and give the whole file",
-            file=name,
-        )
     tensors = _renamed(
         header.tensors, {t.name: text_name_of_gguf(architecture, t.name) for t in header.tensors}
     )
@@ -197,7 +194,7 @@ async def _open_gguf(name: str, files: Mapping[str, Source]) -> Checkpoint:
     return Checkpoint(
         name=name,
         kind="gguf",
-        sources=[files[name]],
+        sources=sources,
         tensors=tensors,
         config=config,
         norms_are_folded=architecture.norms_are_folded,

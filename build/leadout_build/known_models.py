@@ -1,0 +1,69 @@
+"""The models that are known by a short name, and which drafter is whose.
+
+The list is web/hub/known_models.json, which the page reads as well; README has it as a table, and a
+test keeps that in step.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from leadout_build import IS_CHECKOUT, ROOT
+from leadout_build.hub_names import HubName, parse_hub_name
+
+#: Keep in step with build/hatch_build.py.
+LIST = (
+    ROOT / "web/hub/known_models.json"
+    if IS_CHECKOUT
+    else Path(__file__).with_name("known_models.json")
+)
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A model that is known by a short name.
+
+    Attributes:
+        name: for the command line and the page.
+        title: for people.
+        hub: where it is.
+        drafter: where its drafter is, if that is not beside it, as hub_choice.py looks for it.
+    """
+
+    name: str
+    title: str
+    hub: HubName
+    drafter: HubName | None
+
+
+@cache
+def known_models() -> tuple[KnownModel, ...]:
+    """Return all of them, in the list's order."""
+    models = json.loads(LIST.read_text(encoding="utf-8"))["models"]
+    return tuple(
+        KnownModel(
+            model["name"],
+            model["title"],
+            _hub_name(model["hub"]),
+            None if model["drafter"] is None else _hub_name(model["drafter"]),
+        )
+        for model in models
+    )
+
+
+def known_drafter(target: HubName) -> HubName | None:
+    """Return the drafter that the list has for a model on the hub; see web/hub/resolve.js."""
+    for model in known_models():
+        files = {model.hub.file, target.file} - {None}
+        if model.hub.repo == target.repo and len(files) < 2:
+            return model.drafter
+    return None
+
+
+def _hub_name(text: str) -> HubName:
+    name = parse_hub_name(text)
+    assert name is not None, f"{LIST} has {text}"
+    return name

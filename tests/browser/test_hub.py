@@ -1,0 +1,229 @@
+"""Models by their names on a hub: what is listed, chosen, refused and read, in a real Chromium."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pages import serve_in_thread
+from playwright.sync_api import Browser, Page
+
+from fake_hub import COMMIT, REPO, TOKEN, FakeHub, serve_hub
+from leadout_build import ROOT
+
+#: Large enough for several ranges.
+GGUF = bytes(range(256)) * 4096
+
+Ask = Callable[..., Any]
+
+_RESOLVE = """async ([name, options]) => {
+  const { resolveModel } = await importApp("hub/resolve.js");
+  return resolveModel(name, { retryMs: 5, ...options }).then(
+    (model) => ({ model }),
+    ({ name, message }) => ({ error: `${name}: ${message}` }),
+  );
+}"""
+
+_READ = """async ([url, options, reads]) => {
+  const { UrlSource } = await importApp("runtime/sources.js");
+  const source = new UrlSource(url, { retryMs: 5, ...options });
+  try {
+    const size = await source.size();
+    const sums = [];
+    for (const [offset, length] of reads) {
+      sums.push(btoa(String.fromCharCode(...(await source.read(offset, length)))));
+    }
+    return { size, sums };
+  } catch ({ name, message }) {
+    return { error: `${name}: ${message}` };
+  } finally {
+    source.close();
+  }
+}"""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FakeHub, str]]:
+    """A hub, and the URL of a site whose policy lets its page ask it."""
+    site = tmp_path_factory.mktemp("site")
+    ignore = shutil.ignore_patterns("node_modules")
+    shutil.copytree(ROOT / "static", site, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "web", site / "app-0", ignore=ignore)
+    (site / "leadout.js").write_text('export * from "./app-0/index.js";\n')
+    (site / "define.js").write_text('export * from "./app-0/widget/leadout-chat-define.js";\n')
+    hub = FakeHub({})
+    with serve_hub(hub), serve_in_thread(site, [hub.endpoint, hub.other_host]) as url:
+        yield hub, url
+
+
+@pytest.fixture
+def hub(served: tuple[FakeHub, str]) -> FakeHub:
+    """The hub, with one GGUF and nothing wrong."""
+    hub, _ = served
+    endpoint, other_host = hub.endpoint, hub.other_host
+    hub.__init__({"tiny.gguf": GGUF})  # type: ignore[misc]
+    hub.endpoint, hub.other_host = endpoint, other_host
+    return hub
+
+
+@pytest.fixture(scope="module")
+def page(chromium: Browser, served: tuple[FakeHub, str]) -> Iterator[Page]:
+    """A page of the site that loads nothing by itself."""
+    page = chromium.new_page()
+    page.goto(served[1] + "icon.svg")
+    page.evaluate("() => { window.importApp = (path) => import(`/app-0/${path}`); }")
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def resolve(hub: FakeHub, page: Page) -> Ask:
+    """Look a name up at the hub; {"model"} or {"error"}."""
+
+    def ask(name: str, **options: Any) -> Any:
+        return page.evaluate(_RESOLVE, [name, {"host": hub.endpoint, "known": [], **options}])
+
+    return ask
+
+
+def test_the_only_gguf_is_found_with_its_size_hash_and_commit(hub: FakeHub, resolve: Ask) -> None:
+    assert resolve(f"hf:{REPO}")["model"] == {
+        "name": "tiny",
+        "repo": REPO,
+        "revision": COMMIT,
+        "host": hub.endpoint,
+        "files": [
+            {
+                "name": "tiny.gguf",
+                "url": f"{hub.endpoint}/{REPO}/resolve/{COMMIT}/tiny.gguf",
+                "size": len(GGUF),
+                "sha256": hashlib.sha256(GGUF).hexdigest(),
+            }
+        ],
+        "drafter": None,
+    }
+
+
+def test_a_file_is_read_in_ranges_from_where_the_hub_leads(hub: FakeHub, page: Page) -> None:
+    url = f"{hub.endpoint}/{REPO}/resolve/{COMMIT}/tiny.gguf"
+    hub.private = {REPO}
+    hub.num_cuts = 1
+    end = len(GGUF) - 16
+    read = page.evaluate(_READ, [url, {"size": len(GGUF), "token": TOKEN}, [[0, 16], [end, 16]]])
+    assert read["size"] == len(GGUF)
+    assert len(set(read["sums"])) == 2
+    others = [seen for seen in hub.seen if seen.path.startswith("/lfs/")]
+    assert {seen.host for seen in others} == {hub.other_host.removeprefix("http://")}
+    assert all(seen.range is not None for seen in others)
+    # The token is the hub's alone.
+    assert {seen.authorization for seen in others} == {None}
+    assert {seen.authorization for seen in hub.seen if seen not in others} == {f"Bearer {TOKEN}"}
+
+
+# ---- what is chosen ---------------------------------------------------------------------------
+
+
+def test_a_revision_and_a_quantisation_are_looked_up(hub: FakeHub, resolve: Ask) -> None:
+    hub.files = {"a/m-Q4_K_M.gguf": GGUF, "m-Q8_0.gguf": GGUF}
+    model = resolve(f"{REPO}@v1:q4_k_m")["model"]
+    assert [file["name"] for file in model["files"]] == ["m-Q4_K_M.gguf"]
+    assert model["files"][0]["url"].endswith(f"/{COMMIT}/a/m-Q4_K_M.gguf")
+    assert hub.seen[0].path == f"/api/models/{REPO}/revision/v1?blobs=true"
+
+
+def test_the_drafter_is_found_beside_it_or_by_its_name(hub: FakeHub, resolve: Ask) -> None:
+    assert resolve(REPO)["model"]["drafter"] is None
+    hub.repos["someone/tiny-assistant"] = {
+        "config.json": b"{}",
+        "model-00001-of-00002.safetensors": b"1",
+        "model-00002-of-00002.safetensors": b"22",
+        "model.safetensors.index.json": b"{}",
+    }
+    drafter = resolve(REPO)["model"]["drafter"]
+    assert drafter["name"] == "tiny-assistant"
+    assert sorted((file["name"], file["size"]) for file in drafter["files"]) == [
+        ("config.json", 2),
+        ("model-00001-of-00002.safetensors", 1),
+        ("model-00002-of-00002.safetensors", 2),
+        ("model.safetensors.index.json", 2),
+    ]
+    known = [{"name": "t", "title": "T", "hub": REPO, "drafter": "other/drafter"}]
+    hub.repos["other/drafter"] = {"d.gguf": b"d"}
+    assert resolve(REPO, known=known)["model"]["drafter"]["name"] == "drafter"
+    # One that the list has and the hub no more is passed over.
+    del hub.repos["other/drafter"]
+    assert resolve(REPO, known=known)["model"]["drafter"]["name"] == "tiny-assistant"
+    hub.files["mtp-tiny.gguf"] = b"m"
+    assert resolve(REPO)["model"]["drafter"]["name"] == "mtp-tiny"
+    assert resolve(REPO, withDrafter=False)["model"]["drafter"] is None
+
+
+# ---- what is refused --------------------------------------------------------------------------
+
+
+def test_what_is_not_there_is_named(hub: FakeHub, resolve: Ask) -> None:
+    where = hub.endpoint.removeprefix("http://")
+    assert resolve("no/such")["error"] == (
+        f"ModelNotFoundError: {where} has no model no/such, or it is private: then give an access "
+        "token."
+    )
+    assert f'no revision "v2" at {where}' in resolve(f"{REPO}@v2")["error"]
+    assert 'has no file "x.gguf"' in resolve(f"{REPO}:x.gguf")["error"]
+    assert resolve("hf:tiny")["error"].startswith("RequestError")
+    hub.private = {REPO}
+    assert "or it is private" in resolve(REPO)["error"]
+    assert "model" in resolve(REPO, token=TOKEN)
+
+
+def test_terms_that_were_not_accepted_are_told_before_the_download(
+    hub: FakeHub, resolve: Ask
+) -> None:
+    hub.gated = {REPO}
+    assert "asks to accept its terms first" in resolve(REPO)["error"]
+    assert hub.requests == []
+    assert resolve(REPO, token=TOKEN)["model"]["name"] == "tiny"
+
+
+def test_a_busy_hub_is_asked_again_and_then_told(hub: FakeHub, resolve: Ask) -> None:
+    hub.refusals = [(503, {}), (429, {}), (429, {"Retry-After": "0"})]
+    assert "model" in resolve(REPO)
+    # Hubs do not let pages read this one unless they say so.
+    exposed = {"Access-Control-Expose-Headers": "Retry-After"}
+    hub.refusals = [(429, {"Retry-After": "300", **exposed})]
+    assert resolve(REPO)["error"].endswith(f"answered 429 for {REPO}; try again in 300 seconds.")
+    hub.refusals = [(500, {})] * 4
+    assert "answered 500" in resolve(REPO)["error"]
+    hub.refusals = [(403, {})]
+    assert resolve(REPO)["error"].startswith("SourceError")
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        b"not json", b"[]", b"null", b'{"sha": 5}',
+        b'{"sha": "' + COMMIT.encode() + b'", "siblings": [{"rfilename": "a.gguf", "size": "5"}]}',
+        b'{"sha": "' + COMMIT.encode() + b'", "siblings": [null]}',
+    ],
+)  # fmt: skip
+def test_what_is_no_listing_is_one_error(hub: FakeHub, resolve: Ask, listing: bytes) -> None:
+    hub.listing = listing
+    assert "is no hub: what it answered" in resolve(REPO)["error"]
+
+
+def test_another_file_than_the_published_one_is_refused(hub: FakeHub, page: Page) -> None:
+    url = f"{hub.endpoint}/{REPO}/resolve/{COMMIT}/tiny.gguf"
+    hub.pointers = {"tiny.gguf"}
+    read = page.evaluate(_READ, [url, {"size": len(GGUF)}, []])
+    assert f"{len(GGUF):,} were published" in read["error"]
+    hub.pointers = set()
+    hub.refusals = [(429, {}), (503, {})]
+    assert page.evaluate(_READ, [url, {"size": len(GGUF)}, []])["size"] == len(GGUF)
+
+
+def test_a_hub_that_the_policy_forbids_is_told(page: Page, resolve: Ask) -> None:
+    error = resolve(REPO, host="http://127.0.0.1:9")["error"]
+    assert error.startswith("SourceError: 127.0.0.1:9 cannot be reached")
+    assert "Content-Security-Policy" in error
