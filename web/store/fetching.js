@@ -6,8 +6,8 @@
  * 2. It asks for the span's range and copies what comes into one chunk's memory. When the chunk is
  *    full it is hashed and kept, and only then more is read: so a slow disk slows the network down, and
  *    no more than a chunk per connection is in memory.
- * 3. A cut connection is taken up again at the byte where it was cut. Retries are counted anew with
- *    every byte that comes; a connection without a byte for a while counts as cut.
+ * 3. A cut connection is taken up again at the byte where it was cut. It ends when nothing came for a
+ *    number of retries, over no connection; one without a byte for a while counts as cut.
  * 4. What cannot pass by itself ends all connections; what is kept stays kept.
  *
  * @module fetching
@@ -21,7 +21,7 @@ import { CHUNK_BYTES } from "./records.js";
 /** @import {RemoteFile} from "../runtime/remote_file.js" */
 /** @import {ChunkFile} from "./chunk_file.js" */
 
-/** `chunks` goes when all of them are there. @typedef {{chunks: ChunkFile | null, remote: RemoteFile}} FetchedFile */
+/** Its `chunks` go when all of them are there. @typedef {{chunks: ChunkFile | null, remote: RemoteFile}} FetchedFile */
 
 /**
  * Chunks from `first` up to `end`.
@@ -43,10 +43,12 @@ const MAX_SPAN_CHUNKS = 16;
 /** ... and at least, where there is little for all connections. */
 const MIN_SPAN_CHUNKS = 2;
 
-/** Without a byte in between: about half a minute in all. */
-const MAX_RETRIES = 6;
+/** Without a byte on any connection: about a minute in all. */
+const MAX_RETRIES = 10;
 const RETRY_MS = 400;
-const MAX_WAIT_MS = 30_000;
+const MAX_BACK_OFF_MS = 10_000;
+/** What a server may ask for at most. */
+const MAX_WAIT_MS = 60_000;
 const STALL_MS = 20_000;
 
 export class Fetching {
@@ -59,6 +61,8 @@ export class Fetching {
   #wanted = null;
   #ending = new AbortController();
   #spanChunks;
+  /** Came over all connections. */
+  #numPieces = 0;
 
   /**
    * @param {FetchedFile[]} files in the order in which they are wanted
@@ -175,7 +179,10 @@ export class Fetching {
       }
       return chunk < end;
     };
+    let numPieces = this.#numPieces;
     for (let retry = 0; chunk < end; retry++) {
+      if (numPieces !== this.#numPieces) retry = Math.min(retry, MAX_RETRIES - 1); // others get on
+      numPieces = this.#numPieces;
       const offset = chunk * CHUNK_BYTES + got;
       const last = Math.min(end * CHUNK_BYTES, chunks.size);
       let reason = "the connection was cut";
@@ -187,7 +194,8 @@ export class Fetching {
         remote.identity ??= { size: chunks.size, etag: null, modified: null };
         await readPieces(bodyOf(response), either, (piece) => {
           stall.reset();
-          retry = -1; // with what this attempt brought, the next one is a first one again
+          this.#numPieces++;
+          retry = -1; // after what this attempt brought, the next one is a first one again
           return take(piece);
         });
       } catch (error) {
@@ -210,7 +218,7 @@ export class Fetching {
       }
       // At different moments, so that five connections do not come back as one.
       const backOffMs = retryMs * 2 ** retry * (0.75 + Math.random() / 2);
-      await sleep(Math.min(Math.max(waitMs, backOffMs), MAX_WAIT_MS), signal);
+      await sleep(Math.max(Math.min(waitMs, MAX_WAIT_MS), Math.min(backOffMs, MAX_BACK_OFF_MS)), signal);
       signal.throwIfAborted();
     }
   }
