@@ -13,7 +13,7 @@ const LIST = new URL("build.json", SCOPE).href;
 
 /** @param {string} path of a file of the site */
 function isKept(path) {
-  return !/^(models\/|nano\/|[^/]*\.(md|png)$)/.test(path) && path !== "offline.js";
+  return !/^(models\/|nano\/|[^/]*\.(md|png)$|_headers$|offline\.js$)/.test(path);
 }
 
 /** @param {string} path */

@@ -22,8 +22,9 @@
  */
 
 /**
- * A model: a GGUF file (or all parts of a split one), or config.json with safetensors (and, if there, tokenizer.json,
- * tokenizer_config.json, generation_config.json, chat_template.jinja, model.safetensors.index.json).
+ * A model: a GGUF file (or all parts of a split one), or config.json with safetensors (and, if there,
+ * tokenizer.json, tokenizer_config.json, generation_config.json, chat_template.jinja,
+ * model.safetensors.index.json).
  * `source` is its address as it was asked for, and its name in the store: with it, the model is kept
  * there (web/store/), without, it is read from its URLs.
  * @typedef {{name: string, files: FileRef[], source?: string}} ModelRef

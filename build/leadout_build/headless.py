@@ -27,6 +27,7 @@ def serving(
     model: str | None = None,
     store: Store | None = None,
     drafter: str | None = None,
+    allow_origins: Sequence[str] = (),
 ) -> Iterator[str]:
     """Serve the site on a free port while the context lasts; yield its URL.
 
@@ -35,6 +36,7 @@ def serving(
         model: name or path of the model that the page proposes.
         store: default: the user's.
         drafter: name or path of what drafts for it; default: what lies beside it.
+        allow_origins: other origins that the page may fetch models from.
 
     Raises:
         RequestError: the site was not built.
@@ -52,6 +54,7 @@ def serving(
         default_model=default_model,
         extra_model=extra_model,
         built_in=built_in_served(),
+        allow_origins=allow_origins,
     )
     listener = listen("127.0.0.1", 0)
     config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)

@@ -227,3 +227,68 @@ def test_a_hub_that_the_policy_forbids_is_told(page: Page, resolve: Ask) -> None
     error = resolve(REPO, host="http://127.0.0.1:9")["error"]
     assert error.startswith("SourceError: 127.0.0.1:9 cannot be reached")
     assert "Content-Security-Policy" in error
+
+
+# ---- what is loaded ---------------------------------------------------------------------------
+
+_LOAD = """async ([model, options]) => {
+  const { Leadout } = await importApp("index.js");
+  const { FakeWorker } = await importApp("testing.js");
+  const worker = new FakeWorker();
+  return Leadout.load({ model, worker, ...options }).then(
+    () => JSON.parse(JSON.stringify(worker.messages.find(({ type }) => type === "load"))),
+    ({ name, message }) => ({ error: `${name}: ${message}` }),
+  );
+}"""
+
+_SORT = """async (names) => {
+  const { sortFiles } = await importApp("client/picked_files.js");
+  try {
+    const { model, drafter } = sortFiles(names.map((name) => new File(["x"], name)));
+    const plain = (found) => found && [found.name, found.files.map(({ name }) => name)];
+    return [plain(model), plain(drafter)];
+  } catch ({ name, message }) {
+    return `${name}: ${message}`;
+  }
+}"""
+
+
+def test_a_load_asks_for_the_files_with_sizes_and_token(hub: FakeHub, page: Page) -> None:
+    hub.files["mtp-tiny.gguf"] = b"drafter"
+    options = {"hub": {"host": hub.endpoint, "token": TOKEN}}
+    load = page.evaluate(_LOAD, [f"hf:{REPO}:tiny.gguf", options])
+    assert load["model"] == {
+        "name": "tiny",
+        "files": [
+            {
+                "name": "tiny.gguf",
+                "url": f"{hub.endpoint}/{REPO}/resolve/{COMMIT}/tiny.gguf",
+                "size": len(GGUF),
+                "token": TOKEN,
+            }
+        ],
+    }
+    assert load["drafter"]["name"] == "mtp-tiny"
+    assert page.evaluate(_LOAD, [REPO, {**options, "drafter": "none"}])["drafter"] is None
+    chosen = page.evaluate(_LOAD, [REPO, {**options, "drafter": f"{REPO}:mtp-tiny.gguf"}])
+    assert chosen["drafter"]["files"][0]["size"] == len(b"drafter")
+    # A short name of the list, which this hub lacks.
+    missing = page.evaluate(_LOAD, ["gemma-4-e2b", options])["error"]
+    assert "has no model google/gemma-4-E2B-it-qat-q4_0-gguf" in missing
+
+
+def test_the_parts_of_a_split_are_one_model(page: Page) -> None:
+    parts = [f"m-0000{number}-of-00003.gguf" for number in (1, 2, 3)]
+    assert page.evaluate(_SORT, [parts[2], parts[0], parts[1], "m-assistant.gguf"]) == [
+        ["m", [parts[2], parts[0], parts[1]]],
+        ["m-assistant", ["m-assistant.gguf"]],
+    ]
+    assert "given twice" in page.evaluate(_SORT, [parts[0], parts[0], parts[1]])
+    assert "Several models" in page.evaluate(_SORT, [parts[0], "n-00001-of-00002.gguf"])
+    load = page.evaluate(_LOAD, [f"https://models.example/x/{parts[1]}?download=1", {}])
+    assert load["model"] == {
+        "name": "m",
+        "files": [
+            {"name": part, "url": f"https://models.example/x/{part}?download=1"} for part in parts
+        ],
+    }

@@ -5,6 +5,8 @@
  * @module known_models
  */
 
+import { LeadoutError } from "../client/errors.js";
+
 /**
  * `hub` and `drafter` are names as names.js reads them.
  * @typedef {{name: string, title: string, hub: string, drafter: string | null}} KnownModel
@@ -13,13 +15,28 @@
 /** @type {Promise<KnownModel[]> | null} */
 let known = null;
 
-/** @returns {Promise<KnownModel[]>} */
+/**
+ * @returns {Promise<KnownModel[]>}
+ * @throws {LeadoutError} SourceError: the list, a part of the site, cannot be fetched
+ */
 export function listKnownModels() {
-  known ??= fetch(new URL("./known_models.json", import.meta.url))
-    .then(async (response) => (await response.json()).models)
-    .catch((error) => {
-      known = null; // the next one asks again
-      throw error;
-    });
+  known ??= fetchList().catch((error) => {
+    known = null; // the next one asks again
+    throw error;
+  });
   return known;
+}
+
+/** @returns {Promise<KnownModel[]>} */
+async function fetchList() {
+  const url = new URL("./known_models.json", import.meta.url);
+  try {
+    return (await (await fetch(url)).json()).models;
+  } catch (error) {
+    throw new LeadoutError(
+      "SourceError",
+      `${url.pathname} cannot be fetched; the site is incomplete or the connection is gone: reload the page`,
+      { url: url.href, reason: String(error) },
+    );
+  }
 }

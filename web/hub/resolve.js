@@ -54,7 +54,10 @@ export async function resolveModel(name, options = {}) {
   }
   const listing = await listRepository(parsed.repo, parsed.revision, options);
   const chosen = chooseFiles(listing.repo, listing.files, parsed.file);
-  const model = await toModel(listing, chosen, parsed.file, options);
+  if (listing.isGated) {
+    await requireAccess(listing, chosen[0].path, options);
+  }
+  const model = toModel(listing, chosen, parsed.file);
   if (options.withDrafter ?? true) {
     model.drafter = await findDrafter(name, listing, chosen, options);
   }
@@ -78,7 +81,7 @@ async function findDrafter(name, listing, chosen, options) {
   const candidates = entry?.drafter ? [entry.drafter] : [];
   const beside = chooseDrafterFiles(listing.repo, listing.files, chosen);
   if (candidates.length === 0 && beside) {
-    return toModel(listing, beside, beside[0].path, options);
+    return toModel(listing, beside, beside[0].path);
   }
   for (const candidate of [...candidates, ...drafterRepos(listing.repo)]) {
     try {
@@ -89,20 +92,16 @@ async function findDrafter(name, listing, chosen, options) {
       }
     }
   }
-  return beside ? toModel(listing, beside, beside[0].path, options) : null;
+  return beside ? toModel(listing, beside, beside[0].path) : null;
 }
 
 /**
  * @param {Listing} listing
  * @param {ListedFile[]} chosen
  * @param {string | null} file that names the model
- * @param {HubOptions} options
- * @returns {Promise<HubModel>}
+ * @returns {HubModel}
  */
-async function toModel(listing, chosen, file, options) {
-  if (listing.isGated) {
-    await requireAccess(listing, chosen[0].path, options);
-  }
+function toModel(listing, chosen, file) {
   const isNamed = file !== null && isGguf(chosen[0].path);
   return {
     name: isNamed ? stemOf(chosen[0].path) : listing.repo.split("/")[1],

@@ -1,0 +1,99 @@
+"""A model of a hub in the built page: from its name in the field to the ids of transformers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pages import Chat
+from playwright.sync_api import Page, expect
+
+from fake_hub import REPO, TOKEN, FakeHub, serve_hub
+from gemma4_gguf import write_gemma4_gguf
+from leadout_build.headless import BLANK, headless_page, serving
+from leadout_build.store import Store
+from split_gguf import split_gguf
+
+NUM_TOKENS = 12
+PATIENCE_MS = 600_000
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory, vectors: Path) -> Iterator[FakeHub]:
+    """A hub whose one model has terms: a split GGUF with a drafter beside it."""
+    folder = tmp_path_factory.mktemp("gguf")
+    tiny = vectors / "gemma4-tiny"
+    whole = write_gemma4_gguf(folder / "tiny-F32.gguf", tiny / "trained-e2b")
+    drafter = write_gemma4_gguf(folder / "mtp-tiny.gguf", tiny / "trained-e2b-assistant")
+    (folder / "parts").mkdir()
+    parts = split_gguf(whole, folder / "parts", 40)
+    hub = FakeHub({path.name: path.read_bytes() for path in (*parts, drafter)})
+    hub.gated = {REPO}
+    with serve_hub(hub):
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def page(site: Path, hub: FakeHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """The page, whose widget asks that hub."""
+    store = Store(tmp_path_factory.mktemp("empty") / "store")
+    origins = [hub.endpoint, hub.other_host]
+    with (
+        serving(site, store=store, allow_origins=origins) as url,
+        headless_page(url + BLANK) as page,
+    ):
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        # Nothing is proposed, so that nothing loads by itself.
+        page.route("**/models/index.json", lambda route: route.fulfill(json={"models": []}))
+        page.goto(url)
+        page.locator("leadout-chat").evaluate(
+            "(chat, host) => { chat.loadOptions = { hub: { host } }; }", hub.endpoint
+        )
+        yield page
+        assert errors == []
+
+
+def choose(page: Page, text: str, token: str = "") -> None:
+    if page.locator("#url-form").is_hidden():
+        page.get_by_role("button", name="From a URL or hub").click()
+    page.locator("#url").fill(text)
+    page.locator("#token").fill(token)
+    page.locator("#url-form").get_by_role("button", name="Load").click()
+
+
+def test_terms_are_told_where_there_is_no_token(page: Page) -> None:
+    chat = Chat(page)
+    choose(page, REPO)
+    chat.notice.get_by_role("button", name="Load model").click()
+    chat.wait_for_state("failed", PATIENCE_MS)
+    expect(chat.notice).to_contain_text("asks to accept its terms first")
+
+
+def test_a_split_gguf_with_its_drafter_gives_the_ids_of_transformers(
+    page: Page, hub: FakeHub, vectors: Path
+) -> None:
+    chat = Chat(page)
+    choose(page, f"hf:{REPO}:F32", TOKEN)
+    where = hub.endpoint.removeprefix("http://")
+    expect(chat.notice).to_contain_text(f"from {where}, with its drafter")
+    # Whether the token may read it was asked, and no more was fetched.
+    assert [asked for _, asked in hub.requests] == ["bytes=0-0"]
+    chat.notice.get_by_role("button", name="Load model").click()
+    chat.wait_for_state("ready", PATIENCE_MS)
+    assert chat.value("chat.engine.info.drafter.name") == "mtp-tiny"
+    text = (vectors / "gemma4-tiny/trained-e2b-assistant/assisted.json").read_text()
+    golden = json.loads(text)[0]
+    request = {
+        "prompt_ids": golden["prompt_ids"],
+        "max_tokens": NUM_TOKENS,
+        "ignore_eos": True,
+        "draft_tokens": 3,
+    }
+    generated = chat.element.evaluate("(chat, request) => chat.engine.generate(request)", request)
+    assert generated["tokens"] == golden["ids"][:NUM_TOKENS]
+    assert generated["stats"]["accepted_tokens"] > 0
+    elsewhere = [seen for seen in hub.seen if seen.host != where]
+    assert {seen.authorization for seen in elsewhere} == {None}
