@@ -115,7 +115,7 @@ def flaky_server(seed: int = 1, host: str = "127.0.0.1") -> Iterator[FlakyServer
             if self.command == "GET":
                 self._send(file, start, end)
 
-        do_HEAD = do_GET
+        do_HEAD = do_GET  # noqa: N815
 
         def _send(self, file: FlakyFile, start: int, end: int) -> None:
             stop = end

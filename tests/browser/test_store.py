@@ -1,4 +1,4 @@
-"""Models kept in the browser: what is fetched, what is fetched again, what tabs share, what is refused."""
+"""Models kept in the browser: what is fetched, and again, what tabs share, what is refused."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import WITH_RECORDS, serve_in_thread
-from playwright.sync_api import Browser, BrowserContext, Page
+from pages import FAKE_WORKER, WITH_ADAPTER, WITH_RECORDS, Chat, serve_in_thread
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from flaky_server import FlakyFile, FlakyServer, flaky_server
 from leadout_build import ROOT
@@ -137,12 +137,15 @@ def server() -> Iterator[FlakyServer]:
 
 @pytest.fixture(scope="module")
 def site(server: FlakyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """web/ as it lies there, whose pages may ask the server of models."""
+    """static/ and web/ as they lie there, whose pages may ask the server of models."""
     site = tmp_path_factory.mktemp("site")
+    shutil.copytree(ROOT / "static", site, dirs_exist_ok=True)
     shutil.copytree(ROOT / "web", site / "app-0", ignore=shutil.ignore_patterns("node_modules"))
     shutil.copy(ROOT / "web/node_modules/hash-wasm/dist/sha256.umd.min.js", site / "app-0")
     (site / "app-0/assets.json").write_text(json.dumps({"sha256": "sha256.umd.min.js"}))
     (site / "leadout.js").write_text('export * from "./app-0/index.js";\n')
+    (site / "define.js").write_text('export * from "./app-0/widget/leadout-chat-define.js";\n')
+    (site / "app-0/worker.js").write_text(FAKE_WORKER % {"options": "{}", "text": '" Hello."'})
     (site / "blank.html").write_text("<title>Blank</title>")
     for name, script in (("logged", WITH_LOG), ("full_disk", FULL_DISK)):
         (site / f"app-0/store/{name}.js").write_text('import "./puller.js";' + script)
@@ -154,7 +157,7 @@ def site(server: FlakyServer, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def context(chromium: Browser, site: str) -> Iterator[BrowserContext]:
     """A profile of its own, with an empty store."""
     context = chromium.new_context()
-    context.add_init_script(WITH_RECORDS)
+    context.add_init_script(WITH_RECORDS + WITH_ADAPTER)
     yield context
     context.close()
 
@@ -206,7 +209,8 @@ def read_stored(tab: Tab) -> list[str]:
     found: list[str] = tab.page.evaluate(
         """async () => {
           const root = await navigator.storage.getDirectory();
-          const files = await (await root.getDirectoryHandle("leadout")).getDirectoryHandle("files");
+          const store = await root.getDirectoryHandle("leadout");
+          const files = await store.getDirectoryHandle("files");
           const hashes = [];
           for await (const [name, handle] of files) {
             if (!name.endsWith(".bytes")) continue;
@@ -302,11 +306,14 @@ def test_what_was_damaged_on_disk_is_fetched_again(tab: Tab, file: FlakyFile, ur
     tab.page.evaluate(
         """async () => {
           const root = await navigator.storage.getDirectory();
-          const files = await (await root.getDirectoryHandle("leadout")).getDirectoryHandle("files");
+          const store = await root.getDirectoryHandle("leadout");
+          const files = await store.getDirectoryHandle("files");
           for await (const [name, handle] of files) {
             if (!name.endsWith(".bytes")) continue;
             const stream = await handle.createWritable({ keepExistingData: true });
-            for (let at = 0; at < 5e6; at += 1 << 20) await stream.write({ type: "write", position: at, data: "?" });
+            for (let position = 0; position < 5e6; position += 1 << 20) {
+              await stream.write({ type: "write", position, data: "?" });
+            }
             await stream.close();
           }
         }"""
@@ -503,3 +510,65 @@ def test_a_server_that_cannot_be_used_is_named(
     assert end["name"] == "SourceError"
     assert message in end["message"]
     assert tab.list() == []
+
+
+# ---- the page and the widget ------------------------------------------------------------------
+
+
+def test_the_page_fetches_pauses_goes_on_opens_and_deletes(
+    context: BrowserContext, site: str, file: FlakyFile, url: str
+) -> None:
+    page = context.new_page()
+    page.goto(site)
+    chat = Chat(page)
+    page.get_by_text("Kept in this browser: nothing yet").click()
+    page.get_by_role("button", name="From a URL").click()
+    page.locator("#url").fill(url)
+    host = url.split("/")[2]
+    expect(page.locator("#url-host")).to_contain_text(f"This asks {host}")
+    file.max_bytes = 2_500_000
+    page.get_by_role("button", name="Fetch only").click()
+    library = page.locator("#library")
+    expect(library).to_contain_text(f" of 5 MB from {host}")
+    library.get_by_role("button", name="Pause").click()
+    expect(library).to_contain_text("of 5 MB, paused")
+    file.max_bytes = None
+    page.reload()
+    page.locator("#library-summary").click()
+    expect(library).to_contain_text("of 5 MB, paused")
+    library.get_by_role("button", name="Go on").click()
+    expect(library).to_contain_text("1 model, 5 MB")
+    library.get_by_role("button", name="Open").click()
+    (load,) = chat.wait_for_loads(1)
+    assert load["model"]["source"] == url
+    chat.wait_for_state("ready")
+    library.get_by_role("button", name="Delete").click()
+    library.get_by_role("button", name="Delete").click()  # which asks
+    expect(library).to_contain_text("nothing yet")
+    assert chat.value("violations") == []
+
+
+def test_a_widget_can_keep_a_model_without_loading_it_or_load_it_without_keeping_it(
+    tab: Tab, file: FlakyFile, url: str
+) -> None:
+    tab.page.evaluate(
+        """async (url) => {
+          await import("/define.js");
+          const chat = Object.assign(document.createElement("leadout-chat"), { model: url });
+          chat.setAttribute("store", "only");
+          window.fetches = [];
+          chat.addEventListener("leadout-fetch", ({ detail }) => window.fetches.push(detail.state));
+          document.body.append(chat);
+          await chat.load();
+        }""",
+        url,
+    )
+    chat = Chat(tab.page)
+    assert chat.value("chat.state") == "idle"
+    expect(chat.notice).to_contain_text("5 MB, kept in this browser")
+    assert tab.page.evaluate("fetches.at(-1)") == "done"
+    assert tab.list()[0]["is_complete"]
+    assert chat.received("load") == []
+    chat.value("(chat.setAttribute('store', 'off'), chat.load())")
+    (load,) = chat.wait_for_loads(1)
+    assert "source" not in load["model"]
