@@ -24,6 +24,7 @@ export class Library {
   #empty = document.getElementById("library-empty");
   #onOpen;
   #onList;
+  #hub;
   /** What this page fetches, or failed to, by source. */
   #pulls = new Map();
   /** Rows, by source. */
@@ -32,12 +33,21 @@ export class Library {
   #isStale = false;
 
   /**
-   * @param {{onOpen: (model: object) => void, onList: (models: object[]) => void}} handlers
+   * @param {object} handlers
+   * @param {(model: object) => void} handlers.onOpen
+   * @param {(models: object[]) => void} handlers.onList
+   * @param {() => {token: string | null}} handlers.hub the access token to ask with, at that moment
    */
-  constructor({ onOpen, onList }) {
+  constructor({ onOpen, onList, hub }) {
     this.#onOpen = onOpen;
     this.#onList = onList;
+    this.#hub = hub;
     Leadout.models.watch(() => this.refresh());
+    addEventListener("online", () => {
+      for (const [source, { error }] of this.#pulls) {
+        if (error?.name === "SourceError") this.pull(source);
+      }
+    });
     this.refresh();
   }
 
@@ -45,13 +55,12 @@ export class Library {
    * Fetch a model and keep it.
    *
    * @param {string} source
-   * @param {object} [options] for Leadout.models.pull
    */
-  async pull(source, options = {}) {
+  async pull(source) {
     if (this.#pulls.get(source)?.controller) {
       return;
     }
-    const pull = { controller: new AbortController(), event: null, error: null, options, name: source };
+    const pull = { controller: new AbortController(), event: null, error: null, name: source };
     this.#pulls.set(source, pull);
     this.#details.open = true;
     this.refresh();
@@ -60,7 +69,8 @@ export class Library {
         pull.event = event;
         this.#show();
       };
-      await Leadout.models.pull(source, { ...options, signal: pull.controller.signal, onProgress });
+      const { signal } = pull.controller;
+      await Leadout.models.pull(source, { hub: this.#hub(), signal, onProgress });
       this.#pulls.delete(source);
     } catch (error) {
       pull.error = error.name === "AbortError" ? null : error;
@@ -141,8 +151,7 @@ export class Library {
 
   /** @param {string} source */
   resume(source) {
-    const { options } = this.#pulls.get(source) ?? {};
-    this.pull(source, options);
+    this.pull(source);
   }
 
   /** @param {string} source */

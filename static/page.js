@@ -227,7 +227,7 @@ document.getElementById("keep-url").addEventListener("click", () => {
     return;
   }
   const source = Leadout.isHubName(text) ? `hf:${text.replace(/^hf:/, "")}` : new URL(text).href;
-  library.pull(source, { hub: { token: tokenInput.value || null } });
+  library.pull(source);
 });
 
 /** @param {{source: string, name: string, bytes: number, is_complete: boolean}[]} kept */
@@ -255,6 +255,7 @@ function offerKept(kept) {
 const listing = listSiteModels();
 
 const library = new Library({
+  hub: () => ({ token: tokenInput.value || null }),
   onList: (kept) => listing.then(() => offerKept(kept)),
   onOpen: ({ source, name }) => {
     const known = [...models].find(([, model]) => model === source)?.[0];
