@@ -1,5 +1,6 @@
-"""Puts the built site into the wheel, where `leadout serve` of an installed package finds it, and
-the list of known models, which lies among the page's modules.
+"""Puts into the wheel what `leadout serve` and `pull` of an installed package look for.
+
+That is the built site, and the list of known models, which lies among the page's modules.
 
 The site is dist/ as `leadout build` left it; `make wheel` builds it first. Nano's weights are in
 the wheel already, as data of leadout_build, so those in the site's models/ stay out. Without a

@@ -17,12 +17,14 @@ from pathlib import Path
 
 from leadout.errors import DrafterError
 from leadout_build.built_in import DRAFTERS, is_built_in
+from leadout_build.checkpoint_files import parts_beside
 from leadout_build.drafter_files import (
     GGUF_ARCHITECTURE,
     gguf_widths,
     is_drafter,
     is_drafter_gguf,
 )
+from leadout_build.hub_choice import model_stem
 from leadout_build.store import Store, StoredModel
 
 _DRAFTER_NAME = re.compile(r"(?P<target>.+)-assistant(?![A-Za-z0-9]).*")
@@ -97,7 +99,7 @@ def drafter_named(store: Store, name_or_path: str) -> Drafter:
         return Drafter(name_or_path, files)
     ggufs = [path for name, path in files.items() if name.endswith(".gguf")]
     if ggufs:
-        return Drafter(ggufs[0].stem, files)
+        return Drafter(model_stem(ggufs[0].name), files)
     folder = Path(name_or_path).expanduser().absolute()
     # X/assistant is X's.
     name = f"{folder.parent.name}-assistant" if folder.name == "assistant" else folder.name
@@ -157,7 +159,7 @@ def _drafter_of_gguf(target: Path) -> Drafter | None:
     if width is None or not fitting:
         return None
     found = max(fitting, key=lambda path: _num_shared(path.name, target.name))
-    return Drafter(found.stem, {found.name: found})
+    return Drafter(model_stem(found.name), parts_beside(found))
 
 
 def _num_shared(one: str, other: str) -> int:

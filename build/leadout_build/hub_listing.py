@@ -15,7 +15,7 @@ from typing import Any
 
 from leadout.checkpoint.source import check_range
 from leadout.errors import ModelNotFoundError, RequestError, SourceError
-from leadout_build.hub_names import HubName
+from leadout_build.hub_names import HubName, parse_hub_name
 from leadout_build.store import store_errors
 
 #: A source's reads are small: headers. Bytes asked for at a time, and kept.
@@ -116,7 +116,7 @@ def list_repository(name: HubName, folder: Path, endpoint: str | None) -> Listin
     card = info.card_data
     license_name = card.get("license") if card else None
     return Listing(
-        info.id if isinstance(info.id, str) else name.repo,
+        _repo(info.id) or name.repo,
         commit,
         {file.path: file for file in files},
         license_name if isinstance(license_name, str) else None,
@@ -131,6 +131,12 @@ def _file(repo: str, sibling: Any) -> HubFile:
     if not isinstance(path, str) or type(size) is not int or size < 0:
         raise _nonsense(repo, "a file without a name or a size")
     return HubFile(path, size, _hash(sha256, 64), _hash(sibling.blob_id, 40))
+
+
+def _repo(value: object) -> str | None:
+    """Return what is a repository's "owner/name" and nothing else."""
+    parsed = parse_hub_name(f"hf:{value}")
+    return value if isinstance(value, str) and parsed == HubName(value) else None
 
 
 def _hash(value: object, digits: int) -> str | None:

@@ -1,18 +1,26 @@
 """How a model on the hub is written: hf:owner/name[@revision][:file], or without the "hf:".
 
-Keep in step with web/hub/names.js; tests/vectors/hub has cases for both.
+Or as the public hub's address of the model's page or of one of its GGUFs, which people copy. Keep
+in step with web/hub/names.js; tests/vectors/hub has cases for both.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 _NAME = re.compile(
     rf"(?:hf:)?(?P<repo>{_PART}/{_PART})"
     r"(?:@(?P<revision>[A-Za-z0-9_][A-Za-z0-9_./-]{0,199}))?"
     r"(?::(?P<file>[^\x00-\x1f\x7f]{1,500}))?"
+)
+_PAGE = re.compile(
+    rf"https://huggingface\.co/(?P<repo>{_PART}/{_PART})"
+    r"(?:/(?:tree|blob|resolve)/(?P<revision>[\w.-]{1,200})(?:/(?P<file>[^?#]{1,500}\.gguf))?)?"
+    r"/?(?:[?#].*)?",
+    re.ASCII,
 )
 
 
@@ -38,9 +46,23 @@ class HubName:
 
 def parse_hub_name(text: str) -> HubName | None:
     """Return the parts of a name, or None where it is none: "x/y.gguf" is a path."""
+    page = _PAGE.fullmatch(text)
+    if page is not None:
+        file = _decoded(page["file"]) if page["file"] else None
+        return parse_hub_name(str(HubName(page["repo"], page["revision"], file)))
     match = _NAME.fullmatch(text)
     if match is None:
         return None
     if match["repo"].lower().endswith(".gguf") and not text.startswith("hf:"):
         return None
     return HubName(match["repo"], match["revision"], match["file"])
+
+
+def _decoded(path: str) -> str:
+    """Decode a path of an address, as JavaScript does: all of it or nothing."""
+    try:
+        if re.search("%(?![0-9A-Fa-f]{2})", path):
+            return path
+        return unquote(path, errors="strict")
+    except UnicodeDecodeError:
+        return path

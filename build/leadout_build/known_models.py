@@ -30,12 +30,14 @@ class KnownModel:
         name: for the command line and the page.
         title: for people.
         hub: where it is.
+        of: the repository of the same model in weights of full size, where this one is smaller.
         drafter: where its drafter is, if that is not beside it, as hub_choice.py looks for it.
     """
 
     name: str
     title: str
     hub: HubName
+    of: str | None
     drafter: HubName | None
 
 
@@ -48,10 +50,16 @@ def known_models() -> tuple[KnownModel, ...]:
             model["name"],
             model["title"],
             _hub_name(model["hub"]),
+            model["of"],
             None if model["drafter"] is None else _hub_name(model["drafter"]),
         )
         for model in models
     )
+
+
+def smaller_than(repo: str) -> KnownModel | None:
+    """Return the model that is a repository's in fewer bits, if one is known."""
+    return next((model for model in known_models() if model.of == repo), None)
 
 
 def known_drafter(target: HubName) -> HubName | None:

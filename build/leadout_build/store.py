@@ -96,6 +96,21 @@ def check_name(name: str) -> str:
     return name
 
 
+def as_name(text: str) -> str:
+    """Return a name for the store that is as near to `text` as its rules allow."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).lstrip("._+-")[:128]
+
+
+def as_file_name(name: str) -> str:
+    """Return what the store calls a file.
+
+    A GGUF's name is its publisher's or the user's; those of safetensors are in their index.
+    """
+    if not name.lower().endswith(".gguf"):
+        return name
+    return f"{as_name(name[: -len('.gguf')])[-100:].lstrip('._+-')}.gguf"
+
+
 class Store:
     """The models of one user.
 

@@ -252,7 +252,7 @@ def test_the_page_says_what_nano_is_and_how_to_get_more(open_page: OpenPage) -> 
     expect(desk).to_contain_text("small demonstration model")
     expect(desk).to_contain_text("gives no advice")
     larger = chat.page.get_by_role("region", name="Gemma 4 or Gemma 3")
-    expect(larger).to_contain_text("leadout pull hf:google/gemma-4-E2B-it")
+    expect(larger).to_contain_text("leadout pull gemma-4-e2b")
     expect(larger).to_contain_text("leadout pull gemma3-270m")
 
 

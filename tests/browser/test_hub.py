@@ -150,7 +150,7 @@ def test_the_drafter_is_found_beside_it_or_by_its_name(hub: FakeHub, resolve: As
         ("model-00002-of-00002.safetensors", 2),
         ("model.safetensors.index.json", 2),
     ]
-    known = [{"name": "t", "title": "T", "hub": REPO, "drafter": "other/drafter"}]
+    known = [{"name": "t", "title": "T", "hub": REPO, "of": None, "drafter": "other/drafter"}]
     hub.repos["other/drafter"] = {"d.gguf": b"d"}
     assert resolve(REPO, known=known)["model"]["drafter"]["name"] == "drafter"
     # One that the list has and the hub no more is passed over.
@@ -176,6 +176,7 @@ def test_what_is_not_there_is_named(hub: FakeHub, resolve: Ask) -> None:
     hub.private = {REPO}
     assert "or it is private" in resolve(REPO)["error"]
     assert "model" in resolve(REPO, token=TOKEN)
+    assert "this access token may not see it" in resolve(REPO, token="another")["error"]
 
 
 def test_terms_that_were_not_accepted_are_told_before_the_download(

@@ -58,15 +58,17 @@ def page(site: Path, hub: FakeHub, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def choose(page: Page, text: str, token: str = "") -> None:
     if page.locator("#url-form").is_hidden():
-        page.get_by_role("button", name="From a URL or hub").click()
+        page.get_by_role("button", name="Name or URL").click()
     page.locator("#url").fill(text)
     page.locator("#token").fill(token)
     page.locator("#url-form").get_by_role("button", name="Load").click()
 
 
-def test_terms_are_told_where_there_is_no_token(page: Page) -> None:
+def test_terms_are_told_where_there_is_no_token(page: Page, hub: FakeHub) -> None:
     chat = Chat(page)
     choose(page, REPO)
+    host = hub.endpoint.removeprefix("http://")
+    expect(chat.notice).to_contain_text(f"A model from {host}, to be loaded")
     chat.notice.get_by_role("button", name="Load model").click()
     chat.wait_for_state("failed", PATIENCE_MS)
     expect(chat.notice).to_contain_text("asks to accept its terms first")
@@ -78,7 +80,7 @@ def test_a_split_gguf_with_its_drafter_gives_the_ids_of_transformers(
     chat = Chat(page)
     choose(page, f"hf:{REPO}:F32", TOKEN)
     where = hub.endpoint.removeprefix("http://")
-    expect(chat.notice).to_contain_text(f"from {where}, with its drafter")
+    expect(chat.notice).to_contain_text(f"from {where} (tiny-F32.gguf), with its drafter")
     # Whether the token may read it was asked, and no more was fetched.
     assert [asked for _, asked in hub.requests] == ["bytes=0-0"]
     chat.notice.get_by_role("button", name="Load model").click()

@@ -91,7 +91,7 @@ def test_files_that_are_no_model_are_named_in_the_error(open_page: OpenPage) -> 
 
 def test_a_url_loads(open_page: OpenPage) -> None:
     chat = open_page()
-    chat.page.get_by_role("button", name="From a URL").click()
+    chat.page.get_by_role("button", name="Name or URL").click()
     chat.page.keyboard.type("https://models.example/some/gemma.gguf?download=true")
     chat.page.keyboard.press("Enter")
     _, load = chat.wait_for_loads(2)

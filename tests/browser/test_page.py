@@ -357,7 +357,7 @@ def test_a_phone_shows_all_without_scrolling_sideways(open_page: OpenPage, state
     )
     if state == "ready":
         chat.page.get_by_text("Settings", exact=True).click()
-        chat.page.get_by_role("button", name="From a URL").click()
+        chat.page.get_by_role("button", name="Name or URL").click()
         chat.write("Go")
         chat.wait_for_state("ready")
     assert chat.page.evaluate("document.documentElement.scrollWidth") == 360

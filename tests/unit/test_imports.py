@@ -59,6 +59,7 @@ THIRD_PARTY = {
 NEVER_IMPORTED_BY = {
     "runtime": ("client", "widget", "host", "worker", "testing"),
     "client": ("runtime", "widget", "host", "testing"),
+    "hub": ("runtime", "widget", "host", "worker", "testing"),
     "widget": ("runtime", "host", "worker", "testing"),
 }
 

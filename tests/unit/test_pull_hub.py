@@ -22,7 +22,9 @@ from leadout.errors import (
 from leadout_build.cli import main
 from leadout_build.drafters import drafter_of
 from leadout_build.known_models import known_drafter, known_models
+from leadout_build.progress import format_bytes
 from leadout_build.pull import pull
+from leadout_build.serve import find_model
 from leadout_build.store import ModelWriter, Store, StoredModel
 from raw_headers import gguf_file, text_key
 from split_gguf import split_gguf
@@ -70,12 +72,16 @@ def names(store: Store) -> list[str]:
 
 
 def test_the_smallest_readable_gguf_is_taken_from_a_plain_name(
-    hub: FakeHub, store: Store, target: bytes
+    hub: FakeHub, store: Store, target: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hub.files = {"tiny-Q2_K.gguf": b"x", "tiny-Q8_0.gguf": target, "tiny-F16.gguf": target * 2}
     model = pull_from(hub, store)
     assert (model.name, model.source) == ("tiny", f"hf:{REPO}")
     assert [file.name for file in model.files] == ["tiny-Q8_0.gguf", "tokenizer.json"]
+    assert (
+        f"tiny-Q8_0.gguf ({format_bytes(len(target))}) is taken, the smallest"
+        in capsys.readouterr().out
+    )
     by_quantisation = pull_from(hub, store, f"hf:{REPO}@v1:q8_0")
     assert (by_quantisation.name, by_quantisation.source) == ("tiny-q8_0", f"hf:{REPO}@v1:q8_0")
 
@@ -85,7 +91,9 @@ def test_a_revision_that_is_not_there_is_named(hub: FakeHub, store: Store) -> No
         pull_from(hub, store, f"{REPO}@v2")
 
 
-def test_a_split_is_pulled_whole(hub: FakeHub, store: Store, target: bytes, tmp_path: Path) -> None:
+def test_a_split_is_pulled_whole(
+    hub: FakeHub, store: Store, target: bytes, drafter: bytes, tmp_path: Path
+) -> None:
     path = tmp_path / "tiny-Q8_0.gguf"
     path.write_bytes(target)
     (tmp_path / "parts").mkdir()
@@ -98,6 +106,14 @@ def test_a_split_is_pulled_whole(hub: FakeHub, store: Store, target: bytes, tmp_
     assert local is not None
     assert local.name == "tiny-Q8_0"
     assert len(local.files) == len(parts) + 1
+    # And where it lies, for what loads it from there.
+    (parts[0].parent / "a-drafter.gguf").write_bytes(drafter)
+    _, served = find_model(store, str(parts[1]))
+    assert served is not None
+    assert served.name == "tiny-Q8_0"
+    assert list(served.files) == [part.name for part in parts]
+    assert served.drafter is not None
+    assert served.drafter.name == "a-drafter"
     del hub.files[f"Q8_0/{parts[1].name}"]
     with pytest.raises(CheckpointError, match=f"lacks part 2 of {len(parts)}"):
         pull_from(hub, Store(tmp_path / "other"), f"{REPO}:Q8_0")
@@ -113,6 +129,21 @@ def test_the_drafter_beside_a_gguf_comes_along(hub: FakeHub, store: Store, draft
     hub.requests.clear()
     pull_from(hub, store)
     assert hub.requests == []
+
+
+def test_a_drafter_that_is_not_run_is_left_out_and_said(
+    hub: FakeHub, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.files["mtp-tiny.gguf"] = gguf_file([text_key("general.architecture", "gemma4_mtp")])
+    assert pull_from(hub, store).name == "tiny"
+    assert names(store) == ["tiny"]
+    assert "mtp-tiny.gguf, is left out: " in capsys.readouterr().out
+
+
+def test_a_file_of_any_name_finds_a_place(hub: FakeHub, store: Store, target: bytes) -> None:
+    hub.files = {"My model (1) für Ü.gguf": target}
+    model = pull_from(hub, store)
+    assert [file.name for file in model.files] == ["My-model-1-f-r-.gguf", "tokenizer.json"]
 
 
 def test_the_drafter_of_its_own_repository_comes_along(hub: FakeHub, store: Store) -> None:
@@ -135,6 +166,16 @@ def test_a_known_name_means_its_repository_and_drafter(
     pull_from(hub, store, known.name)
     assert names(store) == [known.name, f"{known.name}-assistant"]
     assert known_drafter(known.hub) == known.drafter
+
+
+def test_a_model_of_full_size_names_its_smaller_one(
+    hub: FakeHub, store: Store, target: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = known_models()[0]
+    assert known.of is not None
+    hub.repos = {known.of: {"m-F16.gguf": target}}
+    pull_from(hub, store, known.of)
+    assert f"the same model in 4 bits is `leadout pull {known.name}`" in capsys.readouterr().out
 
 
 # ---- what a hub may answer --------------------------------------------------------------------
@@ -199,6 +240,7 @@ def test_what_a_hub_writes_cannot_move_the_cursor(
 ) -> None:
     info = hub.info()
     info["cardData"]["license"] = LICENSED
+    info["id"] = f"someone/{LICENSED}"
     hub.listing = json.dumps(info).encode()
     pull_from(hub, store)
     monkeypatch.setenv("LEADOUT_HOME", str(store.models_folder.parent / "other"))

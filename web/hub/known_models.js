@@ -8,8 +8,9 @@
 import { LeadoutError } from "../client/errors.js";
 
 /**
- * `hub` and `drafter` are names as names.js reads them.
- * @typedef {{name: string, title: string, hub: string, drafter: string | null}} KnownModel
+ * `hub` and `drafter` are names as names.js reads them; `of` is the repository of the same model in
+ * weights of full size, where this one is smaller.
+ * @typedef {{name: string, title: string, hub: string, of: string | null, drafter: string | null}} KnownModel
  */
 
 /** @type {Promise<KnownModel[]> | null} */

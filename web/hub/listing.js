@@ -64,7 +64,7 @@ export async function listRepository(repo, revision, options = {}) {
   const at = revision === null ? "" : `/revision/${encodeURIComponent(revision)}`;
   const response = await askHub(new URL(`/api/models/${repo}${at}?blobs=true`, host), options);
   if (!response.ok) {
-    throw await refusalOf(response, host, repo, revision);
+    throw await refusalOf(response, host, repo, { revision, token: options.token });
   }
   let info;
   try {
@@ -106,7 +106,7 @@ export async function requireAccess(listing, path, options) {
   const response = await askHub(new URL(fileUrl(listing, path)), options, { Range: "bytes=0-0" });
   await response.body?.cancel();
   if (!response.ok) {
-    throw await refusalOf(response, listing.host, listing.repo, null, true);
+    throw await refusalOf(response, listing.host, listing.repo, { isListed: true });
   }
 }
 
@@ -170,17 +170,16 @@ function retryAfterMs(response) {
  * @param {Response} response
  * @param {string} host
  * @param {string} repo
- * @param {string | null} revision
- * @param {boolean} [isKnown] the repository was listed
+ * @param {{revision?: string | null, token?: string | null, isListed?: boolean}} asked
  * @returns {Promise<LeadoutError>}
  */
-async function refusalOf(response, host, repo, revision, isKnown = false) {
+async function refusalOf(response, host, repo, { revision = null, token, isListed = false }) {
   const { status } = response;
   const code = response.headers.get("X-Error-Code");
   const name = new URL(host).host;
   const detail = { host, repo, status };
   await response.body?.cancel().catch(() => {});
-  if (code === "GatedRepo" || (isKnown && (status === 401 || status === 403))) {
+  if (code === "GatedRepo" || (isListed && (status === 401 || status === 403))) {
     return new LeadoutError(
       "SourceError",
       `${repo} asks to accept its terms first. Do so on its page at ${name}, then give an access ` +
@@ -195,7 +194,8 @@ async function refusalOf(response, host, repo, revision, isKnown = false) {
   if (status === 401 || status === 404) {
     return new LeadoutError(
       "ModelNotFoundError",
-      `${name} has no model ${repo}, or it is private: then give an access token.`,
+      `${name} has no model ${repo}, or ` +
+        (token ? "this access token may not see it." : "it is private: then give an access token."),
       detail,
     );
   }

@@ -1,5 +1,6 @@
 /**
- * How a model on the hub is written: `hf:owner/name[@revision][:file]`, or without the "hf:".
+ * How a model on the hub is written: `hf:owner/name[@revision][:file]`, or without the "hf:", or as the
+ * public hub's address of the model's page or of one of its GGUFs, which people copy.
  * Keep in step with build/leadout_build/hub_names.py; tests/vectors/hub has cases for both.
  *
  * @module names
@@ -16,16 +17,34 @@ const PART = "[A-Za-z0-9][A-Za-z0-9._-]{0,95}";
 const REPO = new RegExp(`^${PART}/${PART}$`);
 const NAME = new RegExp(`^(?:hf:)?(${PART}/${PART})(?:@([\\w][\\w./-]{0,199}))?(?::([^\\x00-\\x1f\\x7f]{1,500}))?$`);
 
+const PAGE = new RegExp(
+  `^https://huggingface\\.co/(${PART}/${PART})(?:/(?:tree|blob|resolve)/([\\w.-]{1,200})(?:/([^?#]{1,500}\\.gguf))?)?/?(?:[?#].*)?$`,
+);
+
 /**
  * @param {string} text
  * @returns {HubName | null} null where it is no such name: "x/y.gguf" is a path
  */
 export function parseHubName(text) {
+  const page = PAGE.exec(text);
+  if (page) {
+    const [, repo, revision, file] = page;
+    return parseHubName(`hf:${repo}${revision ? `@${revision}` : ""}${file ? `:${decoded(file)}` : ""}`);
+  }
   const match = NAME.exec(text);
   if (!match || (/\.gguf$/i.test(match[1]) && !text.startsWith("hf:"))) {
     return null;
   }
   return { repo: match[1], revision: match[2] ?? null, file: match[3] ?? null };
+}
+
+/** @param {string} path of an address */
+function decoded(path) {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
 }
 
 /**

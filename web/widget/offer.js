@@ -13,6 +13,9 @@ import { findKept } from "../client/kept.js";
 import { isUrlLike, resolveModels } from "../client/models.js";
 import { sortFiles } from "../client/picked_files.js";
 import { Leadout } from "../client.js";
+import { isGguf, partOf } from "../hub/choose.js";
+import { PUBLIC_HUB } from "../hub/listing.js";
+import { parseHubName } from "../hub/names.js";
 import { formatBytes } from "./words.js";
 
 /**
@@ -70,7 +73,8 @@ export async function findSize(model, drafter, hub) {
   } catch {
     // the load, if somebody wants it, says what is wrong
   }
-  return null;
+  const isOnHub = typeof model === "string" && Leadout.isHubName(model);
+  return isOnHub ? `A model from ${new URL(hub?.host ?? PUBLIC_HUB).host}` : null;
 }
 
 /**
@@ -101,6 +105,11 @@ async function findHubSize(name, drafter, hub) {
   const filesOf = (model) => (model && "files" in model ? model.files : []);
   const files = [...filesOf(pair.model), ...filesOf(pair.drafter)];
   const bytes = files.reduce((sum, { size }) => sum + (size ?? 0), 0);
-  const [{ url = "" }] = files;
-  return `${formatBytes(bytes)} from ${new URL(url).host}${pair.drafter ? ", with its drafter" : ""}`;
+  const [{ name: file, url = "" }] = files;
+  const gguf = isGguf(file) ? ` (${partOf(file).base}.gguf)` : "";
+  const smaller = (await Leadout.listKnownModels()).find(({ of }) => of && of === parseHubName(name)?.repo);
+  return (
+    `${formatBytes(bytes)} from ${new URL(url).host}${gguf}${pair.drafter ? ", with its drafter" : ""}` +
+    (smaller ? ` (smaller, in 4 bits: ${smaller.name})` : "")
+  );
 }

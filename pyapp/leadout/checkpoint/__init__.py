@@ -27,7 +27,6 @@ from leadout.config import config_from_gguf, text_config_of
 from leadout.errors import (
     CheckpointError,
     TensorError,
-    UnsupportedFormatError,
     UnsupportedModelError,
 )
 from leadout.shown import shown
