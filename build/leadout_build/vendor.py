@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,7 +99,7 @@ def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
         packages = [package_of(wheel, out / "python") for wheel in wheels]
         stdlib = Archive(pyodide / STDLIB, out / "pyodide" / STDLIB, STDLIB_FOLDER)
         compile_archives([stdlib, *packages], pyodide, cache / "python")
-        licences = "\n".join(_licences(pyodide, tokenizers, hash_wasm, wheels))
+        licences = "\n".join(_licences(pyodide, (tokenizers, hash_wasm), wheels))
     (out / LICENCES_FILE).write_bytes(licences.encode())
     return Vendored(
         "pyodide/",
@@ -169,15 +169,12 @@ def repack_pure(wheel: Path, out: Path) -> Path:
     return write_wheel(out / f"{name}-{version}-py3-none-any.whl", files)
 
 
-def _licences(
-    pyodide: Path, tokenizers: Path, hash_wasm: Path, wheels: list[Path]
-) -> Iterator[str]:
+def _licences(pyodide: Path, libraries: Sequence[Path], wheels: list[Path]) -> Iterator[str]:
     """Yield each part of THIRD_PARTY_LICENSES.txt."""
     yield "This folder holds works of others, each under its own licence:\n"
     for package, text in (
         (pyodide, LICENCES / "MPL-2.0.txt"),
-        (tokenizers, tokenizers / "LICENSE"),
-        (hash_wasm, hash_wasm / "LICENSE"),
+        *((library, library / "LICENSE") for library in libraries),
     ):
         facts = json.loads((package / "package.json").read_text("utf-8"))
         source = facts["repository"]["url"].removeprefix("git+")

@@ -1,6 +1,10 @@
 /**
- * The SHA-256 of a whole file, in a thread of its own: it takes as long as several connections bring
- * bytes, and whoever fetches shall not wait for it.
+ * The SHA-256 of a whole file, in a thread of its own, and behind what is fetched: nobody who fetches
+ * waits for it.
+ *
+ * WebCrypto hashes only what is in memory as a whole. Of the libraries that hash piece by piece, hash-wasm
+ * does about 140 MB in a second of one core, @noble/hashes 80 (measured in V8 on a shared server core). So
+ * a connection of 1 Gbit/s is kept up with; a faster one is as fast, and the hash ends later.
  *
  * @module hasher
  */
