@@ -8,9 +8,13 @@
 import "./define.js";
 import { Desk, NANO } from "./desk.js";
 import { Leadout } from "./leadout.js";
+import { Library, formatSize } from "./library.js";
 
 /** A model on this machine's own server costs nobody's data plan: it loads without a click. */
 const IS_LOCAL = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+
+/** When what the page is made of is kept for visits without a connection. */
+const OFFLINE_AFTER_MS = 2000;
 
 const chat = document.getElementById("chat");
 const desk = new Desk(chat);
@@ -21,8 +25,13 @@ const urlButton = document.getElementById("open-url");
 const urlForm = document.getElementById("url-form");
 const urlInput = document.getElementById("url");
 const tokenInput = document.getElementById("token");
+const urlHost = document.getElementById("url-host");
+const keptGroup = document.createElement("optgroup");
 const problem = document.getElementById("models-problem");
 const drop = document.getElementById("drop");
+
+/** Models of the library, which are here already. */
+const keptSources = new Set();
 
 /** Models that come from a hub, by what the select has them as: they wait for a click. */
 const hubNames = new Set();
@@ -69,7 +78,7 @@ function choose(value, isWanted) {
  *   here already
  */
 function isCheap(model) {
-  return typeof model !== "string" || model === NANO || (IS_LOCAL && !hubNames.has(model));
+  return keptSources.has(model) || typeof model !== "string" || model === NANO || (IS_LOCAL && !hubNames.has(model));
 }
 
 /**
@@ -133,11 +142,6 @@ async function readDrop(data) {
   return isPlain ? files : (await Promise.all(entries.map((entry) => readEntry(entry)))).flat();
 }
 
-/** @param {number} bytes */
-function formatSize(bytes) {
-  return bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
-}
-
 async function listSiteModels() {
   let listed = [];
   try {
@@ -199,7 +203,66 @@ urlButton.addEventListener("click", () => {
     urlInput.focus();
   }
 });
-urlInput.addEventListener("input", () => urlInput.setCustomValidity(""));
+urlInput.addEventListener("input", () => {
+  urlInput.setCustomValidity("");
+  const host = hostOf(urlInput.value.trim());
+  urlHost.textContent = host ? `This asks ${host}, and keeps the model in this browser.` : "";
+});
+
+/**
+ * @param {string} text a hub's name or an address
+ * @returns {string | null} who is asked for it
+ */
+function hostOf(text) {
+  if (Leadout.isHubName(text)) {
+    return "huggingface.co";
+  }
+  return URL.canParse(text) && /^https?:/i.test(text) ? new URL(text).host : null;
+}
+
+document.getElementById("keep-url").addEventListener("click", () => {
+  const text = urlInput.value.trim();
+  if (hostOf(text) === null) {
+    urlForm.requestSubmit(); // which says what is wanted
+    return;
+  }
+  const source = Leadout.isHubName(text) ? `hf:${text.replace(/^hf:/, "")}` : new URL(text).href;
+  library.pull(source);
+});
+
+/** @param {{source: string, name: string, bytes: number, is_complete: boolean}[]} kept */
+function offerKept(kept) {
+  for (const { source, name, bytes, is_complete } of kept) {
+    if (!is_complete || keptSources.has(source) || source.startsWith("site:")) continue;
+    keptSources.add(source);
+    if ([...models.values()].includes(source)) continue;
+    const isFirst = models.size === 0;
+    if (isFirst) {
+      select.replaceChildren();
+    }
+    if (keptGroup.parentElement === null) {
+      keptGroup.label = "Kept in this browser";
+      select.append(keptGroup);
+    }
+    const value = addOption(`${name} (${formatSize(bytes)})`, source, keptGroup);
+    if (isFirst) {
+      choose(value, false);
+    }
+  }
+}
+
+/** The site's models come first in the select. */
+const listing = listSiteModels();
+
+const library = new Library({
+  hub: () => ({ token: tokenInput.value || null }),
+  onList: (kept) => listing.then(() => offerKept(kept)),
+  onOpen: ({ source, name }) => {
+    const known = [...models].find(([, model]) => model === source)?.[0];
+    choose(known ?? addOption(name, source), true);
+  },
+});
+
 urlForm.addEventListener("submit", (event) => {
   event.preventDefault();
   const text = urlInput.value.trim();
@@ -242,4 +305,7 @@ addEventListener("drop", async (event) => {
   }
 });
 
-listSiteModels();
+// Later: what the page needs now comes first.
+addEventListener("load", () => {
+  setTimeout(() => navigator.serviceWorker?.register("./offline.js").catch(console.warn), OFFLINE_AFTER_MS);
+});

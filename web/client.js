@@ -10,6 +10,7 @@
 
 /** @import {Forecast, GenerateRequest, Generated, LoadOptions, ModelInfo, PassProfile, Phase} from "./messages.js" */
 /** @import {ProfileRequest, Scored} from "./messages.js" */
+/** @import {FetchEvent, ModelRef, ShapeRef} from "./messages.js" */
 /** @import {WorkerEvent, WorkerLike} from "./client/channel.js" */
 /** @import {ChatCompletion, ChatCompletionChunk, ChatParams, ChunkFigures} from "./client/completions.js" */
 /** @import {Completion, CompletionChunk, CompletionParams} from "./client/completions.js" */
@@ -26,7 +27,9 @@ import {
   toLastChunk,
 } from "./client/completions.js";
 import { LeadoutError } from "./client/errors.js";
+import { canKeep, persist } from "./client/kept.js";
 import { listModels, resolveModels } from "./client/models.js";
+import { models, toFetchEvent } from "./client/store.js";
 import { Stream } from "./client/stream.js";
 import { isSupported } from "./client/support.js";
 import { listKnownModels } from "./hub/known_models.js";
@@ -46,6 +49,9 @@ import { parseHubName } from "./hub/names.js";
  * @property {Hub} [hub] which hub, and the access token for it
  * @property {number} [maxDraftTokens] the most that requests may have drafted at a time, 0 to 7
  * @property {AbortSignal | null} [signal] ends the load and frees what it took
+ * @property {boolean} [store] whether a model from afar is kept in this browser, so that the next load
+ *   fetches nothing and needs no connection; default true. See `Leadout.models`
+ * @property {(event: FetchEvent) => void} [onFetch] told while such a model is fetched
  * @property {(progress: Progress) => void} [onProgress]
  * @property {(phase: Phase) => void} [onPhase]
  * @property {number} [contextLength] rows of KV cache
@@ -73,15 +79,21 @@ async function load(params) {
     } else if (event.type === "progress") {
       const { phase, loaded_bytes, total_bytes } = event;
       params.onProgress?.({ phase, loaded_bytes, total_bytes });
+    } else if (event.type === "fetch") {
+      params.onFetch?.(toFetchEvent(event));
     }
   };
   // The worker boots while the model is looked up, and is told of it before it has booted: it then
   // fetches the model's first bytes in the meantime. What fails first is the failure.
   const lookUp = async () => {
+    const isKept = params.store !== false && (await canKeep());
     const [pair] = await Promise.all([
-      resolveModels(params.model, params.drafter ?? "auto", { signal, hub: params.hub }),
+      resolveModels(params.model, params.drafter ?? "auto", { signal, hub: params.hub, isKept }),
       worker ? null : throwUnlessSupported(),
     ]);
+    if (hasSource(pair.model) || hasSource(pair.drafter)) {
+      persist(); // the answer may take a person's click; nobody waits for it
+    }
     return pair;
   };
   const loadLookedUp = async () => {
@@ -132,6 +144,11 @@ async function estimate(model, options = {}) {
   } finally {
     channel.close(new DOMException("The estimate has ended.", "AbortError"));
   }
+}
+
+/** @param {ModelRef | ShapeRef | null} part */
+function hasSource(part) {
+  return part !== null && "source" in part && part.source !== undefined;
 }
 
 /** @throws {LeadoutError} DeviceUnavailableError, which says better than the worker could what to do */
@@ -440,5 +457,5 @@ export const Leadout = Object.freeze({
   isHubName,
   listModels,
   listKnownModels,
-  models: Object.freeze({ estimate }),
+  models: Object.freeze({ ...models, estimate }),
 });

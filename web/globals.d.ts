@@ -38,3 +38,18 @@ interface WorkerLocation {
   readonly href: string;
   readonly origin: string;
 }
+
+interface FileSystemSyncAccessHandle {
+  read(target: Uint8Array, options?: { at?: number }): number;
+  write(bytes: Uint8Array, options?: { at?: number }): number;
+  getSize(): number;
+  truncate(size: number): void;
+  flush(): void;
+  close(): void;
+}
+
+interface FileSystemFileHandle {
+  createSyncAccessHandle(options?: {
+    mode?: "read-only" | "readwrite" | "readwrite-unsafe";
+  }): Promise<FileSystemSyncAccessHandle>;
+}

@@ -16,12 +16,14 @@ import { LeadoutError } from "./runtime/errors.js";
 import { Runtime } from "./runtime/device.js";
 import { requestDevice } from "./runtime/requested.js";
 import { BlobSource, UrlSource } from "./runtime/sources.js";
+import { KeptSource } from "./store/kept_source.js";
+import { Pull } from "./store/pulling.js";
 import { Tokenizer } from "./tokenizer.js";
 
 /**
  * URLs of what the build vendored, relative to the folder of this module; written by the build.
- * `packages` are archives of compiled Python.
- * @typedef {{pyodide: string, tokenizers: string, packages: string[]}} Assets
+ * `packages` are archives of compiled Python, `sha256` is hash-wasm's.
+ * @typedef {{pyodide: string, tokenizers: string, sha256: string, packages: string[]}} Assets
  */
 
 /**
@@ -44,6 +46,10 @@ export class Host {
   #device = null;
   /** Opened ahead, by URL, each for who opens it first. @type {Map<string, UrlSource>} */
   #sources = new Map();
+  /** Of models that go through the store, by URL. @type {Map<string, KeptSource>} */
+  #kept = new Map();
+  /** @type {Pull[]} */
+  #pulls = [];
 
   /**
    * @param {HostOptions} options
@@ -106,9 +112,14 @@ export class Host {
    * Begin to fetch a model that will be loaded. Failures are told when it is.
    *
    * @param {ModelRef | ShapeRef | null} model
+   * @param {number} id of the load
    */
-  prefetch(model) {
+  prefetch(model, id) {
     if (model === null || !("files" in model)) return;
+    if (model.source !== undefined) {
+      this.#pull({ ...model, source: model.source }, id);
+      return;
+    }
     for (const { name, url, file, size, token } of model.files) {
       const source = this.#newSource(name, url, size, token);
       // Not the many shards of a large model, which nobody reads for a while.
@@ -147,15 +158,43 @@ export class Host {
    * @param {string} name
    * @param {string} [url]
    * @param {Blob} [file]
-   * @param {number} [size]
+   * @param {number | null} [size]
    * @param {string} [token]
    */
   openSource(name, url, file, size, token) {
     if (file) return new BlobSource(file, name);
+    const kept = this.#kept.get(url ?? "");
+    if (kept) return kept;
     const source = this.#newSource(name, url, size, token);
     const opened = this.#sources.get(source.url);
     this.#sources.delete(source.url);
     return opened ?? source;
+  }
+
+  /**
+   * Wait until the models that are loaded are in the store, whole and checked.
+   *
+   * @throws {LeadoutError} what kept one out: its hash is not the published one, the disk is full, …
+   */
+  async settle() {
+    const pulls = this.#pulls.splice(0);
+    this.#kept.clear(); // what is loaded next is looked up anew
+    await Promise.all(pulls.map(({ done }) => done));
+  }
+
+  /**
+   * @param {import("./messages.js").KeptModelRef} model
+   * @param {number} id of the load
+   */
+  #pull(model, id) {
+    const pull = new Pull(model, {
+      libraryUrl: new URL(this.#assets.sha256, this.#base).href,
+      onProgress: (event) => this.#post({ type: "fetch", id, ...event }),
+    });
+    this.#pulls.push(pull);
+    for (const [i, { name, url }] of model.files.entries()) {
+      this.#kept.set(url ?? "", new KeptSource(name, pull.files.then((files) => files[i])));
+    }
   }
 
   /**
@@ -181,7 +220,7 @@ export class Host {
   /**
    * @param {string} name
    * @param {string} [url]
-   * @param {number} [size]
+   * @param {number | null} [size]
    * @param {string} [token]
    */
   #newSource(name, url, size, token) {

@@ -16,15 +16,33 @@
 
 /**
  * Where a file of a model lies: exactly one of `url` and `file`. `size` is what a URL's content has to
- * have, in bytes, where that is known. `token` is sent to the URL's own host.
- * @typedef {{name: string, url?: string, file?: Blob, size?: number, token?: string}} FileRef
+ * have, in bytes, and `sha256` its hash, where that is known; the store checks both. `token` is sent to
+ * the URL's own host, and kept nowhere.
+ * @typedef {{name: string, url?: string, file?: Blob, size?: number | null, sha256?: string | null, token?: string}} FileRef
  */
 
 /**
  * A model: a GGUF file (or all parts of a split one), or config.json with safetensors (and, if there,
  * tokenizer.json, tokenizer_config.json, generation_config.json, chat_template.jinja,
  * model.safetensors.index.json).
- * @typedef {{name: string, files: FileRef[]}} ModelRef
+ * `source` is its address as it was asked for, and its name in the store: with it, the model is kept
+ * there (web/store/), without, it is read from its URLs.
+ * @typedef {{name: string, files: FileRef[], source?: string}} ModelRef
+ */
+
+/** A model for the store. @typedef {ModelRef & {source: string}} KeptModelRef */
+
+/**
+ * How a model gets into the store: its servers are asked what they have, another tab that fetches it
+ * is waited for, what is kept is checked, the rest is fetched, done. `host` is who is asked.
+ * @typedef {object} FetchEvent
+ * @property {string} source
+ * @property {string} name
+ * @property {string} host
+ * @property {"asking" | "waiting" | "checking" | "fetching" | "done"} state
+ * @property {number} stored_bytes
+ * @property {number} total_bytes
+ * @property {number} bytes_per_s in the last seconds
  */
 
 /**
@@ -113,7 +131,8 @@
  */
 
 /**
- * The client's requests. "assume" takes ids as prefilled, where weights are made up.
+ * The client's requests. "pull" is not for the worker of an engine but for that of the store
+ * (web/store/puller.js). "assume" takes ids as prefilled, where weights are made up.
  * @typedef {{type: "boot", id: number}
  *   | {type: "load", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions}
  *   | {type: "estimate", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions,
@@ -124,6 +143,7 @@
  *   | {type: "tokenize", id: number, text: string}
  *   | {type: "assume", id: number, ids: number[]}
  *   | {type: "profile", id: number, request: ProfileRequest}
+ *   | {type: "pull", id: number, models: KeptModelRef[], options: import("./store/fetching.js").FetchOptions}
  *   | {type: "abort", id: number, target: number}} ClientMessage
  */
 
@@ -263,6 +283,7 @@
  * @typedef {{type: "phase", id: number, phase: Phase}
  *   | {type: "progress", id: number, phase: Phase, loaded_bytes: number, total_bytes: number}
  *   | {type: "delta", id: number, text: string, reasoning: string, tokens: number[], is_draft: boolean, decode_tokens_per_s: number}
+ *   | {type: "fetch", id: number} & FetchEvent
  *   | {type: "logits", id: number, start: number, data: ArrayBuffer}
  *   | {type: "result", id: number, value: any}
  *   | {type: "error", id: number, error: ErrorMessage}

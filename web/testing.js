@@ -67,7 +67,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
   let maxDraftTokens = MAX_DRAFT_TOKENS;
   /** One request at a time, as in the worker. @type {Promise<void>} */
   let queue = Promise.resolve();
-  /** @type {Record<"boot" | "load" | "unload" | "generate" | "score" | "tokenize" | "assume" | "profile" | "estimate", (message: any) => Promise<unknown>>} */
+  /** @type {Record<Exclude<ClientMessage["type"], "abort" | "pull">, (message: any) => Promise<unknown>>} */
   const handlers = {
     boot: (message) => boot(message.id),
     load: (message) => load(message.id, message.model.name, message.drafter, message.options),
@@ -239,6 +239,9 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       return;
     }
     const { id, type } = message;
+    if (type === "pull") {
+      return; // it goes to another worker
+    }
     queue = queue.then(async () => {
       try {
         throwIfAborted(id);

@@ -40,7 +40,7 @@ async function serve(message) {
   if (host === null || bridge === null) throw new Error(`"${message.type}" came before "boot"`);
   if (message.type === "load") {
     const { model, drafter } = message;
-    host.then((ready) => [model, drafter].map((part) => ready.prefetch(part)), () => {});
+    host.then((ready) => [model, drafter].map((part) => ready.prefetch(part, message.id)), () => {});
   }
   await (await bridge).handle(message);
 }

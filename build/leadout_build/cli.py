@@ -110,7 +110,7 @@ def _serve(args: argparse.Namespace) -> int:
 def _build(args: argparse.Namespace) -> int:
     from leadout_build.site import build_site
 
-    build_site(args.out)
+    build_site(args.out, allow_origins=args.allow_origin)
     return 0
 
 
@@ -239,6 +239,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve_arguments(add("serve", _serve, "serve the built site and the models, here alone"))
     build = add("build", _build, "build the site, for any static host and any sub-path")
     build.add_argument("--out", type=Path, default=DIST, metavar="FOLDER", help="where to")
+    _add_origin_argument(build)
     pull = add("pull", _pull, "fetch a model into the store; resumes and verifies")
     pull.add_argument(
         "model",
@@ -277,13 +278,17 @@ def _add_serve_arguments(parser: _Parser) -> None:
         help=f"the model that the page begins with, with the drafter beside it: {_MODEL_HELP} "
         "(default: nano)",
     )
+    _add_origin_argument(parser)
+
+
+def _add_origin_argument(parser: _Parser) -> None:
     parser.add_argument(
         "--allow-origin",
         action="append",
         default=[],
         metavar="URL",
-        help="an origin, such as https://example.org, that the page may also fetch models from; "
-        "repeatable",
+        help="an origin, such as https://example.org, that the page may also fetch models from, "
+        "beside the Hugging Face Hub's; repeatable",
     )
 
 

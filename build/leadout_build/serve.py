@@ -34,6 +34,7 @@ from leadout_build.built_in import built_in_models, is_built_in
 from leadout_build.drafters import Drafter, drafter_named, drafter_of, pair_names, stored_drafters
 from leadout_build.hub_choice import model_stem
 from leadout_build.security import Guard, check_origin, is_loopback, site_policy
+from leadout_build.site import allowed_origins
 from leadout_build.site_files import (
     REVALIDATE,
     answer_file,
@@ -162,7 +163,7 @@ def serve(
         default_model=default_model,
         extra_model=extra_model,
         built_in=built_in_served(),
-        allow_origins=allow_origins,
+        allow_origins=[*allowed_origins(site), *allow_origins],
     )
     listener = listen(host, port)
     bound_host, bound_port = listener.getsockname()[:2]

@@ -5,7 +5,8 @@
     app-<hash>/              web/, kernels/, python/ with Leadout's package, assets.json
     vendor-<hash>/           what others made, see vendor.py
     models/                  the built-in models, with the list of them that the page reads
-    build.json               version, hashes, and the SHA-256 of every file
+    _headers                 the policy, for static hosts that read such a file
+    build.json               version, hashes, allowed origins, and the SHA-256 of every file
 
 A folder's hash is that of everything in it, so it may be cached for ever. The same sources give
 the same bytes. A build happens in a folder beside `out` and takes its place at the end: one that
@@ -18,7 +19,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import leadout
@@ -27,6 +28,7 @@ from leadout_build.built_in import DRAFTERS, built_in_models
 from leadout_build.compiled import compile_archives
 from leadout_build.errors import BuildError
 from leadout_build.kernels import INDEX, SOURCES, build_kernels
+from leadout_build.security import check_origin, site_policy
 from leadout_build.vendor import package_of, vendor
 from leadout_build.wheel import build_wheel
 
@@ -41,18 +43,27 @@ MODELS_FOLDER = f"{NANO_FOLDER}/model"
 KNOWN_MODELS = "known_models.json"
 
 BUILD_FILE = "build.json"
+HEADERS_FILE = "_headers"
+_HEADERS = """\
+/*
+  Content-Security-Policy: {policy}
+  Referrer-Policy: no-referrer
+  X-Content-Type-Options: nosniff
+"""
 ENTRY_POINTS = {"leadout.js": "index.js", "define.js": "widget/leadout-chat-define.js"}
 HASH_DIGITS = 16
 
 
-def build_site(out: Path, root: Path = ROOT) -> None:
+def build_site(out: Path, root: Path = ROOT, allow_origins: Sequence[str] = ()) -> None:
     """Build the site.
 
     Args:
         out: the folder to write; if there, it must be an earlier build or empty.
         root: the checkout to build.
+        allow_origins: other origins that its pages may fetch models from, beside the hub's.
 
     Raises:
+        RequestError: an origin is none.
         BuildError: there are no sources, something in them is broken, or `out` holds anything else.
     """
     if not (root / "web/kernels").is_dir():
@@ -61,6 +72,7 @@ def build_site(out: Path, root: Path = ROOT) -> None:
             "Its site is built already: `leadout serve` serves it. To build another, run `make "
             "build` in a clone of the repository."
         )
+    origins = [check_origin(text) for text in allow_origins]
     out = out.resolve()
     _check_replaceable(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +80,7 @@ def build_site(out: Path, root: Path = ROOT) -> None:
     try:
         site = work / "new"
         site.mkdir()
-        _assemble(site, root)
+        _assemble(site, root, origins)
         if out.exists():
             out.rename(work / "old")
         site.rename(out)
@@ -84,7 +96,17 @@ def _check_replaceable(out: Path) -> None:
         raise BuildError(message)
 
 
-def _assemble(site: Path, root: Path) -> None:
+def allowed_origins(site: Path) -> list[str]:
+    """Return the origins that a site was built with, checked; none where there is no such list."""
+    try:
+        facts = json.loads((site / BUILD_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return []
+    origins = facts.get("allow_origins", []) if isinstance(facts, dict) else []
+    return [check_origin(str(text)) for text in origins] if isinstance(origins, list) else []
+
+
+def _assemble(site: Path, root: Path, allow_origins: Sequence[str]) -> None:
     shutil.copytree(root / "static", site, dirs_exist_ok=True)
     shutil.copy(root / "README.md", site)  # the page links to it, and to the model card
     for text in ("README.md", "model/README.md"):
@@ -113,6 +135,7 @@ def _assemble(site: Path, root: Path) -> None:
     assets = {
         "pyodide": beside + vendored.pyodide,
         "tokenizers": beside + vendored.tokenizers,
+        "sha256": beside + vendored.sha256,
         "packages": [*(beside + path for path in vendored.packages), f"python/{package.out.name}"],
     }
     _write_json(app / "assets.json", assets)
@@ -123,8 +146,10 @@ def _assemble(site: Path, root: Path) -> None:
             raise BuildError(f"web/{module} is missing; {stable} stands for it")
         (site / stable).write_bytes(f'export * from "./{app.name}/{module}";\n'.encode())
     _add_models(site / "models", root / MODELS_FOLDER)
+    (site / HEADERS_FILE).write_bytes(_HEADERS.format(policy=site_policy(allow_origins)).encode())
     facts = {
         "version": leadout.__version__,
+        "allow_origins": list(allow_origins),
         "app": app.name,
         "vendor": vendor_folder.name,
         "files": _hashes(site),

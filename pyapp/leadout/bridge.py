@@ -2,7 +2,7 @@
 
 web/worker.js boots Pyodide, imports this module, and hands every message of web/messages.js but
 "boot" to `Bridge.handle`. What JavaScript offers in return is the host object that worker.js
-passes to `start`: `createRuntime`, `makeTokenizer`, `openSource`, `post`.
+passes to `start`: `createRuntime`, `makeTokenizer`, `openSource`, `settle`, `post`.
 
 Who owns a proxy: Python objects that JavaScript gets to call are made with `create_proxy` and
 destroyed by the same function. JavaScript objects seen from Python are counted by Pyodide and go
@@ -382,6 +382,13 @@ class Bridge:
             on_progress,
             await self._open(drafter, "drafter") if drafter else None,
         )
+        try:
+            # What was loaded while it was fetched is checked as a whole only now.
+            with js_errors():
+                await self.host.settle()
+        except BaseException:
+            self._unload()
+            raise
         info = self._engine.info()
         return {"name": model["name"], **info, "peak_bytes": device.peak_bytes}
 

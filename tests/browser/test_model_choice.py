@@ -97,6 +97,7 @@ def test_a_url_loads(open_page: OpenPage) -> None:
     _, load = chat.wait_for_loads(2)
     assert load["model"] == {
         "name": "gemma",
+        "source": "https://models.example/some/gemma.gguf?download=true",
         "files": [
             {
                 "name": "gemma.gguf",

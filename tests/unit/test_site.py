@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from leadout.errors import RequestError
 from leadout_build import vendor
 from leadout_build.errors import BuildError
-from leadout_build.site import MODELS_FOLDER, NANO_FOLDER, build_site
+from leadout_build.security import site_policy
+from leadout_build.site import MODELS_FOLDER, NANO_FOLDER, allowed_origins, build_site
 from stand_in_nano import write_stand_in
 
 REPOSITORY = Path(__file__).parents[2]
@@ -122,6 +124,17 @@ def test_build_json_has_every_file_with_its_hash(dist: Path) -> None:
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     assert facts["files"] == hashes
     assert {name.split("/")[0] for name in files if "/" in name} >= {facts["app"], facts["vendor"]}
+
+
+def test_a_build_remembers_the_origins_that_it_allows(checkout: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    build_site(out, checkout, ["https://Models.example/"])
+    assert allowed_origins(out) == ["https://models.example"]
+    headers = (out / "_headers").read_text()
+    assert f"\n  Content-Security-Policy: {site_policy(['https://models.example'])}\n" in headers
+    with pytest.raises(RequestError, match="is no origin"):
+        build_site(out, checkout, ["models.example"])
+    assert allowed_origins(tmp_path) == []
 
 
 def test_the_app_holds_no_sources_of_the_build(dist: Path) -> None:

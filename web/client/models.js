@@ -8,6 +8,7 @@
 /** @import {FileRef, ModelRef, ShapeRef} from "../messages.js" */
 
 import { LeadoutError } from "./errors.js";
+import { drafterSource, findKept, isOnThisMachine, sourceOf } from "./kept.js";
 import { sortFiles } from "./picked_files.js";
 import { partOf } from "../hub/choose.js";
 import { listKnownModels } from "../hub/known_models.js";
@@ -28,7 +29,15 @@ import { resolveModel } from "../hub/resolve.js";
  * @typedef {{host?: string, token?: string | null}} Hub
  */
 
-/** @typedef {{signal?: AbortSignal | null, hub?: Hub, withDrafter?: boolean}} LookUp */
+/**
+ * @typedef {object} LookUp
+ * @property {AbortSignal | null} [signal]
+ * @property {Hub} [hub]
+ * @property {boolean} [withDrafter]
+ * @property {boolean} [isKept] whether the store counts: what it has whole is taken without asking
+ *   anybody, and what it shall keep gets a `source`. Default true
+ * @property {boolean} [isFresh] ask all the same, and keep what this machine's own server has as well
+ */
 
 /** A model and what comes with it.
  * @typedef {{model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null}} ModelPair
@@ -41,6 +50,9 @@ import { resolveModel } from "../hub/resolve.js";
  * proposes it.
  * @typedef {ListedFiles & {default: boolean, drafter?: ListedFiles | null}} ListedModel
  */
+
+/** Before a name of this site's list, in the store. */
+const SITE_PREFIX = "site:";
 
 /** The folder that holds leadout.js, models/ and this release's app-<hash>/. */
 const SITE_URL = new URL("../../", import.meta.url);
@@ -107,17 +119,15 @@ export async function resolveModels(model, drafter, options = {}) {
  * @returns {Promise<ModelPair>}
  */
 async function resolve(model, options) {
-  const { signal } = options;
-  if (model instanceof URL) {
-    return alone(await resolveUrl(model, signal));
-  }
-  if (typeof model === "string") {
-    if (parseHubName(model)) {
-      return resolveHubName(model, options);
+  if (model instanceof URL || typeof model === "string") {
+    const text = String(model);
+    if (text.startsWith(SITE_PREFIX)) {
+      return resolveName(text.slice(SITE_PREFIX.length), options);
     }
-    return isUrlLike(model)
-      ? alone(await resolveUrl(new URL(model, document.baseURI), signal))
-      : resolveName(model, options);
+    if (parseHubName(text)) {
+      return resolveHubName(text, options);
+    }
+    return isUrlLike(text) ? resolveAddress(text, options) : resolveName(text, options);
   }
   if (model instanceof Blob) {
     return sortFiles([model]);
@@ -132,7 +142,10 @@ async function resolve(model, options) {
     const files = model.files.map((file) =>
       file.url ? { ...file, url: new URL(file.url, document.baseURI).href } : file,
     );
-    return alone({ name: model.name, files });
+    const isRemote = files.length > 0 && files.every(({ url }) => url);
+    const source = model.source ?? (isRemote ? sourceOf({ name: model.name, files }) : null);
+    const isKept = options.isKept !== false && isRemote;
+    return alone({ ...model, files, source: isKept && source ? source : undefined });
   }
   throw new LeadoutError(
     "RequestError",
@@ -157,20 +170,79 @@ function alone(model) {
 }
 
 /**
+ * @param {string} text a URL; or several with spaces between them, which only the store knows
+ * @param {LookUp} options
+ * @returns {Promise<ModelPair>}
+ */
+async function resolveAddress(text, options) {
+  const { signal, isKept = true, isFresh = false } = options;
+  const url = URL.parse(text, document.baseURI);
+  if (url) {
+    url.hash = "";
+  }
+  const source = text.includes(" ") || !url ? text : url.href;
+  const kept = isKept ? await findKept(source, { isWhole: !isFresh }) : null;
+  if (kept && (!isFresh || !url || text.includes(" "))) {
+    return alone(kept);
+  }
+  if (!url) {
+    throw new LeadoutError("RequestError", `"${text}" is no address.`, { text });
+  }
+  const model = await resolveUrl(url, signal);
+  return alone(keeps(url, options) ? { ...model, source: url.href } : model);
+}
+
+/**
+ * @param {URL} url
+ * @param {LookUp} options
+ * @returns {boolean} whether the store shall have what lies there
+ */
+function keeps(url, { isKept = true, isFresh = false }) {
+  return isKept && (isFresh || !isOnThisMachine(url));
+}
+
+/**
+ * @param {string} source
+ * @param {LookUp} options
+ * @returns {Promise<ModelPair | null>} what is kept, if the model is and nobody wants it fresh
+ */
+async function findKeptPair(source, { isKept = true, isFresh = false, withDrafter = true }) {
+  const model = isKept && !isFresh ? await findKept(source) : null;
+  return model && { model, drafter: withDrafter ? await findKept(drafterSource(source)) : null };
+}
+
+/**
  * @param {string} name at the hub
  * @param {LookUp} options
  * @returns {Promise<ModelPair>}
  */
-async function resolveHubName(name, { signal, hub = {}, withDrafter }) {
-  const { drafter, ...model } = await resolveModel(name, { ...hub, signal, withDrafter });
-  /** @param {import("../hub/resolve.js").HubModel} found @returns {ModelRef} */
-  const toRef = (found) => ({
+async function resolveHubName(name, options) {
+  const { signal, hub = {}, withDrafter = true, isKept = true } = options;
+  const source = name.startsWith("hf:") ? name : `hf:${name}`;
+  /** @param {import("../hub/resolve.js").HubModel} found @param {string} source @returns {ModelRef} */
+  const toHubRef = (found, source) => ({
     name: found.name,
-    files: found.files.map(({ name, url, size }) => {
-      return { name, url, size, ...(hub.token && { token: hub.token }) };
-    }),
+    files: found.files.map((file) => ({ ...file, ...(hub.token && { token: hub.token }) })),
+    ...(isKept && { source }),
   });
-  return { model: toRef({ ...model, drafter }), drafter: drafter && toRef(drafter) };
+  const lookUp = async () => {
+    const found = await resolveModel(name, { ...hub, signal, withDrafter });
+    const { drafter } = found;
+    return {
+      model: toHubRef(found, source),
+      drafter: drafter && toHubRef(drafter, drafterSource(source)),
+    };
+  };
+  const kept = await findKeptPair(source, options);
+  if (!kept) {
+    return lookUp();
+  }
+  if (!withDrafter || kept.drafter) {
+    return kept;
+  }
+  // Kept without a drafter: the hub may have one. Without a connection it goes without.
+  const found = await lookUp().catch(() => null);
+  return { model: kept.model, drafter: found?.drafter ?? null };
 }
 
 /**
@@ -179,7 +251,19 @@ async function resolveHubName(name, { signal, hub = {}, withDrafter }) {
  * @returns {Promise<ModelPair>}
  */
 async function resolveName(name, options) {
-  const models = await listModels(options);
+  let models;
+  try {
+    models = await listModels(options);
+  } catch (error) {
+    const kept = await findKeptPair(SITE_PREFIX + name, options);
+    const entry = (await listKnownModels().catch(() => [])).find((model) => model.name === name);
+    if (!kept && !entry) {
+      throw error;
+    }
+    return kept ?? resolveHubName(/** @type {{hub: string}} */ (entry).hub, options);
+  }
+  const source = keeps(SITE_URL, options) ? SITE_PREFIX + name : null;
+  const toModelRef = (/** @type {ListedFiles} */ listed) => toRef(listed, source);
   const listed = models.find((model) => model.name === name);
   const drafter = models.find((model) => model.drafter?.name === name)?.drafter;
   if (!listed && drafter) {
@@ -199,16 +283,24 @@ async function resolveName(name, options) {
       { name, known: served },
     );
   }
-  return { model: toModelRef(listed), drafter: listed.drafter ? toModelRef(listed.drafter) : null };
+  return {
+    model: toModelRef(listed),
+    drafter: listed.drafter ? toRef(listed.drafter, source && drafterSource(source)) : null,
+  };
 }
 
 /**
  * @param {ListedFiles} listed
+ * @param {string | null} source under which the store shall have it
  * @returns {ModelRef}
  */
-function toModelRef({ name, files }) {
+function toRef({ name, files }, source) {
   const folder = new URL(`models/${encodeURIComponent(name)}/`, SITE_URL);
-  return { name, files: files.map((file) => fileAt(folder, file.name)) };
+  const refs = files.map((file) => fileAt(folder, file.name));
+  if (source === null) {
+    return { name, files: refs };
+  }
+  return { name, files: files.map(({ bytes, sha256 }, i) => ({ ...refs[i], size: bytes, sha256 })), source };
 }
 
 /**

@@ -209,27 +209,42 @@ const readersInUse = new Set();
  * @returns {Promise<number>} how many bytes there were, at most `target.length`
  */
 export async function fillFromStream(stream, target, signal, onBytes = () => {}) {
+  let got = 0;
+  if (target.length === 0) return 0;
+  await readPieces(stream, signal, (piece) => {
+    const part = piece.subarray(0, target.length - got);
+    target.set(part, got);
+    got += part.length;
+    onBytes(got);
+    return got < target.length;
+  });
+  return got;
+}
+
+/**
+ * Read a stream piece by piece, and no faster than `take` takes them.
+ *
+ * @param {ReadableStream<Uint8Array>} stream cancelled at the end, whatever the end
+ * @param {AbortSignal} signal
+ * @param {(piece: Uint8Array) => boolean | Promise<boolean>} take a piece, which is gone with the next
+ *   one; false: no more
+ */
+export async function readPieces(stream, signal, take) {
   const reader = readerOf(stream);
   const cancel = () => void reader.cancel().catch(() => {});
   signal.addEventListener("abort", cancel);
   readersInUse.add(reader);
-  let got = 0;
   try {
-    while (got < target.length) {
+    for (;;) {
       const { done, value } = await reader.read();
       signal.throwIfAborted();
-      if (done || value === undefined) break;
-      const part = value.subarray(0, target.length - got);
-      target.set(part, got);
-      got += part.length;
-      onBytes(got);
+      if (done || value === undefined || !(await take(value))) break;
     }
   } finally {
     readersInUse.delete(reader);
     signal.removeEventListener("abort", cancel);
     cancel();
   }
-  return got;
 }
 
 /**

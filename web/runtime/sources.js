@@ -7,29 +7,10 @@
 
 import { LeadoutError } from "./errors.js";
 import { ReadAheadSource, checkRange, cutShort, fillFromStream } from "./read_ahead.js";
+import { Interruption, MAX_RETRIES, RETRY_MS, RemoteFile, bodyOf, sleep } from "./remote_file.js";
 
 /** @typedef {import("./read_ahead.js").Source} Source */
-
-/**
- * Asked for to learn a file's size, as it is read first, too. Little enough that a browser takes it all
- * in and has the connection free again, whoever reads it when.
- */
-const HEAD_BYTES = 256 << 10;
-
-/** How often an interrupted request is taken up again, and how long to wait first. */
-const MAX_RETRIES = 3;
-const RETRY_MS = 400;
-
-/** Statuses of a server that may answer properly a little later. */
-const PASSING_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504]);
-
-/** What an HTTP status means to whoever gave the address. */
-const STATUS_ADVICE = /** @type {Record<number, string>} */ ({
-  401: "the server wants a login; use a file from your disk instead",
-  403: "the server refuses this page; use a file from your disk instead",
-  404: "there is no such file; check the address",
-  410: "the file was taken down; check the address",
-});
+/** @typedef {import("./remote_file.js").Identity} Identity */
 
 /** A file that the user picked or dropped, or any Blob. */
 export class BlobSource extends ReadAheadSource {
@@ -100,49 +81,38 @@ export class MemorySource {
   }
 }
 
-/**
- * What tells one state of a file from another.
- * @typedef {{size: number, etag: string | null, modified: string | null}} Identity
- */
-
 /** A file on an HTTP server that answers Range requests. */
 export class UrlSource extends ReadAheadSource {
-  /** Null until the first answer. @type {Promise<Identity> | null} */
+  /** Null until somebody asks. @type {Promise<Identity> | null} */
   #identifying = null;
-  /** @type {Identity | null} */
-  #identity = null;
   /** The first answer, until what it has is read. @type {Response | null} */
   #head = null;
+  #remote;
 
   /**
    * @param {string | URL} url absolute, or relative to the page or worker
-   * @param {{retryMs?: number, fetch?: typeof fetch, size?: number, token?: string}} [options]
+   * @param {{retryMs?: number, fetch?: typeof fetch, size?: number | null, token?: string}} [options]
    *   `retryMs`: the wait before the first retry; it doubles with each further one. `size`: what the file
    *   has to have. `token`: an access token for the URL's host; browsers drop it where a request is led
    *   to another one
    */
-  constructor(url, options = {}) {
-    const { retryMs = RETRY_MS, fetch: fetchRange = (...args) => fetch(...args), size, token } = options;
-    const href = String(url);
-    super(href.replace(/[?#].*$/, ""));
-    this.url = href;
+  constructor(url, { retryMs = RETRY_MS, fetch: fetchRange, size, token } = {}) {
+    const remote = new RemoteFile(url, { fetch: fetchRange, size, token, retryMs });
+    super(remote.name);
+    this.#remote = remote;
+    this.url = remote.url;
     this.retryMs = retryMs;
-    this.fetch = fetchRange;
-    this.wantedSize = size;
-    /** @type {Record<string, string>} */
-    this.headers = token ? { Authorization: `Bearer ${token}` } : {};
   }
 
   /** @override */
   async size() {
     this.#identifying ??= this.#identify();
     try {
-      this.#identity = await this.#identifying;
+      return (await this.#identifying).size;
     } catch (error) {
       this.#identifying = null; // the next one asks again
       throw error;
     }
-    return this.#identity.size;
   }
 
   /** @override */
@@ -167,8 +137,7 @@ export class UrlSource extends ReadAheadSource {
       let reason = "the connection was cut";
       try {
         const rest = target.subarray(before);
-        const response = await this.#request(offset + before, rest.length, signal);
-        await this.#checkIdentity(response);
+        const response = await this.#remote.request(offset + before, rest.length, signal);
         await fillFromStream(bodyOf(response), rest, signal, (bytes) => {
           got = before + bytes;
         });
@@ -181,48 +150,6 @@ export class UrlSource extends ReadAheadSource {
       await sleep(this.retryMs * 2 ** retry);
       signal.throwIfAborted();
     }
-  }
-
-  /**
-   * @param {number} offset
-   * @param {number} length
-   * @param {AbortSignal} [signal]
-   * @returns {Promise<Response>} status 206; or 416 if the file is empty
-   * @throws {LeadoutError | Interruption} SourceError
-   */
-  async #request(offset, length, signal) {
-    const range = `bytes=${offset}-${offset + length - 1}`;
-    let response;
-    try {
-      // Past the browser's cache: it joins pieces of its own with new ones, under the headers of the
-      // first, so that a file that changed would go unseen.
-      const headers = { ...this.headers, Range: range };
-      response = await this.fetch(this.url, { headers, signal, cache: "no-store" });
-    } catch (error) {
-      if (signal?.aborted) throw error;
-      // Browsers do not tell a page why. Once it worked, it can only be the connection.
-      if (this.#identity !== null) throw new Interruption("the connection was cut");
-      throw this.#error(
-        "cannot be fetched: there is no connection, the server does not allow this page to read it " +
-          "(CORS), or this page's Content-Security-Policy forbids the address; download the file and " +
-          "choose it from your disk",
-      );
-    }
-    const { status } = response;
-    if (status === 206 || (status === 416 && sizeOf(response) === 0)) return response;
-    await response.body?.cancel(); // above all not the whole file
-    if (PASSING_STATUSES.has(status)) throw new Interruption(`the server answered ${status}`);
-    const isOther = status === 416 || (status === 200 && this.#isOther(response));
-    if (this.#identity !== null && isOther) throw this.#changed();
-    if (status === 200) {
-      throw this.#error(
-        "lies on a server that does not answer Range requests, which reading in pieces needs; " +
-          "download the file and choose it from your disk",
-        { status },
-      );
-    }
-    const advice = STATUS_ADVICE[status] ?? "check the address, or use a file from your disk";
-    throw this.#error(`cannot be fetched: the server answered ${status}; ${advice}`, { status });
   }
 
   /**
@@ -256,98 +183,8 @@ export class UrlSource extends ReadAheadSource {
   /** @returns {Promise<Identity>} */
   async #identify() {
     this.#dropHead();
-    let response;
-    for (let retry = 0; response === undefined; retry++) {
-      try {
-        response = await this.#request(0, HEAD_BYTES);
-      } catch (error) {
-        if (!(error instanceof Interruption)) throw error;
-        if (retry === MAX_RETRIES) throw this.#error(`cannot be fetched: ${error.message}; try again later`);
-        await sleep(this.retryMs * 2 ** retry);
-      }
-    }
-    if (response.status === 206) this.#head = response;
-    let size = sizeOf(response);
-    if (size === null) {
-      // A server of another origin may keep Content-Range to itself, but not Content-Length.
-      const head = await this.fetch(this.url, { method: "HEAD", headers: this.headers, cache: "no-store" }).catch(() => null);
-      const length = head?.ok && !head.headers.has("Content-Encoding")
-        ? head.headers.get("Content-Length")
-        : null;
-      if (length === null) {
-        throw this.#error(
-          "lies on a server that does not tell its size (Content-Range is not among its " +
-            "Access-Control-Expose-Headers); download the file and choose it from your disk",
-        );
-      }
-      size = Number(length);
-    }
-    if (this.wantedSize !== undefined && size !== this.wantedSize) {
-      this.#dropHead();
-      throw this.#error(
-        `has ${size.toLocaleString("en")} bytes, and ${this.wantedSize.toLocaleString("en")} were published; ` +
-          "the server gives another file, or a pointer to it",
-        { size, wanted: this.wantedSize },
-      );
-    }
-    return { size, etag: response.headers.get("ETag"), modified: response.headers.get("Last-Modified") };
+    const { identity, head } = await this.#remote.identify();
+    this.#head = head;
+    return identity;
   }
-
-  /** @param {Response} response */
-  async #checkIdentity(response) {
-    if (!this.#isOther(response)) return;
-    await response.body?.cancel();
-    throw this.#changed();
-  }
-
-  /**
-   * @param {Response} response
-   * @returns {boolean} whether it is of another file than the first response was
-   */
-  #isOther(response) {
-    if (this.#identity === null) return false;
-    const { size, etag, modified } = this.#identity;
-    return (
-      etag !== response.headers.get("ETag") ||
-      modified !== response.headers.get("Last-Modified") ||
-      (response.status === 206 && (sizeOf(response) ?? size) !== size)
-    );
-  }
-
-  #changed() {
-    return this.#error("was changed on the server while it was being read; load it again");
-  }
-
-  /**
-   * @param {string} what
-   * @param {Record<string, unknown>} [detail]
-   */
-  #error(what, detail = {}) {
-    return new LeadoutError("SourceError", `${this.name} ${what}`, { source: this.name, ...detail });
-  }
-}
-
-/** What may pass by itself: the request is made again. */
-class Interruption extends Error {}
-
-/**
- * @param {Response} response
- * @returns {number | null} the whole file's size as Content-Range says it
- */
-function sizeOf(response) {
-  const total = /\/(\d+)$/.exec(response.headers.get("Content-Range") ?? "");
-  return total === null ? null : Number(total[1]);
-}
-
-/**
- * @param {Response} response
- * @returns {ReadableStream<Uint8Array>}
- */
-function bodyOf(response) {
-  return response.body ?? new ReadableStream({ start: (controller) => controller.close() });
-}
-
-/** @param {number} ms */
-function sleep(ms) {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -6,7 +6,8 @@
  *
  * Attributes: `model` (a name that the site lists, hf:owner/name, or a URL), `drafter` ("auto", "none", "ngram", or
  * as `model`; see Leadout.load), `mode` ("completion" or "chat"; without it, chat when the model has a
- * chat template), `autoload` (load without a click), `data-state` (set by the element, see State).
+ * chat template), `autoload` (load without a click), `store` (a model from afar
+ * is kept in the browser, see Leadout.models: "only", and not loaded; "off", it is not), `data-state` (set by the element, see State).
  * Slots: header, footer, unsupported. Parts: notice, loading, progress, sheet, input, continuation,
  * question, answer, reasoning, actions, send, stop, undo, clear, status, figures, drafting, settings.
  *
@@ -20,10 +21,9 @@
  * @module leadout-chat
  */
 
-/** @import {Engine} from "../client.js" */
-/** @import {LoadParams, Progress} from "../client.js" */
+/** @import {Engine, LoadParams, Progress} from "../client.js" */
 /** @import {DrafterChoice, ModelChoice} from "../client/models.js" */
-/** @import {Phase} from "../messages.js" */
+/** @import {FetchEvent, Phase} from "../messages.js" */
 /** @import {PrepareMessages} from "./conversation.js" */
 /** @import {Settings} from "./settings.js" */
 /** @import {Body} from "./view.js" */
@@ -39,7 +39,7 @@ import { findSize, findSupport } from "./offer.js";
 import { toParams } from "./params.js";
 import { getStyleSheet } from "./styles.js";
 import { View } from "./view.js";
-import { describeError, describeFinish, describePhase, describeState, formatBytes } from "./words.js";
+import { describeError, describeFinish, describeState, formatBytes } from "./words.js";
 
 /** @typedef {"idle" | "unsupported" | "generating" | Phase} State */
 
@@ -114,11 +114,7 @@ export class LeadoutChat extends ElementBase {
     });
   }
 
-  /**
-   * @param {string} name
-   * @param {string | null} before
-   * @param {string | null} after
-   */
+  /** @param {string} name @param {string | null} before @param {string | null} after */
   attributeChangedCallback(name, before, after) {
     if (before === after) {
       return;
@@ -148,11 +144,7 @@ export class LeadoutChat extends ElementBase {
     this.#model.set(model);
   }
 
-  /**
-   * What drafts for the model; see Leadout.load. One that needs to be loaded unloads the model.
-   *
-   * @returns {DrafterChoice}
-   */
+  /** What drafts for the model. One that needs to be loaded unloads it. @returns {DrafterChoice} */
   get drafter() {
     return this.#drafter.get() ?? this.loadOptions.drafter ?? "auto";
   }
@@ -235,14 +227,22 @@ export class LeadoutChat extends ElementBase {
     this.#loading = loading;
     this.#loadedDrafter = drafter;
     this.#takePhase("loading_runtime");
+    const [{ signal }, store] = [loading, this.getAttribute("store")];
+    const onFetch = (/** @type {FetchEvent} */ event) => this.#takeFetch(event);
     try {
+      if (store === "only") {
+        await Leadout.models.pull(model, { drafter, signal, hub: this.loadOptions.hub, onProgress: onFetch });
+        return void this.unload();
+      }
       const engine = await Leadout.load({
+        ...(store === "off" && { store: false }),
         ...this.loadOptions,
         model,
         drafter,
-        signal: loading.signal,
+        signal,
         onPhase: (phase) => phase !== "ready" && this.#takePhase(phase),
         onProgress: (progress) => this.#takeProgress(progress),
+        onFetch,
       });
       this.#loading = null;
       this.#adopt(engine, true);
@@ -400,10 +400,7 @@ export class LeadoutChat extends ElementBase {
     }
   }
 
-  /**
-   * @param {Error} error
-   * @param {string} [message] what was sent in place of the text area's
-   */
+  /** @param {Error} error @param {string} [message] what was sent in place of the text area's */
   #fail(error, message) {
     if (isAbort(error) || this.#state === "failed") {
       return;
@@ -435,16 +432,20 @@ export class LeadoutChat extends ElementBase {
       return; // load() was ahead of the worker
     }
     this.#setState(phase);
-    this.#view.setLoading(phase === "ready" ? null : describePhase(phase, null));
+    this.#view.showPhase(phase, null);
     this.#emit("phase", { phase });
   }
 
   /** @param {Progress} progress */
   #takeProgress(progress) {
-    const { phase, loaded_bytes, total_bytes } = progress;
-    const fraction = total_bytes > 0 ? loaded_bytes / total_bytes : null;
-    this.#view.setLoading(describePhase(phase, progress), fraction);
+    this.#view.showPhase(progress.phase, progress);
     this.#emit("progress", progress);
+  }
+
+  /** @param {FetchEvent} event */
+  #takeFetch(event) {
+    this.#view.showFetch(event);
+    this.#emit("fetch", event);
   }
 
   /** @param {State} state */
@@ -492,7 +493,7 @@ export class LeadoutChat extends ElementBase {
     this.#body.focus();
   }
 
-  /** @param {"phase" | "progress" | "delta" | "finish" | "error"} name @param {object} detail */
+  /** @param {"phase" | "progress" | "fetch" | "delta" | "finish" | "error"} name @param {object} detail */
   #emit(name, detail) {
     this.dispatchEvent(new CustomEvent(`leadout-${name}`, { detail, bubbles: true, composed: true }));
   }

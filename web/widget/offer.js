@@ -9,6 +9,7 @@
 /** @import {ModelRef, ShapeRef} from "../messages.js" */
 /** @import {Support} from "../client/support.js" */
 
+import { findKept } from "../client/kept.js";
 import { isUrlLike, resolveModels } from "../client/models.js";
 import { sortFiles } from "../client/picked_files.js";
 import { Leadout } from "../client.js";
@@ -55,6 +56,10 @@ export async function findSize(model, drafter, hub) {
     return formatBytes(model.size);
   }
   try {
+    const kept = typeof model === "string" || model instanceof URL ? await findKeptSize(String(model)) : null;
+    if (kept) {
+      return kept;
+    }
     if (typeof model === "string" && !isUrlLike(model)) {
       const listed = (await Leadout.listModels()).find(({ name }) => name === model);
       const isWithDrafter = drafter === "auto" || drafter === "mtp";
@@ -70,6 +75,22 @@ export async function findSize(model, drafter, hub) {
   }
   const isOnHub = typeof model === "string" && Leadout.isHubName(model);
   return isOnHub ? `A model from ${new URL(hub?.host ?? PUBLIC_HUB).host}` : null;
+}
+
+/**
+ * @param {string} text a model's address
+ * @returns {Promise<string | null>} what is known of it without asking anybody
+ */
+async function findKeptSize(text) {
+  const isHub = Leadout.isHubName(text);
+  const url = isHub ? null : URL.parse(text, document.baseURI);
+  const source = isHub ? `hf:${text.replace(/^hf:/, "")}` : url?.href;
+  const kept = source === undefined ? null : await findKept(source);
+  if (kept) {
+    const bytes = kept.files.reduce((sum, { size }) => sum + (size ?? 0), 0);
+    return `${formatBytes(bytes)}, kept in this browser`;
+  }
+  return url && isUrlLike(text) && !text.startsWith("site:") ? `From ${url.host}` : null;
 }
 
 /**

@@ -6,8 +6,11 @@
 
 import { h } from "./dom.js";
 import { DraftingPanel } from "./drafting.js";
+import { Fetches } from "./fetches.js";
 import { SettingsPanel } from "./settings.js";
+import { describeFetch, describePhase } from "./words.js";
 
+/** @import {FetchEvent, Phase} from "../messages.js" */
 /** @import {Conversation} from "./conversation.js" */
 /** @import {Manuscript} from "./manuscript.js" */
 
@@ -37,6 +40,7 @@ export class View {
   clear = h("button", { type: "button", class: "quiet", part: "clear" }, "Clear");
 
   #bar = h("progress", { part: "progress", "aria-labelledby": "phase" });
+  #fetches = new Fetches();
   #phase = h("span", { id: "phase" });
   #cancel = h("button", { type: "button", class: "quiet" }, "Cancel");
   #loading = h(
@@ -129,6 +133,7 @@ export class View {
   setLoading(text, fraction = null) {
     this.#loading.hidden = text === null;
     if (text === null) {
+      this.#fetches.clear();
       return;
     }
     this.#phase.textContent = text;
@@ -137,6 +142,26 @@ export class View {
     } else {
       this.#bar.value = fraction;
     }
+  }
+
+  /**
+   * @param {Phase} phase
+   * @param {{loaded_bytes: number, total_bytes: number} | null} progress
+   */
+  showPhase(phase, progress) {
+    if (phase === "ready") {
+      this.setLoading(null);
+    } else if (!this.#fetches.isOpen) {
+      // What is still being fetched says more than how much of it was read.
+      const fraction = progress && progress.total_bytes > 0 ? progress.loaded_bytes / progress.total_bytes : null;
+      this.setLoading(describePhase(phase, progress), fraction);
+    }
+  }
+
+  /** @param {FetchEvent} event */
+  showFetch(event) {
+    const all = this.#fetches.take(event);
+    this.setLoading(describeFetch(all), all.total_bytes > 0 ? all.stored_bytes / all.total_bytes : null);
   }
 
   /**

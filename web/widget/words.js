@@ -5,7 +5,7 @@
  */
 
 /** @import {FinishReason} from "../client/completions.js" */
-/** @import {Phase} from "../messages.js" */
+/** @import {FetchEvent, Phase} from "../messages.js" */
 /** @import {State} from "./leadout-chat.js" */
 
 /** @type {Record<Phase, string>} */
@@ -70,10 +70,37 @@ export function describePhase(phase, progress) {
   if (!progress || progress.total_bytes <= 0) {
     return words;
   }
-  const total = formatBytes(progress.total_bytes);
-  const loaded = formatBytes(progress.loaded_bytes);
-  const [loadedValue, loadedUnit] = loaded.split(" ");
-  return `${words}, ${total.endsWith(loadedUnit) ? loadedValue : loaded} of ${total}`;
+  return `${words}, ${formatPart(progress.loaded_bytes, progress.total_bytes)}`;
+}
+
+/**
+ * @param {FetchEvent} event
+ * @returns {string} for example "Fetching from huggingface.co, 1.21 of 2.90 GB, 24 MB/s"
+ */
+export function describeFetch({ state, host, stored_bytes, total_bytes, bytes_per_s }) {
+  const words = {
+    asking: `Asking ${host}`,
+    waiting: "Another tab is fetching this model",
+    checking: "Checking what is kept",
+    fetching: `Fetching from ${host}`,
+    done: "Kept in this browser",
+  }[state];
+  if (state === "asking" || total_bytes <= 0) {
+    return words;
+  }
+  const speed = state === "fetching" && bytes_per_s > 0 ? `, ${formatBytes(bytes_per_s)}/s` : "";
+  return `${words}, ${formatPart(stored_bytes, total_bytes)}${speed}`;
+}
+
+/**
+ * @param {number} part
+ * @param {number} total
+ * @returns {string} for example "121 of 253 MB"
+ */
+export function formatPart(part, total) {
+  const whole = formatBytes(total);
+  const [value, unit] = formatBytes(part).split(" ");
+  return `${whole.endsWith(` ${unit}`) ? value : `${value} ${unit}`} of ${whole}`;
 }
 
 /**
@@ -98,6 +125,7 @@ const ERROR_TITLES = {
   ModelNotFoundError: "There is no such model",
   SourceError: "The model could not be read",
   IntegrityError: "The model arrived damaged",
+  StoreError: "The model cannot be kept in this browser",
   CheckpointError: "This model file is damaged",
   UnsupportedFormatError: "This kind of file cannot be read",
   UnsupportedModelError: "This kind of model cannot be run yet",

@@ -1,0 +1,222 @@
+/**
+ * The models that this browser keeps for this site: `Leadout.models`.
+ *
+ *     await Leadout.models.pull("https://example.org/model.gguf", { onProgress });
+ *     for (const { name, bytes } of await Leadout.models.list()) console.log(name, bytes);
+ *     await Leadout.models.remove("https://example.org/model.gguf");
+ *
+ * @module store
+ */
+
+/** @import {FetchEvent, KeptModelRef, ModelRef, ShapeRef} from "../messages.js" */
+/** @import {FetchOptions} from "../store/fetching.js" */
+/** @import {StoreNews} from "../store/records.js" */
+/** @import {DrafterChoice, Hub, ModelChoice} from "./models.js" */
+/** @import {WorkerEvent} from "./channel.js" */
+
+import { isHeld } from "../store/locks.js";
+import {
+  NEWS_CHANNEL,
+  isDone,
+  keyOf,
+  lockOf,
+  openFolders,
+  readModel,
+  readModels,
+  removeFile,
+  removeIfThere,
+  storedBytes,
+} from "../store/records.js";
+import { measureSpace } from "../store/space.js";
+import { Channel } from "./channel.js";
+import { errorFromMessage, LeadoutError } from "./errors.js";
+import { DRAFTER_SUFFIX, drafterSource, persist, sourceOf } from "./kept.js";
+import { resolveModels } from "./models.js";
+
+/**
+ * @typedef {object} StoredModel
+ * @property {string} source what to give to `Leadout.load`, `pull` and `remove`
+ * @property {string} name
+ * @property {string} host that it came from
+ * @property {string | null} drafter what drafts for it, if that is kept with it
+ * @property {number} bytes of the whole model, and its drafter
+ * @property {number} stored_bytes of these, how many are here
+ * @property {boolean} is_complete whether it can be loaded without a connection
+ * @property {boolean} is_fetching whether some tab is fetching it now
+ */
+
+/**
+ * @typedef {object} PullParams
+ * @property {DrafterChoice} [drafter] as for `Leadout.load`; what comes with the model is pulled, too
+ * @property {AbortSignal | null} [signal] pauses: what is there stays, and the next pull goes on from it
+ * @property {(event: FetchEvent) => void} [onProgress] of the model, then of its drafter
+ * @property {Hub} [hub] which hub, and the access token for it, which is kept nowhere
+ * @property {FetchOptions} [fetchOptions] connections and waits
+ */
+
+/**
+ * Fetch a model and keep it, without loading it. Of what is here already, only what the source has
+ * changed is fetched.
+ *
+ * @param {ModelChoice} model
+ * @param {PullParams} [params]
+ * @returns {Promise<void>} once all of it is here and checked
+ * @throws {LeadoutError} SourceError, StoreError, IntegrityError; an abort rejects with the signal's reason
+ */
+export async function pull(model, { drafter = "auto", signal, onProgress, hub, fetchOptions = {} } = {}) {
+  const pair = await resolveModels(model, drafter, { signal, hub, isFresh: true });
+  const parts = [pair.model, pair.drafter].filter((part) => part !== null);
+  const models = parts.map(toKept);
+  await persist();
+  const url = new URL("../store/puller.js", import.meta.url);
+  const channel = new Channel(new Worker(url, { type: "module", name: "leadout store" }));
+  /** @param {WorkerEvent} event */
+  const onEvent = (event) => {
+    if (event.type === "fetch") onProgress?.(toFetchEvent(event));
+  };
+  try {
+    await channel.request({ type: "pull", models, options: fetchOptions }, { signal, onEvent });
+  } finally {
+    channel.close(new DOMException("The fetch has ended.", "AbortError"));
+  }
+}
+
+/**
+ * @param {Extract<WorkerEvent, {type: "fetch"}>} event
+ * @returns {FetchEvent}
+ */
+export function toFetchEvent({ source, name, host, state, stored_bytes, total_bytes, bytes_per_s }) {
+  return { source, name, host, state, stored_bytes, total_bytes, bytes_per_s };
+}
+
+/**
+ * @param {ModelRef | ShapeRef} part
+ * @returns {KeptModelRef}
+ */
+function toKept(part) {
+  const isRemote = "files" in part && part.files.every(({ url }) => url);
+  if (!isRemote || part.files.length === 0) {
+    throw new LeadoutError(
+      "RequestError",
+      `${part.name} has no address to fetch it from; wanted a URL, or a name that this site lists.`,
+      { name: part.name },
+    );
+  }
+  return { ...part, source: part.source ?? sourceOf(part) };
+}
+
+/**
+ * @returns {Promise<StoredModel[]>} by name; those that were not fetched to their end, too
+ * @throws {LeadoutError} StoreError: this browser keeps nothing for this page
+ */
+export async function list() {
+  const folders = await toClientErrors(openFolders());
+  const models = await readModels(folders);
+  const sources = new Set(models.map(({ source }) => source));
+  const isOfAnother = (/** @type {string} */ source) =>
+    source.endsWith(DRAFTER_SUFFIX) && sources.has(source.slice(0, -DRAFTER_SUFFIX.length));
+  const stored = await Promise.all(
+    models.filter(({ source }) => !isOfAnother(source)).map(async ({ source, name, files: own }) => {
+      const drafter = models.find((model) => model.source === drafterSource(source)) ?? null;
+      const files = [...(drafter?.files ?? []), ...own];
+      const parts = await Promise.all(
+        files.map(async ({ id, size }) => {
+          const isWhole = await isDone(folders, id);
+          return {
+            isWhole,
+            size,
+            here: isWhole ? size : await storedBytes(folders, id),
+            isBusy: !isWhole && (await isHeld(lockOf(id))),
+          };
+        }),
+      );
+      return {
+        source,
+        name,
+        host: hostOf(files.at(-1)?.url),
+        drafter: drafter?.name ?? null,
+        bytes: parts.reduce((sum, { size }) => sum + size, 0),
+        stored_bytes: parts.reduce((sum, { here }) => sum + here, 0),
+        is_complete: parts.every(({ isWhole }) => isWhole),
+        is_fetching: parts.some(({ isBusy }) => isBusy),
+      };
+    }),
+  );
+  return stored.sort((a, b) => a.name.localeCompare(b.name) || a.source.localeCompare(b.source));
+}
+
+/** @param {string} [url] */
+function hostOf(url) {
+  return url && URL.canParse(url) ? new URL(url).host : "";
+}
+
+/**
+ * Delete a model with its drafter, but for files that another model has, too.
+ *
+ * @param {string} source
+ * @throws {LeadoutError} ModelNotFoundError; StoreError: it is being fetched or loaded
+ */
+export async function remove(source) {
+  const folders = await toClientErrors(openFolders());
+  const model = await readModel(folders, source);
+  if (model === null) {
+    throw new LeadoutError("ModelNotFoundError", `Nothing is kept under ${source}.`, { source });
+  }
+  const sources = [source, drafterSource(source)];
+  const models = await readModels(folders);
+  const others = models.filter((other) => !sources.includes(other.source));
+  const shared = new Set(others.flatMap(({ files }) => files.map(({ id }) => id)));
+  const named = models.filter((other) => sources.includes(other.source)).flatMap(({ files }) => files);
+  const own = named.filter(({ id }) => !shared.has(id));
+  for (const { id, name } of own) {
+    const isRemoved = await removeFile(folders, id).catch(() => false);
+    if (!isRemoved) {
+      throw new LeadoutError(
+        "StoreError",
+        `${name} is in use: it is being fetched or loaded, here or in another tab. Stop that, then delete it.`,
+        { source },
+      );
+    }
+  }
+  for (const each of sources) {
+    await removeIfThere(folders.models, `${await keyOf(each)}.json`);
+  }
+  const channel = new BroadcastChannel(NEWS_CHANNEL);
+  channel.postMessage({ type: "changed" });
+  channel.close();
+}
+
+/**
+ * @returns {Promise<{quota_bytes: number, used_bytes: number}>} what the browser allows this site to
+ *   store, and what it does
+ */
+export async function space() {
+  return measureSpace();
+}
+
+/**
+ * Be told when any tab's fetch gets on, or the list changes.
+ *
+ * @param {() => void} onChange
+ * @returns {() => void} ends it
+ */
+export function watch(onChange) {
+  const channel = new BroadcastChannel(NEWS_CHANNEL);
+  channel.onmessage = (/** @type {MessageEvent<StoreNews>} */ _event) => onChange();
+  return () => channel.close();
+}
+
+/**
+ * @template T
+ * @param {Promise<T>} promise
+ * @returns {Promise<T>} whose errors are the client's
+ */
+async function toClientErrors(promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    throw errorFromMessage(/** @type {any} */ (error));
+  }
+}
+
+export const models = Object.freeze({ list, pull, remove, space, watch });

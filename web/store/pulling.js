@@ -1,0 +1,431 @@
+/**
+ * Brings a model into the store, and gives what it is loaded from meanwhile.
+ *
+ * 1. asking    The store is asked for the model; if it is there whole, nothing else happens. Else each
+ *              server is asked which file this is: its size, ETag, date. What is kept of the same file
+ *              counts, whatever address it came from; a file that changed gets another id.
+ * 2.           The browser is asked for the room, and the records are written.
+ * 3. waiting   Each file's lock is taken. While another tab holds one, its progress is shown; when it
+ *              lets go, the file is there, or this tab goes on where it stopped.
+ * 4. checking  What is kept is compared with its hashes.
+ * 5. fetching  See fetching.js. Hashes of whole files are computed beside it.
+ * 6. done      The commit records are written, locks are let go.
+ *
+ * @module pulling
+ */
+
+/** @import {FetchEvent, ModelRef} from "../messages.js" */
+/** @import {FetchOptions} from "./fetching.js" */
+/** @import {FileRecord, Folders, ModelRecord, StoreNews} from "./records.js" */
+
+import { LeadoutError } from "../runtime/errors.js";
+import { RemoteFile } from "../runtime/remote_file.js";
+import { writeRecord } from "./chunk_file.js";
+import { Fetching } from "./fetching.js";
+import { holdLock, isHeld } from "./locks.js";
+import { PulledFile } from "./pulled_file.js";
+import {
+  CHUNK_BYTES,
+  ENTRY_BYTES,
+  NEWS_CHANNEL,
+  STORE_VERSION,
+  isDone,
+  keyOf,
+  lockOf,
+  openFolders,
+  readFiles,
+  readModel,
+  readRecord,
+  removeUnnamed,
+  reservedBytes,
+  storedBytes,
+} from "./records.js";
+import { adviceOnSpace, requireSpace } from "./space.js";
+
+/** Files that are asked for their size at a time. */
+const MAX_QUESTIONS = 6;
+
+/** How often progress is told at most. */
+const TELL_MS = 200;
+
+/** The time over which the speed is measured. */
+const SPEED_MS = 4000;
+
+/**
+ * @typedef {FetchOptions & {
+ *   libraryUrl: string,
+ *   isFresh?: boolean,
+ *   onProgress?: (event: FetchEvent) => void,
+ * }} PullOptions `libraryUrl`: of hash-wasm's SHA-256. `isFresh`: ask the source whether it still has
+ *   what is kept
+ */
+
+export class Pull {
+  #model;
+  #options;
+  #ending = new AbortController();
+  #channel = new BroadcastChannel(NEWS_CHANNEL);
+  /** @type {FetchEvent["state"]} */
+  #state = "asking";
+  /** @type {PulledFile[]} */
+  #all = [];
+  #toldMs = -Infinity;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #telling;
+  /** Recent (time, bytes fetched here). @type {[number, number][]} */
+  #speeds = [];
+  #fetchedBytes = 0;
+
+  /**
+   * Begins at once.
+   *
+   * @param {ModelRef & {source: string}} model
+   * @param {PullOptions} options
+   */
+  constructor(model, options) {
+    this.#model = model;
+    this.#options = options;
+    this.#channel.onmessage = ({ data }) => this.#hear(data);
+    /** By the model's list; each can be read from then on. @type {Promise<PulledFile[]>} */
+    this.files = this.#open();
+    /** Once all is there and checked. @type {Promise<void>} */
+    this.done = this.files.then(() => this.#run()).finally(() => {
+      clearTimeout(this.#telling);
+      this.#channel.close();
+    });
+    this.files.catch(() => {}); // so does `done`
+    this.done.catch(() => {}); // whoever asks sees it
+  }
+
+  /** Stop; what is kept stays. @param {unknown} reason */
+  abort(reason) {
+    this.#ending.abort(reason);
+  }
+
+  /** @returns {Promise<PulledFile[]>} */
+  async #open() {
+    const { signal } = this.#ending;
+    const { source } = this.#model;
+    const folders = await openFolders();
+    const release = await holdLock(`leadout-store model ${await keyOf(source)}`, { signal });
+    try {
+      const known = await readModel(folders, source);
+      const kept = known && !this.#options.isFresh && this.#isAsListed(known)
+        ? await this.#openKept(folders, known)
+        : null;
+      this.#all = kept ?? (await this.#openAsked(folders, known));
+    } finally {
+      release();
+    }
+    this.#tell(true);
+    return this.#all;
+  }
+
+  /**
+   * @param {ModelRecord} known
+   * @returns {boolean} whether the model is what it was when it was kept, as far as its list says
+   */
+  #isAsListed(known) {
+    const listed = this.#model.files;
+    return listed.length === known.files.length && listed.every(({ name, size, sha256 }) => {
+      const file = known.files.find((other) => other.name === name);
+      return file && (size ?? file.size) === file.size && (!sha256 || file.id === idOf(sha256));
+    });
+  }
+
+  /**
+   * @param {Folders} folders
+   * @param {ModelRecord} known
+   * @returns {Promise<PulledFile[] | null>} null unless all is there
+   */
+  async #openKept(folders, known) {
+    const files = await Promise.all(
+      this.#model.files.map(async ({ name, url }) => {
+        const { id } = /** @type {{id: string}} */ (known.files.find((file) => file.name === name));
+        /** @type {FileRecord | null} */
+        const record = await readRecord(folders.files, `${id}.json`);
+        if (record === null || !(await isDone(folders, id))) return null;
+        const remote = new RemoteFile(url ?? record.url); // which nobody asks
+        return new PulledFile(folders, { ...record, name }, { remote, isDone: true });
+      }),
+    );
+    return files.some((file) => file === null) ? null : /** @type {PulledFile[]} */ (files);
+  }
+
+  /**
+   * @param {Folders} folders
+   * @param {ModelRecord | null} known
+   * @returns {Promise<PulledFile[]>}
+   */
+  async #openAsked(folders, known) {
+    this.#tell(true);
+    const records = await readFiles(folders);
+    const { files: listed, source, name } = this.#model;
+    const files = /** @type {PulledFile[]} */ (Array(listed.length));
+    const next = listed.entries();
+    const ask = async () => {
+      for (const [i, { name, url = "", size, sha256, token }] of next) {
+        const remote = new RemoteFile(url, { size, token, isHashed: Boolean(sha256), retryMs: this.#options.retryMs });
+        const before = known?.files.find((file) => file.name === name)?.id;
+        const facts = { name, url, size: size ?? null, sha256: sha256 ?? null };
+        const record = await this.#identify(folders, facts, remote, { records, before });
+        files[i] = new PulledFile(folders, record, { remote, isDone: await isDone(folders, record.id) });
+      }
+    };
+    await Promise.all(Array.from({ length: MAX_QUESTIONS }, ask));
+    await this.#estimateSpace(folders, files);
+    for (const { record } of files) {
+      await writeRecord(folders.files, `${record.id}.json`, record);
+    }
+    /** @type {ModelRecord} */
+    const model = {
+      version: STORE_VERSION,
+      source,
+      name,
+      files: files.map(({ record: { name, id, size, url } }) => ({ name, id, size, url })),
+    };
+    await writeRecord(folders.models, `${await keyOf(source)}.json`, model);
+    this.#post({ type: "changed" });
+    if (known) await removeUnnamed(folders);
+    return files;
+  }
+
+  /**
+   * Find out which file an address has, and what it is called in the store.
+   *
+   * @param {Folders} folders
+   * @param {{name: string, url: string, size: number | null, sha256: string | null}} facts
+   * @param {RemoteFile} remote
+   * @param {{records: FileRecord[], before?: string}} kept files of the store; `before` is the id of what
+   *   this one was when the model was last pulled
+   * @returns {Promise<FileRecord>}
+   */
+  async #identify(folders, facts, remote, { records, before }) {
+    const { name, url, size, sha256 } = facts;
+    const version = STORE_VERSION;
+    if (sha256 && size !== null) {
+      remote.identity = { size, etag: null, modified: null };
+      return { version, id: idOf(sha256), name, size, sha256, etag: null, modified: null, url };
+    }
+    // Asked for with a byte that is not there yet: what is kept is not fetched again, not even this.
+    const last = before === undefined ? undefined : records.find(({ id }) => id === before);
+    const offset = last ? await firstMissing(folders, last) : 0;
+    const { identity, head } = await this.#askFor(remote, offset);
+    await head?.body?.cancel();
+    const { etag, modified } = identity;
+    const found = records.find((record) => {
+      if (record.size !== identity.size || (sha256 && record.sha256 !== sha256)) return false;
+      if (etag !== null || record.etag !== null) {
+        // A weak ETag says nothing about another address.
+        const isStrong = etag !== null && !etag.startsWith("W/");
+        return record.etag === etag && (isStrong || record.url === url);
+      }
+      return record.url === url && modified !== null && record.modified === modified;
+    });
+    // Where a server says nothing that tells two states of a file apart, what is there whole counts,
+    // and what another tab is fetching this moment. A part is begun anew: it might be of another state.
+    const isMute = etag === null && modified === null && last?.size === identity.size && last.url === url;
+    const isUsable = isMute && ((await isDone(folders, last.id)) || (await isHeld(lockOf(last.id))));
+    const id = sha256
+      ? idOf(sha256)
+      : (found?.id ??
+        (isUsable
+          ? last.id
+          : await keyOf([url, identity.size, etag, modified, etag ?? modified ?? crypto.randomUUID()].join("\n"))));
+    return { version, id, name, size: identity.size, sha256, etag, modified, url };
+  }
+
+  /**
+   * @param {RemoteFile} remote
+   * @param {number} offset
+   */
+  async #askFor(remote, offset) {
+    const { signal } = this.#ending;
+    try {
+      return await remote.identify(signal, { offset, length: 1 });
+    } catch (error) {
+      // A file that is shorter now has no such byte.
+      const isShorter = error instanceof LeadoutError && error.detail.status === 416 && offset > 0;
+      if (!isShorter) throw error;
+      return remote.identify(signal, { offset: 0, length: 1 });
+    }
+  }
+
+  /**
+   * Ask the browser whether it has the room, before a byte is fetched. Some answer with a figure that
+   * says nothing (Chromium: always 10 GiB more), so that ChunkFile reserves it as well.
+   *
+   * @param {Folders} folders
+   * @param {PulledFile[]} files
+   */
+  async #estimateSpace(folders, files) {
+    let needed = 0;
+    for (const file of files) {
+      if (file.isDone) continue;
+      file.storedBytes = await storedBytes(folders, file.record.id);
+      needed += file.record.size - (await reservedBytes(folders, file.record.id));
+    }
+    if (needed > 0) await requireSpace(folders, this.#model.source, needed);
+  }
+
+  async #run() {
+    const { signal } = this.#ending;
+    const folders = await openFolders();
+    /** @type {Map<PulledFile, () => void>} */
+    const releases = new Map();
+    // Everybody takes locks in the same order, so that no two wait for each other.
+    const missing = this.#all.filter(({ isDone }) => !isDone);
+    if (missing.length === 0) {
+      this.#setState("done");
+      return;
+    }
+    const inOrder = missing.toSorted((a, b) => (a.record.id < b.record.id ? -1 : 1));
+    try {
+      this.#setState("waiting");
+      for (const file of inOrder) {
+        releases.set(file, await holdLock(lockOf(file.record.id), { signal }));
+      }
+      this.#setState("checking");
+      for (const file of missing) {
+        await file.open(this.#options.libraryUrl, signal);
+        this.#tell();
+      }
+      this.#setState("fetching");
+      await this.#fetch(missing.filter(({ chunks }) => chunks !== null));
+      this.#setState("done");
+      this.#post({ type: "changed" });
+    } catch (error) {
+      const failure = signal.aborted ? signal.reason : await this.#explain(folders, error);
+      for (const file of missing) {
+        const isChanged = error instanceof LeadoutError && error.detail.changed === true;
+        if (isChanged && error.detail.source === file.remote.name) file.drop();
+        file.fail(failure);
+      }
+      this.#post({ type: "changed" });
+      throw failure;
+    } finally {
+      for (const release of releases.values()) release();
+    }
+  }
+
+  /** @param {PulledFile[]} files */
+  async #fetch(files) {
+    /** @type {Promise<void>[]} */
+    const commits = [];
+    const commit = (/** @type {PulledFile} */ file) => {
+      const committing = file.commit();
+      committing.catch((error) => this.#ending.abort(error));
+      commits.push(committing);
+    };
+    const fetching = new Fetching(files, this.#options, (file, chunk) => {
+      const pulled = /** @type {PulledFile} */ (file);
+      this.#fetchedBytes += pulled.take(chunk);
+      this.#tell();
+      if (pulled.storedBytes === pulled.record.size) commit(pulled);
+    });
+    for (const file of files) {
+      file.fetching = fetching;
+      if (file.chunks?.isComplete) commit(file);
+    }
+    await fetching.run(this.#ending.signal);
+    await Promise.all(commits);
+  }
+
+  /**
+   * @param {Folders} folders
+   * @param {unknown} error
+   */
+  async #explain(folders, error) {
+    const isFull = error instanceof LeadoutError && error.detail.is_full === true;
+    if (!isFull) return error;
+    const advice = await adviceOnSpace(folders, this.#model.source);
+    return new LeadoutError(error.name, `${error.message}; ${advice}`, error.detail);
+  }
+
+  // ---- what is told -------------------------------------------------------------------------
+
+  /** @param {FetchEvent["state"]} state */
+  #setState(state) {
+    this.#state = state;
+    this.#tell(true);
+  }
+
+  /** @param {boolean} [isUrgent] */
+  #tell(isUrgent = false) {
+    const now = performance.now();
+    const waitMs = isUrgent ? 0 : TELL_MS - (now - this.#toldMs);
+    if (waitMs > 0) {
+      // Not now, but what is told last shall be true.
+      this.#telling ??= setTimeout(() => this.#tell(true), waitMs);
+      return;
+    }
+    clearTimeout(this.#telling);
+    this.#telling = undefined;
+    this.#toldMs = now;
+    this.#speeds = this.#speeds.filter(([time]) => now - time < SPEED_MS);
+    this.#speeds.push([now, this.#fetchedBytes]);
+    const [[time, bytes]] = this.#speeds;
+    const { source, name, files } = this.#model;
+    const sum = (/** @type {(file: PulledFile) => number} */ of) =>
+      this.#all.reduce((total, file) => total + of(file), 0);
+    this.#options.onProgress?.({
+      source,
+      name,
+      host: hostOf(files.at(-1)?.url),
+      state: this.#state,
+      stored_bytes: sum((file) => file.storedBytes),
+      total_bytes: sum((file) => file.record.size),
+      bytes_per_s: now > time ? (1000 * (this.#fetchedBytes - bytes)) / (now - time) : 0,
+    });
+    for (const { chunks, record, storedBytes } of this.#all) {
+      if (chunks !== null) this.#post({ type: "progress", id: record.id, stored_bytes: storedBytes });
+    }
+  }
+
+  /** @param {StoreNews} news of another tab */
+  #hear(news) {
+    if (news.type !== "progress") return;
+    for (const file of this.#all) {
+      if (file.record.id !== news.id || file.isDone || file.chunks !== null) continue;
+      file.storedBytes = news.stored_bytes;
+      this.#tell();
+    }
+  }
+
+  /** @param {StoreNews} news */
+  #post(news) {
+    this.#channel.postMessage(news);
+  }
+}
+
+/**
+ * @param {string} sha256
+ * @returns {string} the id of the file that has it
+ */
+function idOf(sha256) {
+  return sha256.toLowerCase().slice(0, 32);
+}
+
+/** @param {string} [url] */
+function hostOf(url) {
+  return url ? new URL(url, location.href).host : "";
+}
+
+/**
+ * @param {Folders} folders
+ * @param {FileRecord} record
+ * @returns {Promise<number>} the first byte that is not there; 0 if all is
+ */
+async function firstMissing(folders, { id, size }) {
+  if (await isDone(folders, id)) return 0;
+  try {
+    const table = await (await folders.files.getFileHandle(`${id}.chunks`)).getFile();
+    const entries = new Uint8Array(await table.arrayBuffer());
+    for (let chunk = 0; chunk * CHUNK_BYTES < size; chunk++) {
+      if (entries[chunk * ENTRY_BYTES] !== 1) return chunk * CHUNK_BYTES;
+    }
+  } catch {
+    // there is nothing of it yet
+  }
+  return 0;
+}

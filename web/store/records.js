@@ -1,0 +1,242 @@
+/**
+ * What lies in the store, and where: folders of the origin private file system. A page reads it and
+ * removes from it; what writes files runs in a worker (pulling.js).
+ *
+ *     leadout/models/<key>.json     a model: its address as it was given, and the ids of its files
+ *     leadout/files/<id>.json       a file: its size, hash, ETag, and where it comes from
+ *     leadout/files/<id>.bytes      its bytes, in chunks; chunks that were not fetched yet are holes
+ *     leadout/files/<id>.chunks     what is there, and the hash of each chunk (chunk_file.js)
+ *     leadout/files/<id>.done       the commit record, written last: all is there and was checked
+ *
+ * Files belong to all models that name them: a model that moved to another address finds its bytes.
+ * A file of another size, hash or ETag is another file with another id; the two are never mixed.
+ *
+ * @module records
+ */
+
+import { LeadoutError } from "../runtime/errors.js";
+
+/** Of the files' form. What another version wrote is not read. */
+export const STORE_VERSION = 1;
+
+export const CHUNK_BYTES = 1 << 20;
+
+/** Progress of fetches, and changes of the records, for all tabs: see StoreNews. */
+export const NEWS_CHANNEL = "leadout-store";
+
+/**
+ * @typedef {object} FileRecord
+ * @property {number} version
+ * @property {string} id
+ * @property {string} name
+ * @property {number} size
+ * @property {string | null} sha256 of the whole file, where its source publishes it
+ * @property {string | null} etag
+ * @property {string | null} modified
+ * @property {string} url where it was last fetched from
+ */
+
+/**
+ * @typedef {object} ModelRecord
+ * @property {number} version
+ * @property {string} source the model's address, as it was asked for
+ * @property {string} name
+ * @property {{name: string, id: string, size: number, url: string}[]} files
+ */
+
+/**
+ * What one tab tells the others. "changed": models came, were completed or went.
+ * @typedef {{type: "progress", id: string, stored_bytes: number} | {type: "changed"}} StoreNews
+ */
+
+/** @typedef {{models: FileSystemDirectoryHandle, files: FileSystemDirectoryHandle}} Folders */
+
+/**
+ * @returns {Promise<Folders>} created if need be
+ * @throws {LeadoutError} StoreError: this browser keeps no files for this page
+ */
+export async function openFolders() {
+  try {
+    const root = await navigator.storage.getDirectory();
+    const store = await root.getDirectoryHandle("leadout", { create: true });
+    const [models, files] = await Promise.all([
+      store.getDirectoryHandle("models", { create: true }),
+      store.getDirectoryHandle("files", { create: true }),
+    ]);
+    return { models, files };
+  } catch (error) {
+    throw new LeadoutError(
+      "StoreError",
+      "this browser keeps no files for this page (a private window, a page without https, or storage that " +
+        "is switched off); open it in an ordinary window, or load with `store: false`, which fetches the " +
+        "model at every visit",
+      { reason: String(error) },
+    );
+  }
+}
+
+/**
+ * @param {string} text
+ * @returns {Promise<string>} 32 hexadecimal digits
+ */
+export async function keyOf(text) {
+  return (await sha256Hex(new TextEncoder().encode(text))).slice(0, 32);
+}
+
+/** @param {Uint8Array<ArrayBuffer>} bytes */
+export async function sha256Hex(bytes) {
+  return toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
+}
+
+/** @param {Uint8Array} bytes */
+export function toHex(bytes) {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * @param {FileSystemDirectoryHandle} folder
+ * @param {string} name
+ * @returns {Promise<any>} null: there is none, or it was not written to its end
+ */
+export async function readRecord(folder, name) {
+  try {
+    const handle = await folder.getFileHandle(name);
+    const record = JSON.parse(await (await handle.getFile()).text());
+    return record?.version === STORE_VERSION ? record : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * @param {Folders} folders
+ * @param {string} source
+ * @returns {Promise<ModelRecord | null>}
+ */
+export async function readModel({ models }, source) {
+  return readRecord(models, `${await keyOf(source)}.json`);
+}
+
+/**
+ * @param {Folders} folders
+ * @param {string} id
+ */
+export async function isDone({ files }, id) {
+  return (await readRecord(files, `${id}.done`)) !== null;
+}
+
+/**
+ * @param {Folders} folders
+ * @returns {Promise<ModelRecord[]>} complete or not
+ */
+export async function readModels({ models }) {
+  const names = [];
+  for await (const name of models.keys()) names.push(name);
+  const records = await Promise.all(names.map((name) => readRecord(models, name)));
+  return records.filter((record) => record !== null);
+}
+
+/**
+ * @param {Folders} folders
+ * @returns {Promise<FileRecord[]>}
+ */
+export async function readFiles({ files }) {
+  const names = [];
+  for await (const name of files.keys()) if (name.endsWith(".json")) names.push(name);
+  const records = await Promise.all(names.map((name) => readRecord(files, name)));
+  return records.filter((record) => record !== null);
+}
+
+/**
+ * @param {Folders} folders
+ * @param {string} id of a file that is not there whole
+ * @returns {Promise<number>} how many of its bytes are
+ */
+export async function storedBytes({ files }, id) {
+  try {
+    const table = await (await files.getFileHandle(`${id}.chunks`)).getFile();
+    const record = await readRecord(files, `${id}.json`);
+    if (record === null) return 0;
+    return countBytes(new Uint8Array(await table.arrayBuffer()), record.size);
+  } catch {
+    return 0;
+  }
+}
+
+/**
+ * @param {Folders} folders
+ * @param {string} id
+ * @returns {Promise<number>} what its bytes take on the disk already, fetched or not
+ */
+export async function reservedBytes({ files }, id) {
+  try {
+    return (await (await files.getFileHandle(`${id}.bytes`)).getFile()).size;
+  } catch {
+    return 0;
+  }
+}
+
+/** An entry of a table of chunks: whether it is there, then its SHA-256. */
+export const ENTRY_BYTES = 33;
+
+/**
+ * @param {Uint8Array} table
+ * @param {number} size
+ */
+export function countBytes(table, size) {
+  let bytes = 0;
+  for (let chunk = 0; chunk * CHUNK_BYTES < size; chunk++) {
+    if (table[chunk * ENTRY_BYTES] === 1) bytes += Math.min(CHUNK_BYTES, size - chunk * CHUNK_BYTES);
+  }
+  return bytes;
+}
+
+/**
+ * The Web Lock of a file: exclusive for whoever writes or removes it, shared for who reads it.
+ *
+ * @param {string} id
+ */
+export function lockOf(id) {
+  return `leadout-store ${id}`;
+}
+
+/**
+ * @param {FileSystemDirectoryHandle} folder
+ * @param {string} name
+ */
+export async function removeIfThere(folder, name) {
+  try {
+    await folder.removeEntry(name);
+  } catch (error) {
+    if (/** @type {DOMException} */ (error).name !== "NotFoundError") throw error;
+  }
+}
+
+/**
+ * Remove a file that no model names any more. The commit record goes first.
+ *
+ * @param {Folders} folders
+ * @param {string} id
+ * @returns {Promise<boolean>} false: somebody reads or fetches it
+ */
+export async function removeFile({ files }, id) {
+  return navigator.locks.request(lockOf(id), { ifAvailable: true }, async (lock) => {
+    if (lock === null) return false;
+    for (const suffix of ["done", "chunks", "bytes", "json"]) {
+      await removeIfThere(files, `${id}.${suffix}`);
+    }
+    return true;
+  });
+}
+
+/**
+ * Remove all files that no model names.
+ *
+ * @param {Folders} folders
+ */
+export async function removeUnnamed(folders) {
+  const named = new Set((await readModels(folders)).flatMap(({ files }) => files.map(({ id }) => id)));
+  const ids = new Set();
+  for await (const name of folders.files.keys()) ids.add(name.replace(/\.\w+$/, ""));
+  for (const id of ids) if (!named.has(id)) await removeFile(folders, id).catch(() => false);
+}
