@@ -16,12 +16,13 @@ import { LeadoutError } from "./runtime/errors.js";
 import { Runtime } from "./runtime/device.js";
 import { requestDevice } from "./runtime/requested.js";
 import { BlobSource, UrlSource } from "./runtime/sources.js";
+import { TemplateRunner } from "./template/runner.js";
 import { Tokenizer } from "./tokenizer.js";
 
 /**
  * URLs of what the build vendored, relative to the folder of this module; written by the build.
  * `packages` are archives of compiled Python.
- * @typedef {{pyodide: string, tokenizers: string, packages: string[]}} Assets
+ * @typedef {{pyodide: string, tokenizers: string, jinja: string, packages: string[]}} Assets
  */
 
 /**
@@ -29,6 +30,7 @@ import { Tokenizer } from "./tokenizer.js";
  * @property {URL} base the folder that holds kernels/ and assets.json
  * @property {GPU | undefined} gpu
  * @property {(message: any, transfer?: Transferable[]) => void} post sends a message to the client
+ * @property {(url: URL) => Worker} [newWorker] starts a worker, where there is no global Worker
  */
 
 /** Where packages lie in Pyodide's file system; PACKAGES_FOLDER in compiled.py (keep in step). */
@@ -40,6 +42,7 @@ export class Host {
   #post;
   #assets;
   #kernels;
+  #templates;
   /** Requested ahead, for the first runtime. @type {Promise<RequestedDevice> | null} */
   #device = null;
   /** Opened ahead, by URL, each for who opens it first. @type {Map<string, UrlSource>} */
@@ -50,12 +53,16 @@ export class Host {
    * @param {Assets} assets
    * @private use Host.create
    */
-  constructor({ base, gpu, post }, assets) {
+  constructor({ base, gpu, post, newWorker = newModuleWorker }, assets) {
     this.#base = base;
     this.#gpu = gpu;
     this.#post = post;
     this.#assets = assets;
     this.#kernels = KernelLibrary.fromUrl(new URL("kernels/", base));
+    this.#templates = new TemplateRunner(
+      () => newWorker(new URL("template_worker.js", base)),
+      new URL(assets.jinja, base).href,
+    );
   }
 
   /**
@@ -142,6 +149,16 @@ export class Host {
     return Tokenizer.load(json, new URL(this.#assets.tokenizers, this.#base).href);
   }
 
+  /** Begin with what rendering a chat template takes. */
+  prepareTemplates() {
+    this.#templates.prepare();
+  }
+
+  /** @param {string} json a `Rendering` of template/runner.js */
+  renderTemplate(json) {
+    return this.#templates.render(JSON.parse(json));
+  }
+
   /**
    * @param {string} name
    * @param {string} [url]
@@ -192,6 +209,11 @@ export class Host {
     const name = path.slice(path.lastIndexOf("/") + 1);
     return { name, bytes: new Uint8Array(await response.arrayBuffer()) };
   }
+}
+
+/** @param {URL} url */
+function newModuleWorker(url) {
+  return new Worker(url, { type: "module", name: "leadout-templates" });
 }
 
 /** @param {string} what */

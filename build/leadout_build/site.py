@@ -110,6 +110,7 @@ def _assemble(site: Path, root: Path) -> None:
     assets = {
         "pyodide": beside + vendored.pyodide,
         "tokenizers": beside + vendored.tokenizers,
+        "jinja": beside + vendored.jinja,
         "packages": [*(beside + path for path in vendored.packages), f"python/{package.out.name}"],
     }
     _write_json(app / "assets.json", assets)

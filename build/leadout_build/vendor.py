@@ -1,4 +1,4 @@
-"""Collects what the site carries of others: Pyodide, the tokenizer library, Python wheels.
+"""Collects what the site carries of others: Pyodide, two JavaScript libraries, Python wheels.
 
 npm has put the JavaScript into web/node_modules (package-lock.json pins and hashes it). The
 wheels come through pip by the pins and hashes of vendored-wheels.txt, and stay in a cache, so
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,7 @@ PYODIDE_FILES = (
     LOCK,
 )
 TOKENIZERS_FILE = "tokenizers.min.mjs"
+JINJA_FILE = "jinja.mjs"
 LICENCES_FILE = "THIRD_PARTY_LICENSES.txt"
 
 #: Pyodide's Python; it decides which wheels pip may take.
@@ -63,11 +64,12 @@ class Vendored:
 
     pyodide: str
     tokenizers: str
+    jinja: str
     packages: tuple[str, ...]
 
 
 def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
-    """Write Pyodide, the tokenizer library, Python packages and everybody's licences.
+    """Write Pyodide, two JavaScript libraries, Python packages and everybody's licences.
 
     Python is compiled (see compiled.py), the standard library too.
 
@@ -81,6 +83,7 @@ def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
     """
     pyodide = _npm_package(node_modules, "pyodide")
     tokenizers = _npm_package(node_modules, "@huggingface/tokenizers")
+    jinja = _npm_package(node_modules, "@huggingface/jinja")
     (out / "pyodide").mkdir()
     for name in PYODIDE_FILES:
         if name not in (STDLIB, LOCK):
@@ -89,17 +92,19 @@ def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
     lock = json.loads((pyodide / LOCK).read_text("utf-8"))
     (out / "pyodide" / LOCK).write_bytes(json.dumps({**lock, "packages": {}}).encode())
     shutil.copyfile(tokenizers / "dist" / TOKENIZERS_FILE, out / TOKENIZERS_FILE)
+    shutil.copyfile(jinja / "dist" / "index.js", out / JINJA_FILE)
     (out / "python").mkdir()
     with tempfile.TemporaryDirectory() as folder:
         wheels = [repack_pure(wheel, Path(folder)) for wheel in fetch_wheels(cache / "wheels")]
         packages = [package_of(wheel, out / "python") for wheel in wheels]
         stdlib = Archive(pyodide / STDLIB, out / "pyodide" / STDLIB, STDLIB_FOLDER)
         compile_archives([stdlib, *packages], pyodide, cache / "python")
-        licences = "\n".join(_licences(pyodide, tokenizers, wheels))
+        licences = "\n".join(_licences(pyodide, (tokenizers, jinja), wheels))
     (out / LICENCES_FILE).write_bytes(licences.encode())
     return Vendored(
         "pyodide/",
         TOKENIZERS_FILE,
+        JINJA_FILE,
         tuple(sorted(f"python/{package.out.name}" for package in packages)),
     )
 
@@ -164,15 +169,17 @@ def repack_pure(wheel: Path, out: Path) -> Path:
     return write_wheel(out / f"{name}-{version}-py3-none-any.whl", files)
 
 
-def _licences(pyodide: Path, tokenizers: Path, wheels: list[Path]) -> Iterator[str]:
+def _licences(pyodide: Path, libraries: Sequence[Path], wheels: list[Path]) -> Iterator[str]:
     """Yield each part of THIRD_PARTY_LICENSES.txt."""
     yield "This folder holds works of others, each under its own licence:\n"
     for package, text in (
         (pyodide, LICENCES / "MPL-2.0.txt"),
-        (tokenizers, tokenizers / "LICENSE"),
+        *((library, library / "LICENSE") for library in libraries),
     ):
         facts = json.loads((package / "package.json").read_text("utf-8"))
-        source = facts["repository"]["url"].removeprefix("git+")
+        repository = facts["repository"]
+        url = repository if isinstance(repository, str) else repository["url"]
+        source = url.removeprefix("git+")
         yield _section(f"{facts['name']} {facts['version']}", facts["license"], source)
         yield text.read_text("utf-8")
     yield _section("CPython (part of Pyodide)", "PSF-2.0", "https://www.python.org")

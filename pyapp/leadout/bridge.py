@@ -2,7 +2,7 @@
 
 web/worker.js boots Pyodide, imports this module, and hands every message of web/messages.js but
 "boot" to `Bridge.handle`. What JavaScript offers in return is the host object that worker.js
-passes to `start`: `createRuntime`, `makeTokenizer`, `openSource`, `post`.
+passes to `start`: `createRuntime`, `makeTokenizer`, `renderTemplate`, `openSource`, `post`.
 
 Who owns a proxy: Python objects that JavaScript gets to call are made with `create_proxy` and
 destroyed by the same function. JavaScript objects seen from Python are counted by Pyodide and go
@@ -12,6 +12,7 @@ with the Python objects that wrap them here.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ import js
 from pyodide.ffi import JsException, create_proxy, to_js
 
 from leadout import errors
+from leadout.chat import Rendering
 from leadout.checkpoint import Checkpoint, open_checkpoint
 from leadout.checkpoint.load_plan import LoadPlan
 from leadout.checkpoint.source import Source
@@ -105,6 +107,22 @@ class JsTokenizer:
         """Return the id of exactly this token, or None."""
         found = self._proxy.idOf(token)
         return found if isinstance(found, int) else None
+
+
+class JsTemplates:
+    """The worker of web/template/; implements `chat.TemplateRunner`."""
+
+    def __init__(self, host: Any) -> None:
+        self._host = host
+
+    def prepare(self) -> None:
+        """Start the worker."""
+        self._host.prepareTemplates()
+
+    async def render(self, rendering: Rendering) -> str:
+        """Return the template's text."""
+        with js_errors():
+            return str(await self._host.renderTemplate(json.dumps(dataclasses.asdict(rendering))))
 
 
 def numbers(array: Any) -> list[int]:
@@ -325,7 +343,7 @@ class Bridge:
             case "score":
                 return await self._score(request, number)
             case "tokenize":
-                return self._loaded().prompt_tokens(GenerateRequest(prompt=request["text"]))
+                return await self._loaded().prompt_tokens(GenerateRequest(prompt=request["text"]))
             case "assume":
                 self._loaded().assume([int(token) for token in request["ids"]])
                 return None
@@ -379,6 +397,7 @@ class Bridge:
             on_phase,
             on_progress,
             await self._open(drafter, "drafter") if drafter else None,
+            JsTemplates(self.host),
         )
         info = self._engine.info()
         return {"name": model["name"], **info, "peak_bytes": self._device.peak_bytes}

@@ -44,11 +44,14 @@ CPYTHON_ONLY = {
     "devices.numpy": "devices.base",
     "devices.numpy_ops": "devices.base",
     "tokenizer_native": "tokenizer",
+    "chat_jinja": "chat",
+    "chat_child": "chat",
+    "chat_native": "chat",
 }
 
 #: Modules outside the standard library, and who alone may import them.
 THIRD_PARTY = {
-    "jinja2": re.compile(r"chat"),
+    "jinja2": re.compile(r"chat_jinja"),
     "js": re.compile(r"bridge"),
     "numpy": re.compile(r"devices\.numpy.*"),
     "pyodide": re.compile(r"bridge"),
