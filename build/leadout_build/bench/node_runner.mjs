@@ -74,7 +74,6 @@ function newWorker(url) {
   const worker = new NodeWorker(new URL("./node_worker.mjs", import.meta.url), {
     workerData: url.href,
   });
-  worker.unref(); // the process ends with its stdin
   const adapted = {
     onmessage: null,
     onerror: null,
@@ -83,6 +82,7 @@ function newWorker(url) {
   };
   worker.on("message", (data) => adapted.onmessage?.({ data }));
   worker.on("error", (error) => adapted.onerror?.({ message: String(error) }));
+  worker.unref(); // the process ends with its stdin
   return adapted;
 }
 
