@@ -17,7 +17,7 @@ import { Runtime } from "./runtime/device.js";
 import { requestDevice } from "./runtime/requested.js";
 import { BlobSource, UrlSource } from "./runtime/sources.js";
 import { TemplateRunner } from "./template/runner.js";
-import { Tokenizer } from "./tokenizer.js";
+import { TokenizerFile } from "./tokenizer.js";
 
 /**
  * URLs of what the build vendored, relative to the folder of this module; written by the build.
@@ -145,8 +145,8 @@ export class Host {
   }
 
   /** @param {string} json a tokenizer.json */
-  makeTokenizer(json) {
-    return Tokenizer.load(json, new URL(this.#assets.tokenizers, this.#base).href);
+  readTokenizer(json) {
+    return new TokenizerFile(json, new URL(this.#assets.tokenizers, this.#base).href);
   }
 
   /** Begin with what rendering a chat template takes. */

@@ -2,7 +2,7 @@
 
 web/worker.js boots Pyodide, imports this module, and hands every message of web/messages.js but
 "boot" to `Bridge.handle`. What JavaScript offers in return is the host object that worker.js
-passes to `start`: `createRuntime`, `makeTokenizer`, `renderTemplate`, `openSource`, `post`.
+passes to `start`: `createRuntime`, `readTokenizer`, `renderTemplate`, `openSource`, `post`.
 
 Who owns a proxy: Python objects that JavaScript gets to call are made with `create_proxy` and
 destroyed by the same function. JavaScript objects seen from Python are counted by Pyodide and go
@@ -15,7 +15,7 @@ import asyncio
 import dataclasses
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ from pyodide.ffi import JsException, create_proxy, to_js
 from leadout import errors
 from leadout.chat import Rendering
 from leadout.checkpoint import Checkpoint, open_checkpoint
+from leadout.checkpoint.json_file import parse_json_object
 from leadout.checkpoint.load_plan import LoadPlan
 from leadout.checkpoint.source import Source
 from leadout.checkpoint.synthetic import synthetic_checkpoint
@@ -43,6 +44,7 @@ from leadout.ops import Program
 from leadout.plan import BufferSpec, Plan
 from leadout.profiling import ProfileRequest
 from leadout.request import GenerateRequest
+from leadout.tokenizer_parts import check_parts
 
 #: How often "progress" messages are sent at most, by share of the whole.
 PROGRESS_STEPS = 200
@@ -217,9 +219,12 @@ class WebGpuDevice:
                 try:
                     await asyncio.shield(loading)
                 except asyncio.CancelledError:
-                    # Something beside it failed: its buffers go, so it has to end first.
+                    # Something beside it failed: its buffers go, so it has to end first, however
+                    # often it is cancelled (each `beside` around it does so once).
                     ending.abort()
-                    await asyncio.wait([loading])
+                    while not loading.done():
+                        with suppress(asyncio.CancelledError):
+                            await asyncio.wait([loading])
                     raise
         finally:
             on_progress.destroy()
@@ -417,7 +422,9 @@ class Bridge:
 
     async def _make_tokenizer(self, text: str) -> JsTokenizer:
         with js_errors():
-            return JsTokenizer(await self.host.makeTokenizer(text))
+            file = self.host.readTokenizer(text)
+            check_parts(parse_json_object(str(file.parts()), "tokenizer.json"))
+            return JsTokenizer(await file.make())
 
     async def _score(self, request: dict[str, Any], number: int) -> object:
         start = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +16,19 @@ import pytest
 from hostile_page import LOAD_PATIENCE_MS, HostilePage, Parts, peak_bytes
 
 from hostile_templates import BOMBS, LONE_BOMBS, choosing
+from hostile_tokenizers import HOSTILE
 from leadout.tokenizer import tokenizer_json_from_gguf
 from leadout_build.headless import BLANK, headless_page, serving
 from leadout_build.store import Store
 from raw_headers import safetensors_file
-from tiny_checkpoints import random_gemma3_weights, safetensors_bytes, tiny_gemma3_config
+from tiny_checkpoints import (
+    Vocabulary,
+    random_gemma3_weights,
+    safetensors_bytes,
+    tiny_gemma3_config,
+    tiny_vocabulary,
+    write_gguf,
+)
 from tiny_vocabulary import gguf_metadata
 
 #: Beyond what the page with a small model has.
@@ -41,12 +50,26 @@ def model(**changed: Parts) -> dict[str, Parts]:
     return files | {name.replace("__", "."): parts for name, parts in changed.items()}
 
 
+def gguf_with_piece(piece: str) -> bytes:
+    """Return a GGUF whose vocabulary ends with a piece."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.gguf"
+        usual = tiny_vocabulary(CONFIG["vocab_size"])
+        vocabulary = Vocabulary([*usual.tokens[:-1], piece], usual.scores, usual.types)
+        weights = random_gemma3_weights(CONFIG)
+        return write_gguf(path, CONFIG, weights, "Q8_0", vocabulary).read_bytes()
+
+
 @pytest.fixture(scope="module")
 def page(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostilePage]:
     """One worker for all tests."""
     store = Store(tmp_path_factory.mktemp("store"))
     with serving(site, store=store) as url, headless_page(url + BLANK) as page:
-        yield HostilePage(page)
+        hostile = HostilePage(page)
+        # Its kernels are compiled, which takes a software renderer long, and kept for later loads.
+        loaded = hostile.load(model(), LOAD_PATIENCE_MS)
+        assert loaded.error is None, loaded.message
+        yield hostile
 
 
 HEADER_BYTES = 99_000_000
@@ -86,7 +109,16 @@ FILES: dict[str, tuple[dict[str, Parts], str]] = {
         ),
         "CheckpointError",
     ),
+    "a GGUF with a piece of 400,000 characters": (
+        {"model.gguf": gguf_with_piece("x" * 400_000)},
+        "TokenizerError",
+    ),
 }
+
+
+for _what in ("a normalizer's expression", "a pre-tokenizer's expression", "a long added token"):
+    _changed = json.dumps(TOKENIZER | HOSTILE[_what][0]).encode()
+    FILES[_what] = (model(tokenizer__json=_changed), "TokenizerError")
 
 
 def test_hostile_files_have_a_named_error_and_the_worker_goes_on(page: HostilePage) -> None:

@@ -21,6 +21,7 @@ LAYERS = (
     ("config", "layouts", "kv_cache", "state", "sampling", "scheduler"),
     ("rows",),
     ("checkpoint", "tokenizer"),
+    ("tokenizer_parts",),
     ("ops",),
     ("devices.base",),
     ("lowering",),
@@ -43,7 +44,7 @@ FOLDERS = ("config", "checkpoint", "models", "drafters", "ops", "lowering")
 CPYTHON_ONLY = {
     "devices.numpy": "devices.base",
     "devices.numpy_ops": "devices.base",
-    "tokenizer_native": "tokenizer",
+    "tokenizer_native": "tokenizer_parts",
     "chat_jinja": "chat",
     "chat_child": "chat",
     "chat_native": "chat",

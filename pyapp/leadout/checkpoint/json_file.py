@@ -61,15 +61,12 @@ async def read_json_object(source: Source) -> dict[str, object]:
     return parse_json_object(await read_text(source), source.name)
 
 
-def parse_json_object(
-    text: str | bytes, file: str, max_values: int = MAX_VALUES
-) -> dict[str, object]:
+def parse_json_object(text: str | bytes, file: str) -> dict[str, object]:
     """Parse a JSON object.
 
     Args:
         text: of the object.
         file: its name, for messages.
-        max_values: the most values that it may hold.
 
     Raises:
         CheckpointError: malformed, nested too deep, too many values, a key twice in one object, NaN
@@ -78,7 +75,7 @@ def parse_json_object(
     try:
         # UTF-8 alone, so that the scanner sees the very brackets that were counted.
         data, text = (text, text.decode()) if isinstance(text, bytes) else (text.encode(), text)
-        _check_size(data, file, max_values)
+        _check_size(data, file)
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
     except ValueError as error:
         raise CheckpointError(
@@ -92,20 +89,20 @@ def parse_json_object(
     return value
 
 
-def _check_size(text: bytes, file: str, max_values: int) -> None:
+def _check_size(text: bytes, file: str) -> None:
     """Refuse a text that is nested too deep or holds too many values; takes linear time.
 
     Strings are cut out first. A text in which that goes wrong is no JSON, and the scanner stops
     where it goes wrong, so that it sees no level that was not counted.
     """
     num_values = sum(text.count(mark) for mark in (b",", b"[", b"{")) + text.count(b'"') // 2
-    if num_values > max_values:
+    if num_values > MAX_VALUES:
         raise CheckpointError(
             f"{file}: its JSON has about {num_values:,} values and keys, at most "
-            f"{max_values:,} are read; check that it is the right file",
+            f"{MAX_VALUES:,} are read; check that it is the right file",
             file=file,
             found=num_values,
-            limit=max_values,
+            limit=MAX_VALUES,
         )
     unescaped = text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text
     brackets = b"".join(unescaped.split(b'"')[::2]).translate(None, delete=_NO_BRACKETS)
