@@ -30,6 +30,8 @@ import { TokenizerFile } from "./tokenizer.js";
  * @property {URL} base the folder that holds kernels/ and assets.json
  * @property {GPU | undefined} gpu
  * @property {(message: any, transfer?: Transferable[]) => void} post sends a message to the client
+ * @property {(error: unknown) => void} onFatal is told when Python's interpreter has died: nothing
+ *   that was asked of it will be answered
  * @property {(url: URL) => Worker} [newWorker] starts a worker, where there is no global Worker
  */
 
@@ -40,6 +42,7 @@ export class Host {
   #base;
   #gpu;
   #post;
+  #onFatal;
   #assets;
   #kernels;
   #templates;
@@ -53,10 +56,11 @@ export class Host {
    * @param {Assets} assets
    * @private use Host.create
    */
-  constructor({ base, gpu, post, newWorker = newModuleWorker }, assets) {
+  constructor({ base, gpu, post, onFatal, newWorker = newModuleWorker }, assets) {
     this.#base = base;
     this.#gpu = gpu;
     this.#post = post;
+    this.#onFatal = onFatal;
     this.#assets = assets;
     this.#kernels = KernelLibrary.fromUrl(new URL("kernels/", base));
     this.#templates = new TemplateRunner(
@@ -96,6 +100,8 @@ export class Host {
     const indexURL = isFile ? decodeURIComponent(folder.pathname) : folder.href;
     const pyodide = await loadPyodide({ indexURL });
     mark("Python runs");
+    // Pyodide has no public way to hear of this; without it, promises stay open for ever.
+    pyodide._api.on_fatal = this.#onFatal;
     onPhase("loading_package");
     const sys = pyodide.pyimport("sys");
     for (const { name, bytes } of await packages) {

@@ -83,7 +83,8 @@
  */
 
 /**
- * The client's requests. "assume" takes ids as prefilled, where weights are made up.
+ * The client's requests. "assume" takes ids as prefilled, where weights are made up. "ping" is
+ * answered at once by worker.js itself, while Python waits for something.
  * @typedef {{type: "boot", id: number}
  *   | {type: "load", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions}
  *   | {type: "unload", id: number}
@@ -92,6 +93,7 @@
  *   | {type: "tokenize", id: number, text: string}
  *   | {type: "assume", id: number, ids: number[]}
  *   | {type: "profile", id: number, request: ProfileRequest}
+ *   | {type: "ping", id: number}
  *   | {type: "abort", id: number, target: number}} ClientMessage
  */
 
@@ -234,6 +236,7 @@
  *   | {type: "logits", id: number, start: number, data: ArrayBuffer}
  *   | {type: "result", id: number, value: any}
  *   | {type: "error", id: number, error: ErrorMessage}
+ *   | {type: "pong", id: number}
  *   | {type: "device_lost", id: number, error: ErrorMessage}} WorkerMessage
  */
 

@@ -12,7 +12,6 @@ with the Python objects that wrap them here.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -124,7 +123,7 @@ class JsTemplates:
     async def render(self, rendering: Rendering) -> str:
         """Return the template's text."""
         with js_errors():
-            return str(await self._host.renderTemplate(json.dumps(dataclasses.asdict(rendering))))
+            return str(await self._host.renderTemplate(json.dumps(vars(rendering))))
 
 
 def numbers(array: Any) -> list[int]:

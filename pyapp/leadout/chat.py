@@ -18,6 +18,7 @@ from leadout.tokenizer import Tokenizer
 
 MAX_SOURCE_CHARS = 1 << 18  # the longest published templates have some 2**15
 MAX_OUTPUT_CHARS = 1 << 22  # 16 for each of 262,144 tokens, the longest context
+MAX_MESSAGE_DEPTH = 64  # tool calls have some 8
 MAX_MS = 2000  # a chat of 1,000 turns takes some 100
 
 
@@ -153,4 +154,16 @@ def _checked_messages(messages: Sequence[Mapping[str, object]]) -> list[dict[str
             value = message.get(key)
             if not isinstance(value, str) or (key == "role" and not value):
                 raise RequestError(f"message {number} has no {key}, or one that is no string")
+        if not _is_shallow(message, MAX_MESSAGE_DEPTH):
+            raise RequestError(
+                f"message {number} is nested deeper than {MAX_MESSAGE_DEPTH} levels; flatten it"
+            )
     return [dict(message) for message in messages]
+
+
+def _is_shallow(value: object, depth: int) -> bool:
+    if isinstance(value, Mapping):
+        return depth > 0 and all(_is_shallow(item, depth - 1) for item in value.values())
+    if isinstance(value, list | tuple):
+        return depth > 0 and all(_is_shallow(item, depth - 1) for item in value)
+    return True

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 #: By then a hostile file must have its named error.
 PATIENCE_MS = 5_000
@@ -28,10 +28,24 @@ _PREPARE = """async () => {
   await open_();
 }"""
 
+#: Before the worker's own code: a clock that can be broken, and takes Python's interpreter with it.
+_CLOCK = """
+const now = performance.now.bind(performance);
+performance.now = () => {
+  if (globalThis.isClockBroken) throw new RangeError("the clock is broken");
+  return now();
+};
+"""
+
 _ASK = """async ({ request, files, patienceMs }) => {
   const bytes = (text) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
   const repeated = ([text, times]) => Array(times).fill(bytes(text));
   const blob = (parts) => new Blob(parts.flatMap(repeated));
+  if (request.depth) {
+    let deep = [];
+    for (let i = 0; i < request.depth; i++) deep = [deep];
+    request.request.messages[0].deep = deep;
+  }
   if (files) {
     const named = Object.entries(files).map(([name, parts]) => ({ name, file: blob(parts) }));
     request.model = { name: "hostile", files: named };
@@ -74,6 +88,12 @@ class HostilePage:
 
     def __init__(self, page: Page) -> None:
         self.page = page
+
+        def add_clock(route: Route) -> None:
+            code = _CLOCK + route.fetch().text()
+            route.fulfill(body=code, content_type="text/javascript")
+
+        page.context.route("**/app-*/worker.js", add_clock)
         page.evaluate(_PREPARE)
 
     def reopen(self) -> None:
@@ -93,6 +113,17 @@ class HostilePage:
         messages = [{"role": "user", "content": content}]
         request = {"messages": messages, "max_tokens": 1}
         return self._ask({"type": "generate", "request": request}, None, patience_ms)
+
+    def kill_python(self) -> None:
+        """Have the worker's next look at the clock end Python's interpreter."""
+        (worker,) = (w for w in self.page.workers if w.url.endswith("/worker.js"))
+        worker.evaluate("globalThis.isClockBroken = true")
+
+    def chat_deep(self, depth: int) -> Answer:
+        """Have the model answer a message that holds lists in lists."""
+        messages = [{"role": "user", "content": "a"}]
+        request = {"type": "generate", "request": {"messages": messages}, "depth": depth}
+        return self._ask(request, None, PATIENCE_MS)
 
     def tokenize(self, text: str, patience_ms: int = PATIENCE_MS) -> Answer:
         """Have the model's tokenizer encode a text."""

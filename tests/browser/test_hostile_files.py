@@ -149,6 +149,7 @@ def test_hostile_templates_are_ended_and_the_next_request_works(page: HostilePag
             break
     assert ends == dict.fromkeys(BOMBS, ("ChatTemplateError", None))
     assert page.chat("well", LOAD_PATIENCE_MS).error is None
+    assert page.chat_deep(100).error == "RequestError"
     for what in ("sum", "nested lists"):
         source = LONE_BOMBS[what]
         loaded = page.load(model(chat_template__jinja=source.encode()), LOAD_PATIENCE_MS)
@@ -157,3 +158,11 @@ def test_hostile_templates_are_ended_and_the_next_request_works(page: HostilePag
         assert answer.error == "ChatTemplateError", (what, answer)
         assert page.tokenize("the").error is None
     assert peak_bytes() - before < MAX_MORE_BYTES
+
+
+def test_when_python_dies_every_request_says_so(page: HostilePage) -> None:
+    page.kill_python()
+    answer = page.load(model())  # which looks at the clock
+    assert answer.error == "WorkerError", answer
+    assert "Python ended: the clock is broken" in answer.message
+    assert page.tokenize("the").error == "WorkerError"

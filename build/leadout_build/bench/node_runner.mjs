@@ -66,7 +66,11 @@ async function createHost() {
   const { Host } = await import(new URL("host.js", base).href);
   // The host keeps the object of create(); once that is collected, Dawn is gone.
   const gpu = create(["disable-dawn-features=timestamp_quantization"]);
-  return Host.create({ base, gpu, post, newWorker });
+  const onFatal = (error) => {
+    console.error(error);
+    process.exit(1);
+  };
+  return Host.create({ base, gpu, post, onFatal, newWorker });
 }
 
 /** @param {URL} url of a module that is written for a browser's worker */
