@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
 const request = JSON.parse(readFileSync(0, "utf8"));
-const { Tokenizer } = await import(pathToFileURL(request.module).href);
+const { TokenizerFile } = await import(pathToFileURL(request.module).href);
 const library = pathToFileURL(request.library).href;
 
 /** @param {() => any} call */
@@ -17,7 +17,7 @@ function answer(call) {
 
 let reply;
 try {
-  const tokenizer = await Tokenizer.load(readFileSync(request.tokenizer_json, "utf8"), library);
+  const tokenizer = await new TokenizerFile(readFileSync(request.tokenizer_json, "utf8"), library).make();
   reply = {
     answers: request.calls.map(([verb, ...args]) =>
       answer(() => (verb === "vocabSize" ? tokenizer.vocabSize : tokenizer[verb](...args))),

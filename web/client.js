@@ -133,7 +133,7 @@ async function estimate(model, options = {}) {
   const channel = new Channel(worker ?? startWorker());
   try {
     const [pair] = await Promise.all([
-      resolveModels(model, options.drafter ?? "auto", { signal }),
+      resolveModels(model, options.drafter ?? "auto", { signal, hub: options.hub }),
       worker ? null : throwUnlessSupported(),
       channel.request({ type: "boot" }, { signal }),
     ]);

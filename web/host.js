@@ -18,12 +18,13 @@ import { requestDevice } from "./runtime/requested.js";
 import { BlobSource, UrlSource } from "./runtime/sources.js";
 import { KeptSource } from "./store/kept_source.js";
 import { Pull } from "./store/pulling.js";
-import { Tokenizer } from "./tokenizer.js";
+import { TemplateRunner } from "./template/runner.js";
+import { TokenizerFile } from "./tokenizer.js";
 
 /**
  * URLs of what the build vendored, relative to the folder of this module; written by the build.
  * `packages` are archives of compiled Python, `sha256` is hash-wasm's.
- * @typedef {{pyodide: string, tokenizers: string, sha256: string, packages: string[]}} Assets
+ * @typedef {{pyodide: string, tokenizers: string, sha256: string, jinja: string, packages: string[]}} Assets
  */
 
 /**
@@ -31,6 +32,9 @@ import { Tokenizer } from "./tokenizer.js";
  * @property {URL} base the folder that holds kernels/ and assets.json
  * @property {GPU | undefined} gpu
  * @property {(message: any, transfer?: Transferable[]) => void} post sends a message to the client
+ * @property {(error: unknown) => void} onFatal is told when Python's interpreter has died: nothing
+ *   that was asked of it will be answered
+ * @property {(url: URL) => Worker} [newWorker] starts a worker, where there is no global Worker
  */
 
 /** Where packages lie in Pyodide's file system; PACKAGES_FOLDER in compiled.py (keep in step). */
@@ -40,8 +44,10 @@ export class Host {
   #base;
   #gpu;
   #post;
+  #onFatal;
   #assets;
   #kernels;
+  #templates;
   /** Requested ahead, for the first runtime. @type {Promise<RequestedDevice> | null} */
   #device = null;
   /** Opened ahead, by URL, each for who opens it first. @type {Map<string, UrlSource>} */
@@ -56,12 +62,17 @@ export class Host {
    * @param {Assets} assets
    * @private use Host.create
    */
-  constructor({ base, gpu, post }, assets) {
+  constructor({ base, gpu, post, onFatal, newWorker = newModuleWorker }, assets) {
     this.#base = base;
     this.#gpu = gpu;
     this.#post = post;
+    this.#onFatal = onFatal;
     this.#assets = assets;
     this.#kernels = KernelLibrary.fromUrl(new URL("kernels/", base));
+    this.#templates = new TemplateRunner(
+      () => newWorker(new URL("template_worker.js", base)),
+      new URL(assets.jinja, base).href,
+    );
   }
 
   /**
@@ -95,6 +106,8 @@ export class Host {
     const indexURL = isFile ? decodeURIComponent(folder.pathname) : folder.href;
     const pyodide = await loadPyodide({ indexURL });
     mark("Python runs");
+    // Pyodide has no public way to hear of this; without it, promises stay open for ever.
+    pyodide._api.on_fatal = this.#onFatal;
     onPhase("loading_package");
     const sys = pyodide.pyimport("sys");
     for (const { name, bytes } of await packages) {
@@ -150,8 +163,18 @@ export class Host {
   }
 
   /** @param {string} json a tokenizer.json */
-  makeTokenizer(json) {
-    return Tokenizer.load(json, new URL(this.#assets.tokenizers, this.#base).href);
+  readTokenizer(json) {
+    return new TokenizerFile(json, new URL(this.#assets.tokenizers, this.#base).href);
+  }
+
+  /** Begin with what rendering a chat template takes. */
+  prepareTemplates() {
+    this.#templates.prepare();
+  }
+
+  /** @param {string} json a `Rendering` of template/runner.js */
+  renderTemplate(json) {
+    return this.#templates.render(JSON.parse(json));
   }
 
   /**
@@ -236,6 +259,11 @@ export class Host {
     const name = path.slice(path.lastIndexOf("/") + 1);
     return { name, bytes: new Uint8Array(await response.arrayBuffer()) };
   }
+}
+
+/** @param {URL} url */
+function newModuleWorker(url) {
+  return new Worker(url, { type: "module", name: "leadout-templates" });
 }
 
 /** @param {string} what */

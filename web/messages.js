@@ -133,6 +133,7 @@
 /**
  * The client's requests. "pull" is not for the worker of an engine but for that of the store
  * (web/store/puller.js). "assume" takes ids as prefilled, where weights are made up.
+ * "ping" is answered at once by worker.js itself, while Python waits for something.
  * @typedef {{type: "boot", id: number}
  *   | {type: "load", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions}
  *   | {type: "estimate", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions,
@@ -144,6 +145,7 @@
  *   | {type: "assume", id: number, ids: number[]}
  *   | {type: "profile", id: number, request: ProfileRequest}
  *   | {type: "pull", id: number, models: KeptModelRef[], options: import("./store/fetching.js").FetchOptions}
+ *   | {type: "ping", id: number}
  *   | {type: "abort", id: number, target: number}} ClientMessage
  */
 
@@ -287,6 +289,7 @@
  *   | {type: "logits", id: number, start: number, data: ArrayBuffer}
  *   | {type: "result", id: number, value: any}
  *   | {type: "error", id: number, error: ErrorMessage}
+ *   | {type: "pong", id: number}
  *   | {type: "device_lost", id: number, error: ErrorMessage}} WorkerMessage
  */
 

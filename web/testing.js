@@ -238,6 +238,10 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       aborted.add(message.target);
       return;
     }
+    if (message.type === "ping") {
+      post({ type: "pong", id: message.id });
+      return;
+    }
     const { id, type } = message;
     if (type === "pull") {
       return; // it goes to another worker

@@ -38,6 +38,60 @@ function replaceByteRunDecoder(decoder) {
   }
 }
 
+/**
+ * A tokenizer.json that was parsed and not yet made into a tokenizer: Python looks at its parts first.
+ */
+export class TokenizerFile {
+  #json;
+  #libraryUrl;
+
+  /**
+   * @param {string} text of a tokenizer.json
+   * @param {string} libraryUrl where @huggingface/tokenizers lies as an ES module
+   * @throws a TokenizerError when the text is no JSON object
+   */
+  constructor(text, libraryUrl) {
+    this.#libraryUrl = libraryUrl;
+    try {
+      this.#json = JSON.parse(text);
+      if (typeof this.#json !== "object" || this.#json === null) throw new Error("it is no object");
+    } catch (error) {
+      throw invalid(error);
+    }
+  }
+
+  /**
+   * All but its lists of tokens and merges, as JSON; see pyapp/leadout/tokenizer_parts.py.
+   *
+   * @returns {string}
+   * @throws a TokenizerError when it is nested too deep
+   */
+  parts() {
+    const { added_tokens, model, ...others } = this.#json;
+    const { vocab, merges, ...about } = model ?? {};
+    let numChars = 0;
+    for (const token of Array.isArray(added_tokens) ? added_tokens : []) {
+      numChars = Math.max(numChars, String(token?.content).length);
+    }
+    try {
+      return JSON.stringify({ ...others, model: about, longest_added_token: numChars });
+    } catch (error) {
+      throw invalid(error);
+    }
+  }
+
+  /** @returns {Promise<Tokenizer>} */
+  make() {
+    return Tokenizer.make(this.#json, this.#libraryUrl);
+  }
+}
+
+/** @param {unknown} error */
+function invalid(error) {
+  const reason = error instanceof Error ? error.message : String(error);
+  return namedError("TokenizerError", `the tokenizer.json is invalid: ${reason}`);
+}
+
 export class Tokenizer {
   #tokenizer;
 
@@ -47,24 +101,21 @@ export class Tokenizer {
   }
 
   /**
-   * Makes a tokenizer from the text of a tokenizer.json.
-   *
-   * @param {string} json
+   * @param {any} json a parsed tokenizer.json
    * @param {string} libraryUrl where @huggingface/tokenizers lies as an ES module
    * @returns {Promise<Tokenizer>}
-   * @throws a TokenizerError when the text is no valid tokenizer.json
+   * @throws a TokenizerError when it is no valid tokenizer.json
    */
-  static async load(json, libraryUrl) {
+  static async make(json, libraryUrl) {
     const library = await import(libraryUrl);
     try {
       // Texts come out as they went in: no guesses about spaces before punctuation.
       const config = { clean_up_tokenization_spaces: false };
-      const tokenizer = new library.Tokenizer(JSON.parse(json), config);
+      const tokenizer = new library.Tokenizer(json, config);
       replaceByteRunDecoder(tokenizer.decoder);
       return new Tokenizer(tokenizer);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw namedError("TokenizerError", `the tokenizer.json is invalid: ${reason}`);
+      throw invalid(error);
     }
   }
 

@@ -22,6 +22,10 @@ let bridge = null;
 
 addEventListener("message", ({ data }) => {
   const message = /** @type {ClientMessage} */ (data);
+  if (message.type === "ping") {
+    post({ type: "pong", id: message.id });
+    return;
+  }
   if (message.type === "boot") {
     bridge ??= boot(message.id);
     bridge.then(
@@ -63,6 +67,12 @@ function describe(error) {
  * @returns {Promise<any>} the bridge
  */
 async function boot(id) {
-  host = Host.create({ base: new URL("./", import.meta.url), gpu: navigator.gpu, post });
+  // What the client hears of as the worker's own error, which fails every request.
+  const onFatal = (/** @type {unknown} */ error) => {
+    setTimeout(() => {
+      throw new Error(`Python ended: ${describe(error).message}`);
+    });
+  };
+  host = Host.create({ base: new URL("./", import.meta.url), gpu: navigator.gpu, post, onFatal });
   return (await host).boot((phase) => post({ type: "phase", id, phase }));
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from leadout.chat_native import TEMPLATES
 from leadout.checkpoint import Checkpoint, FileSource, open_checkpoint
 from leadout.devices.numpy import NumpyDevice
 from leadout.engine import Engine, LoadOptions
@@ -43,6 +44,7 @@ async def load_engine(
         lambda phase: None,
         on_progress,
         await _open(drafter_files) if drafter_files else None,
+        TEMPLATES,
     )
 
 

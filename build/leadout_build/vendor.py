@@ -42,6 +42,7 @@ PYODIDE_FILES = (
 )
 TOKENIZERS_FILE = "tokenizers.min.mjs"
 SHA256_FILE = "sha256.umd.min.js"
+JINJA_FILE = "jinja.mjs"
 LICENCES_FILE = "THIRD_PARTY_LICENSES.txt"
 
 #: Pyodide's Python; it decides which wheels pip may take.
@@ -65,11 +66,12 @@ class Vendored:
     pyodide: str
     tokenizers: str
     sha256: str
+    jinja: str
     packages: tuple[str, ...]
 
 
 def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
-    """Write Pyodide, tokenizers, a SHA-256, Python packages and everybody's licences.
+    """Write Pyodide, libraries in JavaScript, Python packages and everybody's licences.
 
     Python is compiled (see compiled.py), the standard library too.
 
@@ -84,6 +86,7 @@ def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
     pyodide = _npm_package(node_modules, "pyodide")
     tokenizers = _npm_package(node_modules, "@huggingface/tokenizers")
     hash_wasm = _npm_package(node_modules, "hash-wasm")
+    jinja = _npm_package(node_modules, "@huggingface/jinja")
     (out / "pyodide").mkdir()
     for name in PYODIDE_FILES:
         if name not in (STDLIB, LOCK):
@@ -93,18 +96,20 @@ def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
     (out / "pyodide" / LOCK).write_bytes(json.dumps({**lock, "packages": {}}).encode())
     shutil.copyfile(tokenizers / "dist" / TOKENIZERS_FILE, out / TOKENIZERS_FILE)
     shutil.copyfile(hash_wasm / "dist" / SHA256_FILE, out / SHA256_FILE)
+    shutil.copyfile(jinja / "dist" / "index.js", out / JINJA_FILE)
     (out / "python").mkdir()
     with tempfile.TemporaryDirectory() as folder:
         wheels = [repack_pure(wheel, Path(folder)) for wheel in fetch_wheels(cache / "wheels")]
         packages = [package_of(wheel, out / "python") for wheel in wheels]
         stdlib = Archive(pyodide / STDLIB, out / "pyodide" / STDLIB, STDLIB_FOLDER)
         compile_archives([stdlib, *packages], pyodide, cache / "python")
-        licences = "\n".join(_licences(pyodide, (tokenizers, hash_wasm), wheels))
+        licences = "\n".join(_licences(pyodide, (tokenizers, hash_wasm, jinja), wheels))
     (out / LICENCES_FILE).write_bytes(licences.encode())
     return Vendored(
         "pyodide/",
         TOKENIZERS_FILE,
         SHA256_FILE,
+        JINJA_FILE,
         tuple(sorted(f"python/{package.out.name}" for package in packages)),
     )
 
@@ -177,7 +182,9 @@ def _licences(pyodide: Path, libraries: Sequence[Path], wheels: list[Path]) -> I
         *((library, library / "LICENSE") for library in libraries),
     ):
         facts = json.loads((package / "package.json").read_text("utf-8"))
-        source = facts["repository"]["url"].removeprefix("git+")
+        repository = facts["repository"]
+        url = repository if isinstance(repository, str) else repository["url"]
+        source = url.removeprefix("git+")
         yield _section(f"{facts['name']} {facts['version']}", facts["license"], source)
         yield text.read_text("utf-8")
     yield _section("CPython (part of Pyodide)", "PSF-2.0", "https://www.python.org")

@@ -2,7 +2,7 @@
 
 web/worker.js boots Pyodide, imports this module, and hands every message of web/messages.js but
 "boot" to `Bridge.handle`. What JavaScript offers in return is the host object that worker.js
-passes to `start`: `createRuntime`, `makeTokenizer`, `openSource`, `settle`, `post`.
+passes to `start`: `createRuntime`, `readTokenizer`, `renderTemplate`, `openSource`, `settle`, `post`.
 
 Who owns a proxy: Python objects that JavaScript gets to call are made with `create_proxy` and
 destroyed by the same function. JavaScript objects seen from Python are counted by Pyodide and go
@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +22,9 @@ import js
 from pyodide.ffi import JsException, create_proxy, to_js
 
 from leadout import errors
+from leadout.chat import Rendering
 from leadout.checkpoint import Checkpoint, open_checkpoint
+from leadout.checkpoint.json_file import parse_json_object
 from leadout.checkpoint.load_plan import LoadPlan
 from leadout.checkpoint.source import Source
 from leadout.checkpoint.synthetic import synthetic_checkpoint
@@ -43,6 +45,7 @@ from leadout.plan import BufferSpec, Plan
 from leadout.probe import probe
 from leadout.profiling import ProfileRequest
 from leadout.request import GenerateRequest
+from leadout.tokenizer_parts import check_parts
 
 #: How often "progress" messages are sent at most, by share of the whole.
 PROGRESS_STEPS = 200
@@ -107,6 +110,22 @@ class JsTokenizer:
         """Return the id of exactly this token, or None."""
         found = self._proxy.idOf(token)
         return found if isinstance(found, int) else None
+
+
+class JsTemplates:
+    """The worker of web/template/; implements `chat.TemplateRunner`."""
+
+    def __init__(self, host: Any) -> None:
+        self._host = host
+
+    def prepare(self) -> None:
+        """Start the worker."""
+        self._host.prepareTemplates()
+
+    async def render(self, rendering: Rendering) -> str:
+        """Return the template's text."""
+        with js_errors():
+            return str(await self._host.renderTemplate(json.dumps(vars(rendering))))
 
 
 def numbers(array: Any) -> list[int]:
@@ -201,9 +220,12 @@ class WebGpuDevice:
                 try:
                     await asyncio.shield(loading)
                 except asyncio.CancelledError:
-                    # Something beside it failed: its buffers go, so it has to end first.
+                    # Something beside it failed: its buffers go, so it has to end first, however
+                    # often it is cancelled (each `beside` around it does so once).
                     ending.abort()
-                    await asyncio.wait([loading])
+                    while not loading.done():
+                        with suppress(asyncio.CancelledError):
+                            await asyncio.wait([loading])
                     raise
         finally:
             on_progress.destroy()
@@ -327,7 +349,7 @@ class Bridge:
             case "score":
                 return await self._score(request, number)
             case "tokenize":
-                return self._loaded().prompt_tokens(GenerateRequest(prompt=request["text"]))
+                return await self._loaded().prompt_tokens(GenerateRequest(prompt=request["text"]))
             case "assume":
                 self._loaded().assume([int(token) for token in request["ids"]])
                 return None
@@ -381,6 +403,7 @@ class Bridge:
             on_phase,
             on_progress,
             await self._open(drafter, "drafter") if drafter else None,
+            JsTemplates(self.host),
         )
         try:
             # What was loaded while it was fetched is checked as a whole only now.
@@ -432,7 +455,9 @@ class Bridge:
 
     async def _make_tokenizer(self, text: str) -> JsTokenizer:
         with js_errors():
-            return JsTokenizer(await self.host.makeTokenizer(text))
+            file = self.host.readTokenizer(text)
+            check_parts(parse_json_object(str(file.parts()), "tokenizer.json"))
+            return JsTokenizer(await file.make())
 
     async def _score(self, request: dict[str, Any], number: int) -> object:
         start = 0

@@ -1,60 +1,73 @@
 """Chat templates: messages to the text that a model was trained to continue.
 
-A template comes with the checkpoint and is as hostile as the rest of it. It runs in Jinja2's
-immutable sandbox with the names that Hugging Face templates rely on; the size of its source and
-of its output, the number of its loop rounds and calls, and the results of its operators are
-bounded.
-
-Source: transformers, utils/chat_template_utils.py (names, filters and extensions).
+A template comes with the checkpoint and is as hostile as the rest of it. It never runs here: Python
+cannot end what it began, so that a template which does not come to an end would take everything
+with it. It runs where it can be ended: in a browser in a worker of its own (web/template/), in
+CPython in a child process (chat_native.py).
 """
 
 from __future__ import annotations
 
-import json
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
-
-from jinja2 import Template, TemplateError, TemplateSyntaxError, nodes
-from jinja2.ext import Extension
-from jinja2.ext import loopcontrols as LoopControls  # noqa: N812
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.visitor import NodeTransformer
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from leadout.errors import ChatTemplateError, RequestError
 from leadout.reasoning import CHANNEL_OPEN, without_thoughts
 from leadout.tokenizer import Tokenizer
 
 MAX_SOURCE_CHARS = 1 << 18  # the longest published templates have some 2**15
-MAX_OUTPUT_CHARS = 1 << 24  # 16 times a context of 262,144 tokens of 4 characters
-MAX_STEPS = 1_000_000  # a chat of 1,000 turns takes some 50,000
-STEPS_PER_CALL = 10  # a macro's call takes that much longer than a loop's round
-MAX_INT_BITS = 4096
+MAX_OUTPUT_CHARS = 1 << 22  # 16 for each of 262,144 tokens, the longest context
+MAX_MESSAGE_DEPTH = 64  # tool calls have some 8
+MAX_MS = 2000  # a chat of 1,000 turns takes some 100
 
-_TEMPLATE_FILE = "<template>"  # how Jinja2 names a template that was made from a string
+
+@dataclass(frozen=True)
+class Rendering:
+    """A template and what it may use. `Rendering` in web/template/runner.js.
+
+    Attributes:
+        source: the template's Jinja source.
+        names: plain data by name.
+        max_chars: of the text.
+        max_ms: after so long it is ended.
+    """
+
+    source: str
+    names: dict[str, object]
+    max_chars: int = MAX_OUTPUT_CHARS
+    max_ms: int = MAX_MS
+
+
+class TemplateRunner(Protocol):
+    """Where templates run."""
+
+    def prepare(self) -> None:
+        """Begin with what a rendering takes: there will be one."""
+
+    async def render(self, rendering: Rendering) -> str:
+        """Return the template's text.
+
+        Raises:
+            ChatTemplateError: the template is invalid, refused (`raise_exception`), failed, or
+                went past a limit. The next rendering is not touched by that.
+        """
 
 
 class ChatTemplate:
-    """A compiled chat template.
+    """A chat template and where it runs.
 
     Args:
         source: the template's Jinja2 source.
         bos_token: what `bos_token` stands for in it, such as "<bos>".
         eos_token: what `eos_token` stands for in it.
-        now: the time that `strftime_now` shows.
+        runner: runs it.
 
     Raises:
-        ChatTemplateError: the source is too long or no valid Jinja2.
+        ChatTemplateError: the source is too long.
     """
 
-    def __init__(
-        self,
-        source: str,
-        bos_token: str,
-        eos_token: str,
-        now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
-    ) -> None:
+    def __init__(self, source: str, bos_token: str, eos_token: str, runner: TemplateRunner) -> None:
         if len(source) > MAX_SOURCE_CHARS:
             raise ChatTemplateError(
                 f"the chat template has {len(source):,} characters; at most "
@@ -62,20 +75,11 @@ class ChatTemplate:
                 found=len(source),
                 limit=MAX_SOURCE_CHARS,
             )
-        self._budget = _Budget()
-        environment = _ChatEnvironment(self._budget)
-        environment.globals["raise_exception"] = _raise_exception
-        environment.globals["strftime_now"] = lambda format_: now().strftime(format_)
-        environment.filters["tojson"] = _to_json
+        self._source = source
         self._special_tokens = {"bos_token": bos_token, "eos_token": eos_token}
-        try:
-            self._template: Template = environment.from_string(source)
-        except TemplateSyntaxError as error:
-            raise _failure(error.message or "syntax error", error.lineno) from error
-        except Exception as error:  # what Python makes of the compiled template, nested too deeply
-            raise _failure(f"{type(error).__name__}: {error}", None) from error
+        self._runner = runner
 
-    def render(
+    async def render(
         self,
         messages: Sequence[Mapping[str, object]],
         add_generation_prompt: bool = True,
@@ -106,26 +110,9 @@ class ChatTemplate:
             "messages": _checked_messages(messages),
             "add_generation_prompt": add_generation_prompt,
         }
-        self._budget.start()
-        chunks: list[str] = []
-        num_chars = 0
-        try:
-            for chunk in self._template.generate(names):
-                num_chars += len(chunk)
-                _check_size(num_chars)
-                chunks.append(chunk)
-        except ChatTemplateError:
-            raise
-        # A template can call what it was handed, so that anything may come out of it.
-        except Exception as error:
-            if isinstance(error, TemplateError):
-                reason = error.message or type(error).__name__
-            else:
-                reason = f"{type(error).__name__}: {error}"
-            raise _failure(reason, _line_of(error)) from error
-        return "".join(chunks)
+        return await self._runner.render(Rendering(self._source, names))
 
-    def prompt_ids(
+    async def prompt_ids(
         self,
         tokenizer: Tokenizer,
         messages: Sequence[Mapping[str, object]],
@@ -149,13 +136,10 @@ class ChatTemplate:
         """
         if tokenizer.id_of(CHANNEL_OPEN) is not None:
             messages = without_thoughts(_checked_messages(messages))
-        text = self.render(
+        text = await self.render(
             messages, add_generation_prompt, enable_thinking=enable_thinking, **kwargs
         )
         return tokenizer.encode(text, add_special_tokens=False)
-
-
-# ---- what goes in and out -----------------------------------------------------------------
 
 
 def _checked_messages(messages: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
@@ -170,150 +154,16 @@ def _checked_messages(messages: Sequence[Mapping[str, object]]) -> list[dict[str
             value = message.get(key)
             if not isinstance(value, str) or (key == "role" and not value):
                 raise RequestError(f"message {number} has no {key}, or one that is no string")
+        if not _is_shallow(message, MAX_MESSAGE_DEPTH):
+            raise RequestError(
+                f"message {number} is nested deeper than {MAX_MESSAGE_DEPTH} levels; flatten it"
+            )
     return [dict(message) for message in messages]
 
 
-def _failure(reason: str, line: int | None) -> ChatTemplateError:
-    where = "" if line is None else f", line {line}"
-    return ChatTemplateError(f"the chat template{where}: {reason}", line=line)
-
-
-def _line_of(error: BaseException) -> int | None:
-    """Return the line of the template that an error came from, the innermost of several."""
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename == _TEMPLATE_FILE
-    ]
-    return lines[-1] if lines else None
-
-
-def _check_size(num_chars: int) -> None:
-    if num_chars > MAX_OUTPUT_CHARS:
-        raise TemplateError(f"a text of more than {MAX_OUTPUT_CHARS:,} characters")
-
-
-def _check_bits(num_bits: int) -> None:
-    if num_bits > MAX_INT_BITS:
-        raise TemplateError(f"an integer of more than {MAX_INT_BITS:,} bits")
-
-
-# ---- what a template may call -------------------------------------------------------------
-
-
-def _raise_exception(message: str) -> None:
-    raise TemplateError(message)
-
-
-def _to_json(
-    value: object,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    """Write JSON as it is: Jinja2's own filter escapes for HTML."""
-    return json.dumps(
-        value,
-        ensure_ascii=ensure_ascii,
-        indent=indent,
-        separators=separators,
-        sort_keys=sort_keys,
-    )
-
-
-class _Budget:
-    """How much of MAX_STEPS one rendering has used."""
-
-    def __init__(self) -> None:
-        self._num_left = 0
-
-    def start(self) -> None:
-        self._num_left = MAX_STEPS
-
-    def spend(self, num_steps: int) -> None:
-        self._num_left -= num_steps
-        if self._num_left < 0:
-            raise TemplateError(f"more than {MAX_STEPS:,} steps (loop rounds and calls)")
-
-    def count(self, items: Iterable[object]) -> Iterator[object]:
-        for item in items:
-            self.spend(1)
-            yield item
-
-
-class _ChatEnvironment(ImmutableSandboxedEnvironment):
-    """The sandbox, with rounds and calls counted and with operators that cannot explode."""
-
-    intercepted_binops = frozenset(("+", "*", "**", "%"))
-
-    def __init__(self, budget: _Budget) -> None:
-        super().__init__(
-            trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, LoopControls]
-        )
-        self._budget = budget
-        del self.globals["lipsum"]  # writes as much as it is asked to
-        self.filters["counted"] = budget.count
-        self.filters["concatenated"] = _concatenated
-
-    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        tree: nodes.Template = _Bounds().visit(super()._parse(source, name, filename))
-        return tree
-
-    def call(self, context: object, obj: object, *args: object, **kwargs: object) -> object:
-        self._budget.spend(STEPS_PER_CALL)
-        for number in (*args, *kwargs.values()):  # widths of str.ljust and the like
-            if isinstance(number, int):
-                _check_size(number)
-        result = super().call(context, obj, *args, **kwargs)  # type: ignore[arg-type]
-        if isinstance(result, str):
-            _check_size(len(result))
-        return result
-
-    def call_binop(self, context: object, operator: str, left: object, right: object) -> object:
-        if operator == "*":
-            for sequence, factor in ((left, right), (right, left)):
-                if isinstance(sequence, str | list | tuple) and isinstance(factor, int):
-                    _check_size(len(sequence) * factor)
-        elif operator == "**" and isinstance(left, int) and isinstance(right, int):
-            _check_bits(left.bit_length() * right)
-        result = super().call_binop(context, operator, left, right)  # type: ignore[arg-type]
-        if isinstance(result, str | list | tuple):
-            _check_size(len(result))
-        elif isinstance(result, int):
-            _check_bits(result.bit_length())
-        return result
-
-
-def _concatenated(values: Sequence[object]) -> str:
-    text = "".join([str(value) for value in values])
-    _check_size(len(text))
-    return text
-
-
-class _Bounds(NodeTransformer):
-    """Rewrites a template: its loops count their rounds, and "~" checks its result."""
-
-    def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802
-        self.generic_visit(node)
-        node.iter = _filtered(node.iter, "counted")
-        return node
-
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:  # noqa: N802
-        self.generic_visit(node)
-        return _filtered(nodes.List(node.nodes, lineno=node.lineno), "concatenated")
-
-
-def _filtered(node: nodes.Node, name: str) -> nodes.Filter:
-    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
-
-
-class _GenerationTag(Extension):
-    """{% generation %} … {% endgeneration %}: marks what training learns from. Here it is text."""
-
-    tags = {"generation"}  # noqa: RUF012  # Jinja2 declares it so
-
-    def parse(self, parser: Parser) -> list[nodes.Node]:
-        """Return the body of the block."""
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+def _is_shallow(value: object, depth: int) -> bool:
+    if isinstance(value, Mapping):
+        return depth > 0 and all(_is_shallow(item, depth - 1) for item in value.values())
+    if isinstance(value, list | tuple):
+        return depth > 0 and all(_is_shallow(item, depth - 1) for item in value)
+    return True

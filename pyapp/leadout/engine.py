@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import importlib
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from leadout.beside import beside
+from leadout.chat import ChatTemplate, TemplateRunner
 from leadout.checkpoint import Checkpoint
 from leadout.checkpoint.json_file import read_text
 from leadout.devices.base import Device, Progress
@@ -32,9 +31,6 @@ from leadout.speculative import Decoder
 from leadout.stats import Clock, Stats, rounded
 from leadout.text_stream import byte_tokens_of
 from leadout.tokenizer import Tokenizer, tokenizer_json_from_gguf
-
-if TYPE_CHECKING:
-    from leadout.chat import ChatTemplate
 
 __all__ = ["Delta", "Engine", "Generated", "LoadOptions", "OnDelta", "OnPhase", "TokenizerFactory"]
 
@@ -98,12 +94,14 @@ class Engine:
         tokenizer: Tokenizer | None,
         model: LoadedModel,
         load_ms: float,
+        templates: TemplateRunner | None = None,
     ) -> None:
         self.device = device
         self.checkpoint = checkpoint
         self.tokenizer = tokenizer
         self.model = model
         self.load_ms = load_ms
+        self._templates = templates
         self._busy = asyncio.Lock()
         self._byte_tokens: dict[int, int] | None = None
 
@@ -122,6 +120,7 @@ class Engine:
         on_phase: OnPhase,
         on_progress: Progress,
         drafter: Checkpoint | None = None,
+        templates: TemplateRunner | None = None,
     ) -> Engine:
         """Load a checkpoint.
 
@@ -133,6 +132,7 @@ class Engine:
             on_phase: told of every phase.
             on_progress: told of the weights' bytes.
             drafter: the checkpoint of the drafter that was made for the model.
+            templates: runs chat templates; messages are refused without it.
 
         Raises:
             LeadoutError: one of its children, named by what failed.
@@ -152,8 +152,8 @@ class Engine:
         async def prepare_text() -> Tokenizer | None:
             await under_way.wait()  # making a tokenizer keeps the host busy
             tokenizer = await load_tokenizer(checkpoint, make_tokenizer)
-            if checkpoint.chat_template is not None:
-                importlib.import_module("leadout.chat")
+            if checkpoint.chat_template is not None and templates is not None:
+                templates.prepare()
             return tokenizer
 
         try:
@@ -165,7 +165,7 @@ class Engine:
             raise
         load_ms = 1000 * (time.perf_counter() - started)
         on_phase("ready")
-        return cls(device, checkpoint, tokenizer, model, load_ms)
+        return cls(device, checkpoint, tokenizer, model, load_ms, templates)
 
     def info(self) -> dict[str, object]:
         """Return what a page shows of a model; `ModelInfo` in web/messages.js."""
@@ -186,7 +186,7 @@ class Engine:
             "cycle_ms": rounded(model.cycle_ms),
         }
 
-    def prompt_tokens(self, request: GenerateRequest) -> list[int]:
+    async def prompt_tokens(self, request: GenerateRequest) -> list[int]:
         """Return the request's prompt as ids.
 
         Raises:
@@ -200,7 +200,7 @@ class Engine:
         else:
             tokenizer = self._tokenizer()
             if request.messages is not None:
-                ids = self._chat_template().prompt_ids(
+                ids = await self._chat_template().prompt_ids(
                     tokenizer, request.messages, enable_thinking=request.enable_thinking
                 )
             else:
@@ -243,7 +243,7 @@ class Engine:
             DeviceLostError.
         """
         async with self._busy:
-            prompt = self.prompt_tokens(request)
+            prompt = await self.prompt_tokens(request)
             schedule = await self._schedule(request)
             is_drafting = not isinstance(schedule, FixedSchedule) or schedule.num_drafts > 0
             drafter = self.model.drafter
@@ -388,19 +388,20 @@ class Engine:
         return self.tokenizer
 
     def _chat_template(self) -> ChatTemplate:
-        from leadout.chat import ChatTemplate  # Jinja is large, and many ask no chat
-
         source = self.checkpoint.chat_template
         if source is None:
             raise RequestError(
                 "This model has no chat template (it is a base model); give a prompt instead of "
                 "messages."
             )
+        if self._templates is None:
+            raise RequestError("This engine runs no chat templates; give a prompt, or prompt_ids.")
         eos = self.checkpoint.eos_token_ids
         return ChatTemplate(
             source,
             bos_token=self._token_text(self.checkpoint.bos_token_id),
             eos_token=self._token_text(eos[0] if eos else None),
+            runner=self._templates,
         )
 
     def _token_text(self, token: int | None) -> str:

@@ -68,6 +68,10 @@ _SCORES: Final = "tokenizer.ggml.scores"
 _TOKEN_TYPES: Final = "tokenizer.ggml.token_type"
 _MERGES: Final = "tokenizer.ggml.merges"
 
+#: The longest piece of a vocabulary. Gemma's longest have 31. Every split of a piece is looked at,
+#: and each costs the piece's length, so that one long piece would take minutes.
+MAX_PIECE_CHARS: Final = 256
+
 SPACE: Final = "\u2581"  # "▁", how the vocabulary spells a space
 
 _MODELS: Final = ("llama", "gemma4")
@@ -98,8 +102,9 @@ def tokenizer_json_from_gguf(metadata: Mapping[str, object]) -> dict[str, object
 
     Raises:
         TokenizerError: the model is neither "llama" nor "gemma4", an array is missing or of
-            another length, tokens are doubled or empty, an id is out of range, a merge has an
-            unknown piece, or the unknown token or one of the 256 byte tokens is missing.
+            another length, tokens are doubled, empty or far too long, an id is out of range, a
+            merge has an unknown piece, or the unknown token or one of the 256 byte tokens is
+            missing.
 
     Source: transformers, convert_slow_tokenizer.py (the order of merges); llama.cpp,
     convert_hf_to_gguf.py (what the keys hold).
@@ -220,6 +225,14 @@ def _pieces(metadata: Mapping[str, object], types: Sequence[int]) -> list[str]:
                 f"token {id_} is {piece!r}, not a text of one character or more; "
                 "the file is invalid",
                 id=id_,
+            )
+        if len(piece) > MAX_PIECE_CHARS:
+            raise TokenizerError(
+                f"token {id_} has {len(piece):,} characters, at most {MAX_PIECE_CHARS} are taken; "
+                "the file is invalid",
+                id=id_,
+                found=len(piece),
+                limit=MAX_PIECE_CHARS,
             )
         pieces.append(piece.replace(" ", SPACE) if type_ == _TokenType.USER_DEFINED else piece)
     return pieces

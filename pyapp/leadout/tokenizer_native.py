@@ -7,15 +7,48 @@ imported only when a tokenizer is made, so that commands which need none do not 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leadout.errors import RequestError, TokenizerError
 from leadout.tokenizer import tokenizer_json_from_gguf
+from leadout.tokenizer_parts import check_parts
 
 if TYPE_CHECKING:
     import tokenizers
+
+
+#: The name of what the package raises where its Rust code panics: a BaseException without a public
+#: class, which would pass every `except Exception`.
+_PANIC = "PanicException"
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    """Turn whatever the package raises into a TokenizerError."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
+            raise
+        raise TokenizerError(f"the tokenizer.json is invalid: {str(error)[:300]}") from error
+
+
+def _parts_of(tokenizer: tokenizers.Tokenizer) -> dict[str, object]:
+    """Return what the package has understood of a tokenizer.json; see `check_parts`."""
+    parts: dict[str, object] = {}
+    for name in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
+        part = getattr(tokenizer, name)
+        parts[name] = None if part is None else json.loads(part.__getstate__())
+    model = tokenizer.model
+    about: dict[str, object] = {"type": type(model).__name__}
+    for key in ("continuing_subword_prefix", "end_of_word_suffix", "dropout"):
+        about[key] = getattr(model, key, None)
+    added = tokenizer.get_added_tokens_decoder().values()
+    longest = max((len(token.content) for token in added), default=0)
+    return {**parts, "model": about, "longest_added_token": longest}
 
 
 class HuggingFaceTokenizer:
@@ -36,10 +69,10 @@ class HuggingFaceTokenizer:
         """
         from tokenizers import Tokenizer
 
-        try:
-            return cls(Tokenizer.from_str(text))
-        except Exception as error:  # the package raises nothing narrower
-            raise TokenizerError(f"the tokenizer.json is invalid: {error}") from error
+        with _named_errors():
+            tokenizer = Tokenizer.from_str(text)
+        check_parts(_parts_of(tokenizer))
+        return cls(tokenizer)
 
     @classmethod
     def from_file(cls, path: Path) -> HuggingFaceTokenizer:
@@ -81,11 +114,13 @@ class HuggingFaceTokenizer:
                 f"the text has a lone surrogate at position {error.start}, which no UTF-8 can hold",
                 position=error.start,
             ) from error
-        return self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids
+        with _named_errors():
+            return self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
         """Return the text of ids."""
-        return self._tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens)
+        with _named_errors():
+            return self._tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens)
 
     def id_of(self, token: str) -> int | None:
         """Return the id of exactly this token, or None."""

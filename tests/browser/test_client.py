@@ -221,6 +221,44 @@ def test_a_failure_rejects_all_requests_and_later_ones(blank: Chat, option: str,
     assert errors[1] is True
 
 
+def test_a_worker_that_stays_silent_is_ended_and_one_that_is_there_is_not(blank: Chat) -> None:
+    ends = blank.page.evaluate(
+        """async () => {
+          const { Channel } = await importApp("client/channel.js");
+          const started = (answersPings) => {
+            const worker = new EventTarget();
+            worker.pings = 0;
+            worker.postMessage = ({ type, id }) => {
+              if (type !== "ping") return;
+              worker.pings += 1;
+              if (!answersPings) return;
+              worker.dispatchEvent(new MessageEvent("message", { data: { type: "pong", id } }));
+            };
+            worker.terminate = () => { worker.isEnded = true; };
+            const channel = new Channel(worker, { pingMs: 20 });
+            const end = channel
+              .request({ type: "tokenize", text: "a" })
+              .catch(({ name, message }) => `${name}: ${message}`);
+            return { worker, channel, end };
+          };
+          const [silent, busy] = [started(false), started(true)];
+          const end = await silent.end;
+          while (busy.worker.pings < 30) await new Promise((resolve) => setTimeout(resolve, 20));
+          return {
+            end,
+            late: await silent.channel.request({ type: "unload" }).catch(({ name }) => name),
+            lost: (await silent.channel.lost).name,
+            isEnded: [silent.worker.isEnded, busy.worker.isEnded ?? false],
+            busyFailure: busy.channel.failure,
+          };
+        }"""
+    )
+    assert ends["end"].startswith("WorkerError: The worker stopped: it did not answer for")
+    assert ends["late"] == ends["lost"] == "WorkerError"
+    assert ends["isEnded"] == [True, False]
+    assert ends["busyFailure"] is None
+
+
 def test_a_lost_device_that_a_request_reports_ends_the_engine_too(blank: Chat) -> None:
     result = run(
         blank,

@@ -2,86 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from leadout.chat import MAX_OUTPUT_CHARS, MAX_SOURCE_CHARS, ChatTemplate
+from leadout.chat import MAX_OUTPUT_CHARS, MAX_SOURCE_CHARS, ChatTemplate, Rendering
+from leadout.chat_jinja import JinjaTemplate
 from leadout.errors import ChatTemplateError, RequestError
 from leadout.tokenizer_native import HuggingFaceTokenizer
+from published_templates import GEMMA_3, GEMMA_4_LARGE, GEMMA_4_SMALL
 from tiny_vocabulary import BOS, gguf_metadata, with_marks
-
-# Equivalent to the template of Gemma 3's instruction-tuned checkpoints, for texts.
-GEMMA_3 = """\
-{{ bos_token }}
-{%- if messages[0]['role'] == 'system' -%}
-    {%- set prefix = messages[0]['content'] + '\\n\\n' -%}
-    {%- set turns = messages[1:] -%}
-{%- else -%}
-    {%- set prefix = '' -%}
-    {%- set turns = messages -%}
-{%- endif -%}
-{%- for message in turns -%}
-    {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) -%}
-        {{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}
-    {%- endif -%}
-    {%- set role = 'model' if message['role'] == 'assistant' else message['role'] -%}
-    {{ '<start_of_turn>' + role + '\\n' + (prefix if loop.first else '') }}
-    {{- message['content'] | trim }}
-    {{- '<end_of_turn>\\n' }}
-{%- endfor -%}
-{%- if add_generation_prompt -%}
-    {{ '<start_of_turn>model\\n' }}
-{%- endif -%}
-"""
-
-# Built like that of Gemma 4's larger checkpoints (12B, 26B-A4B, 31B): a system turn of its own, a
-# flag for thinking, and where that is off an empty thought, which the model goes on from.
-GEMMA_4_LARGE = """\
-{%- macro without_thoughts(text) -%}
-    {%- for part in text.split('<|channel>thought') -%}
-        {%- if loop.first -%}
-            {{- part -}}
-        {%- elif '<channel|>' in part -%}
-            {{- part.split('<channel|>', 1)[1] -}}
-        {%- endif -%}
-    {%- endfor -%}
-{%- endmacro -%}
-{{- bos_token -}}
-{%- set has_system = messages[0].role in ('system', 'developer') -%}
-{%- if has_system or tools or enable_thinking is defined and enable_thinking -%}
-    {{- '<|turn>system\\n' -}}
-    {%- if enable_thinking is defined and enable_thinking -%}{{- '<|think|>' -}}{%- endif -%}
-    {%- if has_system -%}{{- messages[0].content | trim -}}{%- endif -%}
-    {%- for tool in tools or [] -%}
-        {{- '<|tool>' ~ tool.function | tojson ~ '<tool|>' -}}
-    {%- endfor -%}
-    {{- '<turn|>\\n' -}}
-{%- endif -%}
-{%- for message in (messages[1:] if has_system else messages) -%}
-    {%- set role = 'model' if message.role == 'assistant' else message.role -%}
-    {{- '<|turn>' ~ role ~ '\\n' -}}
-    {{- without_thoughts(message.content) | trim if role == 'model' else message.content | trim -}}
-    {{- '<turn|>\\n' -}}
-{%- endfor -%}
-{%- if add_generation_prompt -%}
-    {{- '<|turn>model\\n' -}}
-    {%- if not (enable_thinking is defined and enable_thinking) -%}
-        {{- '<|channel>thought\\n<channel|>' -}}
-    {%- endif -%}
-{%- endif -%}
-"""
-EMPTY_THOUGHT = """\
-    {%- if not (enable_thinking is defined and enable_thinking) -%}
-        {{- '<|channel>thought\\n<channel|>' -}}
-    {%- endif -%}
-"""
-assert EMPTY_THOUGHT in GEMMA_4_LARGE
-
-# E2B's and E4B's: the same without the empty thought.
-GEMMA_4_SMALL = GEMMA_4_LARGE.replace(EMPTY_THOUGHT, "")
 
 
 def user(content: str) -> dict[str, str]:
@@ -96,8 +30,35 @@ def system(content: str) -> dict[str, str]:
     return {"role": "system", "content": content}
 
 
-def template(source: str, **kwargs: Any) -> ChatTemplate:
-    return ChatTemplate(source, bos_token="<bos>", eos_token="<eos>", **kwargs)
+class Direct:
+    """Runs templates in this process, where no hostile one goes on for ever."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+
+    def prepare(self) -> None:
+        """Do nothing."""
+
+    async def render(self, rendering: Rendering) -> str:
+        return JinjaTemplate(rendering.source, **self._options).render(rendering.names)
+
+
+class Chat:
+    """A ChatTemplate whose coroutines are run."""
+
+    def __init__(self, template: ChatTemplate) -> None:
+        self._template = template
+
+    def render(self, *args: Any, **kwargs: Any) -> str:
+        return asyncio.run(self._template.render(*args, **kwargs))
+
+    def prompt_ids(self, *args: Any, **kwargs: Any) -> list[int]:
+        return asyncio.run(self._template.prompt_ids(*args, **kwargs))
+
+
+def template(source: str, now: Callable[[], datetime] | None = None) -> Chat:
+    runner = Direct() if now is None else Direct(now=now)
+    return Chat(ChatTemplate(source, bos_token="<bos>", eos_token="<eos>", runner=runner))
 
 
 def test_gemma_3_one_turn() -> None:
@@ -317,7 +278,7 @@ def test_an_invalid_template_is_a_chat_template_error(source: str, message: str)
         template(source).render([user("a")])
 
 
-TOO_LONG = "more than 16,777,216 characters"
+TOO_LONG = "more than 4,194,304 characters"
 DOUBLED = "{% set ns = namespace(s='a') %}"
 
 

@@ -10,7 +10,12 @@ from typing import Any
 import pytest
 
 from leadout.checkpoint import Checkpoint, FileSource, MemorySource, check_tensors, open_checkpoint
-from leadout.checkpoint.json_file import MAX_JSON_BYTES
+from leadout.checkpoint.json_file import (
+    MAX_DEPTH,
+    MAX_JSON_BYTES,
+    MAX_VALUES,
+    parse_json_object,
+)
 from leadout.checkpoint.names import (
     GGUF_ARCHITECTURES,
     text_name_of_gguf,
@@ -397,3 +402,29 @@ async def test_a_wrong_shape_is_named_with_both_shapes(folder: Path) -> None:
         TensorError, match=r"\[512, 64\], but the configuration calls for \[64, 512\]"
     ):
         check_tensors(checkpoint, {name: (64, 512)})
+
+
+# ---- JSON ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b'{"a":' * MAX_DEPTH + b"0" + b"}" * MAX_DEPTH, None),
+        (b'{"a":' * (MAX_DEPTH + 1) + b"0" + b"}" * (MAX_DEPTH + 1), "deeper than 64 levels"),
+        (b'{"a": ' + b"[" * 10_000, "deeper than 64 levels"),
+        (b'{"a": "' + b"[" * 10_000 + b'"}', None),
+        (b'{"a\\\\": "\\"' + b"[" * 10_000 + b'\\\\"}', None),
+        (b'{"a\\\\\\"": 0, "b": ' + b"[" * 10_000 + b'"', "deeper than 64 levels"),
+        ('{"a": "∢", "b": '.encode("utf-16-le") + "[".encode("utf-16-le") * 9_000, "levels"),
+        (b'{"a": [' + b"{}," * MAX_VALUES + b"0]}", "values and keys, at most 1,000,000"),
+        (b"{" + b'"a":""' * MAX_VALUES + b"}", "values and keys, at most 1,000,000"),
+    ],
+)
+def test_json_is_bounded_before_it_is_parsed(text: bytes, reason: str | None) -> None:
+    if reason is None:
+        assert parse_json_object(text, "x.json")
+        assert parse_json_object(text.decode(), "x.json")
+        return
+    with pytest.raises(CheckpointError, match=reason):
+        parse_json_object(text, "x.json")

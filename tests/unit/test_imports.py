@@ -21,6 +21,7 @@ LAYERS = (
     ("config", "layouts", "kv_cache", "state", "sampling", "scheduler"),
     ("rows",),
     ("checkpoint", "tokenizer"),
+    ("tokenizer_parts",),
     ("ops",),
     ("devices.base",),
     ("lowering",),
@@ -45,12 +46,15 @@ FOLDERS = ("config", "checkpoint", "models", "drafters", "ops", "lowering")
 CPYTHON_ONLY = {
     "devices.numpy": "devices.base",
     "devices.numpy_ops": "devices.base",
-    "tokenizer_native": "tokenizer",
+    "tokenizer_native": "tokenizer_parts",
+    "chat_jinja": "chat",
+    "chat_child": "chat",
+    "chat_native": "chat",
 }
 
 #: Modules outside the standard library, and who alone may import them.
 THIRD_PARTY = {
-    "jinja2": re.compile(r"chat"),
+    "jinja2": re.compile(r"chat_jinja"),
     "js": re.compile(r"bridge"),
     "numpy": re.compile(r"devices\.numpy.*"),
     "pyodide": re.compile(r"bridge"),

@@ -228,6 +228,7 @@ def changed(key: str, at: int, value: object) -> list[object]:
         ({"token_type": [1]}, "has 1 values for"),
         ({"tokens": changed("tokens", 300, "<bos>")}, "tokens 2 and 300 are the same"),
         ({"tokens": changed("tokens", 300, "")}, "token 300 is ''"),
+        ({"tokens": changed("tokens", 300, "x" * 400_000)}, "token 300 has 400,000 characters"),
         ({"tokens": changed("tokens", 300, 5)}, "token 300 is 5"),
         ({"tokens": changed("tokens", 300, b"a")}, "token 300 is b'a'"),
         ({"tokens": changed("tokens", 16, "<0xXY>")}, "lacks 1 of the 256 byte tokens"),

@@ -2,6 +2,10 @@
  * Requests to a worker and the answers that belong to them. Nothing here hangs: when the worker
  * or its device fails, every open request rejects with the reason, and so does every later one.
  *
+ * A worker that is kept busy by one thing answers nothing. While requests are open it is asked now
+ * and then whether it is there, and ended when it was silent for a minute: longer than anything it
+ * does in one go.
+ *
  * @module channel
  */
 
@@ -25,6 +29,10 @@ import { errorFromMessage, LeadoutError } from "./errors.js";
  * @typedef {T extends {id: number} ? Omit<T, "id"> : never} WithoutId
  */
 
+/** How often the worker is asked, and how many times it may stay silent in a row. */
+const PING_MS = 5_000;
+const MAX_SILENT_PINGS = 12;
+
 /**
  * @typedef {object} Pending
  * @property {(value: any) => void} resolve
@@ -41,12 +49,18 @@ export class Channel {
   #failure = null;
   /** @type {(failure: Error) => void} */
   #reportFailure = () => {};
+  #pingMs;
+  /** Set while requests are open. @type {ReturnType<typeof setInterval> | undefined} */
+  #pinging;
+  #numSilent = 0;
 
   /**
    * @param {WorkerLike} worker
+   * @param {{pingMs?: number}} [options] how often it is asked whether it is there
    */
-  constructor(worker) {
+  constructor(worker, { pingMs = PING_MS } = {}) {
     this.#worker = worker;
+    this.#pingMs = pingMs;
     /**
      * Resolves, and never rejects, when the worker stops or its device is lost.
      * @type {Promise<Error>}
@@ -89,6 +103,7 @@ export class Channel {
     let onAbort;
     const answer = new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject, onEvent });
+      this.#watch();
       onAbort = () => {
         this.#pending.delete(id);
         this.#post({ type: "abort", id: this.#nextId++, target: id });
@@ -111,6 +126,7 @@ export class Channel {
    */
   close(reason) {
     this.#failure ??= reason;
+    clearInterval(this.#pinging);
     this.#worker.terminate();
     this.#rejectAll(reason);
   }
@@ -120,8 +136,36 @@ export class Channel {
     this.#worker.postMessage(message);
   }
 
+  /** Ask the worker now and then whether it is there, as long as requests are open. */
+  #watch() {
+    if (this.#pinging !== undefined || this.#failure) {
+      return;
+    }
+    this.#numSilent = 0;
+    let lastMs = performance.now();
+    this.#pinging = setInterval(() => {
+      const sinceMs = performance.now() - lastMs;
+      lastMs += sinceMs;
+      if (this.#pending.size === 0) {
+        clearInterval(this.#pinging);
+        this.#pinging = undefined;
+        return;
+      }
+      // A page that was frozen, or hidden for long, cannot say how long the worker was silent.
+      this.#numSilent = sinceMs > 2 * this.#pingMs ? 0 : this.#numSilent;
+      if (this.#numSilent >= MAX_SILENT_PINGS) {
+        const seconds = Math.round((MAX_SILENT_PINGS * this.#pingMs) / 1000);
+        this.#stop(`it did not answer for ${seconds} s and was ended`);
+        return;
+      }
+      this.#numSilent += 1;
+      this.#post({ type: "ping", id: this.#nextId++ });
+    }, this.#pingMs);
+  }
+
   /** @param {WorkerMessage} message */
   #receive(message) {
+    this.#numSilent = 0;
     const isLost = message.type === "error" && message.error.name === "DeviceLostError";
     if (message.type === "device_lost" || isLost) {
       // Which of the two comes first is chance; both mean that nothing else will be answered.
@@ -129,7 +173,7 @@ export class Channel {
       return;
     }
     const pending = this.#pending.get(message.id);
-    if (!pending) {
+    if (!pending || message.type === "pong") {
       return; // the rest of a request that was aborted
     }
     if (message.type === "result") {

@@ -15,6 +15,7 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { Worker as NodeWorker } from "node:worker_threads";
 
 const FILE_CHUNK_BYTES = 1 << 20;
 
@@ -64,7 +65,29 @@ async function createHost() {
   const base = pathToFileURL(join(appFolder, "/"));
   const { Host } = await import(new URL("host.js", base).href);
   // The host keeps the object of create(); once that is collected, Dawn is gone.
-  return Host.create({ base, gpu: create(["disable-dawn-features=timestamp_quantization"]), post });
+  const gpu = create(["disable-dawn-features=timestamp_quantization"]);
+  const onFatal = (error) => {
+    console.error(error);
+    process.exit(1);
+  };
+  return Host.create({ base, gpu, post, onFatal, newWorker });
+}
+
+/** @param {URL} url of a module that is written for a browser's worker */
+function newWorker(url) {
+  const worker = new NodeWorker(new URL("./node_worker.mjs", import.meta.url), {
+    workerData: url.href,
+  });
+  const adapted = {
+    onmessage: null,
+    onerror: null,
+    postMessage: (message) => worker.postMessage(message),
+    terminate: () => void worker.terminate(),
+  };
+  worker.on("message", (data) => adapted.onmessage?.({ data }));
+  worker.on("error", (error) => adapted.onerror?.({ message: String(error) }));
+  worker.unref(); // the process ends with its stdin
+  return adapted;
 }
 
 /** @returns {Record<string, string>} */

@@ -1,4 +1,9 @@
-"""Strict JSON from a checkpoint's small files: bounded, and without doubled keys."""
+"""Strict JSON from a checkpoint: bounded, and without doubled keys.
+
+All JSON of checkpoints goes through `parse_json_object`. It looks at the brackets before the
+standard library's scanner does: that one calls itself for every level, and Pyodide's stack, which
+is the browser's, ends long before Python's own limit is reached. The interpreter dies of it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,15 @@ from leadout.shown import shown
 #: The most bytes a JSON file of a checkpoint may have. The largest real ones, indexes of models in
 #: hundreds of shards, are a few MB.
 MAX_JSON_BYTES = 32 << 20
+
+#: The most objects and lists that may lie inside one another. Real files have some 8.
+MAX_DEPTH = 64
+
+#: The most values and keys that a JSON text may hold. A tensor of a safetensors header has some
+#: 15, and files with more than 10,000 tensors are rare. One takes up to 150 bytes of memory.
+MAX_VALUES = 1_000_000
+
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 async def read_text(source: Source) -> str:
@@ -50,16 +64,22 @@ async def read_json_object(source: Source) -> dict[str, object]:
 def parse_json_object(text: str | bytes, file: str) -> dict[str, object]:
     """Parse a JSON object.
 
+    Args:
+        text: of the object.
+        file: its name, for messages.
+
     Raises:
-        CheckpointError: malformed, nested too deep, a key twice in one object, NaN or Infinity, or
-            not an object.
+        CheckpointError: malformed, nested too deep, too many values, a key twice in one object, NaN
+            or Infinity, or not an object.
     """
     try:
+        # UTF-8 alone, so that the scanner sees the very brackets that were counted.
+        data, text = (text, text.decode()) if isinstance(text, bytes) else (text.encode(), text)
+        _check_size(data, file)
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
+    except ValueError as error:
         raise CheckpointError(
-            f"{file}: its JSON is invalid ({reason}); get it again", file=file
+            f"{file}: its JSON is invalid ({error}); get it again", file=file
         ) from error
     if not isinstance(value, dict):
         raise CheckpointError(
@@ -67,6 +87,37 @@ def parse_json_object(text: str | bytes, file: str) -> dict[str, object]:
             file=file,
         )
     return value
+
+
+def _check_size(text: bytes, file: str) -> None:
+    """Refuse a text that is nested too deep or holds too many values; takes linear time.
+
+    Strings are cut out first. A text in which that goes wrong is no JSON, and the scanner stops
+    where it goes wrong, so that it sees no level that was not counted.
+    """
+    num_values = sum(text.count(mark) for mark in (b",", b"[", b"{")) + text.count(b'"') // 2
+    if num_values > MAX_VALUES:
+        raise CheckpointError(
+            f"{file}: its JSON has about {num_values:,} values and keys, at most "
+            f"{MAX_VALUES:,} are read; check that it is the right file",
+            file=file,
+            found=num_values,
+            limit=MAX_VALUES,
+        )
+    unescaped = text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text
+    brackets = b"".join(unescaped.split(b'"')[::2]).translate(None, delete=_NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        if not brackets:
+            return
+        # The innermost level of everything.
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    if brackets:
+        raise CheckpointError(
+            f"{file}: its JSON is nested deeper than {MAX_DEPTH} levels, or its brackets do not "
+            "match; get it again",
+            file=file,
+            limit=MAX_DEPTH,
+        )
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -20,8 +20,8 @@ from leadout.checkpoint.tensors import TensorInfo, check_extents
 from leadout.errors import CheckpointError, TensorError, UnsupportedFormatError
 from leadout.shown import shown
 
-#: The largest header that the reference implementation accepts.
-MAX_HEADER_BYTES = 100_000_000
+#: The reference implementation accepts 100 MB. The largest real headers have a few MB.
+MAX_HEADER_BYTES = 32 << 20
 
 #: More than any tensor has; it keeps the product of a shape a small number.
 MAX_DIMS = 16
