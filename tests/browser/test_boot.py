@@ -79,7 +79,8 @@ def test_parts_of_a_load_begin_while_python_boots(page: Page) -> None:
         *("compiling_kernels", "warming_up", "ready"),
     ]
     assert end["info"]["self_test"] == "identical"
-    (worker,) = page.workers
+    # Others run templates and hash files.
+    (worker,) = [one for one in page.workers if one.url.endswith("/worker.js")]
     fetched, python_runs = worker.evaluate(
         """() => [
           performance.getEntriesByType("resource").map(({ name, startTime }) => [name, startTime]),
@@ -95,7 +96,7 @@ def test_parts_of_a_load_begin_while_python_boots(page: Page) -> None:
     generate = "(fields) => engine.generate({ prompt: 'BTC', max_tokens: 8, ...fields })"
     tokens = [
         page.evaluate(generate, fields)["tokens"]
-        for fields in ({"drafter": "none"}, {}, {"draft_tokens": 5})
+        for fields in ({"drafter": "none"}, {}, {"draft_tokens": 3})
     ]
     assert tokens[0] == tokens[1] == tokens[2]
 
