@@ -12,7 +12,7 @@ import safetensors.numpy
 
 from leadout.checkpoint.safetensors import read_safetensors_header, read_sharded_headers
 from leadout.checkpoint.source import FileSource, MemorySource, Source
-from leadout.checkpoint.tensors import TensorInfo
+from leadout.checkpoint.tensors import TensorInfo, check_formats
 from leadout.errors import CheckpointError, LeadoutError, TensorError, UnsupportedFormatError
 from raw_headers import GuardedSource, safetensors_file
 
@@ -83,7 +83,16 @@ async def test_gaps_and_any_order_are_fine() -> None:
 
 async def test_a_dtype_nobody_knows_is_passed_on_by_name() -> None:
     found = await parse(safetensors_file({"t": entry("F2_NEW", [3], 0, 1)}, bytes(1)))
-    assert found["t"].format == "F2_NEW"
+    assert found["t"].format == "'F2_NEW'"
+
+
+@pytest.mark.parametrize("dtype", ["Q4_0", "MLX_Q4_G64_BF16"])
+async def test_a_dtype_that_is_another_format_s_name_is_not_taken_for_it(dtype: str) -> None:
+    """Its size was not checked; MLX's formats are made of tensors of known dtypes."""
+    data = safetensors_file({"t": entry(dtype, [2, 64], 0, 5)}, b"12345")
+    tensors = await parse(data)
+    with pytest.raises(UnsupportedFormatError, match=f"stored as '{dtype}', which"):
+        check_formats(tensors)
 
 
 DAMAGED: dict[str, tuple[bytes, str]] = {

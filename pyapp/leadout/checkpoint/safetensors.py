@@ -59,7 +59,8 @@ async def read_safetensors_header(source: Source, index: int = 0) -> list[Tensor
         index: what `TensorInfo.source` shall be.
 
     Returns:
-        Its tensors in the header's order; `format` is the dtype, readable or not.
+        Its tensors in the header's order; `format` is the dtype, readable or not; one
+        that nobody knows is quoted.
 
     Raises:
         UnsupportedFormatError: not safetensors, or a header larger than `MAX_HEADER_BYTES`.
@@ -178,7 +179,9 @@ def _tensor(
             f"of shape {shape} takes {math.prod(shape) * bits // 8:,} bytes as {dtype}, but its "
             f"data_offsets hold {end - begin:,}"
         )
-    return TensorInfo(name, tuple(shape), dtype, index, data_start + begin, end - begin)
+    # Quoted, a dtype that nobody knows is no name of a format, whatever it says.
+    kind = dtype if bits is not None else shown(dtype)
+    return TensorInfo(name, tuple(shape), kind, index, data_start + begin, end - begin)
 
 
 def _are_counts(value: object) -> TypeGuard[list[int]]:
