@@ -53,6 +53,8 @@ class FakeHub:
         self.gated: set[str] = set()
         #: These look as if they did not exist, without the token.
         self.private: set[str] = set()
+        #: Names that repositories had before.
+        self.renamed: dict[str, str] = {}
         #: How often a big file's connection is cut half-way.
         self.num_cuts = 0
         #: (status, headers) that the next requests of the API and of files are answered with.
@@ -157,6 +159,9 @@ def serve_hub(hub: FakeHub) -> Iterator[str]:
                 return
             is_listing = parts[1:3] == ["api", "models"]
             repo = "/".join(parts[3:5] if is_listing else parts[1:3])
+            if repo in hub.renamed:
+                self.refuse(307, {"Location": self.path.replace(repo, hub.renamed[repo])})
+                return
             is_known = self.headers["Authorization"] == f"Bearer {TOKEN}"
             if repo not in hub.repos or (repo in hub.private and not is_known):
                 self.refuse(401, {"X-Error-Code": "RepoNotFound"})

@@ -126,7 +126,8 @@ def pull_hub(model: HubModel, writer: ModelWriter) -> None:
             _check_hash(file, partials[file.path])
     # Only now: until then, what is complete is a part that a later pull finds.
     for file in model.files:
-        writer.adopt(partials[file.path], _stored_name(file))
+        # Just compared with what is there.
+        writer.adopt(partials[file.path], _stored_name(file), sha256=file.sha256)
 
 
 def _stored_name(file: HubFile) -> str:

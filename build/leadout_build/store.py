@@ -300,9 +300,23 @@ class ModelWriter:
         finally:
             partial.unlink(missing_ok=True)
 
-    def adopt(self, path: Path, name: str, wanted: StoredFile | None = None) -> None:
-        """Move a file that lies in the parts' folder into place; as `add` otherwise."""
-        found = StoredFile(check_name(name), path.stat().st_size, hash_file(path))
+    def adopt(
+        self,
+        path: Path,
+        name: str,
+        wanted: StoredFile | None = None,
+        *,
+        sha256: str | None = None,
+    ) -> None:
+        """Move a file that lies in the parts' folder into place; as `add` otherwise.
+
+        Args:
+            path: the file.
+            name: a plain file name.
+            wanted: as for `add`.
+            sha256: of its content, where it was just looked at.
+        """
+        found = StoredFile(check_name(name), path.stat().st_size, sha256 or hash_file(path))
         self._finish(path, found, wanted)
 
     def _finish(self, path: Path, found: StoredFile, wanted: StoredFile | None) -> None:

@@ -134,6 +134,13 @@ def test_a_revision_and_a_quantisation_are_looked_up(hub: FakeHub, resolve: Ask)
     assert hub.seen[0].path == f"/api/models/{REPO}/revision/v1?blobs=true"
 
 
+def test_a_repository_that_moved_is_followed(hub: FakeHub, resolve: Ask) -> None:
+    hub.renamed = {"old/name": REPO}
+    model = resolve("old/name@v1", token=TOKEN)["model"]
+    assert (model["repo"], model["name"]) == (REPO, "tiny")
+    assert f"/{REPO}/resolve/" in model["files"][0]["url"]
+
+
 def test_the_drafter_is_found_beside_it_or_by_its_name(hub: FakeHub, resolve: Ask) -> None:
     assert resolve(REPO)["model"]["drafter"] is None
     hub.repos["someone/tiny-assistant"] = {

@@ -19,7 +19,7 @@ from leadout_build import ROOT
 from leadout_build.built_in import built_in_files
 
 #: What the build backend takes from a checkout, beside the built site.
-SOURCES = ("pyproject.toml", "README.md", "LICENSE", "NOTICE", "build", "pyapp")
+SOURCES = ("pyproject.toml", "README.md", "LICENSE", "NOTICE", "build", "pyapp", "web/hub")
 
 #: Seen: 22 MB, of which Nano is 13.
 MOST_BYTES = 40_000_000
@@ -32,6 +32,7 @@ def wheel(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     checkout = folder / "checkout"
     checkout.mkdir()
     for name in SOURCES:
+        (checkout / name).parent.mkdir(exist_ok=True)
         (checkout / name).symlink_to(ROOT / name)
     (checkout / "dist").symlink_to(site)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
@@ -143,6 +144,8 @@ def test_commands_run_from_there(installed: Path) -> None:
     done = run(installed, "inspect", "nano", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["drafter"]["name"] == "nano-assistant"
+    done = run(installed, "pull", "gemma-4-e2c")
+    assert "Wanted gemma3-270m, gemma-4-e2b, " in done.stderr  # the list is there
 
 
 @pytest.mark.parametrize("out", [(), ("--out", "elsewhere")])

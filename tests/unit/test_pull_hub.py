@@ -86,6 +86,12 @@ def test_the_smallest_readable_gguf_is_taken_from_a_plain_name(
     assert (by_quantisation.name, by_quantisation.source) == ("tiny-q8_0", f"hf:{REPO}@v1:q8_0")
 
 
+def test_a_repository_that_moved_is_followed(hub: FakeHub, store: Store) -> None:
+    hub.renamed = {"old/name": REPO}
+    model = pull_from(hub, store, "old/name")
+    assert (model.name, model.source) == ("name", "hf:old/name")
+
+
 def test_a_revision_that_is_not_there_is_named(hub: FakeHub, store: Store) -> None:
     with pytest.raises(ModelNotFoundError, match='no revision "v2"'):
         pull_from(hub, store, f"{REPO}@v2")
