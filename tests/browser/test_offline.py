@@ -52,7 +52,7 @@ def test_a_model_loads_while_it_is_fetched_and_then_without_any_connection(
             # Weights went to the device before the last byte was there.
             assert first["stored"]["loading_weights"] < len(data)
             other = {"name": "nano.gguf", "url": model, "size": len(data), "sha256": "ab" * 32}
-            bad = {"name": "bad", "files": [other]}
+            bad = {"name": "bad", "source": "bad", "files": [other]}
             ended = page.evaluate(f"(model) => ({LOAD})(model).catch(({{ name }}) => name)", bad)
             assert ended == "IntegrityError"
             page.goto(url)
