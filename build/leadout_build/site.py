@@ -111,7 +111,7 @@ def _assemble(site: Path, root: Path) -> None:
         "pyodide": beside + vendored.pyodide,
         "tokenizers": beside + vendored.tokenizers,
         "jinja": beside + vendored.jinja,
-        "packages": [*(beside + path for path in vendored.packages), f"python/{package.out.name}"],
+        "packages": [f"python/{package.out.name}"],
     }
     _write_json(app / "assets.json", assets)
     app = _add_hash(app)
