@@ -137,7 +137,7 @@ def _assemble(site: Path, root: Path, allow_origins: Sequence[str]) -> None:
         "tokenizers": beside + vendored.tokenizers,
         "sha256": beside + vendored.sha256,
         "jinja": beside + vendored.jinja,
-        "packages": [*(beside + path for path in vendored.packages), f"python/{package.out.name}"],
+        "packages": [f"python/{package.out.name}"],
     }
     _write_json(app / "assets.json", assets)
     app = _add_hash(app)

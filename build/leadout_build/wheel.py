@@ -17,7 +17,10 @@ import leadout
 from leadout_build.errors import BuildError
 
 #: Files of pyapp/leadout that stay in CPython, as patterns relative to it.
-CPYTHON_ONLY = ("devices/numpy.py", "devices/numpy_ops/*", "tokenizer_native.py")
+CPYTHON_ONLY = (
+    *("devices/numpy.py", "devices/numpy_ops/*", "tokenizer_native.py"),
+    *("chat_child.py", "chat_jinja.py", "chat_native.py"),
+)
 
 #: The earliest time a zip file can hold.
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)

@@ -103,7 +103,7 @@ def test_parts_of_a_load_begin_while_python_boots(page: Page) -> None:
 
 @pytest.mark.parametrize(
     "file",
-    ["assets.json", "leadout-*.zip", "jinja2-*.zip", "kernels/index.json", "kernels/sources.json"],
+    ["assets.json", "leadout-*.zip", "kernels/index.json", "kernels/sources.json"],
 )
 def test_a_file_that_the_site_lacks_is_named(page: Page, file: str) -> None:
     page.context.route(f"**/{file}", lambda route: route.fulfill(status=404))

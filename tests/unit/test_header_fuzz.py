@@ -37,6 +37,7 @@ from raw_headers import (
     string,
     tensor,
 )
+from thoroughness import IS_THOROUGH
 from tiny_checkpoints import (
     Vocabulary,
     random_gemma3_weights,
@@ -47,9 +48,14 @@ from tiny_checkpoints import (
 
 T = TypeVar("T")
 
-#: The same examples in every run, so that a failure is one of the change at hand. For a longer
-#: search, raise `max_examples` and drop `derandomize`.
-FUZZ = settings(max_examples=100, derandomize=True, deadline=None, database=None)
+#: The same examples in every run, so that a failure is one of the change at hand;
+#: LEADOUT_TEST_THOROUGH=1 takes ten thousand new ones.
+FUZZ = settings(
+    max_examples=10_000 if IS_THOROUGH else 100,
+    derandomize=not IS_THOROUGH,
+    deadline=None,
+    database=None,
+)
 
 #: Peak of memory while opening a file: this many times the file's bytes, plus a constant. The
 #: most seen is 26 (a JSON header of empty objects) and 4 KB.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -150,8 +149,9 @@ def test_assets_name_files_that_are_there(dist: Path) -> None:
     for name in vendor.PYODIDE_FILES:
         assert (app / assets["pyodide"] / name).is_file()
     assert (app / assets["tokenizers"]).is_file()
+    assert (app / assets["jinja"]).is_file()
     projects = [re.sub(r"-.*", "", Path(package).name) for package in assets["packages"]]
-    assert projects == ["jinja2", "markupsafe", "leadout"]
+    assert projects == ["leadout"]
     assert all((app / package).is_file() for package in assets["packages"])
 
 
@@ -201,28 +201,7 @@ def test_licences_of_all_that_is_vendored_go_along(dist: Path) -> None:
     titles = re.findall(r"^={80}\n(\S+).*\nLicence:", licences.read_text(), re.MULTILINE)
     assert titles == [
         *("pyodide", "@huggingface/tokenizers", "hash-wasm", "@huggingface/jinja", "CPython"),
-        *("Jinja2", "MarkupSafe"),
     ]
-
-
-def test_wheels_come_from_the_cache_without_pip(
-    dist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(vendor.sys, "executable", "/nowhere/python")
-    assert len(vendor.fetch_wheels(REPOSITORY / ".cache/wheels")) == 2
-
-
-def test_a_wheel_with_another_hash_is_not_taken(
-    dist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cache = tmp_path / "wheels"
-    shutil.copytree(REPOSITORY / ".cache/wheels", cache)
-    next(cache.glob("jinja2-*.whl")).write_bytes(b"something else")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(cache))
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    with pytest.raises(BuildError, match="pip could not fetch"):
-        vendor.fetch_wheels(cache)
 
 
 def test_a_missing_npm_package_is_an_error(tmp_path: Path) -> None:
