@@ -67,7 +67,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
   let maxDraftTokens = MAX_DRAFT_TOKENS;
   /** One request at a time, as in the worker. @type {Promise<void>} */
   let queue = Promise.resolve();
-  /** @type {Record<Exclude<ClientMessage["type"], "abort" | "pull">, (message: any) => Promise<unknown>>} */
+  /** @type {Record<Exclude<ClientMessage["type"], "abort" | "ping" | "pull">, (message: any) => Promise<unknown>>} */
   const handlers = {
     boot: (message) => boot(message.id),
     load: (message) => load(message.id, message.model.name, message.drafter, message.options),
