@@ -272,10 +272,13 @@ def test_a_load_asks_for_the_files_with_sizes_and_token(hub: FakeHub, page: Page
                 "name": "tiny.gguf",
                 "url": f"{hub.endpoint}/{REPO}/resolve/{COMMIT}/tiny.gguf",
                 "size": len(GGUF),
+                "sha256": hashlib.sha256(GGUF).hexdigest(),
                 "token": TOKEN,
             }
         ],
+        "source": f"hf:{REPO}:tiny.gguf",
     }
+    assert load["drafter"]["source"] == f"hf:{REPO}:tiny.gguf#drafter"
     assert load["drafter"]["name"] == "mtp-tiny"
     assert page.evaluate(_LOAD, [REPO, {**options, "drafter": "none"}])["drafter"] is None
     chosen = page.evaluate(_LOAD, [REPO, {**options, "drafter": f"{REPO}:mtp-tiny.gguf"}])
@@ -299,4 +302,5 @@ def test_the_parts_of_a_split_are_one_model(page: Page) -> None:
         "files": [
             {"name": part, "url": f"https://models.example/x/{part}?download=1"} for part in parts
         ],
+        "source": f"https://models.example/x/{parts[1]}?download=1",
     }

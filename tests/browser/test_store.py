@@ -522,7 +522,7 @@ def test_the_page_fetches_pauses_goes_on_opens_and_deletes(
     page.goto(site)
     chat = Chat(page)
     page.get_by_text("Kept in this browser: nothing yet").click()
-    page.get_by_role("button", name="From a URL").click()
+    page.locator("#open-url").click()
     page.locator("#url").fill(url)
     host = url.split("/")[2]
     expect(page.locator("#url-host")).to_contain_text(f"This asks {host}")
