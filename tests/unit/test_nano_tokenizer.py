@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
-from leadout.chat import ChatTemplate
+from leadout.chat_jinja import JinjaTemplate
 from leadout.checkpoint.gguf import read_gguf_header
 from leadout.checkpoint.source import FileSource
 from leadout.tokenizer import tokenizer_json_from_gguf
@@ -188,17 +188,19 @@ def test_the_chat_template_writes_what_training_read(whose: str) -> None:
     if whose == "file's":
         source = metadata()["tokenizer.chat_template"]
         assert metadata(NANO_DRAFTER)["tokenizer.chat_template"] == source
-    chat = ChatTemplate(source, "<bos>", "<eos>")
+    chat = JinjaTemplate(source)
     for dialogue in dialogues()[:150]:
         roles = ("assistant", "model")
         messages = [
             {"role": roles[0] if turn.role == roles[1] else turn.role, "content": turn.text}
             for turn in dialogue.turns
         ]
-        rendered = chat.render(messages, add_generation_prompt=False)
+        names = {"bos_token": "<bos>", "eos_token": "<eos>"}
+        rendered = chat.render(names | {"messages": messages})
         assert rendered == f"<bos>{chat_text(dialogue)}"
         # A prompt is the beginning of the whole.
-        asked = chat.render(messages[:-1])
+        begun = {"messages": messages[:-1], "add_generation_prompt": True}
+        asked = chat.render(names | begun)
         assert rendered.startswith(asked)
         assert rendered[len(asked) :] == f"{messages[-1]['content']}<turn|>\n"
 
