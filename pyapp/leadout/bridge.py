@@ -2,7 +2,8 @@
 
 web/worker.js boots Pyodide, imports this module, and hands every message of web/messages.js but
 "boot" to `Bridge.handle`. What JavaScript offers in return is the host object that worker.js
-passes to `start`: `createRuntime`, `readTokenizer`, `renderTemplate`, `openSource`, `settle`, `post`.
+passes to `start`: `createRuntime`, `readTokenizer`, `renderTemplate`, `openSource`, `settle` and
+`post`.
 
 Who owns a proxy: Python objects that JavaScript gets to call are made with `create_proxy` and
 destroyed by the same function. JavaScript objects seen from Python are counted by Pyodide and go
