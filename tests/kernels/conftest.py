@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
@@ -28,8 +29,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def opened_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuPage]:
-    with open_page(tmp_path_factory.mktemp("kernels")) as page:
+def kernels_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the kernels are rendered once."""
+    return tmp_path_factory.mktemp("kernels")
+
+
+@pytest.fixture(scope="module")
+def opened_page(kernels_folder: Path) -> Iterator[GpuPage]:
+    """A Chromium a file: SwiftShader keeps what it compiled, some gigabytes for all files."""
+    with open_page(kernels_folder) as page:
         yield page
 
 
@@ -43,7 +51,7 @@ def gpu_page(opened_page: GpuPage) -> Iterator[GpuPage]:
     assert mistakes == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kernel_runtime(opened_page: GpuPage) -> Iterator[GpuRuntime]:
     """A Runtime on the rendered kernels, with whatever pipelines earlier tests compiled."""
     runtime = GpuRuntime(opened_page)
