@@ -46,7 +46,7 @@ async def test_nano_writes_the_ids_of_numpy_with_any_draft(kernel_runtime: GpuRu
     device = PageDevice(kernel_runtime, is_software=True)
     on_numpy = await load_engine(FILES[0], drafter_files=FILES[1])
     message = {"role": "user", "content": TABLE}
-    prompt = on_numpy.prompt_tokens(GenerateRequest(messages=(message,)))
+    prompt = await on_numpy.prompt_tokens(GenerateRequest(messages=(message,)))
     engine = await load(device, *FILES, max_draft_tokens=7)
     assert engine.info()["self_test"] == "identical"
     for sampling in ({}, SAMPLED):
