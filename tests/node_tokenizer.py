@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-_WEB = Path(__file__).resolve().parents[1] / "web"
+from node_script import WEB, ask_node
 
 
 def ask_node_tokenizer(tokenizer_json: Path, calls: Sequence[Sequence[Any]]) -> dict[str, Any]:
@@ -19,21 +17,12 @@ def ask_node_tokenizer(tokenizer_json: Path, calls: Sequence[Sequence[Any]]) -> 
         {"error": …} where loading failed.
     """
     request = {
-        "module": str(_WEB / "tokenizer.js"),
-        "library": str(_WEB / "node_modules/@huggingface/tokenizers/dist/tokenizers.mjs"),
+        "module": str(WEB / "tokenizer.js"),
+        "library": str(WEB / "node_modules/@huggingface/tokenizers/dist/tokenizers.mjs"),
         "tokenizer_json": str(tokenizer_json),
         "calls": calls,
     }
-    process = subprocess.run(
-        ["node", str(Path(__file__).with_suffix(".mjs"))],
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        check=True,
-    )
-    reply: dict[str, Any] = json.loads(process.stdout)
+    reply: dict[str, Any] = ask_node("node_tokenizer.mjs", request)
     return reply
 
 

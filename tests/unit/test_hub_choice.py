@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from leadout.errors import LeadoutError
 from leadout_build.hub_choice import choose_drafter_files, choose_files, drafter_repos
 from leadout_build.hub_names import parse_hub_name
+from node_script import ask_node
 
 TESTS = Path(__file__).parents[1]
 CASES: dict[str, list[dict[str, Any]]] = json.loads(
@@ -36,14 +36,7 @@ def in_python(kind: str, case: dict[str, Any]) -> Any:
 @pytest.fixture(scope="module")
 def node() -> dict[str, list[Any]]:
     """What web/hub makes of the cases."""
-    process = subprocess.run(
-        ["node", str(TESTS / "hub_cases.mjs")],
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-        timeout=60,
-        check=True,
-    )
-    answers: dict[str, list[Any]] = json.loads(process.stdout)
+    answers: dict[str, list[Any]] = ask_node("hub_cases.mjs")
     return answers
 
 
