@@ -6,14 +6,14 @@ import hashlib
 import json
 import random
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pages import FAKE_WORKER, WITH_ADAPTER, WITH_RECORDS, Chat, serve_in_thread
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, expect
+from store_tab import Tab, read_stored
 
 from flaky_server import FlakyFile, FlakyServer, flaky_server
 from leadout_build import ROOT
@@ -62,71 +62,6 @@ FileSystemSyncAccessHandle.prototype.write = function (bytes, options) {
   return write.call(this, bytes, options);
 };
 """
-
-#: Starts a pull and leaves it running; window.pull.end is how it ended.
-START = """async ({ model, options }) => {
-  const { Leadout } = await import("/leadout.js");
-  const abort = new AbortController();
-  const pull = { abort, events: [], end: null };
-  window.pull = pull;
-  pull.done = Leadout.models
-    .pull(model, {
-      signal: abort.signal,
-      onProgress: (event) => pull.events.push(event),
-      fetchOptions: { retryMs: 5, ...options },
-    })
-    .then(
-      () => { pull.end = { name: "done", message: "", detail: {} }; },
-      ({ name, message, detail }) => { pull.end = { name, message, detail }; },
-    );
-}"""
-
-
-class Tab:
-    """A page that pulls models."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-
-    def start(self, model: object, **options: Any) -> None:
-        self.page.evaluate(START, {"model": model, "options": options})
-
-    def finish(self) -> dict[str, Any]:
-        """Wait for the pull's end: its error's name, or "done"."""
-        end: dict[str, Any] = self.page.evaluate("pull.done.then(() => pull.end)")
-        return end
-
-    def pull(self, model: object, **options: Any) -> dict[str, Any]:
-        self.start(model, **options)
-        return self.finish()
-
-    def pause(self) -> None:
-        self.page.evaluate("(pull.abort.abort(), pull.done)")
-
-    def events(self) -> list[dict[str, Any]]:
-        events: list[dict[str, Any]] = self.page.evaluate("pull.events")
-        return events
-
-    def list(self) -> list[dict[str, Any]]:
-        return self.ask("Leadout.models.list()")
-
-    def ask(self, expression: str) -> Any:
-        """Return what an expression over Leadout gives, or the error's name and message."""
-        return self.page.evaluate(
-            f"""async () => {{
-              const {{ Leadout }} = await import("/leadout.js");
-              return ({expression}).catch(({{ name, message }}) => `${{name}}: ${{message}}`);
-            }}"""
-        )
-
-    def wait_for(self, is_there: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 20
-        while not is_there():
-            assert time.monotonic() < deadline, self.page.evaluate("JSON.stringify(pull)")
-            self.page.wait_for_timeout(20)
-
-    def wait_for_stored(self, num_bytes: int) -> None:
-        self.wait_for(lambda: any(e["stored_bytes"] >= num_bytes for e in self.events()))
 
 
 @pytest.fixture(scope="module")
@@ -202,26 +137,6 @@ def num_asked(file: FlakyFile) -> int:
     """Return how many bytes all ranges that were asked for have."""
     ends = [(asked or "").removeprefix("bytes=").split("-") for asked in file.requests]
     return sum(int(last) - int(first) + 1 for first, last in ends)
-
-
-def read_stored(tab: Tab) -> list[str]:
-    """Return the SHA-256 of every file that lies in the store."""
-    found: list[str] = tab.page.evaluate(
-        """async () => {
-          const root = await navigator.storage.getDirectory();
-          const store = await root.getDirectoryHandle("leadout");
-          const files = await store.getDirectoryHandle("files");
-          const hashes = [];
-          for await (const [name, handle] of files) {
-            if (!name.endsWith(".bytes")) continue;
-            const bytes = await (await handle.getFile()).arrayBuffer();
-            const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-            hashes.push(Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join(""));
-          }
-          return hashes;
-        }"""
-    )
-    return found
 
 
 # ---- fetching ---------------------------------------------------------------------------------
