@@ -37,14 +37,13 @@ async def test_safetensors_give_the_logits_of_transformers(kernel_runtime, name)
     engine.close()
 
 
-@pytest.mark.parametrize("name", ["e2b", "e4b", "12b", "26b-a4b", "31b"])
+@pytest.mark.parametrize("name", ["e2b", "26b-a4b"])
 async def test_a_gguf_of_the_same_weights_gives_the_same_logits(
     kernel_runtime, name, tmp_path
 ) -> None:
-    # All but one were stored in bfloat16, so that this format holds them exactly.
-    path = write_gemma4_gguf(
-        tmp_path / "tiny.gguf", TINY / name, "F32" if name == "31b" else "BF16"
-    )
+    """Of those with tensors of their own; the others are read as these are (tests/model)."""
+    # They were stored in bfloat16, so that this format holds them exactly.
+    path = write_gemma4_gguf(tmp_path / "tiny.gguf", TINY / name, "BF16")
     engine = await load(PageDevice(kernel_runtime, is_software=True), {path.name: path})
     with np.load(TINY / name / "golden.npz") as golden:
         ids = [int(token) for token in golden["ids"]]

@@ -14,7 +14,7 @@ from speculation_cases import Case, cases, check_case, pair_files, ways
 from thoroughness import IS_THOROUGH
 
 #: Requests drawn per drafter, and ways of drafting for each; each is compared to plain decoding.
-NUM_REQUESTS = 70 if IS_THOROUGH else 17
+NUM_REQUESTS = 70 if IS_THOROUGH else 8
 NUM_WAYS = 3
 
 
