@@ -58,7 +58,7 @@ class NumpyDevice:
             max_binding_bytes=max_binding_bytes,
             max_buffer_bytes=DEFAULT_MAX_BYTES,
         )
-        self._meanings = load_meanings()
+        self._meanings = dict(load_meanings())  # its own, for tests that watch an op
         self._buffers: dict[str, Words] = {}
         self._memory = Memory(self._buffers)
 
