@@ -33,7 +33,7 @@ web/node_modules/.ready: web/package.json web/package-lock.json
 
 # A Chromium on this machine serves as it is; else Playwright's own; else the distribution's.
 $(VENV)/.browser-ready: $(VENV)/.python-ready
-	@$(BIN)/python -m leadout_build.browser \
+	@$(BIN)/python -m leadout_build.serving.browser \
 	  || $(BIN)/python -m playwright install chromium \
 	  || { test "$$(id -u)" = 0 && command -v apt-get && apt-get update -q \
 	       && DEBIAN_FRONTEND=noninteractive apt-get install -y -q chromium; } \

@@ -1,7 +1,7 @@
 /**
  * Tables of market data as Nano reads them: what is wrong with one, and how long it is.
  *
- * Keep in step with build/leadout_build/nano/tables.py (`parse_table` accepts the same) and, for the
+ * Keep in step with build/nano/tables.py (`parse_table` accepts the same) and, for the
  * two texts, with dialogues.py beside it; tests/unit/test_market_table.py holds them together.
  *
  * @module market_table

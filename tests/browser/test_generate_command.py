@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from leadout_build import DIST
-from leadout_build.site import build_site
+from leadout_build.site.assemble import build_site
 
 MODEL = "gemma3-270m"
 PROMPT = "The capital of France is"

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from leadout_build import ROOT
-from leadout_build.built_in import built_in_files
+from leadout_build.store.built_in import built_in_files
 
 #: What the build backend takes from a checkout, beside the built site.
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "NOTICE", "build", "pyapp", "web/hub")

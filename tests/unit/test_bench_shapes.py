@@ -18,9 +18,10 @@ from leadout.errors import OutOfMemoryError
 from leadout.planning import LoadOptions
 from leadout.request import GenerateRequest
 from leadout_build import cli
-from leadout_build.bench import command, memory
+from leadout_build.bench import memory
 from leadout_build.bench.measures import Effort
 from leadout_build.bench.runtime import Loaded, Subject
+from leadout_build.cli import bench as command
 
 TINY_FILES = Path(__file__).parents[1] / "vectors" / "gemma3-tiny" / "multi-query"
 

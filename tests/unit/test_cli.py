@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 
 from leadout.errors import LeadoutError, PortInUseError, StoreError
-from leadout_build import cli, serve
-from leadout_build.inspect_model import describe, inspect_model
-from leadout_build.progress import Progress, format_bytes
-from leadout_build.store import Store
+from leadout_build import cli
+from leadout_build.cli.inspect import describe, inspect_model
+from leadout_build.cli.progress import Progress, format_bytes
+from leadout_build.serving import server
+from leadout_build.store.model_store import Store
 from tiny_gguf import write_tiny_gguf
 
 TINY_SAFETENSORS = Path(__file__).parents[1] / "vectors" / "gemma3-tiny" / "multi-query"
@@ -43,8 +44,8 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[argparse.Namespace]:
         seen.append(args)
         return 0
 
-    for name in ("generate", "bench.command"):
-        module = types.ModuleType(f"leadout_build.{name}")
+    for name in ("generate", "bench"):
+        module = types.ModuleType(f"leadout_build.cli.{name}")
         module.run = run  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, module.__name__, module)
     return seen
@@ -54,7 +55,7 @@ def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def run(*_args: object, **_options: object) -> None:
         raise error
 
-    monkeypatch.setattr(serve, "serve", run)
+    monkeypatch.setattr(server, "serve", run)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -239,7 +240,7 @@ def test_serve_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
     def note(host: str, port: int, **options: object) -> None:
         seen.update(host=host, port=port, **options)
 
-    monkeypatch.setattr(serve, "serve", note)
+    monkeypatch.setattr(server, "serve", note)
     cli.main(["serve", "--port", "0", "--open", "--model", "m", "--allow-origin", "https://a.b"])
     assert seen == {
         "host": "127.0.0.1",

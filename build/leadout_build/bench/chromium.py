@@ -25,7 +25,7 @@ from leadout_build.bench.runtime import (
     read_build,
     site_versions,
 )
-from leadout_build.store import Store
+from leadout_build.store.model_store import Store
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Worker
@@ -251,8 +251,8 @@ def open_chromium(subject: Subject, site: Path = DIST) -> Iterator[Runtime]:
         with open_running_chromium(subject, int(port), site) as running:
             yield running
         return
-    from leadout_build.headless import BLANK, headless_page, serving
-    from leadout_build.serve import find_model
+    from leadout_build.serving.headless import BLANK, headless_page, serving
+    from leadout_build.serving.server import find_model
 
     model = None if subject.is_shape else subject.name
     name = subject.name if model is None else find_model(Store(), model)[0]
