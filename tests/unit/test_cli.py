@@ -18,9 +18,9 @@ import pytest
 
 from leadout.errors import LeadoutError, PortInUseError, StoreError
 from leadout_build import cli
+from leadout_build.cli import serve
 from leadout_build.cli.inspect import describe, inspect_model
 from leadout_build.cli.progress import Progress, format_bytes
-from leadout_build.serving import server
 from leadout_build.store.model_store import Store
 from tiny_gguf import write_tiny_gguf
 
@@ -55,7 +55,7 @@ def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def run(*_args: object, **_options: object) -> None:
         raise error
 
-    monkeypatch.setattr(server, "serve", run)
+    monkeypatch.setattr(serve, "serve", run)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -240,7 +240,7 @@ def test_serve_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
     def note(host: str, port: int, **options: object) -> None:
         seen.update(host=host, port=port, **options)
 
-    monkeypatch.setattr(server, "serve", note)
+    monkeypatch.setattr(serve, "serve", note)
     cli.main(["serve", "--port", "0", "--open", "--model", "m", "--allow-origin", "https://a.b"])
     assert seen == {
         "host": "127.0.0.1",

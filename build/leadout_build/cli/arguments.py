@@ -1,26 +1,19 @@
-"""The command line: `leadout COMMAND`.
-
-Each command's module is imported only when it runs, so that `--help` answers at once and a
-command does not need what only another one uses.
-"""
+"""What each command of `leadout` takes, and what it says of wrong arguments."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import sys
+import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from leadout.errors import LeadoutError
 from leadout_build import DIST
-from leadout_build.cli.terminal import printable
+from leadout_build.cli.terminal import say_error
 
 #: Keep in step with `GenerateRequest` in web/messages.js.
 MAX_DRAFT_TOKENS = 7
 
-INTERRUPTED = 130
 BAD_USAGE = 2
 
 _MODEL_HELP = (
@@ -33,35 +26,18 @@ _SHAPES = ("e2b", "e4b", "12b", "26b-a4b", "31b", "tiny")
 _SAMPLINGS = ("greedy", "page")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the process's exit code.
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse arguments; `run` of the result runs the command and returns the exit code.
 
     Args:
-        argv: the arguments; default: the process's own.
+        argv: the arguments; None: the process's own.
+
+    Raises:
+        SystemExit: they are wrong, which is said; or help was asked for.
     """
-    try:
-        args = _parse(argv)
-        code: int = args.run(args)
-        sys.stdout.flush()
-    except LeadoutError as error:
-        _say_error(error.message)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output (head, less) has enough; keep Python from flushing at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        _say_error(f"{error.filename or 'the system'}: {error.strerror or error}")
-        return 1
-    return code
-
-
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parse arguments, a PROMPT after options too: argparse takes it right after MODEL or never."""
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
+    # argparse takes a PROMPT right after MODEL or never; ours may come after options too.
     if rest and getattr(args, "prompt", "") is None and not rest[0].startswith("-"):
         args.prompt = rest.pop(0)
     if rest:
@@ -69,15 +45,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def _say_error(message: str) -> None:
-    print(f"leadout: error: {printable(' '.join(message.split()))}", file=sys.stderr)
-
-
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage in front of it."""
 
     def error(self, message: str) -> NoReturn:
-        _say_error(f"{message} (see `{self.prog} --help`)")
+        say_error(f"{message} (see `{self.prog} --help`)")
         raise SystemExit(BAD_USAGE)
 
 
@@ -91,61 +63,7 @@ class _HelpFormatter(argparse.HelpFormatter):
         return f"{action.help} (default: %(default)s)"
 
 
-# ---- the commands ---------------------------------------------------------------------------
-
-
-def _serve(args: argparse.Namespace) -> int:
-    from leadout_build.serving.server import serve
-
-    serve(
-        args.host,
-        args.port,
-        open_browser=args.open,
-        model=args.model,
-        allow_origins=args.allow_origin,
-    )
-    return 0
-
-
-def _build(args: argparse.Namespace) -> int:
-    from leadout_build.site.assemble import build_site
-
-    build_site(args.out, allow_origins=args.allow_origin)
-    return 0
-
-
-def _pull(args: argparse.Namespace) -> int:
-    from leadout_build.cli.pull import pull
-
-    pull(args.model)
-    return 0
-
-
-def _models(args: argparse.Namespace) -> int:
-    from leadout_build.cli.models import run
-
-    return run(args)
-
-
-def _inspect(args: argparse.Namespace) -> int:
-    from leadout_build.cli.inspect import run
-
-    return run(args)
-
-
-def _generate(args: argparse.Namespace) -> int:
-    from leadout_build.cli.generate import run
-
-    return run(args)
-
-
-def _bench(args: argparse.Namespace) -> int:
-    from leadout_build.cli.bench import run
-
-    return run(args)
-
-
-# ---- their arguments ------------------------------------------------------------------------
+# ---- kinds of values -------------------------------------------------------------------------
 
 
 def _whole(low: int, high: int | None = None) -> Callable[[str], int]:
@@ -217,6 +135,19 @@ def _samplings(text: str) -> list[str]:
     return names
 
 
+# ---- the commands ----------------------------------------------------------------------------
+
+
+def _command(name: str) -> Callable[[argparse.Namespace], int]:
+    """Return what runs a command: `run` of the file of its name, imported only then."""
+
+    def run(args: argparse.Namespace) -> int:
+        code: int = importlib.import_module(f"leadout_build.cli.{name}").run(args)
+        return code
+
+    return run
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="leadout",
@@ -225,22 +156,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def add(name: str, run: Callable[[argparse.Namespace], int], text: str) -> _Parser:
+    def add(name: str, text: str) -> _Parser:
         command = commands.add_parser(
             name,
             help=text,
             description=text[0].upper() + text[1:] + ".",
             formatter_class=_HelpFormatter,
         )
-        command.set_defaults(run=run)
+        command.set_defaults(run=_command(name))
         assert isinstance(command, _Parser)
         return command
 
-    _add_serve_arguments(add("serve", _serve, "serve the built site and the models, here alone"))
-    build = add("build", _build, "build the site, for any static host and any sub-path")
+    _add_serve_arguments(add("serve", "serve the built site and the models, here alone"))
+    build = add("build", "build the site, for any static host and any sub-path")
     build.add_argument("--out", type=Path, default=DIST, metavar="FOLDER", help="where to")
     _add_origin_argument(build)
-    pull = add("pull", _pull, "fetch a model into the store; resumes and verifies")
+    pull = add("pull", "fetch a model into the store; resumes and verifies")
     pull.add_argument(
         "model",
         metavar="MODEL",
@@ -248,13 +179,13 @@ def _parser() -> argparse.ArgumentParser:
         "hf:owner/name[@revision][:file] from the Hugging Face Hub; file is a .gguf or a "
         "quantisation, such as Q4_K_M. The model's drafter comes along where the hub has one",
     )
-    models = add("models", _models, "list, remove or verify the models in the store")
+    models = add("models", "list, remove or verify the models in the store")
     models.add_argument(
         "action", nargs="?", choices=("list", "remove", "verify"), default="list", help="what to do"
     )
     models.add_argument("names", nargs="*", metavar="NAME", help="which ones; verify: default all")
     models.add_argument("--json", action="store_true", help="list as one JSON object")
-    inspect = add("inspect", _inspect, "show a model's architecture, tensors and sizes")
+    inspect = add("inspect", "show a model's architecture, tensors and sizes")
     inspect.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
     inspect.add_argument(
         "--context", type=_whole(2), metavar="N", help="say what a load with so many tokens takes"
@@ -263,8 +194,8 @@ def _parser() -> argparse.ArgumentParser:
         "--kv-dtype", choices=("f32", "f16"), default="f32", help="storage of the KV cache"
     )
     inspect.add_argument("--json", action="store_true", help="print one JSON object")
-    _add_generate_arguments(add("generate", _generate, "continue a prompt"))
-    _add_bench_arguments(add("bench", _bench, "measure loading, prefill and decoding"))
+    _add_generate_arguments(add("generate", "continue a prompt"))
+    _add_bench_arguments(add("bench", "measure loading, prefill and decoding"))
     return parser
 
 
@@ -387,7 +318,7 @@ def _add_generate_arguments(parser: _Parser) -> None:
             parser.error("wanted either PROMPT or --prompt-ids")
         if args.table is not None and (args.prompt is None or args.raw):
             parser.error("--table goes before a PROMPT of a chat, without --raw or --prompt-ids")
-        return _generate(args)
+        return _command("generate")(args)
 
     parser.set_defaults(run=check)
 
@@ -454,10 +385,6 @@ def _add_bench_arguments(parser: _Parser) -> None:
     def check(args: argparse.Namespace) -> int:
         if args.model is not None and args.shape is not None:
             parser.error("wanted either MODEL or --shape, not both")
-        return _bench(args)
+        return _command("bench")(args)
 
     parser.set_defaults(run=check)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

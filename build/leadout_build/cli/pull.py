@@ -10,6 +10,7 @@ A model that is in the store already is verified instead, and fetched again only
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 from collections.abc import Mapping
@@ -47,6 +48,12 @@ from leadout_build.store.model_store import (
 
 if TYPE_CHECKING:
     from leadout.checkpoint import Checkpoint
+
+
+def run(args: argparse.Namespace) -> int:
+    """Pull a model; see `pull` for what it raises."""
+    pull(args.model)
+    return 0
 
 
 def pull(
