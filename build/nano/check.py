@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from leadout_build.cli.market_table import Table
 from nano.facts import at_end, holds, judge, side_of
 from nano.forms import Args, Claim
 from nano.questions import Question, due_refusal
 from nano.sentences import read
-from nano.tables import Table
 
 _END = re.compile(r"(?<=[.!?])\s+")
 

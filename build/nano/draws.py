@@ -9,10 +9,11 @@ from itertools import combinations
 from random import Random
 from typing import TypeVar
 
+from leadout_build.cli.market_table import COLUMNS, Table
 from nano.asks import ask, group_of
 from nano.questions import Question, due_refusal
 from nano.small_talk import TALK, talk
-from nano.tables import AVERAGES, CHANGES, COLUMNS, Table
+from nano.tables import AVERAGES, CHANGES
 from nano.tickers import (
     COINS,
     NAMES,

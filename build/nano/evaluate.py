@@ -29,6 +29,7 @@ from transformers import Gemma4ForCausalLM
 from leadout.engine import Engine
 from leadout.request import GenerateRequest
 from leadout.sampling import Sampling
+from leadout_build.cli.market_table import Table
 from leadout_build.cli.native import load_engine
 from leadout_build.store.built_in import FOLDER, NANO, NANO_DRAFTER
 from nano.check import check_answer
@@ -38,7 +39,6 @@ from nano.export import load_models
 from nano.network import Packed, target_forward, target_logits, target_masks
 from nano.questions import REFUSALS, Question
 from nano.shapes import CONTEXT
-from nano.tables import Table
 from nano.tokenizer import BOS, PAD, STOP_IDS
 from nano.vocabulary import tokenizer_of
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from leadout_build.cli.market_table import Table
 from nano.forms import Args, Claim
-from nano.tables import Table
 from nano.words import BUSY, OVERBOUGHT, OVERSOLD, band_of
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from nano.tables import ASSET
+from leadout_build.cli.market_table import ASSET
 from nano.words import WORDS
 
 Args = dict[str, Any]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import exp
 from random import Random
 
-from nano.tables import COLUMNS, MISSING, MOOD_LINES, SPELLINGS, Layout, Table
+from leadout_build.cli.market_table import COLUMNS, MISSING, SPELLINGS, Table
+from nano.tables import MOOD_LINES, Layout
 from nano.tickers import draw_tickers
 
 #: Spread of the moves of each column in percent: of the market as a whole, of single assets.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nano.tables import COLUMNS, Table
+from leadout_build.cli.market_table import COLUMNS, Table
 
 #: Kinds that a table can answer.
 ANSWERED = (

@@ -20,8 +20,9 @@ from leadout.errors import LeadoutError, PortInUseError, StoreError
 from leadout_build import cli
 from leadout_build.cli import serve
 from leadout_build.cli.inspect import describe, inspect_model
-from leadout_build.cli.progress import Progress, format_bytes
+from leadout_build.cli.progress import Progress
 from leadout_build.store.model_store import Store
+from leadout_build.store.sizes import format_bytes
 from tiny_gguf import write_tiny_gguf
 
 TINY_SAFETENSORS = Path(__file__).parents[1] / "vectors" / "gemma3-tiny" / "multi-query"

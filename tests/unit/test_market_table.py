@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from leadout.errors import RequestError
+from leadout_build.cli.market_table import COLUMNS, SPELLINGS, parse_table
 from leadout_build.cli.native import make_tokenizer
-from nano.dialogues import EXAMPLE_TABLE_CSV, NANO_SYSTEM
+from leadout_build.store.nano_prompts import EXAMPLE_TABLE_CSV, NANO_SYSTEM
 from nano.markets import make_layout, make_table
-from nano.tables import COLUMNS, MOOD_LINES, SPELLINGS, parse_table, render
+from nano.tables import MOOD_LINES, render
 
 MODULE = Path(__file__).parents[2] / "static/market_table.js"
 

@@ -9,17 +9,17 @@ from itertools import pairwise
 
 import pytest
 
+from leadout_build.cli.market_table import Table, parse_table
+from leadout_build.store.nano_prompts import EXAMPLE_TABLE_CSV
 from nano.answers import answer
 from nano.briefs import make_brief
 from nano.check import check_answer, check_brief, split_sentences
-from nano.dialogues import EXAMPLE_TABLE_CSV
 from nano.draws import draw_ask
 from nano.facts import judge
 from nano.forms import Sentence
 from nano.markets import make_table
 from nano.questions import Question, due_refusal
 from nano.sentences import GROUPS, read
-from nano.tables import Table, parse_table
 
 EXAMPLE = parse_table(EXAMPLE_TABLE_CSV)
 ONE = Table(("BTC",), ("price", "1d", "rsi"), (("97412.50", "+1.84%", ""),))

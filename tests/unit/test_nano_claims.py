@@ -8,6 +8,7 @@ from functools import cache
 
 import pytest
 
+from leadout_build.cli.market_table import Table
 from nano.answers import answer
 from nano.briefs import make_brief
 from nano.check import check_answer, check_brief
@@ -17,7 +18,6 @@ from nano.forms import Sentence
 from nano.markets import make_table
 from nano.questions import Question
 from nano.sentences import GROUPS, read
-from nano.tables import Table
 from nano_sentences import MARKET, SENTENCES
 
 

@@ -11,16 +11,17 @@ from itertools import pairwise
 from statistics import median
 
 from leadout.errors import RequestError
+from leadout_build.cli.market_table import Table, parse_table
+from leadout_build.store.nano_prompts import NANO_SYSTEM
 from nano.answers import answer
 from nano.asks import ask
 from nano.briefs import make_brief
 from nano.check import check_answer, check_brief
-from nano.dialogues import NANO_SYSTEM, Dialogue, Turn, make_dialogue, num_pieces
+from nano.dialogues import Dialogue, Turn, make_dialogue, num_pieces
 from nano.draws import draw_ask
 from nano.markets import make_table
 from nano.questions import KINDS, REFUSALS, Question
 from nano.small_talk import TALK, talk
-from nano.tables import Table, parse_table
 from nano.tickers import is_held_out
 
 #: Of the turns of 60 dialogues.

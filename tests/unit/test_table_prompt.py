@@ -11,7 +11,7 @@ from leadout.errors import RequestError
 from leadout_build import cli
 from leadout_build.cli import generate
 from leadout_build.cli.table_prompt import read_table
-from nano.dialogues import EXAMPLE_TABLE_CSV, NANO_SYSTEM
+from leadout_build.store.nano_prompts import EXAMPLE_TABLE_CSV, NANO_SYSTEM
 
 BROKEN = {
     "": "has no lines of a table",

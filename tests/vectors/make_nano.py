@@ -26,13 +26,8 @@ import transformers
 from torch import Tensor
 
 from leadout_build.store.built_in import FOLDER, NANO, NANO_DRAFTER
-from nano.dialogues import (
-    EXAMPLE_TABLE_CSV,
-    NANO_SYSTEM,
-    Dialogue,
-    Turn,
-    make_dialogue,
-)
+from leadout_build.store.nano_prompts import EXAMPLE_TABLE_CSV, NANO_SYSTEM
+from nano.dialogues import Dialogue, Turn, make_dialogue
 from nano.encoding import chat_text
 from nano.export import load_models
 from nano.muon import StackedMuon

@@ -16,6 +16,7 @@ from typing import Any
 
 from leadout.errors import LeadoutError, RequestError
 from leadout_build.cli.progress import progress_of
+from leadout_build.cli.table_prompt import read_table, system_of
 from leadout_build.serving.headless import BLANK, headless_page, serving
 from leadout_build.serving.server import find_model
 from leadout_build.store.drafters import Drafter, drafter_named, drafter_of, require_drafter
@@ -82,9 +83,6 @@ def said_of(args: argparse.Namespace) -> Said:
         raise RequestError("The prompt is empty; ask something.")
     if args.table is None:
         return Said(args.prompt, [{"role": "user", "content": args.prompt}])
-    # It needs Nano's training data, which nothing else here does.
-    from leadout_build.cli.table_prompt import read_table, system_of
-
     prompt = f"{read_table(args.table)}\n\n{args.prompt}"
     return Said(prompt, [*system_of(args.model), {"role": "user", "content": prompt}])
 

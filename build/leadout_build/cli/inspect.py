@@ -31,9 +31,9 @@ from leadout_build.bench.step_reads import (
     step_reads,
     used_tensors,
 )
-from leadout_build.cli.progress import format_bytes
 from leadout_build.store.drafters import Drafter, drafter_of
 from leadout_build.store.model_store import Store
+from leadout_build.store.sizes import format_bytes
 
 _DEFAULTS = LoadOptions()
 

@@ -7,11 +7,11 @@ import json
 from typing import Any
 
 from leadout.errors import IntegrityError, ModelNotFoundError, RequestError
-from leadout_build.cli.progress import format_bytes
 from leadout_build.cli.pull import damage_of
 from leadout_build.cli.terminal import printable
 from leadout_build.store.drafters import pair_names, stored_drafters
 from leadout_build.store.model_store import Store, StoredModel
+from leadout_build.store.sizes import format_bytes
 
 
 def run(args: argparse.Namespace) -> int:

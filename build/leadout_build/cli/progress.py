@@ -10,6 +10,8 @@ from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Self, TextIO
 
+from leadout_build.store.sizes import format_bytes
+
 #: Redraws per second; more only costs time and flickers.
 MAX_REDRAWS_PER_S = 10
 
@@ -18,14 +20,6 @@ FIGURES_COLUMNS = 44
 
 #: A shorter bar says less than the figures beside it.
 MIN_BAR_COLUMNS = 5
-
-
-def format_bytes(count: float) -> str:
-    """Return a count of bytes for people, in decimal units: 253113024 → "253.1 MB"."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count:.0f} B"
 
 
 class Progress:

