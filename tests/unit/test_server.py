@@ -18,9 +18,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from leadout.errors import ModelNotFoundError, PortInUseError, RequestError
-from leadout_build.serving.security import is_known_host, site_policy
+from leadout_build.serving.security import is_known_host
 from leadout_build.serving.server import ServedModel, create_app, find_model, serve
 from leadout_build.serving.site_files import find_file
+from leadout_build.site.policy import site_policy
 from leadout_build.store.model_store import Store
 
 WEIGHTS = bytes(range(256)) * 4096  # 1 MiB

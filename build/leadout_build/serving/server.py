@@ -30,7 +30,7 @@ from starlette.routing import Route
 
 from leadout.errors import PortInUseError, RequestError, StoreError
 from leadout_build import DIST
-from leadout_build.serving.security import Guard, check_origin, is_loopback, site_policy
+from leadout_build.serving.security import Guard, is_loopback
 from leadout_build.serving.site_files import (
     REVALIDATE,
     answer_file,
@@ -39,6 +39,7 @@ from leadout_build.serving.site_files import (
     site_cache_control,
 )
 from leadout_build.site.assemble import allowed_origins
+from leadout_build.site.policy import check_origin, site_policy
 from leadout_build.store.built_in import built_in_models, is_built_in
 from leadout_build.store.drafters import (
     Drafter,

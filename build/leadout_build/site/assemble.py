@@ -24,10 +24,10 @@ from pathlib import Path
 
 import leadout
 from leadout_build import ROOT
-from leadout_build.serving.security import check_origin, site_policy
 from leadout_build.site.compiled import compile_archives
 from leadout_build.site.errors import BuildError
 from leadout_build.site.kernels import INDEX, SOURCES, build_kernels
+from leadout_build.site.policy import check_origin, site_policy
 from leadout_build.site.vendor import package_of, vendor
 from leadout_build.site.wheel import build_wheel
 from leadout_build.store.built_in import DRAFTERS, built_in_models
