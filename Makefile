@@ -6,7 +6,9 @@ PORT ?= 8000
 
 VENV := .venv
 BIN := $(VENV)/bin
-SETUP := $(VENV)/.python-ready web/node_modules/.ready $(VENV)/.browser-ready
+# What building and serving takes; tests want a browser too.
+SITE_SETUP := $(VENV)/.python-ready web/node_modules/.ready
+SETUP := $(SITE_SETUP) $(VENV)/.browser-ready
 PYTEST := $(BIN)/python -m pytest
 # Each worker takes whole files, the long ones first (see tests/parallel.py), each with a Chromium.
 WORKERS ?= 2
@@ -40,12 +42,12 @@ $(VENV)/.browser-ready: $(VENV)/.python-ready
 	  || { echo "No Chromium: install one, or set LEADOUT_CHROMIUM to its path." >&2; exit 1; }
 	@touch $@
 
-serve: setup ## Build the site and serve it, with Nano; or with another MODEL, fetched if absent
+serve: $(SITE_SETUP) ## Build the site and serve it, with Nano; or with another MODEL, fetched if absent
 	$(BIN)/leadout pull $(MODEL)
 	$(BIN)/leadout build
 	$(BIN)/leadout serve --port $(PORT) --model $(MODEL)
 
-build: setup ## Build the site into dist/
+build: $(SITE_SETUP) ## Build the site into dist/
 	$(BIN)/leadout build
 
 wheel: build ## One wheel with the built site and Nano, into wheelhouse/

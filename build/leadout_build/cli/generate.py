@@ -17,7 +17,7 @@ from typing import Any
 from leadout.errors import LeadoutError, RequestError
 from leadout_build.cli.progress import progress_of
 from leadout_build.cli.table_prompt import read_table, system_of
-from leadout_build.serving.headless import BLANK, headless_page, serving
+from leadout_build.serving.headless import BLANK, evaluate, headless_page, serving
 from leadout_build.serving.server import find_model
 from leadout_build.store.drafters import Drafter, drafter_named, drafter_of, require_drafter
 from leadout_build.store.model_store import Store
@@ -192,8 +192,6 @@ def _on_webgpu(
     store: Store,
     on_text: OnText,
 ) -> dict[str, Any]:
-    from playwright.sync_api import Error as PlaywrightError
-
     options = {_camel_case(name): value for name, value in load_options_of(args).items()}
     name, _ = find_model(store, args.model, args.drafter_model)
     with (
@@ -210,14 +208,12 @@ def _on_webgpu(
             "prompt": said.prompt,
             "messages": said.messages,
         }
-        try:
-            generated: dict[str, Any] = page.evaluate(
-                f"async (args) => ({_SCRIPT})(args).then((value) => ({{value}}), (error) => "
-                "({error: {name: error.name, message: error.message, detail: error.detail}}))",
-                arguments,
-            )
-        except PlaywrightError as error:
-            raise LeadoutError(f"Chromium: {error.message.splitlines()[0]}") from error
+        generated: dict[str, Any] = evaluate(
+            page,
+            f"async (args) => ({_SCRIPT})(args).then((value) => ({{value}}), (error) => "
+            "({error: {name: error.name, message: error.message, detail: error.detail}}))",
+            arguments,
+        )
     if "error" in generated:
         from leadout import errors
 

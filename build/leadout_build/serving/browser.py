@@ -81,8 +81,10 @@ def launch_options(*, software: bool | None = None) -> dict[str, Any]:
     """
     browser = find_browser()
     if browser is None:
-        message = "no Chromium found; install one, or set LEADOUT_CHROMIUM to its path"
-        raise DeviceUnavailableError(message)
+        raise DeviceUnavailableError(
+            "no Chromium found; install one (`playwright install chromium` does), or set "
+            "LEADOUT_CHROMIUM to its path"
+        )
     args = [*QUIET_FLAGS, "--enable-unsafe-webgpu"]
     if software or (software is None and not has_gpu()):
         args.append("--use-webgpu-adapter=swiftshader")

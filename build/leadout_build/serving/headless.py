@@ -1,4 +1,7 @@
-"""The built site in a headless Chromium, for `generate`, `bench` and tests."""
+"""The built site in a headless Chromium, for `generate`, `bench` and tests.
+
+Playwright, which starts it, is an extra of the package: what serves has to work without.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,18 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from playwright.sync_api import Error as PlaywrightError
-from playwright.sync_api import Page, sync_playwright
 
-from leadout.errors import DeviceUnavailableError, RequestError
+from leadout.errors import DeviceUnavailableError, LeadoutError, RequestError
 from leadout_build import DIST
 from leadout_build.serving.browser import launch_options
 from leadout_build.serving.server import built_in_served, create_app, find_model, listen
 from leadout_build.store.model_store import Store
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 #: A file of every site that loads nothing by itself, so that a script can begin from there.
 BLANK = "build.json"
@@ -69,13 +74,33 @@ def serving(
         listener.close()
 
 
+def require_playwright() -> None:
+    """Import Playwright.
+
+    Raises:
+        DeviceUnavailableError: it is not installed; the message says how it gets there.
+    """
+    try:
+        import playwright.sync_api  # noqa: F401
+    except ImportError as error:
+        raise DeviceUnavailableError(
+            f"A Chromium is driven through Playwright, and that cannot be imported ({error}). Run "
+            "`pip install 'leadout[browser]'`; then, where the system has no Chromium, `playwright "
+            "install chromium`. (`leadout generate --device numpy` needs neither.)"
+        ) from error
+
+
 @contextmanager
 def headless_page(url: str, extra_args: Sequence[str] = ()) -> Iterator[Page]:
     """Open a URL in a headless Chromium with WebGPU; the browser ends with the context.
 
     Raises:
-        DeviceUnavailableError: there is no Chromium, or it did not start.
+        DeviceUnavailableError: there is no Playwright, no Chromium, or it did not start.
     """
+    require_playwright()
+    from playwright.sync_api import Error as PlaywrightError
+    from playwright.sync_api import sync_playwright
+
     options = launch_options()
     options["args"] = [*options["args"], *extra_args]
     with sync_playwright() as playwright:
@@ -90,3 +115,17 @@ def headless_page(url: str, extra_args: Sequence[str] = ()) -> Iterator[Page]:
             yield page
         finally:
             browser.close()
+
+
+def evaluate(page: Page, script: str, arguments: object = None) -> Any:
+    """Return what a script gives in a page.
+
+    Raises:
+        LeadoutError: the page crashed, or the script rejected.
+    """
+    from playwright.sync_api import Error as PlaywrightError
+
+    try:
+        return page.evaluate(script, arguments)
+    except PlaywrightError as error:
+        raise LeadoutError(f"Chromium: {error.message.splitlines()[0]}") from error
