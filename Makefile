@@ -6,7 +6,9 @@ PORT ?= 8000
 
 VENV := .venv
 BIN := $(VENV)/bin
-SETUP := $(VENV)/.python-ready web/node_modules/.ready $(VENV)/.browser-ready
+# What building and serving takes; tests want a browser too.
+SITE_SETUP := $(VENV)/.python-ready web/node_modules/.ready
+SETUP := $(SITE_SETUP) $(VENV)/.browser-ready
 PYTEST := $(BIN)/python -m pytest
 # Each worker takes whole files, the long ones first (see tests/parallel.py), each with a Chromium.
 WORKERS ?= 2
@@ -33,19 +35,19 @@ web/node_modules/.ready: web/package.json web/package-lock.json
 
 # A Chromium on this machine serves as it is; else Playwright's own; else the distribution's.
 $(VENV)/.browser-ready: $(VENV)/.python-ready
-	@$(BIN)/python -m leadout_build.browser \
+	@$(BIN)/python -m leadout_build.serving.browser \
 	  || $(BIN)/python -m playwright install chromium \
 	  || { test "$$(id -u)" = 0 && command -v apt-get && apt-get update -q \
 	       && DEBIAN_FRONTEND=noninteractive apt-get install -y -q chromium; } \
 	  || { echo "No Chromium: install one, or set LEADOUT_CHROMIUM to its path." >&2; exit 1; }
 	@touch $@
 
-serve: setup ## Build the site and serve it, with Nano; or with another MODEL, fetched if absent
+serve: $(SITE_SETUP) ## Build the site and serve it, with Nano; or with another MODEL, fetched if absent
 	$(BIN)/leadout pull $(MODEL)
 	$(BIN)/leadout build
 	$(BIN)/leadout serve --port $(PORT) --model $(MODEL)
 
-build: setup ## Build the site into dist/
+build: $(SITE_SETUP) ## Build the site into dist/
 	$(BIN)/leadout build
 
 wheel: build ## One wheel with the built site and Nano, into wheelhouse/

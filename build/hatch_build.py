@@ -18,8 +18,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 SITE_IN_WHEEL = "leadout_build/dist"
 
 
-#: Where leadout_build/known_models.py looks for it.
-KNOWN_MODELS_IN_WHEEL = "leadout_build/known_models.json"
+#: Where leadout_build/store/known_models.py looks for it.
+KNOWN_MODELS_IN_WHEEL = "leadout_build/store/known_models.json"
 
 
 class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]

@@ -1,8 +1,9 @@
 /**
  * Tables of market data as Nano reads them: what is wrong with one, and how long it is.
  *
- * Keep in step with build/leadout_build/nano/tables.py (`parse_table` accepts the same) and, for the
- * two texts, with dialogues.py beside it; tests/unit/test_market_table.py holds them together.
+ * Keep in step with build/leadout_build/cli/market_table.py (`parse_table` accepts the same) and, for
+ * the two texts, with build/leadout_build/store/nano_prompts.py; tests/unit/test_market_table.py holds
+ * them together.
  *
  * @module market_table
  */

@@ -31,8 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def gemma3_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Gemma 3 270M in the model store, pulled if it is not there."""
-    from leadout_build.pull import pull
-    from leadout_build.store import Store
+    from leadout_build.cli.pull import pull
+    from leadout_build.store.model_store import Store
 
     with parallel.shared_folder(tmp_path_factory):
         pull("gemma3-270m")
@@ -60,7 +60,7 @@ def vectors() -> Path:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built from this tree."""
-    from leadout_build.site import build_site
+    from leadout_build.site.assemble import build_site
 
     with parallel.shared_folder(tmp_path_factory) as folder:
         out = folder / "site"

@@ -11,8 +11,8 @@ import pytest
 from leadout.errors import LeadoutError
 from leadout.rows import padded
 from leadout_build import cli
-from leadout_build.bench import command
 from leadout_build.bench.runtime import Loaded, Subject
+from leadout_build.cli import bench as command
 
 #: What loading said of cycles; the fake's own times are below.
 CYCLE_MS = {"0": 1.0, "1": 2.0, "2": 2.5, "3": 3.0, "5": 4.0, "7": 5.0}

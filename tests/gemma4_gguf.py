@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from k_quants import quantize_k
-from leadout_build import gemma4_gguf
-from leadout_build.gemma4_gguf import (
+from nano import gemma4_gguf
+from nano.gemma4_gguf import (
     BYTE,
     CONTROL,
     NORMAL,
@@ -91,7 +91,7 @@ def write_gemma4_gguf(
     Args:
         path: of the file.
         folder: of the checkpoint.
-        quantization: as for `leadout_build.gemma4_gguf.write_gemma4_gguf`; besides Q4_K, Q5_K and
+        quantization: as for `nano.gemma4_gguf.write_gemma4_gguf`; besides Q4_K, Q5_K and
             Q6_K, which need rows of a multiple of 256.
         options: of the same.
     """

@@ -10,7 +10,7 @@ from typing import Any
 from leadout.devices.numpy import NumpyDevice
 from leadout.lowering import Caps
 from leadout.ops import Program
-from leadout_build.kernels import kernel_index
+from leadout_build.site.kernels import kernel_index
 
 FOLDER = Path(__file__).parents[1] / "web/kernels"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leadout_build.nano.tables import Table, parse_table
+from leadout_build.cli.market_table import Table, parse_table
 
 MARKET = parse_table(
     """\

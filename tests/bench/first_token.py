@@ -23,9 +23,9 @@ from typing import Any
 from playwright.sync_api import BrowserContext, sync_playwright
 
 from leadout_build import DIST
-from leadout_build.browser import launch_options
-from leadout_build.headless import BLANK, serving
-from leadout_build.store import Store
+from leadout_build.serving.browser import launch_options
+from leadout_build.serving.headless import BLANK, serving
+from leadout_build.store.model_store import Store
 
 PATIENCE_MS = 600_000
 

@@ -20,7 +20,7 @@ from pages import (
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from leadout_build import ROOT
-from leadout_build.browser import launch_options
+from leadout_build.serving.browser import launch_options
 
 
 @pytest.fixture(scope="module")

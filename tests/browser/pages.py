@@ -15,8 +15,8 @@ from typing import Any
 import uvicorn
 from playwright.sync_api import Locator, Page
 
-from leadout_build.serve import create_app
-from leadout_build.store import Store
+from leadout_build.serving.server import create_app
+from leadout_build.store.model_store import Store
 
 #: What the site says it serves; the fake worker never fetches it.
 LISTED_MODELS = [

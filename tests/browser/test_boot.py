@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route
 
-from leadout_build.headless import BLANK, headless_page, serving
-from leadout_build.store import Store
+from leadout_build.serving.headless import BLANK, headless_page, serving
+from leadout_build.store.model_store import Store
 
 PATIENCE_MS = 300_000
 

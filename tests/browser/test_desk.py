@@ -8,7 +8,7 @@ import pytest
 from pages import LISTED_MODELS, LISTED_NANO, Chat, OpenPage
 from playwright.sync_api import Route, expect
 
-from leadout_build.nano.dialogues import EXAMPLE_TABLE_CSV, NANO_SYSTEM
+from leadout_build.store.nano_prompts import EXAMPLE_TABLE_CSV, NANO_SYSTEM
 
 INFO = {
     "has_chat_template": True,

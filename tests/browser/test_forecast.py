@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from leadout_build.headless import BLANK, headless_page, serving
+from leadout_build.serving.headless import BLANK, headless_page, serving
 
 #: Readback buffers, made as they are needed, are no part of a forecast. Seen: 0.6 % (32 kB).
 TOLERANCE = 0.01

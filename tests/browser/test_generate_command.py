@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from leadout_build import DIST
-from leadout_build.site import build_site
+from leadout_build.site.assemble import build_site
 
 MODEL = "nano"
 PROMPT = "What is the price of ABC?"

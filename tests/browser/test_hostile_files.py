@@ -18,8 +18,8 @@ from hostile_page import LOAD_PATIENCE_MS, HostilePage, Parts, peak_bytes
 from hostile_templates import BOMBS, LONE_BOMBS, choosing
 from hostile_tokenizers import HOSTILE
 from leadout.tokenizer import tokenizer_json_from_gguf
-from leadout_build.headless import BLANK, headless_page, serving
-from leadout_build.store import Store
+from leadout_build.serving.headless import BLANK, headless_page, serving
+from leadout_build.store.model_store import Store
 from raw_headers import safetensors_file
 from tiny_checkpoints import (
     Vocabulary,

@@ -12,8 +12,8 @@ from playwright.sync_api import Page, expect
 
 from fake_hub import REPO, TOKEN, FakeHub, serve_hub
 from gemma4_gguf import write_gemma4_gguf
-from leadout_build.headless import BLANK, headless_page, serving
-from leadout_build.store import Store
+from leadout_build.serving.headless import BLANK, headless_page, serving
+from leadout_build.store.model_store import Store
 from split_gguf import split_gguf
 
 NUM_TOKENS = 12

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from leadout_build import ROOT
-from leadout_build.built_in import built_in_files
+from leadout_build.store.built_in import built_in_files
 
 #: What the build backend takes from a checkout, beside the built site.
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "NOTICE", "build", "pyapp", "web/hub")
@@ -110,10 +110,21 @@ def test_the_wheel_has_the_whole_site_and_nano_once(wheel: Path, site: Path) -> 
     wanted = {"build.json", *(name for name in files if not name.endswith(".gguf"))}
     assert {name.removeprefix(prefix) for name in names if name.startswith(prefix)} == wanted
     assert sorted(name for name in names if name.endswith(".gguf")) == [
-        "leadout_build/nano/model/nano-assistant.gguf",
-        "leadout_build/nano/model/nano.gguf",
+        "leadout_build/store/nano/nano-assistant.gguf",
+        "leadout_build/store/nano/nano.gguf",
     ]
     assert wheel.stat().st_size < MOST_BYTES
+
+
+def test_the_wheel_has_nano_s_card_and_nothing_of_how_it_was_made(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert "leadout_build/store/nano/README.md" in names
+    folders = {name.split("/")[0] for name in names}
+    assert {name for name in folders if not name.endswith(".dist-info")} == {
+        "leadout",
+        "leadout_build",
+    }
 
 
 def test_the_page_is_served_as_it_was_built(url: str, site: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pages import Chat
 
-from leadout_build.headless import headless_page, serving
+from leadout_build.serving.headless import headless_page, serving
 
 #: Software rendering compiles some forty pipelines first.
 LOAD_TIMEOUT_MS = 300_000

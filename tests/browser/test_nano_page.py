@@ -10,12 +10,12 @@ import pytest
 from pages import Chat
 from playwright.sync_api import expect
 
-from leadout_build.headless import BLANK, headless_page, serving
-from leadout_build.nano.check import check_answer, check_brief
-from leadout_build.nano.dialogues import EXAMPLE_TABLE_CSV
-from leadout_build.nano.questions import Question
-from leadout_build.nano.tables import parse_table
-from leadout_build.store import Store
+from leadout_build.cli.market_table import parse_table
+from leadout_build.serving.headless import BLANK, headless_page, serving
+from leadout_build.store.model_store import Store
+from leadout_build.store.nano_prompts import EXAMPLE_TABLE_CSV
+from nano.check import check_answer, check_brief
+from nano.questions import Question
 
 #: For a load and a brief without a GPU, on a machine that other work shares.
 PATIENCE_MS = 600_000

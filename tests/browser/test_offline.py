@@ -8,8 +8,8 @@ from pages import serve_in_thread
 from playwright.sync_api import sync_playwright
 
 from flaky_server import FlakyFile, flaky_server
-from leadout_build.built_in import built_in_models
-from leadout_build.headless import launch_options
+from leadout_build.serving.headless import launch_options
+from leadout_build.store.built_in import built_in_models
 
 #: For a load without a GPU, on a machine that other work shares.
 PATIENCE_MS = 300_000

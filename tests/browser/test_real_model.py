@@ -16,8 +16,8 @@ import pytest
 from real_model import SAMPLE_MS, PageError, RealModel
 
 from engine_cases import generated
-from leadout_build.headless import BLANK, headless_page, serving
-from leadout_build.native import load_engine
+from leadout_build.cli.native import load_engine
+from leadout_build.serving.headless import BLANK, headless_page, serving
 from reference_gemma3 import forward, gguf_weights, kl_divergence
 from thoroughness import IS_THOROUGH
 

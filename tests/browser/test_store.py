@@ -17,7 +17,7 @@ from store_tab import Tab, read_stored
 
 from flaky_server import FlakyFile, FlakyServer, flaky_server
 from leadout_build import ROOT
-from leadout_build.browser import launch_options
+from leadout_build.serving.browser import launch_options
 from thoroughness import IS_THOROUGH
 
 CHUNK_BYTES = 1 << 20

@@ -21,9 +21,9 @@ from page_server import PageServer
 from leadout import errors
 from leadout.devices.base import PassTimes, collected
 from leadout_build import ROOT
-from leadout_build.kernels import build_kernels
-from leadout_build.reflection import reflect
-from leadout_build.templates import Rendered
+from leadout_build.site.kernels import build_kernels
+from leadout_build.site.reflection import reflect
+from leadout_build.site.templates import Rendered
 
 Words = npt.NDArray[np.uint32]
 

@@ -74,7 +74,7 @@ class ChromiumHost:
     async def _open(self) -> None:
         from playwright.async_api import async_playwright
 
-        from leadout_build.browser import launch_options
+        from leadout_build.serving.browser import launch_options
 
         self._playwright = await async_playwright().start()
         options = launch_options(software=True)

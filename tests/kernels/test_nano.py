@@ -11,8 +11,8 @@ from engine_cases import load
 from leadout.engine import Engine
 from leadout.request import GenerateRequest
 from leadout.sampling import Sampling
-from leadout_build.built_in import NANO, NANO_DRAFTER, built_in_files
-from leadout_build.native import load_engine
+from leadout_build.cli.native import load_engine
+from leadout_build.store.built_in import NANO, NANO_DRAFTER, built_in_files
 
 TABLE = """\
 asset,price,1d,7d,rsi

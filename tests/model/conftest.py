@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from leadout.engine import Engine
-from leadout_build.native import load_engine
+from leadout_build.cli.native import load_engine
 
 
 @pytest.fixture(scope="session")

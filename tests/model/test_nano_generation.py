@@ -15,20 +15,15 @@ import pytest
 from leadout.engine import Engine, Generated, LoadOptions
 from leadout.request import GenerateRequest
 from leadout.sampling import Sampling
-from leadout_build.built_in import FOLDER, NANO, NANO_DRAFTER, built_in_files
-from leadout_build.nano.check import check_answer, check_brief
-from leadout_build.nano.dialogues import (
-    EXAMPLE_TABLE_CSV,
-    NANO_SYSTEM,
-    Dialogue,
-    Turn,
-    make_dialogue,
-)
-from leadout_build.nano.encoding import chat_text
-from leadout_build.nano.questions import Question
-from leadout_build.nano.tables import parse_table
-from leadout_build.nano.tokenizer import BOS
-from leadout_build.native import load_engine
+from leadout_build.cli.market_table import parse_table
+from leadout_build.cli.native import load_engine
+from leadout_build.store.built_in import FOLDER, NANO, NANO_DRAFTER, built_in_files
+from leadout_build.store.nano_prompts import EXAMPLE_TABLE_CSV, NANO_SYSTEM
+from nano.check import check_answer, check_brief
+from nano.dialogues import Dialogue, Turn, make_dialogue
+from nano.encoding import chat_text
+from nano.questions import Question
+from nano.tokenizer import BOS
 
 GOLDEN = Path(__file__).parents[1] / "vectors/nano/golden.json"
 

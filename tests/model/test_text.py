@@ -12,8 +12,8 @@ from leadout.checkpoint import FileSource, open_checkpoint
 from leadout.engine import Engine, Generated, load_tokenizer
 from leadout.request import GenerateRequest
 from leadout.tokenizer import Tokenizer
-from leadout_build.native import make_tokenizer
-from leadout_build.store import Store
+from leadout_build.cli.native import make_tokenizer
+from leadout_build.store.model_store import Store
 from varied_text import varied_texts
 
 PROMPT = "The capital of France is"

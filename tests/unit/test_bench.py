@@ -12,8 +12,9 @@ import fake_bench
 from fake_bench import CYCLE_MS, FakeRuntime, Run, a_load, fake_cycle_ms, run_with
 from leadout.errors import DeviceLostError, LeadoutError, RequestError
 from leadout_build import cli
-from leadout_build.bench import command, figures, measures, node, runtime, table
+from leadout_build.bench import figures, measures, node, runtime, table
 from leadout_build.bench.measures import Effort, Spread, Timed
+from leadout_build.cli import bench as command
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 TINY = VECTORS / "gemma3-tiny" / "multi-query"

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from leadout_build import ROOT
-from leadout_build.bench import command, measures
+from leadout_build.bench import measures
+from leadout_build.cli import bench as command
 
 PAGE = (ROOT / "static/bench.js").read_text("utf-8")
 MEASURES = (ROOT / "static/bench_measures.js").read_text("utf-8")

@@ -17,10 +17,11 @@ from leadout.engine import Engine
 from leadout.errors import OutOfMemoryError
 from leadout.planning import LoadOptions
 from leadout.request import GenerateRequest
-from leadout_build import cli
-from leadout_build.bench import command, memory
+from leadout_build.bench import memory
 from leadout_build.bench.measures import Effort
 from leadout_build.bench.runtime import Loaded, Subject
+from leadout_build.cli import arguments
+from leadout_build.cli import bench as command
 
 TINY_FILES = Path(__file__).parents[1] / "vectors" / "gemma3-tiny" / "multi-query"
 
@@ -118,7 +119,7 @@ async def test_what_is_planned_is_what_is_allocated() -> None:
 
 
 def test_the_command_line_offers_the_shapes_that_there_are() -> None:
-    assert cli._SHAPES == SHAPES
+    assert arguments._SHAPES == SHAPES
 
 
 def test_a_shape_s_table_says_that_its_text_is_noise(

@@ -1,4 +1,4 @@
-"""Finding a Chromium and its flags (leadout_build.browser)."""
+"""Finding a Chromium and its flags (leadout_build.serving.browser)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from leadout.errors import DeviceUnavailableError
-from leadout_build import browser
+from leadout_build.serving import browser
 
 
 @pytest.fixture

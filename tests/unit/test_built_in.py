@@ -11,12 +11,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from leadout.errors import ModelNotFoundError, StoreError
-from leadout_build import built_in, cli
-from leadout_build.drafters import Drafter, drafter_named, drafter_of, require_drafter
-from leadout_build.pull import pull
-from leadout_build.serve import built_in_served, create_app, find_model
-from leadout_build.site import MODELS_FOLDER
-from leadout_build.store import Store
+from leadout_build import cli
+from leadout_build.cli.pull import pull
+from leadout_build.serving.server import built_in_served, create_app, find_model
+from leadout_build.site.assemble import MODELS_FOLDER
+from leadout_build.store import built_in
+from leadout_build.store.drafters import Drafter, drafter_named, drafter_of, require_drafter
+from leadout_build.store.model_store import Store
 from stand_in_nano import write_stand_in
 
 REPOSITORY = Path(__file__).parents[2]

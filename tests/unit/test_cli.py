@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 
 from leadout.errors import LeadoutError, PortInUseError, StoreError
-from leadout_build import cli, serve
-from leadout_build.inspect_model import describe, inspect_model
-from leadout_build.progress import Progress, format_bytes
-from leadout_build.store import Store
+from leadout_build import cli
+from leadout_build.cli import serve
+from leadout_build.cli.inspect import describe, inspect_model
+from leadout_build.cli.progress import Progress
+from leadout_build.store.model_store import Store
+from leadout_build.store.sizes import format_bytes
 from tiny_gguf import write_tiny_gguf
 
 TINY_SAFETENSORS = Path(__file__).parents[1] / "vectors" / "gemma3-tiny" / "multi-query"
@@ -43,8 +45,8 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[argparse.Namespace]:
         seen.append(args)
         return 0
 
-    for name in ("generate", "bench.command"):
-        module = types.ModuleType(f"leadout_build.{name}")
+    for name in ("generate", "bench"):
+        module = types.ModuleType(f"leadout_build.cli.{name}")
         module.run = run  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, module.__name__, module)
     return seen

@@ -1,4 +1,4 @@
-"""Compiling the browser's Python ahead (leadout_build.compiled)."""
+"""Compiling the browser's Python ahead (leadout_build.site.compiled)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from leadout_build import compiled
-from leadout_build.compiled import Archive, compile_archives
-from leadout_build.errors import BuildError
+from leadout_build.site import compiled
+from leadout_build.site.compiled import Archive, compile_archives
+from leadout_build.site.errors import BuildError
 
 REPOSITORY = Path(__file__).parents[2]
 PYODIDE = REPOSITORY / "web/node_modules/pyodide"

@@ -10,8 +10,8 @@ import gguf
 import pytest
 
 from leadout.errors import DrafterError, ModelNotFoundError
-from leadout_build.drafter_files import is_drafter, is_drafter_gguf
-from leadout_build.drafters import (
+from leadout_build.store.drafter_files import is_drafter, is_drafter_gguf
+from leadout_build.store.drafters import (
     Drafter,
     drafter_named,
     drafter_of,
@@ -19,7 +19,7 @@ from leadout_build.drafters import (
     require_drafter,
     stored_drafters,
 )
-from leadout_build.store import Store
+from leadout_build.store.model_store import Store
 
 
 @pytest.fixture

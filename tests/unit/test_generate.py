@@ -12,8 +12,9 @@ import pytest
 
 from leadout import engine, request
 from leadout.errors import DrafterError, ModelNotFoundError, RequestError
-from leadout_build import cli, generate, native
-from leadout_build.store import Store
+from leadout_build import cli
+from leadout_build.cli import generate, native
+from leadout_build.store.model_store import Store
 
 #: Has its drafter beside it.
 TINY = Path(__file__).parents[1] / "vectors" / "gemma4-tiny" / "e2b"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from leadout.errors import LeadoutError
-from leadout_build.hub_choice import choose_drafter_files, choose_files, drafter_repos
-from leadout_build.hub_names import parse_hub_name
+from leadout_build.store.hub_choice import choose_drafter_files, choose_files, drafter_repos
+from leadout_build.store.hub_names import parse_hub_name
 from node_script import ask_node
 
 TESTS = Path(__file__).parents[1]

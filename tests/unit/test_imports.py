@@ -1,11 +1,11 @@
-"""Which module may import which: dependencies of the package point one way."""
+"""Which module may import which: dependencies of the packages point one way."""
 
 from __future__ import annotations
 
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -61,6 +61,17 @@ THIRD_PARTY = {
     "tokenizers": re.compile(r"tokenizer_native"),
 }
 
+BUILD = REPOSITORY / "build"
+
+#: The parts of build/leadout_build, and which others each may import from.
+PARTS = {
+    "store": (),
+    "site": ("store",),
+    "serving": ("store", "site"),
+    "bench": ("store", "serving"),
+    "cli": ("store", "site", "serving", "bench"),
+}
+
 #: JavaScript folders, and what they never import.
 NEVER_IMPORTED_BY = {
     "runtime": ("client", "widget", "host", "worker", "testing"),
@@ -85,6 +96,15 @@ def imports_of(path: Path) -> Iterator[str]:
             assert node.level == 0, f"{path}: relative import"
             assert node.module is not None
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def playwright_imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Yield the imports of Playwright among syntax nodes."""
+    for node in nodes:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            text = ast.unparse(node)
+            if re.match(r"(import|from) playwright\b", text):
+                yield text
 
 
 def layer_of(module: str) -> int:
@@ -148,6 +168,37 @@ def test_third_party_modules_stay_where_they_belong(module: str) -> None:
 def test_the_package_never_imports_the_build_step() -> None:
     for module, path in MODULES.items():
         assert not [name for name in imports_of(path) if name.startswith("leadout_build")], module
+
+
+def test_the_build_step_has_these_parts_and_nothing_beside_them() -> None:
+    beside = {path.name for path in (BUILD / "leadout_build").iterdir()} - {"__pycache__"}
+    assert beside == {*PARTS, "__init__.py"}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_parts_of_the_build_step_import_one_way(part: str) -> None:
+    for path in (BUILD / "leadout_build" / part).rglob("*.py"):
+        ours = [name.split(".") for name in imports_of(path) if name.startswith("leadout_build.")]
+        others = {names[1] for names in ours if names[1] in PARTS} - {part}
+        assert others <= set(PARTS[part]), f"{path.name}: {others}"
+
+
+def test_what_ships_never_imports_how_nano_was_made() -> None:
+    assert (BUILD / "nano/train.py").is_file()
+    for path in [*MODULES.values(), *(BUILD / "leadout_build").rglob("*.py")]:
+        assert not [name for name in imports_of(path) if name.split(".")[0] == "nano"], path
+
+
+def test_playwright_is_imported_in_one_place_and_only_once_a_browser_is_wanted() -> None:
+    importers = set()
+    for path in (BUILD / "leadout_build").rglob("*.py"):
+        # What stands under TYPE_CHECKING is for mypy.
+        tree = ast.parse(path.read_text("utf-8"))
+        assert not set(playwright_imports(tree.body)), path
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+        if any(set(playwright_imports(ast.walk(function))) for function in functions):
+            importers.add(path.name)
+    assert importers == {"headless.py"}
 
 
 @pytest.mark.parametrize("folder", NEVER_IMPORTED_BY)

@@ -10,10 +10,10 @@ import pytest
 from leadout.checkpoint.synthetic import synthetic_checkpoint
 from leadout.config import FULL, SLIDING, read_config
 from leadout_build import cli
-from leadout_build.drafters import drafter_of
-from leadout_build.inspect_model import Inspection, describe, inspect_model
-from leadout_build.step_reads import kv_bytes_per_token, kv_kinds, step_reads
-from leadout_build.store import Store
+from leadout_build.bench.step_reads import kv_bytes_per_token, kv_kinds, step_reads
+from leadout_build.cli.inspect import Inspection, describe, inspect_model
+from leadout_build.store.drafters import drafter_of
+from leadout_build.store.model_store import Store
 from tiny_gemma4 import Weights, safetensors_bytes, tiny_target, tiny_weights
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "gemma4-tiny"

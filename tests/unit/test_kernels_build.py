@@ -1,4 +1,4 @@
-"""Rendering, checking and describing kernels (leadout_build.kernels)."""
+"""Rendering, checking and describing kernels (leadout_build.site.kernels)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from textwrap import dedent
 
 import pytest
 
-from leadout_build.errors import BuildError
-from leadout_build.kernels import build_kernels, read_variants
+from leadout_build.site.errors import BuildError
+from leadout_build.site.kernels import build_kernels, read_variants
 
 REPOSITORY = Path(__file__).parents[2]
 NODE_MODULES = REPOSITORY / "web/node_modules"

@@ -6,9 +6,9 @@ import json
 import re
 
 from leadout_build import ROOT
-from leadout_build.catalogue import CATALOGUE
-from leadout_build.hub_choice import drafter_repos
-from leadout_build.known_models import LIST, known_models
+from leadout_build.cli.catalogue import CATALOGUE
+from leadout_build.store.hub_choice import drafter_repos
+from leadout_build.store.known_models import LIST, known_models
 
 
 def test_every_known_model_has_a_name_of_its_own_and_a_repository() -> None:

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from leadout.errors import RequestError
-from leadout_build.nano.dialogues import EXAMPLE_TABLE_CSV, NANO_SYSTEM
-from leadout_build.nano.markets import make_layout, make_table
-from leadout_build.nano.tables import COLUMNS, MOOD_LINES, SPELLINGS, parse_table, render
-from leadout_build.native import make_tokenizer
+from leadout_build.cli.market_table import COLUMNS, SPELLINGS, parse_table
+from leadout_build.cli.native import make_tokenizer
+from leadout_build.store.nano_prompts import EXAMPLE_TABLE_CSV, NANO_SYSTEM
+from nano.markets import make_layout, make_table
+from nano.tables import MOOD_LINES, render
 
 MODULE = Path(__file__).parents[2] / "static/market_table.js"
 
@@ -122,7 +123,7 @@ def test_numbers_of_more_than_a_dozen_digits_are_refused() -> None:
 async def test_lengths_are_rather_over_than_under() -> None:
     from leadout.checkpoint import FileSource, open_checkpoint
     from leadout.engine import load_tokenizer
-    from leadout_build.built_in import built_in_files
+    from leadout_build.store.built_in import built_in_files
 
     checkpoint = await open_checkpoint(
         {name: FileSource(path) for name, path in built_in_files("nano").items()}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from leadout_build.cli import main
-from leadout_build.store import Store
+from leadout_build.store.model_store import Store
 
 
 @pytest.fixture

@@ -9,17 +9,17 @@ from itertools import pairwise
 
 import pytest
 
-from leadout_build.nano.answers import answer
-from leadout_build.nano.briefs import make_brief
-from leadout_build.nano.check import check_answer, check_brief, split_sentences
-from leadout_build.nano.dialogues import EXAMPLE_TABLE_CSV
-from leadout_build.nano.draws import draw_ask
-from leadout_build.nano.facts import judge
-from leadout_build.nano.forms import Sentence
-from leadout_build.nano.markets import make_table
-from leadout_build.nano.questions import Question, due_refusal
-from leadout_build.nano.sentences import GROUPS, read
-from leadout_build.nano.tables import Table, parse_table
+from leadout_build.cli.market_table import Table, parse_table
+from leadout_build.store.nano_prompts import EXAMPLE_TABLE_CSV
+from nano.answers import answer
+from nano.briefs import make_brief
+from nano.check import check_answer, check_brief, split_sentences
+from nano.draws import draw_ask
+from nano.facts import judge
+from nano.forms import Sentence
+from nano.markets import make_table
+from nano.questions import Question, due_refusal
+from nano.sentences import GROUPS, read
 
 EXAMPLE = parse_table(EXAMPLE_TABLE_CSV)
 ONE = Table(("BTC",), ("price", "1d", "rsi"), (("97412.50", "+1.84%", ""),))

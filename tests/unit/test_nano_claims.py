@@ -8,16 +8,16 @@ from functools import cache
 
 import pytest
 
-from leadout_build.nano.answers import answer
-from leadout_build.nano.briefs import make_brief
-from leadout_build.nano.check import check_answer, check_brief
-from leadout_build.nano.draws import draw_ask
-from leadout_build.nano.facts import judge
-from leadout_build.nano.forms import Sentence
-from leadout_build.nano.markets import make_table
-from leadout_build.nano.questions import Question
-from leadout_build.nano.sentences import GROUPS, read
-from leadout_build.nano.tables import Table
+from leadout_build.cli.market_table import Table
+from nano.answers import answer
+from nano.briefs import make_brief
+from nano.check import check_answer, check_brief
+from nano.draws import draw_ask
+from nano.facts import judge
+from nano.forms import Sentence
+from nano.markets import make_table
+from nano.questions import Question
+from nano.sentences import GROUPS, read
 from nano_sentences import MARKET, SENTENCES
 
 

@@ -11,17 +11,18 @@ from itertools import pairwise
 from statistics import median
 
 from leadout.errors import RequestError
-from leadout_build.nano.answers import answer
-from leadout_build.nano.asks import ask
-from leadout_build.nano.briefs import make_brief
-from leadout_build.nano.check import check_answer, check_brief
-from leadout_build.nano.dialogues import NANO_SYSTEM, Dialogue, Turn, make_dialogue, num_pieces
-from leadout_build.nano.draws import draw_ask
-from leadout_build.nano.markets import make_table
-from leadout_build.nano.questions import KINDS, REFUSALS, Question
-from leadout_build.nano.small_talk import TALK, talk
-from leadout_build.nano.tables import Table, parse_table
-from leadout_build.nano.tickers import is_held_out
+from leadout_build.cli.market_table import Table, parse_table
+from leadout_build.store.nano_prompts import NANO_SYSTEM
+from nano.answers import answer
+from nano.asks import ask
+from nano.briefs import make_brief
+from nano.check import check_answer, check_brief
+from nano.dialogues import Dialogue, Turn, make_dialogue, num_pieces
+from nano.draws import draw_ask
+from nano.markets import make_table
+from nano.questions import KINDS, REFUSALS, Question
+from nano.small_talk import TALK, talk
+from nano.tickers import is_held_out
 
 #: Of the turns of 60 dialogues.
 DIGEST = "6cf43390c5ff57776e0b4961bcadf3efad26c6656499ab0fbd54bce90b2102ef"

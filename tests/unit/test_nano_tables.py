@@ -10,10 +10,11 @@ from dataclasses import replace
 import pytest
 
 from leadout.errors import RequestError
-from leadout_build.nano.dialogues import EXAMPLE_TABLE_CSV
-from leadout_build.nano.markets import MAX_ASSETS, make_layout, make_table, price_text, signed
-from leadout_build.nano.tables import COLUMNS, SPELLINGS, Table, parse_table, plain_layout, render
-from leadout_build.nano.tickers import COINS, EXAMPLE_ASSETS, STOCKS, invent, is_held_out
+from leadout_build.cli.market_table import COLUMNS, SPELLINGS, Table, parse_table
+from leadout_build.store.nano_prompts import EXAMPLE_TABLE_CSV
+from nano.markets import MAX_ASSETS, make_layout, make_table, price_text, signed
+from nano.tables import plain_layout, render
+from nano.tickers import COINS, EXAMPLE_ASSETS, STOCKS, invent, is_held_out
 
 SMALL = Table(("BTC", "1INCH"), ("price", "1d"), (("97412.50", "+1.84%"), ("", "0.00%")), 24)
 

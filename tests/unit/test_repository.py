@@ -21,7 +21,7 @@ MAX_LINES = 500
 MAX_BYTES = 4 << 20
 
 #: Nano's weights ship with the repository; tests/unit/test_built_in.py bounds their size.
-LARGE = ("build/leadout_build/nano/model/*.gguf",)
+LARGE = ("build/leadout_build/store/nano/*.gguf",)
 
 # Written so that this file does not contain what it looks for.
 LEFT_BEHIND = {

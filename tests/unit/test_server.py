@@ -18,10 +18,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from leadout.errors import ModelNotFoundError, PortInUseError, RequestError
-from leadout_build.security import is_known_host, site_policy
-from leadout_build.serve import ServedModel, create_app, find_model, serve
-from leadout_build.site_files import find_file
-from leadout_build.store import Store
+from leadout_build.serving.security import is_known_host
+from leadout_build.serving.server import ServedModel, create_app, find_model, serve
+from leadout_build.serving.site_files import find_file
+from leadout_build.site.policy import site_policy
+from leadout_build.store.model_store import Store
 
 WEIGHTS = bytes(range(256)) * 4096  # 1 MiB
 ORIGIN = "http://127.0.0.1:8000"
@@ -421,8 +422,8 @@ def test_a_port_in_use_says_which_and_what_to_do(site: Path, store: Store) -> No
 def start_server(site: Path, store: Store) -> tuple[subprocess.Popen[str], str]:
     """Run `serve` in a process of its own; return it with the URL that it prints."""
     script = (
-        "import sys; from pathlib import Path; from leadout_build.serve import serve; "
-        "from leadout_build.store import Store; "
+        "import sys; from pathlib import Path; from leadout_build.serving.server import serve; "
+        "from leadout_build.store.model_store import Store; "
         "serve(port=0, site=Path(sys.argv[1]), store=Store(Path(sys.argv[2])))"
     )
     process = subprocess.Popen(

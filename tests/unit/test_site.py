@@ -1,4 +1,4 @@
-"""Assembling dist/ (leadout_build.site, leadout_build.vendor)."""
+"""Assembling dist/ (leadout_build.site.assemble, leadout_build.site.vendor)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from leadout.errors import RequestError
-from leadout_build import vendor
-from leadout_build.errors import BuildError
-from leadout_build.security import site_policy
-from leadout_build.site import MODELS_FOLDER, NANO_FOLDER, allowed_origins, build_site
+from leadout_build.site import vendor
+from leadout_build.site.assemble import MODELS_FOLDER, TEXTS, allowed_origins, build_site
+from leadout_build.site.errors import BuildError
+from leadout_build.site.policy import site_policy
 from stand_in_nano import write_stand_in
 
 REPOSITORY = Path(__file__).parents[2]
@@ -47,7 +47,6 @@ def checkout(tmp_path: Path) -> Path:
     """A small checkout with one kernel and one module, which a test may break."""
     root = tmp_path / "checkout"
     (root / "static").mkdir(parents=True)
-    (root / "README.md").write_text("# A site\n")
     (root / "static/index.html").write_text("<!doctype html>\n")
     (root / "web/kernels").mkdir(parents=True)
     (root / "web/kernels/variants.toml").write_text("[nothing]\n")
@@ -58,8 +57,9 @@ def checkout(tmp_path: Path) -> Path:
     (root / "web/widget/leadout-chat-define.js").write_text("export {};\n")
     (root / "web/package.json").write_text("{}\n")
     write_stand_in(root / MODELS_FOLDER)
-    for folder in (NANO_FOLDER, MODELS_FOLDER):
-        (root / folder / "README.md").write_text("# Nano\n")
+    for text in TEXTS.values():
+        (root / text).parent.mkdir(parents=True, exist_ok=True)
+        (root / text).write_text(f"# {text}\n")
     for shared in ("web/node_modules", "pyapp", ".cache"):
         (root / shared).symlink_to(REPOSITORY / shared, target_is_directory=True)
     return root

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from leadout.errors import IntegrityError, ModelNotFoundError, StoreError
-from leadout_build.store import Store, StoredFile, check_name
+from leadout_build.store.model_store import Store, StoredFile, check_name
 
 CONTENT = b"weights" * 1000
 

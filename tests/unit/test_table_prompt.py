@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from leadout.errors import RequestError
-from leadout_build import cli, generate
-from leadout_build.nano.dialogues import EXAMPLE_TABLE_CSV, NANO_SYSTEM
-from leadout_build.table_prompt import read_table
+from leadout_build import cli
+from leadout_build.cli import generate
+from leadout_build.cli.table_prompt import read_table
+from leadout_build.store.nano_prompts import EXAMPLE_TABLE_CSV, NANO_SYSTEM
 
 BROKEN = {
     "": "has no lines of a table",

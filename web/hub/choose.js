@@ -1,6 +1,6 @@
 /**
  * Which of a repository's files are the model, and which its drafter; by their names and sizes alone.
- * Keep in step with build/leadout_build/hub_choice.py; tests/vectors/hub has cases for both.
+ * Keep in step with build/leadout_build/store/hub_choice.py; tests/vectors/hub has cases for both.
  *
  * @module choose
  */

@@ -1,7 +1,7 @@
 /**
  * How a model on the hub is written: `hf:owner/name[@revision][:file]`, or without the "hf:", or as the
  * public hub's address of the model's page or of one of its GGUFs, which people copy.
- * Keep in step with build/leadout_build/hub_names.py; tests/vectors/hub has cases for both.
+ * Keep in step with build/leadout_build/store/hub_names.py; tests/vectors/hub has cases for both.
  *
  * @module names
  */

@@ -9,7 +9,7 @@ import { LeadoutError, firstLine, withErrorScopes } from "./errors.js";
 /** @typedef {"storage" | "read-only-storage" | "uniform"} BindingType */
 
 /**
- * One rendered kernel in index.json; build/leadout_build/kernels.py writes it (keep in step).
+ * One rendered kernel in index.json; build/leadout_build/site/kernels.py writes it (keep in step).
  * @typedef {object} Variant
  * @property {string} file the WGSL's path, relative to index.json
  * @property {string} kernel
@@ -25,7 +25,7 @@ import { LeadoutError, firstLine, withErrorScopes } from "./errors.js";
  * @typedef {{variant: string, constants: Record<string, number>}} PipelineSpec
  */
 
-/** Files of the folder; build/leadout_build/kernels.py writes them (keep in step). */
+/** Files of the folder; build/leadout_build/site/kernels.py writes them (keep in step). */
 const INDEX = "index.json";
 const SOURCES = "sources.json";
 

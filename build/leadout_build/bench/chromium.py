@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadout.errors import LeadoutError
 from leadout_build import DIST
 from leadout_build.bench.node import open_running_chromium
 from leadout_build.bench.runtime import (
@@ -25,7 +24,7 @@ from leadout_build.bench.runtime import (
     read_build,
     site_versions,
 )
-from leadout_build.store import Store
+from leadout_build.store.model_store import Store
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Worker
@@ -185,12 +184,9 @@ class ChromiumRuntime:
 
     def _answer(self, script: str, arguments: dict[str, object]) -> Any:
         """Return what a settled script gave, or raise what it failed with."""
-        from playwright.sync_api import Error as PlaywrightError
+        from leadout_build.serving.headless import evaluate
 
-        try:
-            answer = self._page.evaluate(script, arguments)
-        except PlaywrightError as error:
-            raise LeadoutError(f"Chromium: {error.message.splitlines()[0]}") from error
+        answer = evaluate(self._page, script, arguments)
         if "error" in answer:
             raise_named(answer["error"])
         return answer["value"]
@@ -245,15 +241,16 @@ def open_chromium(subject: Subject, site: Path = DIST) -> Iterator[Runtime]:
         site: the built site.
 
     Raises:
-        LeadoutError: there is no such model, site or browser.
+        LeadoutError: there is no such model or site, or no browser that can be driven.
     """
     if port := os.environ.get("LEADOUT_CHROMIUM_PORT"):
         with open_running_chromium(subject, int(port), site) as running:
             yield running
         return
-    from leadout_build.headless import BLANK, headless_page, serving
-    from leadout_build.serve import find_model
+    from leadout_build.serving.headless import BLANK, headless_page, require_playwright, serving
+    from leadout_build.serving.server import find_model
 
+    require_playwright()
     model = None if subject.is_shape else subject.name
     name = subject.name if model is None else find_model(Store(), model)[0]
     versions = site_versions(site)

@@ -13,7 +13,8 @@ from typing import Any
 
 from leadout_build.bench.measures import SAMPLINGS, Effort, Spread, prompt_ids, ratios
 from leadout_build.bench.runtime import Runtime
-from leadout_build.built_in import NANO
+from leadout_build.store.built_in import NANO
+from leadout_build.store.nano_prompts import EXAMPLE_TABLE_CSV, NANO_SYSTEM
 
 #: Of a text, at most.
 MAX_TOKENS = 256
@@ -27,8 +28,6 @@ def request_for(
 ) -> dict[str, Any]:
     """Return what the model is asked to write: the page's first brief, an answer, or anything."""
     if name == NANO:
-        from leadout_build.nano.dialogues import EXAMPLE_TABLE_CSV, NANO_SYSTEM
-
         brief = f"{EXAMPLE_TABLE_CSV.strip()}\n\nWrite a brief."
         return {
             "messages": [

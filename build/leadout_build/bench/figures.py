@@ -10,7 +10,7 @@ from leadout.checkpoint import Checkpoint
 from leadout.config import read_config
 from leadout_build.bench.measures import draft_ms
 from leadout_build.bench.runtime import Loaded
-from leadout_build.step_reads import step_reads
+from leadout_build.bench.step_reads import step_reads
 
 
 def load_figures(loaded: Loaded) -> dict[str, Any]:

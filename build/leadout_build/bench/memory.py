@@ -16,7 +16,7 @@ from leadout.checkpoint import Checkpoint
 from leadout.errors import OutOfMemoryError
 from leadout.forecast import Memory, forecast
 from leadout.planning import LoadOptions
-from leadout_build.any_gpu import AnyGpu
+from leadout_build.bench.any_gpu import AnyGpu
 
 
 def plan_memory(checkpoint: Checkpoint, drafter: Checkpoint | None, options: LoadOptions) -> Memory:

@@ -25,7 +25,7 @@ from leadout_build.bench.runtime import (
     read_build,
     site_versions,
 )
-from leadout_build.browser import find_browser, has_gpu
+from leadout_build.serving.browser import find_browser, has_gpu
 
 NODE_RUNNER = Path(__file__).with_name("node_runner.mjs")
 PAGE_RUNNER = Path(__file__).with_name("page_runner.mjs")

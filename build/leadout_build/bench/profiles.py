@@ -8,7 +8,7 @@ from typing import Any
 from leadout.passes import PREFILL_ROWS
 from leadout_build.bench.measures import SAMPLINGS
 from leadout_build.bench.runtime import Runtime
-from leadout_build.progress import format_bytes
+from leadout_build.store.sizes import format_bytes
 
 #: The number of drafts whose cycle is profiled, where it is among those measured.
 PROFILED_DRAFTS = 3

@@ -11,7 +11,7 @@ from typing import Any
 from leadout.request import DEFAULT_RUN_AHEAD
 from leadout_build.bench.measures import RUN_AHEADS, Spread
 from leadout_build.bench.profiles import profile_lines
-from leadout_build.progress import format_bytes
+from leadout_build.store.sizes import format_bytes
 
 #: Adapters that compute on the CPU, as their names say.
 SOFTWARE_ADAPTERS = ("swiftshader", "llvmpipe", "lavapipe")

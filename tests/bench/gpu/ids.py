@@ -26,10 +26,10 @@ from leadout.engine import Engine, LoadOptions
 from leadout.request import GenerateRequest
 from leadout.tokenizer import Tokenizer
 from leadout_build.bench.chromium import open_chromium
-from leadout_build.bench.command import find_subject
 from leadout_build.bench.node import open_node
 from leadout_build.bench.runtime import Subject
-from leadout_build.nano.dialogues import EXAMPLE_TABLE_CSV, NANO_SYSTEM
+from leadout_build.cli.bench import find_subject
+from leadout_build.store.nano_prompts import EXAMPLE_TABLE_CSV, NANO_SYSTEM
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "gemma4-tiny"
 TINY = ("e2b", "e4b", "12b", "26b-a4b", "31b", "trained-e2b", "trained-31b")

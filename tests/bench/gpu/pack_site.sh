@@ -15,7 +15,7 @@ cd "$tree"
 PYTHONPATH=pyapp:build .venv/bin/python -m leadout_build.cli build --out "$work/dist" >/dev/null
 rm -rf "$work/dist/models" "$work/dist/nano/model" "$work/dist/screenshot.png"
 git ls-files pyapp build web tests static pyproject.toml LICENSE NOTICE README.md |
-    grep -vE '\.(gguf|png|npz|safetensors)$|^tests/(unit|browser)/|^build/leadout_build/licences/' >"$work/list"
+    grep -vE '\.(gguf|png|npz|safetensors)$|^tests/(unit|browser)/|^build/leadout_build/site/licences/' >"$work/list"
 git ls-files --others --exclude-standard pyapp build web tests static >>"$work/list"
 tar -cf "$work/site.tar" --ignore-failed-read -T "$work/list"
 tar -rf "$work/site.tar" -C "$work" dist

@@ -31,9 +31,9 @@ setup() {
         xz -dc -T0 "$here/site.tar.xz" | tar -C "$tree" -xf - && cp "$here/site.tar.xz" "$temp/"
     fi
     [ -d "$tree/dist" ] || { echo "no site.tar.xz beside this script, and none unpacked"; exit 1; }
-    mkdir -p "$tree/web/node_modules" "$tree/build/leadout_build/nano/model"
+    mkdir -p "$tree/web/node_modules" "$tree/build/leadout_build/store/nano"
     ln -sfn "$webgpu" "$tree/web/node_modules/webgpu"
-    cp -n "$start"/build/leadout_build/nano/model/*.gguf "$tree/build/leadout_build/nano/model/" 2>/dev/null
+    cp -n "$start"/build/leadout_build/store/nano/*.gguf "$tree/build/leadout_build/store/nano/" 2>/dev/null
     mkdir -p "$tree/tests/vectors" && cp -rn "$start/tests/vectors/." "$tree/tests/vectors/" 2>/dev/null
     cd "$tree" || exit 1
     export PYTHONPATH=$tree/pyapp:$tree/build:$tree/tests:$tree/wheels

@@ -1,0 +1,48 @@
+"""The command line: `leadout COMMAND`.
+
+    arguments.py               what each command takes; COMMAND.py has its `run`
+    pull_*.py, catalogue.py    where `pull` fetches from
+    table_prompt.py            `generate --table`
+    native.py                  the engine in this process
+    progress.py, terminal.py   what a terminal shows
+
+A command's module is imported only when it runs, so that `--help` answers at once and a command
+does not need what only another one uses.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from leadout.errors import LeadoutError
+from leadout_build.cli.arguments import parse
+from leadout_build.cli.terminal import say_error
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the process's exit code.
+
+    Args:
+        argv: the arguments; default: the process's own.
+    """
+    try:
+        args = parse(argv)
+        code: int = args.run(args)
+        sys.stdout.flush()
+    except LeadoutError as error:
+        say_error(error.message)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output (head, less) has enough; keep Python from flushing at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        say_error(f"{error.filename or 'the system'}: {error.strerror or error}")
+        return 1
+    return code

@@ -1,0 +1,390 @@
+"""What each command of `leadout` takes, and what it says of wrong arguments."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from leadout_build import DIST
+from leadout_build.cli.terminal import say_error
+
+#: Keep in step with `GenerateRequest` in web/messages.js.
+MAX_DRAFT_TOKENS = 7
+
+BAD_USAGE = 2
+
+_MODEL_HELP = (
+    "nano, which is built in; or a name in the model store; or a path: a .gguf file, or a folder "
+    "with config.json and *.safetensors"
+)
+#: Those of pyapp/leadout/checkpoint/synthetic.py, which is not imported for a --help.
+_SHAPES = ("e2b", "e4b", "12b", "26b-a4b", "31b", "tiny")
+#: Those of build/leadout_build/bench/measures.py, likewise.
+_SAMPLINGS = ("greedy", "page")
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse arguments; `run` of the result runs the command and returns the exit code.
+
+    Args:
+        argv: the arguments; None: the process's own.
+
+    Raises:
+        SystemExit: they are wrong, which is said; or help was asked for.
+    """
+    parser = _parser()
+    args, rest = parser.parse_known_args(argv)
+    # argparse takes a PROMPT right after MODEL or never; ours may come after options too.
+    if rest and getattr(args, "prompt", "") is None and not rest[0].startswith("-"):
+        args.prompt = rest.pop(0)
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return args
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage in front of it."""
+
+    def error(self, message: str) -> NoReturn:
+        say_error(f"{message} (see `{self.prog} --help`)")
+        raise SystemExit(BAD_USAGE)
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Names an option's default where it says something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        silent = action.default in (None, argparse.SUPPRESS)
+        if silent or isinstance(action.default, (bool, list)):
+            return action.help
+        return f"{action.help} (default: %(default)s)"
+
+
+# ---- kinds of values -------------------------------------------------------------------------
+
+
+def _whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    """Return a parser of whole numbers from `low` to `high` (None: no end)."""
+
+    def parse(text: str) -> int:
+        wanted = f"a whole number of at least {low}" if high is None else f"{low} to {high}"
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value < low or (high is not None and value > high):
+            raise argparse.ArgumentTypeError(f'"{text}"; wanted {wanted}')
+        return value
+
+    return parse
+
+
+def _number(is_valid: Callable[[float], bool], wanted: str) -> Callable[[str], float]:
+    """Return a parser of numbers for which `is_valid` holds."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")  # which is in no range
+        if not is_valid(value):
+            raise argparse.ArgumentTypeError(f'"{text}"; wanted {wanted}')
+        return value
+
+    return parse
+
+
+def _draft_tokens(text: str) -> int | str:
+    """Parse how many tokens to draft per cycle."""
+    if text == "auto":
+        return text
+    try:
+        return _whole(0, MAX_DRAFT_TOKENS)(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error} or auto") from None
+
+
+def _ids(text: str) -> list[int]:
+    """Parse token ids, separated by spaces or commas."""
+    words = text.replace(",", " ").split()
+    if not words or not all(word.isascii() and word.isdecimal() for word in words):
+        raise argparse.ArgumentTypeError(f'"{text}"; wanted token ids such as "2 5 9"')
+    return [int(word) for word in words]
+
+
+def _rows(text: str) -> list[int]:
+    """Parse numbers of rows, separated by commas."""
+    return [_whole(1)(word) for word in text.split(",")]
+
+
+def _counts(low: int, high: int | None = None) -> Callable[[str], list[int]]:
+    """Return a parser of whole numbers, separated by commas, each in a range."""
+    one = _whole(low, high)
+    return lambda text: [one(word) for word in text.split(",")]
+
+
+def _samplings(text: str) -> list[str]:
+    """Parse names of sampling settings, separated by commas."""
+    names = text.split(",")
+    if unknown := [name for name in names if name not in _SAMPLINGS]:
+        wanted = " or ".join(_SAMPLINGS)
+        raise argparse.ArgumentTypeError(f'"{unknown[0]}"; wanted {wanted}')
+    return names
+
+
+# ---- the commands ----------------------------------------------------------------------------
+
+
+def _command(name: str) -> Callable[[argparse.Namespace], int]:
+    """Return what runs a command: `run` of the file of its name, imported only then."""
+
+    def run(args: argparse.Namespace) -> int:
+        code: int = importlib.import_module(f"leadout_build.cli.{name}").run(args)
+        return code
+
+    return run
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="leadout",
+        description="Gemma in a browser tab. Models are kept in LEADOUT_HOME "
+        "(default ~/.cache/leadout).",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, text: str) -> _Parser:
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            formatter_class=_HelpFormatter,
+        )
+        command.set_defaults(run=_command(name))
+        assert isinstance(command, _Parser)
+        return command
+
+    _add_serve_arguments(add("serve", "serve the built site and the models, here alone"))
+    build = add("build", "build the site, for any static host and any sub-path")
+    build.add_argument("--out", type=Path, default=DIST, metavar="FOLDER", help="where to")
+    _add_origin_argument(build)
+    pull = add("pull", "fetch a model into the store; resumes and verifies")
+    pull.add_argument(
+        "model",
+        metavar="MODEL",
+        help="gemma3-270m, a short name from README's table, a path, or "
+        "hf:owner/name[@revision][:file] from the Hugging Face Hub; file is a .gguf or a "
+        "quantisation, such as Q4_K_M. The model's drafter comes along where the hub has one",
+    )
+    models = add("models", "list, remove or verify the models in the store")
+    models.add_argument(
+        "action", nargs="?", choices=("list", "remove", "verify"), default="list", help="what to do"
+    )
+    models.add_argument("names", nargs="*", metavar="NAME", help="which ones; verify: default all")
+    models.add_argument("--json", action="store_true", help="list as one JSON object")
+    inspect = add("inspect", "show a model's architecture, tensors and sizes")
+    inspect.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    inspect.add_argument(
+        "--context", type=_whole(2), metavar="N", help="say what a load with so many tokens takes"
+    )
+    inspect.add_argument(
+        "--kv-dtype", choices=("f32", "f16"), default="f32", help="storage of the KV cache"
+    )
+    inspect.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_generate_arguments(add("generate", "continue a prompt"))
+    _add_bench_arguments(add("bench", "measure loading, prefill and decoding"))
+    return parser
+
+
+def _add_serve_arguments(parser: _Parser) -> None:
+    parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
+    parser.add_argument("--port", type=_whole(0, 65535), default=8000, help="0 takes a free one")
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+    parser.add_argument(
+        "--model",
+        metavar="NAME_OR_PATH",
+        help=f"the model that the page begins with, with the drafter beside it: {_MODEL_HELP} "
+        "(default: nano)",
+    )
+    _add_origin_argument(parser)
+
+
+def _add_origin_argument(parser: _Parser) -> None:
+    parser.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="an origin, such as https://example.org, that the page may also fetch models from, "
+        "beside the Hugging Face Hub's; repeatable",
+    )
+
+
+def _add_generate_arguments(parser: _Parser) -> None:
+    parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    parser.add_argument("prompt", metavar="PROMPT", nargs="?", help="the text to go on from")
+    add = parser.add_argument
+    add("--prompt-ids", type=_ids, metavar="IDS", help='the prompt as token ids: "2 5 9"')
+    add(
+        "--table",
+        type=Path,
+        metavar="FILE",
+        help="a market table, as CSV or Markdown, to put before PROMPT; nano reads such tables",
+    )
+    add("--max-tokens", type=_whole(1), default=256, metavar="N", help="stop after so many")
+    add(
+        "--device",
+        choices=("webgpu", "numpy"),
+        default="webgpu",
+        help="webgpu: the built site in a headless Chromium; numpy: in this process",
+    )
+    add(
+        "--drafter",
+        choices=("auto", "none", "mtp", "ngram"),
+        default="auto",
+        help="what proposes tokens; the text is the same with any. auto: the drafter that lies "
+        "beside MODEL, if any (X-assistant in the store; MODEL/assistant, MODEL-assistant, or a "
+        ".gguf drafter beside a .gguf); mtp: the same, and an error without one; ngram: what the "
+        "text itself says elsewhere",
+    )
+    add("--drafter-model", metavar="MODEL", help=f"the drafter, wherever it lies: {_MODEL_HELP}")
+    add(
+        "--draft-tokens",
+        type=_draft_tokens,
+        default="auto",
+        metavar="K",
+        help="tokens proposed per cycle, 0 to 7; auto follows what is accepted, and what it costs",
+    )
+    add("--thinking", action="store_true", help="let the model reason first (on stderr)")
+    add(
+        "--temperature",
+        type=_number(lambda value: 0 <= value <= 100, "0 (greedy) to 100"),
+        default=0.0,
+        metavar="T",
+        help="0 takes the likeliest token; 1 samples as the model was trained",
+    )
+    add("--top-k", type=_whole(0), default=0, metavar="K", help="keep the K likeliest; 0 is off")
+    add(
+        "--top-p",
+        type=_number(lambda value: 0 < value <= 1, "above 0, up to 1"),
+        default=1.0,
+        metavar="P",
+        help="keep the likeliest that make up this share; 1 is off",
+    )
+    add(
+        "--min-p",
+        type=_number(lambda value: 0 <= value <= 1, "0 to 1"),
+        default=0.0,
+        metavar="P",
+        help="keep those with this share of the likeliest one's probability; 0 is off",
+    )
+    add(
+        "--repetition-penalty",
+        type=_number(lambda value: 0 < value <= 1000, "above 0, up to 1000"),
+        default=1.0,
+        metavar="R",
+        help="above 1 makes tokens that were there already less likely; 1 is off",
+    )
+    add(
+        "--seed",
+        type=_whole(0, 2**32 - 1),
+        default=0,
+        metavar="S",
+        help="the same seed gives the same text",
+    )
+    add(
+        "--stop",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="end before this text; repeatable",
+    )
+    add(
+        "--run-ahead",
+        type=_whole(1, 8),
+        metavar="N",
+        help="cycles in flight; changes the speed, never the text",
+    )
+    add("--context-length", type=_whole(1), metavar="N", help="rows of KV cache")
+    add("--raw", action="store_true", help="take the prompt as it is, without a chat template")
+    add("--ignore-eos", action="store_true", help="go on past the model's own end")
+    add("--json", action="store_true", help="print one JSON object, with token ids and figures")
+
+    def check(args: argparse.Namespace) -> int:
+        if (args.prompt is None) == (args.prompt_ids is None):
+            parser.error("wanted either PROMPT or --prompt-ids")
+        if args.table is not None and (args.prompt is None or args.raw):
+            parser.error("--table goes before a PROMPT of a chat, without --raw or --prompt-ids")
+        return _command("generate")(args)
+
+    parser.set_defaults(run=check)
+
+
+def _add_bench_arguments(parser: _Parser) -> None:
+    add = parser.add_argument
+    add("model", metavar="MODEL", nargs="?", help=_MODEL_HELP)
+    add(
+        "--shape",
+        choices=_SHAPES,
+        help="weights made up on the device, as a Gemma 4 and its drafter have them, instead of "
+        "MODEL; tiny is no real one, but runs anywhere",
+    )
+    add("--runtime", choices=("chromium", "node"), default="chromium", help="where WebGPU runs")
+    add(
+        "--rows",
+        type=_rows,
+        default=[1, 2, 4, 8],
+        metavar="N,N,…",
+        help="measure cycles whose verify pass has so many rows, one more than are drafted, padded "
+        "to 1, 2, 4 or 8; 1, plain decoding, is always measured (default: 1,2,4,8)",
+    )
+    add(
+        "--draft-tokens",
+        type=_counts(0, MAX_DRAFT_TOKENS),
+        metavar="K,K,…",
+        help="instead of --rows: measure cycles that draft so many tokens, and plain ones",
+    )
+    add(
+        "--sampling",
+        type=_samplings,
+        default=list(_SAMPLINGS),
+        metavar="greedy,page",
+        help="how tokens are chosen: greedy; page: temperature 1, top-k 64, top-p 0.95 "
+        "(default: both)",
+    )
+    add(
+        "--context",
+        type=_counts(1),
+        metavar="N,N,…",
+        help="measure decoding behind so many tokens (default: 512)",
+    )
+    add(
+        "--prompt",
+        type=_counts(1),
+        metavar="N,N,…",
+        help="measure prefill of prompts of so many tokens (default: 32,256,512,2048)",
+    )
+    add("--kv-dtype", choices=("f32", "f16"), help="storage of the KV cache")
+    add("--rounds", type=_whole(1), metavar="N", help="how often each thing is measured")
+    add(
+        "--profile",
+        action="store_true",
+        help="say what every op costs: us, bytes, and its share of what the device reads at best",
+    )
+    add(
+        "--drafter",
+        choices=("auto", "none", "mtp", "ngram"),
+        default="auto",
+        help="what drafts; auto: everything there is, mtp where a drafter lies beside MODEL",
+    )
+    add("--json", action="store_true", help="print one JSON object")
+
+    def check(args: argparse.Namespace) -> int:
+        if args.model is not None and args.shape is not None:
+            parser.error("wanted either MODEL or --shape, not both")
+        return _command("bench")(args)
+
+    parser.set_defaults(run=check)

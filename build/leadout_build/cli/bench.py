@@ -1,0 +1,284 @@
+"""`leadout bench`: what loading, prefill and cycles cost on this machine. Nothing is asserted.
+
+1. memory    of a shape: what it will take is known before anything runs, and refused where the
+             machine does not have it
+2. load      with the first drafter there is: MB/s of the weights, the phases' times, the heap
+3. passes    rounds, each of which measures a prefill of every size, then plain decoding with
+             every run-ahead, so that what is compared was measured next to each other; the
+             first ones only warm up
+4. cycles    by how many tokens they draft, in rounds likewise, behind every number of tokens and
+             with every sampling that was asked for; then again with every other drafter there is
+5. drafting  where weights are real: what is accepted, what it brings, and that the ids are the same
+6. profile   where asked for: what every op of a pass costs
+7. report    medians with the lowest and highest, as a table or as one JSON object
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from leadout.checkpoint import Checkpoint, FileSource, open_checkpoint
+from leadout.checkpoint.synthetic import synthetic_checkpoint
+from leadout.config import read_config
+from leadout.errors import ModelNotFoundError, OutOfMemoryError, RequestError
+from leadout.forecast import Memory
+from leadout.models.registry import check_target
+from leadout.planning import DEFAULT_CONTEXT_LENGTH, LoadOptions
+from leadout.rows import FEW_ROWS
+from leadout.state import MAX_DRAFT_TOKENS
+from leadout_build.bench.chromium import open_chromium
+from leadout_build.bench.drafting import measure_drafting, request_for
+from leadout_build.bench.figures import drafter_figures, load_figures, step_figures
+from leadout_build.bench.measures import (
+    FULL_EFFORT,
+    SOFTWARE_EFFORT,
+    Effort,
+    measure_cycles,
+    measure_passes,
+    tokens_behind,
+    wanted_drafts,
+)
+from leadout_build.bench.memory import (
+    check_memory,
+    machine_bytes,
+    plan_memory,
+    shortage,
+)
+from leadout_build.bench.node import open_node
+from leadout_build.bench.profiles import profile_passes
+from leadout_build.bench.runtime import Loaded, Runtime, Subject
+from leadout_build.bench.table import is_software, table
+from leadout_build.cli.progress import progress_of
+from leadout_build.serving.browser import has_gpu
+from leadout_build.store.drafters import drafter_of
+from leadout_build.store.model_store import Store
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; see `leadout bench --help`.
+
+    Raises:
+        RequestError: there is nothing to measure, or rows that no pass has.
+        OutOfMemoryError: there is too little memory; with the bytes that are missing.
+        LeadoutError: see the runtimes.
+    """
+    wrong = sorted(set(args.rows) - set(FEW_ROWS))
+    if wrong:
+        raise RequestError(
+            f"--rows has {', '.join(map(str, wrong))}; the passes of a cycle have "
+            f"{', '.join(map(str, FEW_ROWS))} rows, fewer are padded."
+        )
+    subject = find_subject(args.model, args.shape)
+    kinds = drafter_kinds(subject, args.drafter)
+    target, drafter = open_subject(subject)
+    config = check_target(read_config(target), subject.name)
+    options = load_options(args, config.max_position_embeddings)
+    # The first kind takes the most memory: an n-gram drafter has no weights.
+    memory = plan_of(target, drafter, kinds[0], options) if subject.is_shape else None
+    if memory is not None:
+        check_memory(subject.name, memory, None if has_gpu() else machine_bytes())
+    opened = open_node if args.runtime == "node" else open_chromium
+    with opened(subject) as runtime:
+        session = _Session(args, subject, target, drafter, runtime, options, memory)
+        report = session.measure(kinds)
+    print(json.dumps(report) if args.json else "\n".join(table(report)))
+    return 0
+
+
+@dataclass
+class _Session:
+    """One run of the command, over an open runtime."""
+
+    args: argparse.Namespace
+    subject: Subject
+    target: Checkpoint
+    drafter: Checkpoint | None
+    runtime: Runtime
+    options: dict[str, Any]
+    memory: Memory | None
+
+    def measure(self, kinds: Sequence[str]) -> dict[str, Any]:
+        """Return the report."""
+        args, subject, runtime = self.args, self.subject, self.runtime
+        config = check_target(read_config(self.target), subject.name)
+        loaded = self._load(kinds[0])
+        effort = effort_of(args, loaded.info["device"])
+        report: dict[str, Any] = {
+            "model": subject.name,
+            "is_shape": subject.is_shape,
+            "runtime": args.runtime,
+            "adapter": loaded.info["device"],
+            "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
+            "versions": runtime.versions,
+            "load_options": self.options,
+            **load_figures(loaded),
+            **measure_passes(
+                runtime, effort, config.vocab_size, loaded.info["context_length"], args.prompt
+            ),
+            "drafters": [],
+        }
+        if self.memory is not None:
+            planned = asdict(self.memory) | {"total_bytes": self.memory.total_bytes}
+            report["memory"]["planned"] = planned
+        for kind in kinds:
+            if kind != kinds[0]:
+                loaded = self._load(kind)
+            counts = wanted_drafts(loaded.info, args.rows, args.draft_tokens)
+            runs = [
+                {
+                    "context_tokens": context_tokens,
+                    "sampling": sampling,
+                    "cycles": measure_cycles(
+                        runtime,
+                        effort,
+                        config.vocab_size,
+                        loaded.info,
+                        counts,
+                        context_tokens=context_tokens,
+                        sampling=sampling,
+                        is_shape=subject.is_shape,
+                    ),
+                }
+                for context_tokens in args.context or (effort.context_tokens,)
+                for sampling in args.sampling
+            ]
+            figures = drafter_figures(kind, loaded.info, runs, self.drafter)
+            if not subject.is_shape and len(counts) > 1:
+                figures["drafting"] = self._drafting(loaded, effort, counts, config.vocab_size)
+            report["drafters"].append(figures)
+            if args.profile and kind == kinds[0]:
+                contexts = args.context or (effort.context_tokens,)
+                report["profiles"] = profile_passes(runtime, counts, args.sampling, contexts)
+        return report | step_figures(report, config.num_hidden_layers, self.target)
+
+    def _drafting(
+        self, loaded: Loaded, effort: Effort, counts: Sequence[int], vocab_size: int
+    ) -> list[dict[str, Any]]:
+        target = self.target
+        has_tokenizer = target.tokenizer_json is not None or "tokenizer.ggml.tokens" in (
+            target.metadata
+        )
+        request = request_for(self.subject.name, loaded.info, vocab_size, has_tokenizer)
+        most = {} if effort is not SOFTWARE_EFFORT else {"most_tokens": 8}
+        return [
+            {
+                "sampling": sampling,
+                "counts": measure_drafting(self.runtime, effort, request, counts, sampling, **most),
+            }
+            for sampling in self.args.sampling
+        ]
+
+    def _load(self, kind: str) -> Loaded:
+        """Load, and say of a shape that does not fit what is missing."""
+        try:
+            with progress_of("Loading") as progress:
+                return self.runtime.load(progress, kind, self.options)
+        except OutOfMemoryError as error:
+            if self.memory is None:
+                raise
+            missing = error.detail.get("missing_bytes")
+            missing_bytes = int(missing) if isinstance(missing, int | float) else None
+            reason = error.message.rstrip(".")
+            raise shortage(self.subject.name, self.memory, missing_bytes, reason) from error
+
+
+def effort_of(args: argparse.Namespace, adapter: str) -> Effort:
+    """Return how much to measure on an adapter."""
+    effort = SOFTWARE_EFFORT if is_software(adapter) else FULL_EFFORT
+    return effort if args.rounds is None else dataclasses.replace(effort, rounds=args.rounds)
+
+
+def load_options(args: argparse.Namespace, limit: int) -> dict[str, Any]:
+    """Return `LoadOptions` that hold what is to be measured.
+
+    Args:
+        args: of the command.
+        limit: the model's own.
+
+    Raises:
+        RequestError: the model has no context as long as what was asked for.
+    """
+    options: dict[str, Any] = {} if args.kv_dtype is None else {"kv_dtype": args.kv_dtype}
+    if args.draft_tokens is not None:  # what is not measured need not be compiled
+        options["max_draft_tokens"] = max(args.draft_tokens)
+    behind = tokens_behind(MAX_DRAFT_TOKENS, FULL_EFFORT) + MAX_DRAFT_TOKENS + 1
+    needed = max([*(args.prompt or ()), *(args.context or ())], default=0) + behind
+    if needed > DEFAULT_CONTEXT_LENGTH:
+        if needed > limit:
+            raise RequestError(f"{needed} tokens are asked for; the model has at most {limit}.")
+        options["context_length"] = min(-(-needed // 256) * 256, limit)
+    return options
+
+
+# ---- what is measured -----------------------------------------------------------------------
+
+
+def find_subject(model: str | None, shape: str | None) -> Subject:
+    """Return what is to be measured, with the drafter beside it.
+
+    Raises:
+        RequestError: neither a model nor a shape was named.
+        ModelNotFoundError: there is no such model.
+        StoreError: the model, or its drafter in the store, is incomplete.
+    """
+    if shape is not None:
+        return Subject(shape, None)
+    if model is None:
+        raise RequestError("Give a MODEL to measure, such as gemma3-270m, or a --shape.")
+    store = Store()
+    files = store.resolve(model)
+    drafter = drafter_of(store, model)
+    return Subject(model, files, None if drafter is None else drafter.files)
+
+
+def drafter_kinds(subject: Subject, wanted: str) -> list[str]:
+    """Return the drafters to measure, the first of which also serves what is not about drafts.
+
+    Args:
+        subject: what is measured.
+        wanted: one of them, or "auto" for all that there are.
+
+    Raises:
+        ModelNotFoundError: MTP is wanted, and there is no drafter.
+    """
+    if wanted == "auto":
+        return ["mtp", "ngram"] if subject.has_drafter else ["ngram"]
+    if wanted == "mtp" and not subject.has_drafter:
+        raise ModelNotFoundError(
+            f"No drafter lies beside {subject.name}; pull or put it there, or take --drafter ngram."
+        )
+    return [wanted]
+
+
+def open_subject(subject: Subject) -> tuple[Checkpoint, Checkpoint | None]:
+    """Return the checkpoints of the target and of its drafter; only headers are read."""
+    if subject.files is None:
+        name = subject.name
+        return synthetic_checkpoint(name, "target"), synthetic_checkpoint(name, "drafter")
+    target = _open(subject.files)
+    return target, None if subject.drafter_files is None else _open(subject.drafter_files)
+
+
+def _open(files: Mapping[str, Path]) -> Checkpoint:
+    sources = {name: FileSource(path) for name, path in files.items()}
+    return asyncio.run(open_checkpoint(sources))
+
+
+def plan_of(
+    target: Checkpoint,
+    drafter: Checkpoint | None,
+    kind: str,
+    options: Mapping[str, Any] | None = None,
+) -> Memory:
+    """Return what loading with a kind of drafter will take."""
+    load = LoadOptions(drafter=kind, **(options or {}))
+    return plan_memory(target, drafter if kind == "mtp" else None, load)

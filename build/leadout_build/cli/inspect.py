@@ -1,0 +1,364 @@
+"""`leadout inspect`: what a checkpoint holds, and what a step has to read of it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from leadout.checkpoint import Checkpoint, FileSource, TensorInfo, open_checkpoint
+from leadout.config import (
+    FULL,
+    Gemma3TextConfig,
+    Gemma4AssistantConfig,
+    Gemma4TextConfig,
+    read_config,
+)
+from leadout.errors import TensorError
+from leadout.forecast import Forecast, forecast
+from leadout.models.registry import check_assistant
+from leadout.planning import LoadOptions
+from leadout_build.bench.any_gpu import AnyGpu
+from leadout_build.bench.step_reads import (
+    KvKind,
+    device_bytes,
+    kv_bytes_per_token,
+    kv_kinds,
+    step_reads,
+    used_tensors,
+)
+from leadout_build.store.drafters import Drafter, drafter_of
+from leadout_build.store.model_store import Store
+from leadout_build.store.sizes import format_bytes
+
+_DEFAULTS = LoadOptions()
+
+_LAYER = re.compile(r"^model\.layers\.\d+\.")
+
+
+@dataclass
+class TensorKind:
+    """Tensors of one place in a layer (or outside) with the same format and shape.
+
+    Attributes:
+        name: the tensors' name, with "*" for the layer's number.
+        count: how many.
+        format: as stored.
+        shape: row-major.
+        stored_bytes: of all of them, in the file.
+        device_bytes: of those that are loaded, in the layout that they are repacked to.
+    """
+
+    name: str
+    count: int
+    format: str
+    shape: tuple[int, ...]
+    stored_bytes: int
+    device_bytes: int
+
+
+@dataclass(frozen=True)
+class DrafterFacts:
+    """A drafter, as its target's inspection has it.
+
+    Attributes:
+        name: for people.
+        num_parameters: values in all tensors.
+        device_bytes: of its tensors, on a device.
+        draft_step_read_bytes: weights that one step of it reads, which proposes one token.
+        head_read_bytes: the head's share of these.
+    """
+
+    name: str
+    num_parameters: int
+    device_bytes: int
+    draft_step_read_bytes: int
+    head_read_bytes: int
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect` shows; `--json` prints these fields, but for those that are None.
+
+    Attributes:
+        model: as asked for.
+        kind: "gguf" or "safetensors".
+        architecture: `model_type`.
+        num_parameters: values in all tensors.
+        num_layers: transformer layers.
+        context_length: the most positions.
+        sliding_window: positions that a sliding layer sees.
+        num_full_layers: layers that see all positions.
+        has_chat_template: whether it is made for chats.
+        stored_bytes: of all tensors, in the file.
+        device_bytes: of those that are loaded, on a device.
+        decode_step_read_bytes: weights that one decode step reads (a drafter's: one of its steps);
+            see step_reads.py.
+        kv_bytes_per_token: what a position takes in the KV cache, by the cache's dtype.
+        kv_bytes_per_token_past_window: the same once sliding layers are full.
+        tensors: by kind.
+        head_read_bytes: the head's share of a step's reads. Of Gemma 4 alone, as all that follows.
+        num_shared_layers: the last layers, which read the KV caches of earlier ones (a drafter's:
+            those of its target).
+        kv_layers: the layers with a KV cache of their own, by kind.
+        num_experts: experts of a layer, 0 where it has none.
+        top_k_experts: how many of them a token takes.
+        drafter: the one beside a target, where there is one.
+        forecast: what loading a target takes of a GPU's memory, its drafter included.
+        missing: why there is none for a target: it is incomplete.
+    """
+
+    model: str
+    kind: str
+    architecture: str
+    num_parameters: int
+    num_layers: int
+    context_length: int
+    sliding_window: int
+    num_full_layers: int
+    has_chat_template: bool
+    stored_bytes: int
+    device_bytes: int
+    decode_step_read_bytes: int
+    kv_bytes_per_token: Mapping[str, int]
+    kv_bytes_per_token_past_window: Mapping[str, int]
+    tensors: tuple[TensorKind, ...]
+    head_read_bytes: int | None = None
+    num_shared_layers: int | None = None
+    kv_layers: tuple[KvKind, ...] | None = None
+    num_experts: int | None = None
+    top_k_experts: int | None = None
+    drafter: DrafterFacts | None = None
+    forecast: Forecast | None = None
+    missing: str | None = None
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what `args.model` is: for people, or with `args.json` as one object.
+
+    Raises:
+        ModelNotFoundError: no such model.
+        CheckpointError: it is none that Leadout reads.
+    """
+    store = Store()
+    files = store.resolve(args.model)
+    options = LoadOptions(args.context, args.kv_dtype)
+    inspection = inspect_model(args.model, files, drafter_of(store, args.model), options)
+    if args.json:
+        facts = {name: value for name, value in asdict(inspection).items() if value is not None}
+        if inspection.forecast is not None:
+            facts["forecast"] = inspection.forecast.to_json()
+        print(json.dumps(facts, ensure_ascii=False))
+    else:
+        print(describe(inspection))
+    return 0
+
+
+def inspect_model(
+    model: str,
+    files: Mapping[str, Path],
+    drafter: Drafter | None = None,
+    options: LoadOptions = _DEFAULTS,
+) -> Inspection:
+    """Read a checkpoint's headers and add up what they say.
+
+    Args:
+        model: what to call it.
+        files: file name → path.
+        drafter: what lies beside it.
+        options: of the load that is forecast.
+
+    Raises:
+        LeadoutError: one of its children, as of `forecast.forecast`.
+    """
+    checkpoint = _open(files)
+    config = read_config(checkpoint)
+    text = config.text if isinstance(config, Gemma4AssistantConfig) else config
+    kinds = _tensor_kinds(checkpoint, used_tensors(checkpoint, config))
+    kv = kv_kinds(config)
+    reads = step_reads(checkpoint, config)
+    inspection = Inspection(
+        model=model,
+        kind=checkpoint.kind,
+        architecture=str(checkpoint.config["model_type"]),
+        num_parameters=checkpoint.num_parameters,
+        num_layers=text.num_hidden_layers,
+        context_length=config.max_position_embeddings,
+        sliding_window=text.sliding_window,
+        num_full_layers=_layer_types(text).count(FULL),
+        has_chat_template=checkpoint.chat_template is not None,
+        stored_bytes=checkpoint.tensor_bytes,
+        device_bytes=sum(kind.device_bytes for kind in kinds),
+        decode_step_read_bytes=reads.total_bytes,
+        kv_bytes_per_token=kv_bytes_per_token(kv),
+        kv_bytes_per_token_past_window=kv_bytes_per_token(kv, is_past_window=True),
+        tensors=tuple(kinds),
+    )
+    if text is config:
+        try:
+            inspection = replace(inspection, forecast=_forecast(checkpoint, drafter, options))
+        except TensorError as error:
+            inspection = replace(inspection, missing=error.message)
+    if not isinstance(text, Gemma4TextConfig):
+        return inspection
+    return replace(
+        inspection,
+        head_read_bytes=reads.head_bytes,
+        num_shared_layers=text.num_kv_shared_layers,
+        kv_layers=tuple(kv),
+        num_experts=text.num_experts,
+        top_k_experts=text.top_k_experts,
+        drafter=None if drafter is None else _drafter_facts(drafter),
+    )
+
+
+def describe(inspection: Inspection) -> str:
+    """Return the report for people."""
+    i = inspection
+    facts = {
+        "architecture": f"{i.architecture} ({i.kind})",
+        "parameters": f"{i.num_parameters:,}",
+        "layers": f"{i.num_layers}, of which {i.num_full_layers} see all positions and the "
+        f"others {i.sliding_window:,}",
+        "context length": f"{i.context_length:,} tokens",
+        "chat template": "yes" if i.has_chat_template else "no",
+        "weights": f"{format_bytes(i.stored_bytes)} in the file, "
+        f"{format_bytes(i.device_bytes)} on the device",
+        "a decode step reads": f"{format_bytes(i.decode_step_read_bytes)} of weights",
+        "KV cache": ", ".join(
+            f"{format_bytes(size)} per token in {dtype} "
+            f"({format_bytes(i.kv_bytes_per_token_past_window[dtype])} past the window)"
+            for dtype, size in i.kv_bytes_per_token.items()
+        ),
+    }
+    if i.kv_layers is not None:
+        _describe_gemma4(i, i.kv_layers, facts)
+    if i.forecast is not None:
+        _describe_forecast(i.forecast, facts)
+    if i.missing is not None:
+        facts["it cannot be loaded"] = i.missing
+    width = max(map(len, facts))
+    lines = [i.model, *(f"  {name:<{width}}  {fact}" for name, fact in facts.items()), ""]
+    rows = [("tensor", "count", "format", "shape", "in the file", "on the device")]
+    rows += [
+        (
+            # A name comes from the file, and must not steer the terminal.
+            kind.name if kind.name.isprintable() else ascii(kind.name),
+            str(kind.count),
+            kind.format,
+            " x ".join(map(str, kind.shape)),
+            format_bytes(kind.stored_bytes),
+            format_bytes(kind.device_bytes),
+        )
+        for kind in i.tensors
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, *figures in rows:
+        cells = [name.ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(figures, widths[1:], strict=True)]
+        lines.append("  ".join(cells))
+    return "\n".join(lines)
+
+
+def _describe_gemma4(i: Inspection, kv_layers: Sequence[KvKind], facts: dict[str, str]) -> None:
+    """Say in `facts` what only Gemma 4 and its drafters have."""
+    assert i.head_read_bytes is not None
+    head = f"{format_bytes(i.head_read_bytes)} of it the head"
+    is_drafter = not kv_layers
+    if is_drafter:
+        facts["layers"] += "; all read the KV cache of the target"
+        facts["a draft step reads"] = f"{facts.pop('a decode step reads')}, {head}"
+        facts["KV cache"] = "none of its own"
+        return
+    if i.num_shared_layers:
+        facts["layers"] += f"; the last {i.num_shared_layers} read the KV caches of earlier ones"
+    facts["a decode step reads"] += f", {head}"
+    if i.num_experts:
+        facts["a decode step reads"] += f"; of {i.num_experts} experts those of one token"
+        facts["experts"] = f"{i.num_experts} in every layer, {i.top_k_experts} of them a token"
+    facts["KV of a layer"] = "; ".join(
+        f"{kv.num_layers} {'full' if kv.layer_type == FULL else 'sliding'}: "
+        f"{kv.num_key_value_heads} x {kv.head_dim} keys and values, "
+        + ", ".join(
+            f"{format_bytes(size)} per token in {dtype}"
+            for dtype, size in kv.bytes_per_token.items()
+        )
+        for kv in kv_layers
+    )
+    if i.drafter is None:
+        facts["drafter"] = "none beside it"
+        return
+    name = i.drafter.name if i.drafter.name.isprintable() else ascii(i.drafter.name)
+    facts["drafter"] = (
+        f"{name}: {i.drafter.num_parameters:,} parameters, "
+        f"{format_bytes(i.drafter.device_bytes)} on the device; a draft step reads "
+        f"{format_bytes(i.drafter.draft_step_read_bytes)} of weights, "
+        f"{format_bytes(i.drafter.head_read_bytes)} of it the head"
+    )
+
+
+def _describe_forecast(found: Forecast, facts: dict[str, str]) -> None:
+    """Say in `facts` what loading takes."""
+    memory = found.memory
+    parts = [f"{format_bytes(memory.weights_bytes)} of weights"]
+    if memory.drafter_bytes:
+        parts.append(f"{format_bytes(memory.drafter_bytes)} of the drafter's")
+    parts.append(f"{format_bytes(memory.kv_cache_bytes)} of KV cache in {found.kv_dtype}")
+    parts.append(f"{format_bytes(memory.other_bytes)} of activations and tables")
+    facts["loaded it takes"] = (
+        f"{format_bytes(memory.total_bytes)} with a context of {found.context_length:,}: "
+        + ", ".join(parts)
+    )
+    others = [one for one in found.contexts if one.context_length != found.context_length]
+    if others:
+        facts["with a context of"] = ", ".join(
+            f"{one.context_length:,}: {format_bytes(one.total_bytes)}" for one in others
+        )
+    if found.problem is not None:
+        facts["it does not fit"] = found.problem
+
+
+def _forecast(checkpoint: Checkpoint, drafter: Drafter | None, options: LoadOptions) -> Forecast:
+    opened = None if drafter is None else _open(drafter.files)
+    return asyncio.run(forecast(AnyGpu(), checkpoint, opened, options))
+
+
+def _open(files: Mapping[str, Path]) -> Checkpoint:
+    sources = {name: FileSource(path) for name, path in files.items()}
+    return asyncio.run(open_checkpoint(sources))
+
+
+def _drafter_facts(drafter: Drafter) -> DrafterFacts:
+    checkpoint = _open(drafter.files)
+    config = check_assistant(read_config(checkpoint), drafter.name)
+    reads = step_reads(checkpoint, config)
+    return DrafterFacts(
+        name=drafter.name,
+        num_parameters=checkpoint.num_parameters,
+        device_bytes=sum(map(device_bytes, used_tensors(checkpoint, config))),
+        draft_step_read_bytes=reads.total_bytes,
+        head_read_bytes=reads.head_bytes,
+    )
+
+
+def _layer_types(config: Gemma3TextConfig | Gemma4TextConfig) -> list[str]:
+    if isinstance(config, Gemma3TextConfig):
+        return list(config.layer_types)
+    return [layer.layer_type for layer in config.layers]
+
+
+def _tensor_kinds(checkpoint: Checkpoint, used: Sequence[TensorInfo]) -> list[TensorKind]:
+    kinds: dict[tuple[str, str, tuple[int, ...]], TensorKind] = {}
+    used_names = {tensor.name for tensor in used}
+    for tensor in checkpoint.tensors.values():
+        name = _LAYER.sub("model.layers.*.", tensor.name)
+        key = (name, tensor.format, tensor.shape)
+        kind = kinds.setdefault(key, TensorKind(name, 0, tensor.format, tensor.shape, 0, 0))
+        kind.count += 1
+        kind.stored_bytes += tensor.bytes
+        kind.device_bytes += device_bytes(tensor) if tensor.name in used_names else 0
+    return sorted(kinds.values(), key=lambda kind: (-kind.device_bytes, kind.name))

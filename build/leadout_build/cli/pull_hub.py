@@ -1,0 +1,246 @@
+"""Pull a model from the Hugging Face Hub, or from whatever HF_ENDPOINT names.
+
+1. list    which files there are, their sizes and hashes
+2. choose  which are the model (hub_choice.py)
+3. fetch   its small files
+4. open    it, from the weights' headers at the hub: what cannot be run is not downloaded
+5. fetch   the weights; resumed, verified
+6. move    into place, once everything is there: until then every file is one of the model's parts,
+           under its content's hash
+
+`huggingface_hub` does authentication, retries and Range requests. What it does not do is resume
+in another process (it drops a half-downloaded file when it ends), so the partial files are ours.
+What a pull had moved into place when it was killed counts as downloaded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Any, Self
+
+from leadout.errors import IntegrityError, LeadoutError, ModelNotFoundError, SourceError
+from leadout_build.cli.progress import Progress
+from leadout_build.store.hub_choice import choose_drafter_files, choose_files, drafter_repos
+from leadout_build.store.hub_listing import HubFile, HubSource, Listing, hub_errors, list_repository
+from leadout_build.store.hub_names import HubName
+from leadout_build.store.known_models import known_drafter
+from leadout_build.store.model_store import ModelWriter, as_file_name, read_chunks
+
+
+@dataclass(frozen=True)
+class HubModel:
+    """A model on the hub: which files of which commit.
+
+    Attributes:
+        name: as it was asked for.
+        listing: its repository.
+        files: those that are the model.
+    """
+
+    name: HubName
+    listing: Listing
+    files: tuple[HubFile, ...]
+
+    @property
+    def notice(self) -> str | None:
+        """The license notice to show, if the model names a license."""
+        if self.listing.license is None:
+            return None
+        return (
+            f'{self.listing.repo} is published under the license "{self.listing.license}"; see its '
+            "page on the hub."
+        )
+
+
+def find_hub_model(name: HubName, folder: Path, endpoint: str | None = None) -> HubModel:
+    """Find out which files a name means.
+
+    Args:
+        name: the model's.
+        folder: of the store, for messages.
+        endpoint: the hub's address; default HF_ENDPOINT, else the public hub.
+
+    Raises:
+        ModelNotFoundError: no such repository, revision or file, or nothing there is a model.
+        CheckpointError: a part of the model is missing.
+        SourceError: the hub cannot be reached or refuses.
+    """
+    listing = list_repository(name, folder, endpoint)
+    sizes = {path: file.bytes for path, file in listing.files.items()}
+    chosen = choose_files(listing.repo, sizes, name.file)
+    return HubModel(name, listing, tuple(listing.files[path] for path in chosen))
+
+
+def find_hub_drafter(target: HubModel, folder: Path) -> HubModel | None:
+    """Find the drafter of a model on the hub; see web/hub/resolve.js.
+
+    Raises:
+        CheckpointError, SourceError: see `find_hub_model`.
+    """
+    listing = target.listing
+    sizes = {path: file.bytes for path, file in listing.files.items()}
+    beside = choose_drafter_files(listing.repo, sizes, [file.path for file in target.files])
+    known = known_drafter(HubName(listing.repo, file=target.name.file))
+    if known is not None or beside is None:
+        candidates = [known] if known is not None else []
+        candidates += [HubName(repo) for repo in drafter_repos(listing.repo)]
+        for candidate in candidates:
+            try:
+                return find_hub_model(candidate, folder, listing.endpoint)
+            except ModelNotFoundError:
+                continue
+    if beside is None:
+        return None
+    name = HubName(listing.repo, target.name.revision, beside[0])
+    return HubModel(name, listing, tuple(listing.files[path] for path in beside))
+
+
+def pull_hub(model: HubModel, writer: ModelWriter) -> None:
+    """Download a model's files into the store.
+
+    Raises:
+        UnsupportedModelError, CheckpointError and others: it is none that Leadout runs; then
+            no more than its headers was fetched, and nothing is kept.
+        SourceError: the hub cannot be reached, refuses, or asks to accept terms first.
+        IntegrityError: a file is not what the hub published.
+        StoreError: the disk is full or not writable.
+    """
+    partials = {file.path: _partial_path(writer, file) for file in model.files}
+    total_bytes = sum(file.bytes for file in model.files)
+    kept_bytes = sum(_kept_bytes(partial) for partial in partials.values())
+    writer.require_free(max(total_bytes - kept_bytes, 0))
+    is_under_way = any(_kept_bytes(partials[file.path]) for file in model.files if _is_large(file))
+    small_first = sorted(model.files, key=_is_large)
+    with Progress(f"downloading {model.listing.repo}", max(total_bytes, 1)) as progress:
+        for file in small_first:
+            if _is_large(file) and not is_under_way:
+                _check_headers(model, partials, writer.folder)
+                is_under_way = True
+            with hub_errors(model.name, writer.folder):
+                _download(model.listing, file, partials[file.path], progress)
+            _check_hash(file, partials[file.path])
+    # Only now: until then, what is complete is a part that a later pull finds.
+    for file in model.files:
+        # Just compared with what is there.
+        writer.adopt(partials[file.path], _stored_name(file), sha256=file.sha256)
+
+
+def _stored_name(file: HubFile) -> str:
+    return as_file_name(PurePosixPath(file.path).name)
+
+
+def _is_large(file: HubFile) -> bool:
+    return file.path.lower().endswith((".gguf", ".safetensors"))
+
+
+def _check_headers(model: HubModel, partials: Mapping[str, Path], folder: Path) -> None:
+    """Open a model whose small files are here and whose weights are at the hub."""
+    from leadout.checkpoint import FileSource, Source, open_checkpoint
+    from leadout.tokenizer import tokenizer_json_from_gguf
+
+    sources: dict[str, Source] = {}
+    for file in model.files:
+        name = PurePosixPath(file.path).name
+        is_here = not _is_large(file)
+        sources[name] = (
+            FileSource(partials[file.path], name)
+            if is_here
+            else HubSource(model.listing, file, folder)
+        )
+    try:
+        checkpoint = asyncio.run(open_checkpoint(sources))
+        if checkpoint.kind == "gguf":
+            tokenizer_json_from_gguf(checkpoint.metadata)
+    except SourceError:
+        raise
+    except LeadoutError:
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def _partial_path(writer: ModelWriter, file: HubFile) -> Path:
+    """Return where a file is downloaded to: named by its content, so that only that resumes it.
+
+    What lies in place already, from a pull that was killed before its end, becomes a part again.
+    """
+    partial = writer.parts_folder / f"{file.content_id}.download"
+    placed = writer.folder / _stored_name(file)
+    is_left_over = not (writer.folder / "manifest.json").exists()
+    if is_left_over and not partial.exists() and _kept_bytes(placed) == file.bytes:
+        placed.rename(partial)
+    return partial
+
+
+def _kept_bytes(partial: Path) -> int:
+    return partial.stat().st_size if partial.is_file() else 0
+
+
+def _download(listing: Listing, file: HubFile, partial: Path, progress: Progress) -> None:
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    before_bytes = progress.done_bytes
+    if _kept_bytes(partial) > file.bytes:
+        partial.unlink()
+
+    class Bar:
+        """What `http_get` reports to, in tqdm's manner."""
+
+        def __init__(self, initial: int = 0, **_options: Any) -> None:
+            progress.update(before_bytes + initial)
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(
+            self,
+            kind: type[BaseException] | None,
+            error: BaseException | None,
+            traceback: TracebackType | None,
+        ) -> None:
+            pass
+
+        def update(self, count: int) -> None:
+            progress.advance(count)
+
+    try:
+        with partial.open("ab") as out:
+            http_get(
+                # The revision that the sizes and hashes belong to, whatever is pushed meanwhile.
+                listing.url(file.path),
+                out,
+                resume_size=out.tell(),
+                headers={**build_hf_headers(), "Accept-Encoding": "identity"},
+                expected_size=file.bytes,
+                tqdm_class=Bar,
+            )
+    except BaseException:
+        if _kept_bytes(partial) == 0:
+            partial.unlink(missing_ok=True)
+        raise
+    progress.update(before_bytes + file.bytes)
+
+
+def _check_hash(file: HubFile, partial: Path) -> None:
+    """Compare a download with what was published: sha256 of big files, git's hash of small ones."""
+    if file.sha256 is not None:
+        digest = hashlib.sha256()
+    else:
+        digest = hashlib.sha1(f"blob {partial.stat().st_size}\0".encode(), usedforsecurity=False)
+    for chunk in read_chunks(partial):
+        digest.update(chunk)
+    if digest.hexdigest() != file.content_id:
+        partial.unlink()
+        raise IntegrityError(
+            f"{file.path} has the hash {digest.hexdigest()}; {file.content_id} was published. It "
+            "was dropped; pull again.",
+            file=file.path,
+            found=digest.hexdigest(),
+            wanted=file.content_id,
+        )

@@ -1,0 +1,56 @@
+"""A market table before a prompt, as Nano was trained to read it: `leadout generate --table`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from leadout.errors import RequestError
+from leadout_build.cli.market_table import parse_table
+from leadout_build.store.built_in import NANO
+from leadout_build.store.nano_prompts import NANO_SYSTEM
+
+#: More than that no price has, and Nano has never seen. Keep in step with static/market_table.js.
+MOST_DIGITS = 12
+
+#: What no table that a context holds comes near.
+MOST_BYTES = 1 << 20
+
+
+def read_table(path: Path) -> str:
+    """Return the text of a table, without what is blank around it.
+
+    Args:
+        path: CSV or Markdown in UTF-8.
+
+    Raises:
+        RequestError: the file holds no table of market data, or numbers that are absurd.
+        OSError: it cannot be read.
+    """
+    if path.is_file() and path.stat().st_size > MOST_BYTES:
+        raise RequestError(f"{path} is no market table: it has more than a MiB.")
+    try:
+        text = path.read_text("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise RequestError(f"{path} is no market table: it is not text in UTF-8.") from None
+    try:
+        table = parse_table(text)
+    except RequestError as error:
+        raise RequestError(f"{path} holds no market table. {error.message}") from error
+    for asset, row in zip(table.assets, table.cells, strict=True):
+        for cell in row:
+            if len(re.sub(r"\D", "", cell)) > MOST_DIGITS:
+                raise RequestError(
+                    f'{path}: "{cell[:40]}" in the row of {asset} has more than {MOST_DIGITS} '
+                    "digits; round it."
+                )
+    return text
+
+
+def system_of(model: str) -> list[dict[str, str]]:
+    """Return the system turn of a model's training: Nano has one.
+
+    Args:
+        model: as it was asked for.
+    """
+    return [{"role": "system", "content": NANO_SYSTEM}] if model == NANO else []

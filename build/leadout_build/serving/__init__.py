@@ -1,0 +1,1 @@
+"""The built site and the models over HTTP, and a headless Chromium that opens them."""

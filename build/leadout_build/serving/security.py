@@ -1,0 +1,84 @@
+"""What the server demands of every request, and adds to every answer.
+
+The page runs hostile input (checkpoints, their templates), and the server listens on a port that
+every page in the browser can reach. So: only loopback, only known Host names (against a foreign
+name that is rebound to 127.0.0.1), only reading, and a policy under which a page can load
+nothing from elsewhere. Neither COOP nor COEP: the page must also work where they cannot be set.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+#: For what lies in the model store: a license's HTML may be read, and may do nothing.
+MODEL_POLICY = "default-src 'none'; frame-ancestors 'self'; sandbox"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host (a name or an address, without brackets) is this machine's own."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_known_host(header: str) -> bool:
+    """Return whether a Host header names this machine: a foreign name never does."""
+    host, bracket, port = header.rpartition("]")
+    if bracket:
+        host, port = host.removeprefix("["), port.removeprefix(":")
+    else:
+        host, _, port = header.partition(":")
+    return is_loopback(host) and (port == "" or port.isdecimal())
+
+
+class Guard:
+    """ASGI middleware: refuses what the module's docstring says, and sets the headers.
+
+    Args:
+        app: what is guarded.
+        policy: the site's Content-Security-Policy.
+    """
+
+    def __init__(self, app: ASGIApp, policy: str) -> None:
+        self.app = app
+        self.policy = policy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; see ASGI."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        is_model_file = scope["path"].startswith("/models/") and scope["path"].count("/") > 2
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(raw=message["headers"])
+                headers["content-security-policy"] = MODEL_POLICY if is_model_file else self.policy
+                headers["x-content-type-options"] = "nosniff"
+                headers["referrer-policy"] = "no-referrer"
+                headers["cross-origin-resource-policy"] = "same-origin"
+            await send(message)
+
+        refusal = self._refuse(scope)
+        await (refusal or self.app)(scope, receive, send_with_headers)
+
+    def _refuse(self, scope: Scope) -> PlainTextResponse | None:
+        hosts = Headers(scope=scope).getlist("host")
+        if len(hosts) != 1:
+            return PlainTextResponse("One Host header is needed.", status_code=400)
+        if not is_known_host(hosts[0]):
+            return PlainTextResponse(
+                "This server answers to localhost and loopback addresses only.", status_code=421
+            )
+        if scope["method"] not in ("GET", "HEAD"):
+            return PlainTextResponse(
+                "Only GET and HEAD.", status_code=405, headers={"allow": "GET, HEAD"}
+            )
+        return None

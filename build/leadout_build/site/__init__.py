@@ -1,0 +1,1 @@
+"""Building the site: kernels, the browser's Python, what others made, all into dist/."""

@@ -1,0 +1,227 @@
+"""Assembles dist/: the whole site, for any static host and any sub-path.
+
+    index.html, page.js, …   static/, byte for byte
+    leadout.js, define.js    stable addresses of what has a hash in its own
+    app-<hash>/              web/, kernels/, python/ with Leadout's package, assets.json
+    vendor-<hash>/           what others made, see vendor.py
+    models/                  the built-in models, with the list of them that the page reads
+    _headers                 the policy, for static hosts that read such a file
+    build.json               version, hashes, allowed origins, and the SHA-256 of every file
+
+A folder's hash is that of everything in it, so it may be cached for ever. The same sources give
+the same bytes. A build happens in a folder beside `out` and takes its place at the end: one that
+fails leaves the old site as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import leadout
+from leadout_build import ROOT
+from leadout_build.site.compiled import compile_archives
+from leadout_build.site.errors import BuildError
+from leadout_build.site.kernels import INDEX, SOURCES, build_kernels
+from leadout_build.site.policy import check_origin, site_policy
+from leadout_build.site.vendor import package_of, vendor
+from leadout_build.site.wheel import build_wheel
+from leadout_build.store.built_in import DRAFTERS, built_in_models
+
+#: Folders of web/ that no page loads: kernels are rendered, "types" is for the npm package.
+WEB_LEFT_OUT = ("node_modules", "kernels", "types")
+
+#: Where a checkout has the built-in models; keep in step with `FOLDER` in built_in.py.
+MODELS_FOLDER = "build/leadout_build/store/nano"
+
+#: Texts that the pages link to; the last is Nano's model card.
+TEXTS = {
+    "README.md": "README.md",
+    "nano/README.md": "build/nano/README.md",
+    "nano/model/README.md": f"{MODELS_FOLDER}/README.md",
+}
+
+#: In web/hub; the only data among the modules.
+KNOWN_MODELS = "known_models.json"
+
+BUILD_FILE = "build.json"
+HEADERS_FILE = "_headers"
+_HEADERS = """\
+/*
+  Content-Security-Policy: {policy}
+  Referrer-Policy: no-referrer
+  X-Content-Type-Options: nosniff
+"""
+ENTRY_POINTS = {"leadout.js": "index.js", "define.js": "widget/leadout-chat-define.js"}
+HASH_DIGITS = 16
+
+
+def build_site(out: Path, root: Path = ROOT, allow_origins: Sequence[str] = ()) -> None:
+    """Build the site.
+
+    Args:
+        out: the folder to write; if there, it must be an earlier build or empty.
+        root: the checkout to build.
+        allow_origins: other origins that its pages may fetch models from, beside the hub's.
+
+    Raises:
+        RequestError: an origin is none.
+        BuildError: there are no sources, something in them is broken, or `out` holds anything else.
+    """
+    if not (root / "web/kernels").is_dir():
+        raise BuildError(
+            "A build needs Leadout's repository, and this is an installed package without sources. "
+            "Its site is built already: `leadout serve` serves it. To build another, run `make "
+            "build` in a clone of the repository."
+        )
+    origins = [check_origin(text) for text in allow_origins]
+    out = out.resolve()
+    _check_replaceable(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        site = work / "new"
+        site.mkdir()
+        _assemble(site, root, origins)
+        if out.exists():
+            out.rename(work / "old")
+        site.rename(out)
+    finally:
+        shutil.rmtree(work)
+
+
+def _check_replaceable(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise BuildError(f"{out} is no folder; choose another --out")
+    if out.is_dir() and not (out / BUILD_FILE).is_file() and any(out.iterdir()):
+        message = f"{out} holds files that are no build (no {BUILD_FILE}); choose another --out"
+        raise BuildError(message)
+
+
+def allowed_origins(site: Path) -> list[str]:
+    """Return the origins that a site was built with, checked; none where there is no such list."""
+    try:
+        facts = json.loads((site / BUILD_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return []
+    origins = facts.get("allow_origins", []) if isinstance(facts, dict) else []
+    return [check_origin(str(text)) for text in origins] if isinstance(origins, list) else []
+
+
+def _assemble(site: Path, root: Path, allow_origins: Sequence[str]) -> None:
+    shutil.copytree(root / "static", site, dirs_exist_ok=True)
+    for name, source in TEXTS.items():
+        copy = site / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / source, copy)
+    node_modules = root / "web/node_modules"
+
+    vendor_folder = site / "vendor"
+    vendor_folder.mkdir()
+    vendored = vendor(vendor_folder, node_modules, root / ".cache")
+    vendor_folder = _add_hash(vendor_folder)
+
+    app = site / "app"
+    shutil.copytree(root / "web", app, ignore=_left_out_of_web)
+    (app / "kernels").mkdir()
+    with tempfile.TemporaryDirectory() as folder:
+        build_kernels(root / "web/kernels", Path(folder), node_modules)
+        for name in (INDEX, SOURCES):
+            shutil.copyfile(Path(folder, name), app / "kernels" / name)
+    (app / "python").mkdir()
+    with tempfile.TemporaryDirectory() as folder:
+        package = package_of(build_wheel(root / "pyapp/leadout", Path(folder)), app / "python")
+        compile_archives([package], node_modules / "pyodide", root / ".cache/python")
+    beside = f"../{vendor_folder.name}/"
+    assets = {
+        "pyodide": beside + vendored.pyodide,
+        "tokenizers": beside + vendored.tokenizers,
+        "sha256": beside + vendored.sha256,
+        "jinja": beside + vendored.jinja,
+        "packages": [f"python/{package.out.name}"],
+    }
+    _write_json(app / "assets.json", assets)
+    app = _add_hash(app)
+
+    for stable, module in ENTRY_POINTS.items():
+        if not (app / module).is_file():
+            raise BuildError(f"web/{module} is missing; {stable} stands for it")
+        (site / stable).write_bytes(f'export * from "./{app.name}/{module}";\n'.encode())
+    _add_models(site / "models", root / MODELS_FOLDER)
+    (site / HEADERS_FILE).write_bytes(_HEADERS.format(policy=site_policy(allow_origins)).encode())
+    facts = {
+        "version": leadout.__version__,
+        "allow_origins": list(allow_origins),
+        "app": app.name,
+        "vendor": vendor_folder.name,
+        "files": _hashes(site),
+    }
+    _write_json(site / BUILD_FILE, facts)
+
+
+def _add_models(out: Path, folder: Path) -> None:
+    """Write the built-in models as `leadout serve` serves them, so that any static host does."""
+    for name in (*DRAFTERS, *DRAFTERS.values()):
+        if not (folder / f"{name}.gguf").is_file():
+            raise BuildError(f"{folder} lacks {name}.gguf; restore it with `git checkout`")
+    entries: list[dict[str, object]] = []
+    for model in built_in_models(folder):
+        entries.append(
+            {
+                **_add_model(out, model.name, model.files),
+                "drafter": _add_model(out, model.drafter_name, model.drafter_files),
+                "default": not entries,
+            }
+        )
+    _write_json(out / "index.json", {"models": entries})
+
+
+def _add_model(out: Path, name: str, files: Mapping[str, Path]) -> dict[str, object]:
+    """Copy a model's files; return its entry of models/index.json (see serve.py)."""
+    folder = out / name
+    folder.mkdir(parents=True)
+    for file, path in files.items():
+        shutil.copyfile(path, folder / file)
+    sizes = {file: path.stat().st_size for file, path in files.items()}
+    hashes = _hashes(folder)
+    return {
+        "name": name,
+        "bytes": sum(sizes.values()),
+        "files": [
+            {"name": file, "bytes": sizes[file], "sha256": hashes[file]} for file in sorted(sizes)
+        ],
+    }
+
+
+def _left_out_of_web(folder: str, names: list[str]) -> list[str]:
+    """Tell shutil.copytree what is neither a module nor a folder of modules."""
+    return [
+        name
+        for name in names
+        if name in WEB_LEFT_OUT
+        or not (name.endswith(".js") or name == KNOWN_MODELS or Path(folder, name).is_dir())
+    ]
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file below, by path."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _add_hash(folder: Path) -> Path:
+    """Rename a folder to <name>-<hash of all that is in it>, and return the new path."""
+    content = json.dumps(_hashes(folder), sort_keys=True).encode()
+    digest = hashlib.sha256(content).hexdigest()[:HASH_DIGITS]
+    return folder.rename(folder.with_name(f"{folder.name}-{digest}"))
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_bytes(json.dumps(value, indent=1).encode() + b"\n")

@@ -1,0 +1,209 @@
+"""Renders web/kernels/*.wgsl into one file per variant, checks them and writes index.json.
+
+`variants.toml` is the only list of variants: one table per kernel, whose keys are the template's
+variables with a list of values each; a kernel has the product of them, in the order of the keys.
+The reserved key `features` lists WebGPU features that all of its variants need.
+
+    [matvec]
+    layout = ["f16", "q4_scale"]
+    rows = [1, 2]
+
+gives matvec.f16.1, matvec.f16.2, matvec.q4_scale.1 and matvec.q4_scale.2. Rendered WGSL is
+compiled by Dawn's own front end (in Node, on its null backend: no GPU is needed), and what the
+runtime has to know about each variant is read off the code into index.json, so that nobody
+restates it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from leadout_build.site.errors import BuildError
+from leadout_build.site.reflection import reflect
+from leadout_build.site.templates import Rendered, WgslTemplates
+
+#: Reserved in variants.toml: WebGPU features needed, not a template variable.
+FEATURES_KEY = "features"
+
+#: What a site needs of them; web/runtime/pipelines.js reads it (keep in step). All WGSL is in one
+#: file, which is fetched before anybody knows which variants a model needs.
+INDEX = "index.json"
+SOURCES = "sources.json"
+
+VALIDATOR = Path(__file__).with_name("validate_wgsl.mjs")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One rendered form of a kernel.
+
+    Attributes:
+        kernel: the name of its .wgsl file, without the ending.
+        values: template variables, in the order of variants.toml.
+        features: WebGPU features that the code needs.
+    """
+
+    kernel: str
+    values: Mapping[str, str | int]
+    features: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The key in index.json, such as "matvec.q4_scale.1"."""
+        return ".".join([self.kernel, *map(str, self.values.values())])
+
+
+def read_variants(folder: Path) -> list[Variant]:
+    """Read variants.toml.
+
+    Raises:
+        BuildError: it is malformed, or its tables are not the folder's .wgsl files.
+    """
+    path = folder / "variants.toml"
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise BuildError(f"{path}: {error}") from error
+    kernels = {file.stem for file in folder.glob("*.wgsl")}
+    if unlisted := sorted(kernels - tables.keys()):
+        raise BuildError(f"{path}: no table for {', '.join(unlisted)}; every .wgsl needs one")
+    if absent := sorted(tables.keys() - kernels):
+        raise BuildError(f"{path}: there is no {', '.join(absent)}.wgsl for the table of that name")
+    variants: list[Variant] = []
+    for kernel, table in sorted(tables.items()):
+        for key, values in table.items():
+            _check_values(f"{path}: {kernel}.{key}", values)
+        features = tuple(table.get(FEATURES_KEY, ()))
+        keys = [key for key in table if key != FEATURES_KEY]
+        variants += [
+            Variant(kernel, dict(zip(keys, combination, strict=True)), features)
+            for combination in itertools.product(*(table[key] for key in keys))
+        ]
+    return sorted(variants, key=lambda variant: variant.name)
+
+
+def _check_values(where: str, values: object) -> None:
+    if not isinstance(values, list) or not values:
+        raise BuildError(f"{where} is {values!r}; wanted a list of integers or words")
+    for value in values:
+        is_word = isinstance(value, str) and value.replace("_", "").replace("-", "").isalnum()
+        if not is_word and type(value) is not int:
+            raise BuildError(f"{where} has {value!r}; wanted integers or words (a-z, 0-9, _, -)")
+    if len(set(values)) != len(values):
+        raise BuildError(f"{where} has a value twice: {values}")
+
+
+def build_kernels(folder: Path, out: Path, node_modules: Path) -> dict[str, object]:
+    """Render, check and write all variants and their index.
+
+    Args:
+        folder: web/kernels.
+        out: an existing folder; gets <variant>.wgsl, index.json, and sources.json with all WGSL
+            by file name.
+        node_modules: where the npm package "webgpu" (Dawn) is installed.
+
+    Returns:
+        What index.json holds: {"variants": {name: {"file", "kernel", "entry_point",
+        "workgroup_size", "bindings", "overrides", "constants", "features"}}}, in sorted order;
+        the same input gives the same bytes.
+
+    Raises:
+        BuildError: an unknown include or variable, broken WGSL, or bindings that are not 0, 1,
+            2, … of group 0; the message names the template's file and line.
+    """
+    templates = WgslTemplates(folder)
+    rendered = [
+        (variant, templates.render(variant.kernel, variant.values))
+        for variant in read_variants(folder)
+    ]
+    check_wgsl(rendered, node_modules)
+    sources = {
+        _file_of(
+            variant
+        ): f"// {variant.name}: rendered from web/kernels/{variant.kernel}.wgsl; do "
+        f"not edit.\n{template.code}"
+        for variant, template in rendered
+    }
+    for file, code in sources.items():
+        (out / file).write_bytes(code.encode())
+    index: dict[str, object] = {"variants": _entries(rendered)}
+    (out / INDEX).write_bytes(json.dumps(index).encode() + b"\n")
+    (out / SOURCES).write_bytes(json.dumps(sources).encode() + b"\n")
+    return index
+
+
+def kernel_index(folder: Path) -> dict[str, Any]:
+    """Return the variants of web/kernels as index.json lists them, without checking their code."""
+    templates = WgslTemplates(folder)
+    return _entries(
+        [
+            (variant, templates.render(variant.kernel, variant.values))
+            for variant in read_variants(folder)
+        ]
+    )
+
+
+def _entries(rendered: Sequence[tuple[Variant, Rendered]]) -> dict[str, Any]:
+    return {
+        variant.name: {
+            "file": _file_of(variant),
+            "kernel": variant.kernel,
+            **reflect(template).to_json(),
+            "features": list(variant.features),
+        }
+        for variant, template in rendered
+    }
+
+
+def _file_of(variant: Variant) -> str:
+    return f"{variant.name}.wgsl"
+
+
+def check_wgsl(rendered: Sequence[tuple[Variant, Rendered]], node_modules: Path) -> None:
+    """Compile every variant with Dawn's front end, under its own features alone.
+
+    Raises:
+        BuildError: the first message about each broken variant, by template file and line.
+    """
+    if not (node_modules / "webgpu").is_dir():
+        message = f"{node_modules} has no package webgpu, which checks WGSL; run `make setup`"
+        raise BuildError(message)
+    modules = [
+        {"name": variant.name, "code": template.code, "features": variant.features}
+        for variant, template in rendered
+    ]
+    templates = {variant.name: template for variant, template in rendered}
+    problems = [
+        f"{templates[problem.name].origin(problem.line, problem.column)}: "
+        f"{problem.message} (variant {problem.name})"
+        for problem in _run_validator(modules, node_modules)
+    ]
+    if problems:
+        raise BuildError("broken WGSL:\n  " + "\n  ".join(problems))
+
+
+class _Problem(NamedTuple):
+    name: str
+    line: int
+    column: int
+    message: str
+
+
+def _run_validator(modules: Sequence[object], node_modules: Path) -> list[_Problem]:
+    command = ["node", str(VALIDATOR), str(node_modules)]
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(modules), capture_output=True, encoding="utf-8", check=True
+        )
+    except FileNotFoundError as error:
+        raise BuildError("there is no `node`; the build needs Node.js 20 or newer") from error
+    except subprocess.CalledProcessError as error:
+        raise BuildError(f"{VALIDATOR.name} failed: {error.stderr.strip()}") from error
+    return [_Problem(**problem) for problem in json.loads(done.stdout)]

@@ -1,0 +1,115 @@
+"""Collects what the site carries of others: Pyodide, and libraries in JavaScript.
+
+npm has put them into web/node_modules (package-lock.json pins and hashes them). Nothing is fetched
+when the site is built or runs.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from leadout_build.site.compiled import (
+    PACKAGES_FOLDER,
+    STDLIB,
+    STDLIB_FOLDER,
+    Archive,
+    compile_archives,
+)
+from leadout_build.site.errors import BuildError
+
+LICENCES = Path(__file__).with_name("licences")
+
+LOCK = "pyodide-lock.json"
+PYODIDE_FILES = (
+    "pyodide.mjs",
+    "pyodide.asm.mjs",
+    "pyodide.asm.wasm",
+    STDLIB,
+    LOCK,
+)
+TOKENIZERS_FILE = "tokenizers.min.mjs"
+SHA256_FILE = "sha256.umd.min.js"
+JINJA_FILE = "jinja.mjs"
+LICENCES_FILE = "THIRD_PARTY_LICENSES.txt"
+
+
+@dataclass(frozen=True)
+class Vendored:
+    """What `vendor` wrote, by path relative to the folder."""
+
+    pyodide: str
+    tokenizers: str
+    sha256: str
+    jinja: str
+
+
+def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
+    """Write Pyodide, libraries in JavaScript and everybody's licences.
+
+    The standard library is compiled (see compiled.py).
+
+    Args:
+        out: an existing empty folder.
+        node_modules: web/node_modules.
+        cache: where compiled Python is kept between builds; created if need be.
+
+    Raises:
+        BuildError: an npm package is missing.
+    """
+    pyodide = _npm_package(node_modules, "pyodide")
+    tokenizers = _npm_package(node_modules, "@huggingface/tokenizers")
+    hash_wasm = _npm_package(node_modules, "hash-wasm")
+    jinja = _npm_package(node_modules, "@huggingface/jinja")
+    (out / "pyodide").mkdir()
+    for name in PYODIDE_FILES:
+        if name not in (STDLIB, LOCK):
+            shutil.copyfile(pyodide / name, out / "pyodide" / name)
+    # Pyodide's list of packages that it could fetch: what the site needs, it brings along.
+    lock = json.loads((pyodide / LOCK).read_text("utf-8"))
+    (out / "pyodide" / LOCK).write_bytes(json.dumps({**lock, "packages": {}}).encode())
+    shutil.copyfile(tokenizers / "dist" / TOKENIZERS_FILE, out / TOKENIZERS_FILE)
+    shutil.copyfile(hash_wasm / "dist" / SHA256_FILE, out / SHA256_FILE)
+    shutil.copyfile(jinja / "dist" / "index.js", out / JINJA_FILE)
+    stdlib = Archive(pyodide / STDLIB, out / "pyodide" / STDLIB, STDLIB_FOLDER)
+    compile_archives([stdlib], pyodide, cache / "python")
+    licences = "\n".join(_licences(pyodide, (tokenizers, hash_wasm, jinja)))
+    (out / LICENCES_FILE).write_bytes(licences.encode())
+    return Vendored("pyodide/", TOKENIZERS_FILE, SHA256_FILE, JINJA_FILE)
+
+
+def package_of(wheel: Path, out: Path) -> Archive:
+    """Return what a pure wheel becomes in a site: <name>-<version>.zip, on Python's path."""
+    name = "-".join(wheel.name.split("-")[:2]) + ".zip"
+    return Archive(wheel, out / name, f"{PACKAGES_FOLDER}/{name}")
+
+
+def _npm_package(node_modules: Path, name: str) -> Path:
+    package = node_modules / name
+    if not (package / "package.json").is_file():
+        raise BuildError(f"{node_modules} has no package {name}; run `make setup`")
+    return package
+
+
+def _licences(pyodide: Path, libraries: Sequence[Path]) -> Iterator[str]:
+    """Yield each part of THIRD_PARTY_LICENSES.txt."""
+    yield "This folder holds works of others, each under its own licence:\n"
+    for package, text in (
+        (pyodide, LICENCES / "MPL-2.0.txt"),
+        *((library, library / "LICENSE") for library in libraries),
+    ):
+        facts = json.loads((package / "package.json").read_text("utf-8"))
+        repository = facts["repository"]
+        url = repository if isinstance(repository, str) else repository["url"]
+        source = url.removeprefix("git+")
+        yield _section(f"{facts['name']} {facts['version']}", facts["license"], source)
+        yield text.read_text("utf-8")
+    yield _section("CPython (part of Pyodide)", "PSF-2.0", "https://www.python.org")
+    yield (LICENCES / "CPython.txt").read_text("utf-8")
+
+
+def _section(title: str, licence: str, source: str) -> str:
+    return f"{'=' * 80}\n{title}\nLicence: {licence}\nSource: {source}\n{'=' * 80}\n"

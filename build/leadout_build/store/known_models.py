@@ -1,0 +1,77 @@
+"""The models that are known by a short name, and which drafter is whose.
+
+The list is web/hub/known_models.json, which the page reads as well; README has it as a table, and a
+test keeps that in step.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from leadout_build import IS_CHECKOUT, ROOT
+from leadout_build.store.hub_names import HubName, parse_hub_name
+
+#: Keep in step with build/hatch_build.py.
+LIST = (
+    ROOT / "web/hub/known_models.json"
+    if IS_CHECKOUT
+    else Path(__file__).with_name("known_models.json")
+)
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A model that is known by a short name.
+
+    Attributes:
+        name: for the command line and the page.
+        title: for people.
+        hub: where it is.
+        of: the repository of the same model in weights of full size, where this one is smaller.
+        drafter: where its drafter is, if that is not beside it, as hub_choice.py looks for it.
+    """
+
+    name: str
+    title: str
+    hub: HubName
+    of: str | None
+    drafter: HubName | None
+
+
+@cache
+def known_models() -> tuple[KnownModel, ...]:
+    """Return all of them, in the list's order."""
+    models = json.loads(LIST.read_text(encoding="utf-8"))["models"]
+    return tuple(
+        KnownModel(
+            model["name"],
+            model["title"],
+            _hub_name(model["hub"]),
+            model["of"],
+            None if model["drafter"] is None else _hub_name(model["drafter"]),
+        )
+        for model in models
+    )
+
+
+def smaller_than(repo: str) -> KnownModel | None:
+    """Return the model that is a repository's in fewer bits, if one is known."""
+    return next((model for model in known_models() if model.of == repo), None)
+
+
+def known_drafter(target: HubName) -> HubName | None:
+    """Return the drafter that the list has for a model on the hub; see web/hub/resolve.js."""
+    for model in known_models():
+        files = {model.hub.file, target.file} - {None}
+        if model.hub.repo == target.repo and len(files) < 2:
+            return model.drafter
+    return None
+
+
+def _hub_name(text: str) -> HubName:
+    name = parse_hub_name(text)
+    assert name is not None, f"{LIST} has {text}"
+    return name
