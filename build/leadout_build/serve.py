@@ -31,6 +31,7 @@ from starlette.routing import Route
 from leadout.errors import PortInUseError, RequestError, StoreError
 from leadout_build import DIST
 from leadout_build.built_in import built_in_models, is_built_in
+from leadout_build.connections import server_config
 from leadout_build.drafters import Drafter, drafter_named, drafter_of, pair_names, stored_drafters
 from leadout_build.hub_choice import model_stem
 from leadout_build.security import Guard, check_origin, is_loopback, site_policy
@@ -168,13 +169,7 @@ def serve(
     listener = listen(host, port)
     bound_host, bound_port = listener.getsockname()[:2]
     shown_host = f"[{bound_host}]" if ":" in bound_host else bound_host
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        lifespan="off",
-        server_header=False,
-        timeout_graceful_shutdown=SHUTDOWN_S,
-    )
+    config = server_config(app, timeout_graceful_shutdown=SHUTDOWN_S)
     server = _Server(config, f"http://{shown_host}:{bound_port}/", open_browser)
     try:
         server.run(sockets=[listener])

@@ -15,6 +15,7 @@ from typing import Any
 import uvicorn
 from playwright.sync_api import Locator, Page
 
+from leadout_build.connections import server_config
 from leadout_build.serve import create_app
 from leadout_build.store import Store
 
@@ -164,8 +165,7 @@ class serve_in_thread:  # noqa: N801 - reads as the verb it is
 
     def __init__(self, site: Path, allow_origins: Sequence[str] = ()) -> None:
         app = create_app(site, Store(site / "no-store"), allow_origins=allow_origins)
-        config = uvicorn.Config(app, port=0, log_level="warning", lifespan="off")
-        self._server = uvicorn.Server(config)
+        self._server = uvicorn.Server(server_config(app, port=0))
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
     def __enter__(self) -> str:
