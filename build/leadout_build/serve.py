@@ -39,6 +39,7 @@ from leadout_build.site import allowed_origins
 from leadout_build.site_files import (
     REVALIDATE,
     answer_file,
+    answer_page,
     find_file,
     is_file_inside,
     site_cache_control,
@@ -83,6 +84,7 @@ def create_app(
         built_in: those that are there whatever the store has, and come before it.
         allow_origins: other origins that the page may fetch models from.
     """
+    policy = site_policy([check_origin(text) for text in allow_origins])
 
     def list_models(_request: Request) -> Response:
         entries = [*map(_describe_served, built_in), *_describe_stored(store)]
@@ -106,6 +108,8 @@ def create_app(
         path = find_file(site, url_path)
         if path is None:
             raise HTTPException(404)
+        if path.suffix == ".html":
+            return answer_page(request, path, policy)
         return answer_file(request, path, site_cache_control(url_path))
 
     return Starlette(
@@ -114,9 +118,7 @@ def create_app(
             Route("/models/{name}/{file}", send_model_file),
             Route("/{path:path}", send_site_file),
         ],
-        middleware=[
-            Middleware(Guard, policy=site_policy([check_origin(text) for text in allow_origins]))
-        ],
+        middleware=[Middleware(Guard, policy=policy)],
     )
 
 

@@ -1,11 +1,12 @@
 """Assembles dist/: the whole site, for any static host and any sub-path.
 
-    index.html, page.js, …   static/, byte for byte
+    index.html, page.js, …   static/, byte for byte; in pages the policy stands as well
     leadout.js, define.js    stable addresses of what has a hash in its own
     app-<hash>/              web/, kernels/, python/ with Leadout's package, assets.json
     vendor-<hash>/           what others made, see vendor.py
     models/                  the built-in models, with the list of them that the page reads
-    _headers                 the policy, for static hosts that read such a file
+    _headers                 the policy, for static hosts that read such a file: workers get theirs
+                             from a header alone
     build.json               version, hashes, allowed origins, and the SHA-256 of every file
 
 A folder's hash is that of everything in it, so it may be cached for ever. The same sources give
@@ -28,7 +29,7 @@ from leadout_build.built_in import DRAFTERS, built_in_models
 from leadout_build.compiled import compile_archives
 from leadout_build.errors import BuildError
 from leadout_build.kernels import INDEX, SOURCES, build_kernels
-from leadout_build.security import check_origin, site_policy
+from leadout_build.security import check_origin, site_policy, with_policy
 from leadout_build.vendor import package_of, vendor
 from leadout_build.wheel import build_wheel
 
@@ -107,7 +108,10 @@ def allowed_origins(site: Path) -> list[str]:
 
 
 def _assemble(site: Path, root: Path, allow_origins: Sequence[str]) -> None:
+    policy = site_policy(allow_origins)
     shutil.copytree(root / "static", site, dirs_exist_ok=True)
+    for page in site.rglob("*.html"):
+        page.write_bytes(with_policy(page.read_bytes().decode(), policy).encode())
     shutil.copy(root / "README.md", site)  # the page links to it, and to the model card
     for text in ("README.md", "model/README.md"):
         copy = site / "nano" / text
@@ -147,7 +151,7 @@ def _assemble(site: Path, root: Path, allow_origins: Sequence[str]) -> None:
             raise BuildError(f"web/{module} is missing; {stable} stands for it")
         (site / stable).write_bytes(f'export * from "./{app.name}/{module}";\n'.encode())
     _add_models(site / "models", root / MODELS_FOLDER)
-    (site / HEADERS_FILE).write_bytes(_HEADERS.format(policy=site_policy(allow_origins)).encode())
+    (site / HEADERS_FILE).write_bytes(_HEADERS.format(policy=policy).encode())
     facts = {
         "version": leadout.__version__,
         "allow_origins": list(allow_origins),
