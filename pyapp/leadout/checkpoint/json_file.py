@@ -14,9 +14,12 @@ from leadout.checkpoint.source import Source
 from leadout.errors import CheckpointError
 from leadout.shown import shown
 
-#: The most bytes a JSON file of a checkpoint may have. The largest real ones, indexes of models in
-#: hundreds of shards, are a few MB.
-MAX_JSON_BYTES = 32 << 20
+#: The most bytes a text file of a checkpoint may have: Gemma 3's tokenizer.json has 33.4 million.
+MAX_TEXT_BYTES = 32 << 20
+
+#: The most bytes that are parsed here. The largest real texts, headers and indexes of models in
+#: hundreds of shards, have a few million. One emoji makes a text four times as large in memory.
+MAX_JSON_BYTES = 16 << 20
 
 #: The most objects and lists that may lie inside one another. Real files have some 8.
 MAX_DEPTH = 64
@@ -32,13 +35,17 @@ async def read_text(source: Source) -> str:
     """Read a small text file.
 
     Raises:
-        CheckpointError: larger than `MAX_JSON_BYTES`, or not UTF-8.
+        CheckpointError: larger than `MAX_TEXT_BYTES`, or not UTF-8.
         SourceError: reading failed.
     """
+    return await _read_text(source, MAX_TEXT_BYTES)
+
+
+async def _read_text(source: Source, limit_bytes: int) -> str:
     size = await source.size()
-    if size > MAX_JSON_BYTES:
+    if size > limit_bytes:
         raise CheckpointError(
-            f"{source.name} has {size:,} bytes, at most {MAX_JSON_BYTES:,} are read; "
+            f"{source.name} has {size:,} bytes, at most {limit_bytes:,} are read; "
             "check that it is the right file",
             file=source.name,
             file_bytes=size,
@@ -58,7 +65,7 @@ async def read_json_object(source: Source) -> dict[str, object]:
         CheckpointError: not that.
         SourceError: reading failed.
     """
-    return parse_json_object(await read_text(source), source.name)
+    return parse_json_object(await _read_text(source, MAX_JSON_BYTES), source.name)
 
 
 def parse_json_object(text: str | bytes, file: str) -> dict[str, object]:
