@@ -441,6 +441,7 @@ def test_the_page_fetches_pauses_goes_on_opens_and_deletes(
     page.locator("#url").fill(url)
     host = url.split("/")[2]
     expect(page.locator("#url-host")).to_contain_text(f"This asks {host}")
+    page.get_by_role("button", name="Look it up").click()
     file.max_bytes = 2_500_000
     page.get_by_role("button", name="Fetch only").click()
     library = page.locator("#library")
@@ -453,6 +454,7 @@ def test_the_page_fetches_pauses_goes_on_opens_and_deletes(
     expect(library).to_contain_text("of 5 MB, paused")
     library.get_by_role("button", name="Go on").click()
     expect(library).to_contain_text("1 model, 5 MB")
+    expect(page.get_by_role("button", name="Fetch only")).to_be_hidden()
     library.get_by_role("button", name="Open").click()
     (load,) = chat.wait_for_loads(1)
     assert load["model"]["source"] == url
