@@ -20,6 +20,7 @@ from leadout_build.headless import BLANK, headless_page, serving
 from leadout_build.progress import progress_of
 from leadout_build.serve import find_model
 from leadout_build.store import Store
+from leadout_build.terminal import shown_text
 
 #: Called with every piece of final text: of the answer, and of the reasoning.
 OnText = Callable[[str, str], None]
@@ -151,10 +152,9 @@ def load_options_of(args: argparse.Namespace) -> dict[str, Any]:
 
 def _print_text(text: str, reasoning: str) -> None:
     # So that a pipe gets the answer alone.
-    sys.stderr.write(reasoning)
-    sys.stderr.flush()
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    for stream, written in ((sys.stderr, reasoning), (sys.stdout, text)):
+        stream.write(shown_text(written, stream))
+        stream.flush()
 
 
 async def _on_numpy(

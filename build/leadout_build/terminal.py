@@ -1,6 +1,8 @@
-"""What others wrote, on a terminal: a name or a licence must not move the cursor or set a title."""
+"""What others wrote, on a terminal: a name, a licence or a model must not move the cursor."""
 
 from __future__ import annotations
+
+from typing import TextIO
 
 
 def printable(text: str) -> str:
@@ -8,3 +10,13 @@ def printable(text: str) -> str:
     return "".join(
         char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text
     )
+
+
+#: Control characters but for newline and tab, and how they are spelled out.
+_CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160))}
+del _CONTROLS[ord("\n")], _CONTROLS[ord("\t")]
+
+
+def shown_text(text: str, stream: TextIO) -> str:
+    """Return what a model wrote as it goes to a stream: as it is, but for a terminal's controls."""
+    return text.translate(_CONTROLS) if stream.isatty() else text

@@ -8,6 +8,9 @@ from __future__ import annotations
 import json
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -15,8 +18,10 @@ from leadout.checkpoint import open_checkpoint
 from leadout.checkpoint import safetensors as safetensors_module
 from leadout.checkpoint.gguf import MAX_HEADER_BYTES, MAX_ITEMS, MAX_KEYS, MAX_TENSORS
 from leadout.checkpoint.json_file import MAX_JSON_BYTES, MAX_TEXT_BYTES
-from leadout.errors import LeadoutError, TokenizerError
-from leadout.tokenizer import MAX_VOCABULARY_CHARS, tokenizer_json_from_gguf
+from leadout.checkpoint.synthetic import synthetic_checkpoint
+from leadout.engine import load_tokenizer
+from leadout.errors import CheckpointError, LeadoutError, TokenizerError
+from leadout.tokenizer import MAX_VOCABULARY_CHARS, Tokenizer, tokenizer_json_from_gguf
 from raw_headers import (
     BOOL,
     STRING,
@@ -148,3 +153,24 @@ def test_a_vocabulary_beyond_all_real_ones_is_refused() -> None:
     }
     with pytest.raises(TokenizerError, match="at most 4,000,000 are taken"):
         tokenizer_json_from_gguf(metadata)
+
+
+@pytest.fixture
+def gemma3_tokenizer(gemma3_tokenizer_json: Path) -> bytes:
+    return gemma3_tokenizer_json.read_bytes()
+
+
+async def test_a_tokenizer_json_beyond_all_real_ones_is_not_parsed(
+    gemma3_tokenizer: bytes,
+) -> None:
+    async def make(text: str) -> Tokenizer:
+        parsed.append(len(text))
+        return cast("Tokenizer", None)
+
+    parsed: list[int] = []
+    checkpoint = synthetic_checkpoint("tiny", "target")
+    await load_tokenizer(replace(checkpoint, tokenizer_json=GuardedSource(gemma3_tokenizer)), make)
+    assert parsed == [len(gemma3_tokenizer.decode())]
+    hostile = GuardedSource(b'{"model": [' + b"{}," * 10_000_000 + b"0]}", "tokenizer.json")
+    with pytest.raises(CheckpointError, match="about 20,000,003 values and keys, at most 6,0"):
+        await load_tokenizer(replace(checkpoint, tokenizer_json=hostile), make)
