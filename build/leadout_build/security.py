@@ -65,19 +65,27 @@ def with_policy(page: str, policy: str) -> str:
     """Return a page that states the policy itself, for hosts that send none.
 
     Args:
-        page: HTML, with this charset's <meta> or with a policy that was put behind it.
+        page: HTML with this charset's <meta>.
         policy: as `site_policy` gives it; what only a header can say is left out.
 
     Raises:
         BuildError: the page has no such <meta> or two, so that the policy would have no place.
     """
-    directives = [one for one in policy.split("; ") if not one.startswith(_HEADER_ONLY)]
-    content = html.escape("; ".join(directives), quote=False)  # its quotes are single ones
-    page = _META_POLICY.sub("", page)
     start, charset, rest = page.partition(_META_CHARSET)
     if not charset or _META_CHARSET in rest:
         raise BuildError(f"A page needs one {_META_CHARSET}: the policy stands behind it.")
-    return f"{start}{charset}{_META_START}{content}{_META_END}{rest}"
+    return start + charset + _meta(policy) + rest
+
+
+def with_policy_replaced(page: str, policy: str) -> str:
+    """Return a page that states this policy where it stated another; both would hold."""
+    return _META_POLICY.sub(lambda _: _meta(policy), page)
+
+
+def _meta(policy: str) -> str:
+    directives = [one for one in policy.split("; ") if not one.startswith(_HEADER_ONLY)]
+    content = html.escape("; ".join(directives), quote=False)  # its quotes are single ones
+    return f"{_META_START}{content}{_META_END}"
 
 
 def check_origin(text: str) -> str:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import NotModifiedResponse
 
-from leadout_build.security import with_policy
+from leadout_build.security import with_policy_replaced
 
 #: By suffix. The list is ours, because the system's differs between machines (Windows may call
 #: JavaScript text/plain), and with nosniff a wrong type stops the page.
@@ -61,11 +61,12 @@ def answer_file(request: Request, path: Path, cache_control: str) -> Response:
 
 
 def answer_page(request: Request, path: Path, policy: str) -> Response:
-    """Answer with a page of the site that states this policy, or 304 if the client has it.
+    """Answer with a page of the site, or 304 if the client has it.
 
-    The built page states the policy that it was built with, which may allow fewer origins.
+    Where it states the policy that it was built with, which may allow fewer origins, it states this
+    one.
     """
-    page = with_policy(path.read_bytes().decode(), policy).encode()
+    page = with_policy_replaced(path.read_bytes().decode(), policy).encode()
     etag = f'"{hashlib.sha256(page).hexdigest()[:32]}"'
     headers = {"cache-control": REVALIDATE, "etag": etag}
     response = Response(page, headers=headers, media_type=MEDIA_TYPES[".html"])

@@ -382,6 +382,7 @@ def test_pages_state_the_policy_of_this_server_and_not_the_builds(site: Path, st
     assert "https://served.example" in header
     assert answer.text == with_policy(PAGE, header)
     assert "built.example" not in answer.text
+    assert client.get("/examples/").text == PAGE
     # One that lies in a browser's cache was of another server.
     other = TestClient(create_app(site, store), base_url=ORIGIN)
     assert other.get("/", headers={"if-none-match": answer.headers["etag"]}).status_code == 200
