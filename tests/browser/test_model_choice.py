@@ -112,28 +112,28 @@ def test_a_url_loads_once_somebody_says_so(open_page: OpenPage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"),
+    ("text", "at_field", "in_widget"),
     [
-        ("https://models.example/some/%E0%A4%A.gguf", "% stands before two hex digits"),
-        ("gemma", "Wanted owner/name, or an address"),
-        ("javascript:alert(1)", "Wanted owner/name, or an address"),
+        (
+            "https://models.example/some/%E0%A4%A.gguf",
+            "% stands before two hex digits",
+            '"%E0%A4%A.gguf" is malformed: in an address',
+        ),
+        ("javascript:alert(1)", "Wanted owner/name, or an address", "is no address of a model"),
     ],
 )
-def test_what_is_no_address_is_said_at_the_field(
-    open_page: OpenPage, text: str, problem: str
+def test_what_is_no_address_is_said_by_page_and_widget(
+    open_page: OpenPage, text: str, at_field: str, in_widget: str
 ) -> None:
     chat = open_page()
     chat.page.get_by_role("button", name="Name or URL").click()
     chat.page.keyboard.type(text)
     chat.page.keyboard.press("Enter")
-    assert problem in chat.page.locator("#url").evaluate("input => input.validationMessage")
+    assert at_field in chat.page.locator("#url").evaluate("input => input.validationMessage")
     assert len(chat.received("load")) == 1
-    # So it is where a page gives it to the widget.
     chat.element.evaluate("(chat, text) => { chat.model = text; chat.load(); }", text)
     chat.wait_for_state("failed")
-    expect(chat.notice).to_contain_text(
-        "is malformed: in an address" if "%" in text else "There is no such model"
-    )
+    expect(chat.notice).to_contain_text(in_widget)
 
 
 def test_a_site_without_models_says_how_to_go_on(open_page: OpenPage) -> None:

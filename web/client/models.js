@@ -186,8 +186,8 @@ async function resolveAddress(text, options) {
   if (kept && (!isFresh || !url || text.includes(" "))) {
     return alone(kept);
   }
-  if (!url) {
-    throw new LeadoutError("RequestError", `"${text}" is no address.`, { text });
+  if (!url || !/^https?:$/.test(url.protocol)) {
+    throw new LeadoutError("RequestError", `"${text}" is no address of a model; wanted https://…`, { text });
   }
   const model = await resolveUrl(url, signal);
   return alone(keeps(url, options) ? { ...model, source: url.href } : model);
