@@ -31,6 +31,9 @@ const keepButton = document.getElementById("keep");
 const problem = document.getElementById("models-problem");
 const drop = document.getElementById("drop");
 
+/** Whether the model that is chosen would have to be fetched. */
+let isOffered = false;
+
 /** Models of the library, which are here already. */
 const keptSources = new Set();
 
@@ -67,7 +70,8 @@ function choose(value, isWanted) {
     desk.close();
   }
   chat.toggleAttribute("autoload", IS_LOCAL && isCheap(model));
-  keepButton.hidden = !sources.has(model) || isKept(model);
+  isOffered = sources.has(model) && !isKept(model);
+  keepButton.hidden = !isOffered;
   chat.model = model;
   if (isWanted) {
     chat.load();
@@ -227,7 +231,10 @@ function hostOf(text) {
   return URL.canParse(text) && /^https?:/i.test(text) ? new URL(text).host : null;
 }
 
-keepButton.addEventListener("click", () => library.pull(sources.get(chat.model)));
+keepButton.addEventListener("click", () => {
+  keepButton.hidden = true; // it goes on in the library
+  library.pull(sources.get(chat.model));
+});
 
 /** @param {{source: string, name: string, bytes: number, is_complete: boolean}[]} kept */
 function offerKept(kept) {
@@ -248,7 +255,7 @@ function offerKept(kept) {
       choose(value, false);
     }
   }
-  if (!keepButton.hidden && isKept(chat.model) && chat.state === "idle") {
+  if (isOffered && isKept(chat.model) && chat.state === "idle") {
     choose(select.value, false); // what is offered is here now
   }
 }
