@@ -27,14 +27,18 @@ const urlInput = document.getElementById("url");
 const tokenInput = document.getElementById("token");
 const urlHost = document.getElementById("url-host");
 const keptGroup = document.createElement("optgroup");
+const keepButton = document.getElementById("keep");
 const problem = document.getElementById("models-problem");
 const drop = document.getElementById("drop");
+
+/** Whether the model that is chosen would have to be fetched. */
+let isOffered = false;
 
 /** Models of the library, which are here already. */
 const keptSources = new Set();
 
-/** Models that come from a hub, by what the select has them as: they wait for a click. */
-const hubNames = new Set();
+/** Models from elsewhere, which wait for a click: what the select has them as → their source in the library. */
+const sources = new Map();
 
 /** Models that the select offers, by option value: the site's, then what the person brought. */
 const models = new Map();
@@ -66,6 +70,8 @@ function choose(value, isWanted) {
     desk.close();
   }
   chat.toggleAttribute("autoload", IS_LOCAL && isCheap(model));
+  isOffered = sources.has(model) && !isKept(model);
+  keepButton.hidden = !isOffered;
   chat.model = model;
   if (isWanted) {
     chat.load();
@@ -78,7 +84,12 @@ function choose(value, isWanted) {
  *   here already
  */
 function isCheap(model) {
-  return keptSources.has(model) || typeof model !== "string" || model === NANO || (IS_LOCAL && !hubNames.has(model));
+  return isKept(model) || typeof model !== "string" || model === NANO || (IS_LOCAL && !sources.has(model));
+}
+
+/** @param {string | File[]} model */
+function isKept(model) {
+  return keptSources.has(sources.get(model) ?? model);
 }
 
 /**
@@ -89,7 +100,7 @@ function bring(label, model) {
   if (models.size === 0) {
     select.replaceChildren();
   }
-  choose(addOption(label, model), !hubNames.has(model));
+  choose(addOption(label, model), isCheap(model));
 }
 
 /** @param {File[]} files */
@@ -170,8 +181,8 @@ async function offerKnownModels(listed) {
   const group = document.createElement("optgroup");
   group.label = "From the Hugging Face Hub";
   const known = await Leadout.listKnownModels();
-  for (const { name, title } of known.filter(({ name }) => !listed.has(name))) {
-    hubNames.add(name);
+  for (const { name, title, hub } of known.filter(({ name }) => !listed.has(name))) {
+    sources.set(name, `hf:${hub}`);
     addOption(title, name, group);
   }
   select.append(group);
@@ -220,14 +231,9 @@ function hostOf(text) {
   return URL.canParse(text) && /^https?:/i.test(text) ? new URL(text).host : null;
 }
 
-document.getElementById("keep-url").addEventListener("click", () => {
-  const text = urlInput.value.trim();
-  if (hostOf(text) === null) {
-    urlForm.requestSubmit(); // which says what is wanted
-    return;
-  }
-  const source = Leadout.isHubName(text) ? `hf:${text.replace(/^hf:/, "")}` : new URL(text).href;
-  library.pull(source);
+keepButton.addEventListener("click", () => {
+  keepButton.hidden = true; // it goes on in the library
+  library.pull(sources.get(chat.model));
 });
 
 /** @param {{source: string, name: string, bytes: number, is_complete: boolean}[]} kept */
@@ -249,6 +255,9 @@ function offerKept(kept) {
       choose(value, false);
     }
   }
+  if (isOffered && isKept(chat.model) && chat.state === "idle") {
+    choose(select.value, false); // what is offered is here now
+  }
 }
 
 /** The site's models come first in the select. */
@@ -268,18 +277,35 @@ urlForm.addEventListener("submit", (event) => {
   const text = urlInput.value.trim();
   chat.loadOptions = { ...chat.loadOptions, hub: { ...chat.loadOptions.hub, token: tokenInput.value || null } };
   if (Leadout.isHubName(text)) {
-    hubNames.add(text);
+    sources.set(text, `hf:${text.replace(/^hf:/, "")}`);
     bring(text, text);
     return;
   }
-  if (!URL.canParse(text)) {
-    urlInput.setCustomValidity("Wanted owner/name, or an address that begins with https://");
+  const url = hostOf(text) === null ? null : new URL(text);
+  const name = url && nameOf(url);
+  if (name === null) {
+    const wanted = url
+      ? "In an address, % stands before two hex digits; a % itself is written %25"
+      : "Wanted owner/name, or an address that begins with https://";
+    urlInput.setCustomValidity(wanted);
     urlInput.reportValidity();
     return;
   }
-  const url = new URL(text);
-  bring(decodeURIComponent(url.pathname.split("/").filter(Boolean).at(-1) ?? url.host), url.href);
+  sources.set(url.href, url.href);
+  bring(name, url.href);
 });
+
+/**
+ * @param {URL} url
+ * @returns {string | null} what stands last in it; null where that is malformed
+ */
+function nameOf(url) {
+  try {
+    return decodeURIComponent(url.pathname.split("/").filter(Boolean).at(-1) ?? url.host);
+  } catch {
+    return null;
+  }
+}
 
 /** Files over the page, not text dragged within it. @param {DragEvent} event */
 function hasFiles(event) {

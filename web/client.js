@@ -122,14 +122,15 @@ async function load(params) {
  * of its own that ends with the answer.
  *
  * @param {ModelChoice} model as for `load`
- * @param {Omit<LoadParams, "model"> & {memoryBytes?: number, probe?: boolean}} [options] as for `load`;
- *   memoryBytes is what the device has, where somebody knows; with `probe`, made-up weights of the
- *   model's shape run for about two seconds
+ * @param {Omit<LoadParams, "model"> & {memoryBytes?: number, probe?: boolean | "auto",
+ *   onForecast?: (forecast: Forecast) => void}} [options] as for `load`; memoryBytes is what the device has, where somebody
+ *   knows; with `probe`, made-up weights of the model's shape run for about two seconds, "auto": unless it is large for an
+ *   adapter that computes on the CPU; onForecast is told what is known before that
  * @returns {Promise<Forecast>}
  * @throws {LeadoutError} by name; an abort rejects with the signal's reason (an AbortError)
  */
 async function estimate(model, options = {}) {
-  const { signal, worker, memoryBytes, probe = false } = options;
+  const { signal, worker, memoryBytes, probe = false, onForecast } = options;
   const channel = new Channel(worker ?? startWorker());
   try {
     const [pair] = await Promise.all([
@@ -140,7 +141,11 @@ async function estimate(model, options = {}) {
     const { run_ahead: _, ...load } = toLoadOptions(options);
     const known = memoryBytes !== undefined && { memory_bytes: memoryBytes };
     const request = { ...pair, options: load, ...known, probe };
-    return await channel.request({ type: "estimate", ...request }, { signal });
+    /** @param {WorkerEvent} event */
+    const onEvent = (event) => {
+      if (event.type === "forecast") onForecast?.(event.forecast);
+    };
+    return await channel.request({ type: "estimate", ...request }, { signal, onEvent });
   } finally {
     channel.close(new DOMException("The estimate has ended.", "AbortError"));
   }

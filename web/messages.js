@@ -137,7 +137,7 @@
  * @typedef {{type: "boot", id: number}
  *   | {type: "load", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions}
  *   | {type: "estimate", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions,
- *       memory_bytes?: number, probe: boolean}
+ *       memory_bytes?: number, probe: boolean | "auto"}
  *   | {type: "unload", id: number}
  *   | {type: "generate", id: number, request: GenerateRequest}
  *   | {type: "score", id: number, ids: number[]}
@@ -281,11 +281,12 @@
  * text of the answer and of the reasoning that is final (never half a character, never the start of a
  * stop string); either may be "". The tokens of one event were all drafted and accepted (`is_draft`),
  * or none was. The result of "tokenize" is the ids that a prompt of that text has, of "boot" and
- * "unload" null.
+ * "unload" null. An "estimate" that probes says before that what it knows, in a "forecast" event.
  * @typedef {{type: "phase", id: number, phase: Phase}
  *   | {type: "progress", id: number, phase: Phase, loaded_bytes: number, total_bytes: number}
  *   | {type: "delta", id: number, text: string, reasoning: string, tokens: number[], is_draft: boolean, decode_tokens_per_s: number}
  *   | {type: "fetch", id: number} & FetchEvent
+ *   | {type: "forecast", id: number, forecast: Forecast}
  *   | {type: "logits", id: number, start: number, data: ArrayBuffer}
  *   | {type: "result", id: number, value: any}
  *   | {type: "error", id: number, error: ErrorMessage}

@@ -35,6 +35,7 @@ const NO_PROFILE = { name: "DeviceError", message: "this device gives no timesta
  * @property {ErrorMessage} [loadError] "load" fails with it, half-way through the weights
  * @property {ErrorMessage} [generateError] each "generate" fails with it
  * @property {Forecast} [forecast] the answer to "estimate"; default: there is none
+ * @property {number} [probeMs] how long after the first forecast it comes; default 0
  * @property {PassProfile} [profile] the answer to "profile"; default: there is none
  * @property {number} [loseDeviceAfterTokens] the device is lost after so many tokens
  * @property {number} [crashAfterTokens] the worker dies after so many tokens
@@ -77,8 +78,25 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
     tokenize: async (message) => splitTokens(message.text).map(toId),
     assume: async () => null,
     profile: async () => options.profile ?? throwIfGiven(NO_PROFILE),
-    estimate: async () => options.forecast ?? throwIfGiven(NO_FORECAST),
+    estimate: (message) => estimate(message.id, message.probe),
   };
+
+  /**
+   * @param {number} id
+   * @param {boolean | "auto"} isProbed
+   * @returns {Promise<Forecast>}
+   */
+  async function estimate(id, isProbed) {
+    const { forecast } = options;
+    if (!forecast) {
+      throw NO_FORECAST;
+    }
+    if (isProbed && forecast.fits) {
+      post({ type: "forecast", id, forecast: { ...forecast, probe: null } });
+      await sleep(options.probeMs ?? 0);
+    }
+    return forecast;
+  }
 
   /** @param {number} id */
   async function boot(id) {

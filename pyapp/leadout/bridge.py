@@ -43,7 +43,7 @@ from leadout.forecast import forecast
 from leadout.lowering import Caps, lower
 from leadout.ops import Program
 from leadout.plan import BufferSpec, Plan
-from leadout.probe import probe
+from leadout.probe import is_wanted, probe
 from leadout.profiling import ProfileRequest
 from leadout.request import GenerateRequest
 from leadout.tokenizer_parts import check_parts
@@ -357,7 +357,7 @@ class Bridge:
             case "profile":
                 return await self._loaded().profile(ProfileRequest.from_json(request["request"]))
             case "estimate":
-                return await self._estimate(request)
+                return await self._estimate(request, number)
             case "unload":
                 self._unload()
                 return None
@@ -416,7 +416,7 @@ class Bridge:
         info = self._engine.info()
         return {"name": model["name"], **info, "peak_bytes": device.peak_bytes}
 
-    async def _estimate(self, request: dict[str, Any]) -> object:
+    async def _estimate(self, request: dict[str, Any], number: int) -> object:
         options = LoadOptions.from_json(request["options"] or {})
         if request["probe"] and self._engine is not None:
             raise RequestError("A model is loaded here; ask for a probe before that.")
@@ -425,7 +425,8 @@ class Bridge:
         drafter = request.get("drafter")
         drafter = await self._open(drafter, "drafter") if drafter else None
         found = await forecast(device, target, drafter, options, request.get("memory_bytes"))
-        if request["probe"] and found.fits:
+        if found.fits and is_wanted(request["probe"], device.info, found.memory):
+            self._post(type="forecast", id=number, forecast=found.to_json())
             device.abort_signal = None
             try:
                 found = replace(found, probe=await probe(device, target, drafter, options))

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from leadout.beside import beside
 from leadout.chat import ChatTemplate, TemplateRunner
 from leadout.checkpoint import Checkpoint
-from leadout.checkpoint.json_file import read_text
+from leadout.checkpoint.json_file import MAX_TOKENIZER_VALUES, check_num_values, read_text
 from leadout.devices.base import Device, Progress
 from leadout.errors import ContextLengthError, DrafterError, RequestError, TokenizerError
 from leadout.loading import LoadedModel, OnPhase, load_model
@@ -412,9 +412,15 @@ async def load_tokenizer(checkpoint: Checkpoint, make: TokenizerFactory) -> Toke
     """Return the checkpoint's tokenizer, or None if it has none (ids only).
 
     A GGUF without a tokenizer.json gets one made from its vocabulary.
+
+    Raises:
+        CheckpointError: the file is far larger than any real one.
+        TokenizerError: it cannot be used.
     """
     if checkpoint.tokenizer_json is not None:
-        return await make(await read_text(checkpoint.tokenizer_json))
+        text = await read_text(checkpoint.tokenizer_json)
+        check_num_values(text, checkpoint.tokenizer_json.name, MAX_TOKENIZER_VALUES)
+        return await make(text)
     if "tokenizer.ggml.tokens" in checkpoint.metadata:
         return await make(
             json.dumps(

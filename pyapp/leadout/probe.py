@@ -9,10 +9,10 @@ import time
 from dataclasses import replace
 
 from leadout.checkpoint import Checkpoint
-from leadout.devices.base import Device
+from leadout.devices.base import Device, DeviceInfo
 from leadout.engine import Engine
 from leadout.errors import LeadoutError
-from leadout.forecast import Probe, without_files
+from leadout.forecast import Memory, Probe, without_files
 from leadout.planning import LoadOptions
 from leadout.request import GenerateRequest
 from leadout.stats import Stats
@@ -27,6 +27,17 @@ _CONTEXT_TOKENS, _CONTEXT_SHARE = 512, 2
 
 #: Numbers of drafts whose cycles are timed, where a drafter was loaded for so many.
 _DRAFTS = (0, 3)
+
+#: The most that a probe at "auto" may take where the adapter computes on the CPU: the memory is the
+#: machine's own there, and a large model would take minutes.
+CHEAP_BYTES = 500_000_000
+
+
+def is_wanted(asked: object, info: DeviceInfo, memory: Memory) -> bool:
+    """Return whether to probe: as it was asked for, and at "auto" where that is cheap."""
+    if asked == "auto":
+        return not info.is_software or memory.total_bytes <= CHEAP_BYTES
+    return bool(asked)
 
 
 async def probe(

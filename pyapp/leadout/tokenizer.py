@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import Final, Protocol
 
 from leadout.errors import TokenizerError
+from leadout.shown import shown
 
 
 class Tokenizer(Protocol):
@@ -72,6 +73,10 @@ _MERGES: Final = "tokenizer.ggml.merges"
 #: and each costs the piece's length, so that one long piece would take minutes.
 MAX_PIECE_CHARS: Final = 256
 
+#: The most characters that all pieces of a vocabulary together may have: Gemma's 262,144 have 1.4
+#: million. Each is a place to split a piece at.
+MAX_VOCABULARY_CHARS: Final = 4_000_000
+
 SPACE: Final = "\u2581"  # "▁", how the vocabulary spells a space
 
 _MODELS: Final = ("llama", "gemma4")
@@ -112,8 +117,8 @@ def tokenizer_json_from_gguf(metadata: Mapping[str, object]) -> dict[str, object
     model = metadata.get("tokenizer.ggml.model")
     if model not in _MODELS:
         raise TokenizerError(
-            f"the GGUF's tokenizer is of model {model!r}, but only {' and '.join(_MODELS)} can be "
-            "read; put the model's tokenizer.json beside it",
+            f"the GGUF's tokenizer is of model {shown(model)}, and only {' and '.join(_MODELS)} "
+            "can be read; put the model's tokenizer.json beside it",
             model=model if isinstance(model, str) else None,
         )
     types = _token_types(metadata)
@@ -205,7 +210,7 @@ def _token_types(metadata: Mapping[str, object]) -> list[int]:
     for id_, value in enumerate(_array(metadata, _TOKEN_TYPES, num_tokens)):
         if not isinstance(value, int) or not _TokenType.NORMAL <= value <= _TokenType.BYTE:
             raise TokenizerError(
-                f"token {id_} is of type {value!r}, not 1 to 6; the file is invalid", id=id_
+                f"token {id_} is of type {shown(value)}, not 1 to 6; the file is invalid", id=id_
             )
         types.append(value)
     return types
@@ -222,7 +227,7 @@ def _pieces(metadata: Mapping[str, object], types: Sequence[int]) -> list[str]:
     ):
         if not isinstance(piece, str) or not piece:
             raise TokenizerError(
-                f"token {id_} is {piece!r}, not a text of one character or more; "
+                f"token {id_} is {shown(piece)}, not a text of one character or more; "
                 "the file is invalid",
                 id=id_,
             )
@@ -235,6 +240,14 @@ def _pieces(metadata: Mapping[str, object], types: Sequence[int]) -> list[str]:
                 limit=MAX_PIECE_CHARS,
             )
         pieces.append(piece.replace(" ", SPACE) if type_ == _TokenType.USER_DEFINED else piece)
+    num_chars = sum(map(len, pieces))
+    if num_chars > MAX_VOCABULARY_CHARS:
+        raise TokenizerError(
+            f"the tokens have {num_chars:,} characters, at most {MAX_VOCABULARY_CHARS:,} are "
+            "taken; the file is invalid",
+            found=num_chars,
+            limit=MAX_VOCABULARY_CHARS,
+        )
     return pieces
 
 
@@ -243,7 +256,7 @@ def _scores(metadata: Mapping[str, object], length: int) -> list[float]:
     for id_, value in enumerate(_array(metadata, _SCORES, length)):
         if not isinstance(value, int | float) or value != value:
             raise TokenizerError(
-                f"the score of token {id_} is {value!r}, not a number; the file is invalid",
+                f"the score of token {id_} is {shown(value)}, not a number; the file is invalid",
                 id=id_,
             )
         scores.append(value)
@@ -256,7 +269,7 @@ def _token_id(metadata: Mapping[str, object], key: str, num_tokens: int) -> int 
         return None
     if not isinstance(id_, int) or isinstance(id_, bool) or not 0 <= id_ < num_tokens:
         raise TokenizerError(
-            f"{key} is {id_!r}, but ids go from 0 to {num_tokens - 1}; the file is invalid",
+            f"{key} is {shown(id_)}, but ids go from 0 to {num_tokens - 1}; the file is invalid",
             key=key,
         )
     return id_
@@ -266,7 +279,7 @@ def _flag(metadata: Mapping[str, object], name: str, *, default: bool) -> bool:
     key = f"tokenizer.ggml.{name}"
     value = metadata.get(key, default)
     if not isinstance(value, bool):
-        raise TokenizerError(f"{key} is {value!r}, neither true nor false", key=key)
+        raise TokenizerError(f"{key} is {shown(value)}, neither true nor false", key=key)
     return value
 
 
@@ -304,7 +317,7 @@ def _given_merges(metadata: Mapping[str, object], vocab: Mapping[str, int]) -> l
         left, _, right = merge.partition(" ") if isinstance(merge, str) else ("", "", "")
         if left not in vocab or right not in vocab or left + right not in vocab:
             raise TokenizerError(
-                f"merge {rank} is {merge!r}, not two known tokens that give a third; "
+                f"merge {rank} is {shown(merge)}, not two known tokens that give a third; "
                 "the file is invalid",
                 merge=rank,
             )

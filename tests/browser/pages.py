@@ -14,7 +14,10 @@ from typing import Any
 
 import uvicorn
 from playwright.sync_api import Locator, Page
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
+from leadout_build.serving.connections import server_config
 from leadout_build.serving.server import create_app
 from leadout_build.store.model_store import Store
 
@@ -159,13 +162,11 @@ class Chat:
 OpenPage = Callable[..., Chat]
 
 
-class serve_in_thread:  # noqa: N801 - reads as the verb it is
-    """Serve a folder on a free port while the context is open; gives the URL."""
+class run_in_thread:  # noqa: N801 - reads as the verb it is
+    """Serve an application on a free port while the context is open; gives the URL."""
 
-    def __init__(self, site: Path, allow_origins: Sequence[str] = ()) -> None:
-        app = create_app(site, Store(site / "no-store"), allow_origins=allow_origins)
-        config = uvicorn.Config(app, port=0, log_level="warning", lifespan="off")
-        self._server = uvicorn.Server(config)
+    def __init__(self, app: ASGIApp) -> None:
+        self._server = uvicorn.Server(server_config(app, port=0))
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
     def __enter__(self) -> str:
@@ -180,3 +181,14 @@ class serve_in_thread:  # noqa: N801 - reads as the verb it is
     def __exit__(self, *_error: object) -> None:
         self._server.should_exit = True
         self._thread.join(10)
+
+
+def serve_in_thread(site: Path, allow_origins: Sequence[str] = ()) -> run_in_thread:
+    """Serve a folder as `leadout serve` does, without a store."""
+    app = create_app(site, Store(site / "no-store"), allow_origins=allow_origins)
+    return run_in_thread(app)
+
+
+def static_host(site: Path) -> run_in_thread:
+    """Serve a folder as any static host does: no header of ours."""
+    return run_in_thread(StaticFiles(directory=site, html=True))

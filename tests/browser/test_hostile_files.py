@@ -20,7 +20,7 @@ from hostile_tokenizers import HOSTILE
 from leadout.tokenizer import tokenizer_json_from_gguf
 from leadout_build.serving.headless import BLANK, headless_page, serving
 from leadout_build.store.model_store import Store
-from raw_headers import safetensors_file
+from raw_headers import safetensors_file, string
 from tiny_checkpoints import (
     Vocabulary,
     random_gemma3_weights,
@@ -72,6 +72,11 @@ def page(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosti
         yield hostile
 
 
+def numbered(count: int) -> bytes:
+    """Return an object of so many keys with empty objects."""
+    return b"{" + b",".join(b'"%06d":{}' % index for index in range(count)) + b"}"
+
+
 HEADER_BYTES = 99_000_000
 FILES: dict[str, tuple[dict[str, Parts], str]] = {
     "config.json of 10,000 brackets": (model(config__json=b"[" * 10_000), "CheckpointError"),
@@ -100,14 +105,39 @@ FILES: dict[str, tuple[dict[str, Parts], str]] = {
         ),
         "UnsupportedFormatError",
     ),
-    "a safetensors header of 30 MB": (
+    "a safetensors header of 16 MB": (
         model(
             model__safetensors=[
-                (struct.pack("<Q", 30_000_000) + b'{"t":[{}', 1),
-                (b",{}" * 1000, 30_000_000 // 3000 + 1),
+                (struct.pack("<Q", 16_000_000) + b'{"t":[{}', 1),
+                (b",{}" * 1000, 16_000_000 // 3000 + 1),
             ]
         ),
         "CheckpointError",
+    ),
+    # As many values, bytes and strings as are taken.
+    "a safetensors header of 299,000 keys": (
+        model(model__safetensors=safetensors_file(numbered(149_500))),
+        "CheckpointError",
+    ),
+    "a safetensors header with an emoji": (
+        model(
+            model__safetensors=[
+                (struct.pack("<Q", 16_000_012) + '{"t":"😀'.encode(), 1),
+                (b"a" * 1000, 16_000),
+                (b'"}', 1),
+            ]
+        ),
+        "CheckpointError",
+    ),
+    "a GGUF of 999,000 strings": (
+        {
+            "model.gguf": [
+                (b"GGUF" + struct.pack("<IQQ", 3, 0, 1), 1),
+                (string("a") + struct.pack("<IIQ", 9, 8, 999_000), 1),
+                (string("😀" + "a" * 17) * 1000, 999),
+            ]
+        },
+        "UnsupportedModelError",
     ),
     "a GGUF with a piece of 400,000 characters": (
         {"model.gguf": gguf_with_piece("x" * 400_000)},

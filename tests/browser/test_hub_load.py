@@ -61,15 +61,16 @@ def choose(page: Page, text: str, token: str = "") -> None:
         page.get_by_role("button", name="Name or URL").click()
     page.locator("#url").fill(text)
     page.locator("#token").fill(token)
-    page.locator("#url-form").get_by_role("button", name="Load").click()
+    page.locator("#url-form").get_by_role("button", name="Look it up").click()
 
 
 def test_terms_are_told_where_there_is_no_token(page: Page, hub: FakeHub) -> None:
     chat = Chat(page)
     choose(page, REPO)
     host = hub.endpoint.removeprefix("http://")
-    expect(chat.notice).to_contain_text(f"A model from {host}, to be loaded")
-    chat.notice.get_by_role("button", name="Load model").click()
+    expect(chat.notice).to_contain_text(f"To be fetched from {host}.")
+    expect(chat.notice).to_contain_text("asks to accept its terms first", timeout=PATIENCE_MS)
+    chat.notice.get_by_role("button", name="Get", exact=True).click()
     chat.wait_for_state("failed", PATIENCE_MS)
     expect(chat.notice).to_contain_text("asks to accept its terms first")
 
@@ -80,10 +81,12 @@ def test_a_split_gguf_with_its_drafter_gives_the_ids_of_transformers(
     chat = Chat(page)
     choose(page, f"hf:{REPO}:F32", TOKEN)
     where = hub.endpoint.removeprefix("http://")
-    expect(chat.notice).to_contain_text(f"from {where} (tiny-F32.gguf), with its drafter")
-    # Whether the token may read it was asked, and no more was fetched.
-    assert [asked for _, asked in hub.requests] == ["bytes=0-0"]
-    chat.notice.get_by_role("button", name="Load model").click()
+    expect(chat.notice).to_contain_text(f"to fetch from {where} (tiny-F32.gguf), drafter included")
+    expect(chat.notice).to_contain_text("of GPU memory with 512 tokens", timeout=PATIENCE_MS)
+    # Of each file the head alone was read, and before that, whether the token may read it.
+    assert hub.requests[0][1] == "bytes=0-0"
+    assert {asked for _, asked in hub.requests[1:]} == {"bytes=0-262143"}
+    chat.notice.get_by_role("button", name="Get", exact=True).click()
     chat.wait_for_state("ready", PATIENCE_MS)
     assert chat.value("chat.engine.info.drafter.name") == "mtp-tiny"
     text = (vectors / "gemma4-tiny/trained-e2b-assistant/assisted.json").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from pages import WITH_ADAPTER, OpenPage
 from playwright.sync_api import expect
 
@@ -89,11 +90,13 @@ def test_files_that_are_no_model_are_named_in_the_error(open_page: OpenPage) -> 
     expect(chat.notice).to_contain_text("the files given are: notes.txt")
 
 
-def test_a_url_loads(open_page: OpenPage) -> None:
+def test_a_url_loads_once_somebody_says_so(open_page: OpenPage) -> None:
     chat = open_page()
     chat.page.get_by_role("button", name="Name or URL").click()
     chat.page.keyboard.type("https://models.example/some/gemma.gguf?download=true")
     chat.page.keyboard.press("Enter")
+    expect(chat.notice).to_contain_text("To be fetched from models.example.")
+    chat.notice.get_by_role("button", name="Get", exact=True).click()
     _, load = chat.wait_for_loads(2)
     assert load["model"] == {
         "name": "gemma",
@@ -106,6 +109,31 @@ def test_a_url_loads(open_page: OpenPage) -> None:
         ],
     }
     chat.wait_for_state("ready")
+
+
+@pytest.mark.parametrize(
+    ("text", "at_field", "in_widget"),
+    [
+        (
+            "https://models.example/some/%E0%A4%A.gguf",
+            "% stands before two hex digits",
+            '"%E0%A4%A.gguf" is malformed: in an address',
+        ),
+        ("javascript:alert(1)", "Wanted owner/name, or an address", "is no address of a model"),
+    ],
+)
+def test_what_is_no_address_is_said_by_page_and_widget(
+    open_page: OpenPage, text: str, at_field: str, in_widget: str
+) -> None:
+    chat = open_page()
+    chat.page.get_by_role("button", name="Name or URL").click()
+    chat.page.keyboard.type(text)
+    chat.page.keyboard.press("Enter")
+    assert at_field in chat.page.locator("#url").evaluate("input => input.validationMessage")
+    assert len(chat.received("load")) == 1
+    chat.element.evaluate("(chat, text) => { chat.model = text; chat.load(); }", text)
+    chat.wait_for_state("failed")
+    expect(chat.notice).to_contain_text(in_widget)
 
 
 def test_a_site_without_models_says_how_to_go_on(open_page: OpenPage) -> None:

@@ -1,4 +1,7 @@
-"""The real Nano on the built site: open the page, read its brief, ask, edit the table."""
+"""The real Nano on the built site: open the page, read its brief, ask, edit the table.
+
+A static host serves it, without a header of ours: the pages' own policy is what holds.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from pages import Chat
+from pages import WITH_RECORDS, Chat, static_host
 from playwright.sync_api import expect
 
 from leadout_build.cli.market_table import parse_table
-from leadout_build.serving.headless import BLANK, headless_page, serving
-from leadout_build.store.model_store import Store
+from leadout_build.serving.headless import BLANK, headless_page
 from leadout_build.store.nano_prompts import EXAMPLE_TABLE_CSV
 from nano.check import check_answer, check_brief
 from nano.questions import Question
@@ -44,10 +46,10 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """The page of a server whose store is empty, just opened."""
-    store = Store(tmp_path_factory.mktemp("empty") / "store")
-    with serving(site, store=store) as url, headless_page(url + BLANK) as page:
+def desk(site: Path) -> Iterator[Desk]:
+    """The page, just opened."""
+    with static_host(site) as url, headless_page(url + BLANK) as page:
+        page.add_init_script(WITH_RECORDS)
         errors: list[str] = []
         requests: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -55,6 +57,10 @@ def desk(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]
         page.goto(url)
         yield Desk(Chat(page), url, requests)
         assert errors == []
+        assert page.evaluate("window.violations") == []
+        page.evaluate("fetch('https://elsewhere.example/').catch(() => null)")
+        violations = page.evaluate("window.violations")
+        assert violations == ["connect-src https://elsewhere.example/"]
 
 
 def test_the_page_opens_with_a_true_brief_of_the_example(desk: Desk) -> None:

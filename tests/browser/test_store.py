@@ -388,8 +388,8 @@ def test_a_full_disk_is_known_before_a_byte_is_fetched(
     context.close()
     assert end["name"] == "StoreError"
     assert end["detail"]["is_full"]
-    assert "does not fit: the browser does not give this page another 5.1 MiB" in end["message"]
-    assert "delete a model that is kept here, such as old (1.9 MiB)" in end["message"]
+    assert "does not fit: the browser does not give this page another 5.3 MB" in end["message"]
+    assert "delete a model that is kept here, such as old (2 MB)" in end["message"]
     assert file.sent.sum() == 1  # which told the size
 
 
@@ -441,8 +441,10 @@ def test_the_page_fetches_pauses_goes_on_opens_and_deletes(
     page.locator("#url").fill(url)
     host = url.split("/")[2]
     expect(page.locator("#url-host")).to_contain_text(f"This asks {host}")
+    page.get_by_role("button", name="Look it up").click()
     file.max_bytes = 2_500_000
     page.get_by_role("button", name="Fetch only").click()
+    expect(page.get_by_role("button", name="Fetch only")).to_be_hidden()
     library = page.locator("#library")
     expect(library).to_contain_text(f" of 5 MB from {host}")
     library.get_by_role("button", name="Pause").click()

@@ -139,7 +139,7 @@ def test_generate_takes_nano_with_its_drafter_and_the_ids_are_the_same_without(
 def site(tmp_path: Path) -> Path:
     folder = tmp_path / "site"
     folder.mkdir()
-    (folder / "index.html").write_text("<!doctype html>")
+    (folder / "index.html").write_text('<meta charset="utf-8">')
     return folder
 
 

@@ -30,7 +30,7 @@ from leadout.errors import (
     UnsupportedFormatError,
     UnsupportedModelError,
 )
-from raw_headers import FLOAT32, gguf_file, key, tensor, text_key, u32_key
+from raw_headers import FLOAT32, array_key, gguf_file, key, tensor, text_key, u32_key
 from tiny_checkpoints import (
     random_gemma3_weights,
     safetensors_bytes,
@@ -355,7 +355,7 @@ async def test_an_enormous_json_file_is_not_read(folder: Path) -> None:
             raise AssertionError("it was read")
 
     files = sources(folder) | {"config.json": Enormous("config.json", b"")}
-    with pytest.raises(CheckpointError, match=r"config\.json has 33,554,433 bytes"):
+    with pytest.raises(CheckpointError, match=r"config\.json has 16,777,217 bytes"):
         await open_checkpoint(files)
 
 
@@ -376,6 +376,14 @@ async def test_a_gguf_token_id_that_is_none_is_refused() -> None:
     file = gguf_file([*SIZES, eos], [tensor("token_embd.weight", [32, 1])], bytes(128))
     error = await refusal({"m.gguf": file})
     assert "m.gguf: tokenizer.ggml.eos_token_id is 1.0, a token id is wanted" in error.message
+
+
+async def test_more_suppressed_tokens_than_any_vocabulary_has_are_refused() -> None:
+    count = 1_000_001
+    ids = array_key("tokenizer.ggml.suppress_tokens", 0, count, bytes(count))
+    file = gguf_file([*SIZES, ids], [tensor("token_embd.weight", [32, 1])], bytes(128))
+    error = await refusal({"m.gguf": file})
+    assert error.message.startswith("suppress_tokens has 1,000,001 ids, at most 1,000,000 are")
 
 
 # ---- tensors against a configuration ------------------------------------------------------
@@ -417,8 +425,8 @@ async def test_a_wrong_shape_is_named_with_both_shapes(folder: Path) -> None:
         (b'{"a\\\\": "\\"' + b"[" * 10_000 + b'\\\\"}', None),
         (b'{"a\\\\\\"": 0, "b": ' + b"[" * 10_000 + b'"', "deeper than 64 levels"),
         ('{"a": "∢", "b": '.encode("utf-16-le") + "[".encode("utf-16-le") * 9_000, "levels"),
-        (b'{"a": [' + b"{}," * MAX_VALUES + b"0]}", "values and keys, at most 1,000,000"),
-        (b"{" + b'"a":""' * MAX_VALUES + b"}", "values and keys, at most 1,000,000"),
+        (b'{"a": [' + b"{}," * MAX_VALUES + b"0]}", "values and keys, at most 300,000"),
+        (b"{" + b'"a":""' * MAX_VALUES + b"}", "values and keys, at most 300,000"),
     ],
 )
 def test_json_is_bounded_before_it_is_parsed(text: bytes, reason: str | None) -> None:

@@ -16,7 +16,7 @@ from leadout.engine import Engine
 from leadout.errors import SourceError
 from leadout.forecast import forecast
 from leadout.planning import LoadOptions
-from leadout.probe import probe
+from leadout.probe import is_wanted, probe
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 
@@ -135,6 +135,20 @@ async def test_a_forecast_is_plain_data() -> None:
     )
     assert found["fits"] is True
     assert found["probe"] is None
+
+
+async def test_a_probe_at_auto_is_left_out_where_it_would_take_long() -> None:
+    found = await forecast(
+        NumpyDevice(), synthetic_checkpoint("e2b", "target"), None, LoadOptions()
+    )
+    card = NumpyDevice().info
+    software = dataclasses.replace(card, is_software=True)
+    small = dataclasses.replace(found.memory, weights_bytes=1000)
+    assert is_wanted("auto", card, found.memory)
+    assert not is_wanted("auto", software, found.memory)
+    assert is_wanted("auto", software, small)
+    assert is_wanted(True, software, found.memory)
+    assert not is_wanted(False, card, small)
 
 
 async def test_a_probe_runs_made_up_weights_of_the_shape_and_frees_them() -> None:

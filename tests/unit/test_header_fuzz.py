@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import struct
 import tempfile
+import time
 import tracemalloc
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny_gemma4
@@ -37,7 +38,7 @@ from raw_headers import (
     string,
     tensor,
 )
-from thoroughness import IS_THOROUGH
+from thoroughness import FUZZ, MAX_HOSTILE_S, bounded_memory
 from tiny_checkpoints import (
     Vocabulary,
     random_gemma3_weights,
@@ -47,15 +48,6 @@ from tiny_checkpoints import (
 )
 
 T = TypeVar("T")
-
-#: The same examples in every run, so that a failure is one of the change at hand;
-#: LEADOUT_TEST_THOROUGH=1 takes ten thousand new ones.
-FUZZ = settings(
-    max_examples=10_000 if IS_THOROUGH else 100,
-    derandomize=not IS_THOROUGH,
-    deadline=None,
-    database=None,
-)
 
 #: Peak of memory while opening a file: this many times the file's bytes, plus a constant. The
 #: most seen is 26 (a JSON header of empty objects) and 4 KB.
@@ -91,6 +83,13 @@ VALID_GGUF = _valid_gguf()
 VALID_SAFETENSORS = safetensors_bytes(random_gemma3_weights(CONFIG))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def bounded() -> Iterator[None]:
+    """No header of this file takes much memory."""
+    with bounded_memory():
+        yield
+
+
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Return the result of a coroutine that never waits."""
     try:
@@ -111,12 +110,15 @@ def check_error(error: LeadoutError) -> None:
 def open_files(**files: bytes) -> Checkpoint | None:
     """Open files and read the configuration; None where a named error says what is wrong."""
     named = {name.replace("__", "."): data for name, data in files.items()}
+    started = time.monotonic()
     try:
         checkpoint = run(open_checkpoint({n: GuardedSource(d, n) for n, d in named.items()}))
         read_config(checkpoint)
     except LeadoutError as error:
         check_error(error)
         return None
+    finally:
+        assert time.monotonic() - started < MAX_HOSTILE_S
     for info in checkpoint.tensors.values():
         assert info.offset >= 0
         assert info.offset + info.bytes <= len(named[checkpoint.sources[info.source].name])
@@ -142,6 +144,9 @@ def edits_of(length: int) -> st.SearchStrategy[list[tuple[int, bytes]]]:
 def test_the_files_to_be_damaged_are_valid() -> None:
     assert open_files(model__gguf=VALID_GGUF) is not None
     assert open_files(config__json=CONFIG_JSON, model__safetensors=VALID_SAFETENSORS) is not None
+    packed = MLX_CONFIG | {"quantization": {"group_size": 64, "bits": 4}}
+    mlx = safetensors_file(PACKED, bytes(2304))
+    assert open_files(config__json=json.dumps(packed).encode(), model__safetensors=mlx) is not None
 
 
 # ---- random and damaged bytes -------------------------------------------------------------
@@ -247,6 +252,78 @@ def test_any_value_of_any_field_is_refused_or_read(changes: dict[str, Any]) -> N
         Gemma3TextConfig.from_json({"model_type": "gemma3", "text_config": CONFIG | changes})
     except LeadoutError as error:
         check_error(error)
+
+
+# ---- safetensors with something beside them -------------------------------------------------
+
+MLX_CONFIG = {**CONFIG, "hidden_size": 64}
+PACKED = {
+    f"model.layers.0.mlp.down_proj.{part}": entry
+    for part, entry in {
+        "weight": {"dtype": "U32", "shape": [64, 8], "data_offsets": [0, 2048]},
+        "scales": {"dtype": "BF16", "shape": [64, 1], "data_offsets": [2048, 2176]},
+        "biases": {"dtype": "BF16", "shape": [64, 1], "data_offsets": [2176, 2304]},
+    }.items()
+}
+PACKINGS = st.dictionaries(
+    st.sampled_from(
+        ["group_size", "bits", "mode", "model.layers.0.mlp.down_proj", "model.layers.0"]
+    ),
+    JSON
+    | st.sampled_from([32, 64, 128, 4, 8, "affine", "mxfp4"])
+    | st.fixed_dictionaries({"group_size": JSON, "bits": JSON}),
+)
+
+
+@FUZZ
+@given(
+    JSON | PACKINGS | PACKINGS.map(lambda packing: {"group_size": 64, "bits": 4} | packing),
+    st.dictionaries(st.sampled_from([*PACKED]), ENTRIES | st.none(), max_size=2),
+    st.sampled_from(["quantization", "quantization_config"]),
+)
+def test_any_quantization_of_mlx_is_refused_or_read(
+    quantization: object, changes: dict[str, Any], where: str
+) -> None:
+    config = json.dumps(MLX_CONFIG | {where: quantization}).encode()
+    header = {name: entry for name, entry in (PACKED | changes).items() if entry is not None}
+    open_files(config__json=config, model__safetensors=safetensors_file(header, bytes(2304)))
+
+
+SHARDS = st.sampled_from(["a.safetensors", "b.safetensors", "../a.safetensors", "", "config.json"])
+
+
+@FUZZ
+@given(
+    JSON
+    | st.fixed_dictionaries(
+        {"weight_map": JSON | st.dictionaries(NAMES, SHARDS | JSON, max_size=4)}
+    ),
+    st.lists(st.dictionaries(NAMES, ENTRIES, max_size=2), min_size=2, max_size=2),
+)
+def test_any_index_is_refused_or_read(index: object, headers: list[dict[str, Any]]) -> None:
+    shards = {
+        f"{name}__safetensors": safetensors_file(header, bytes(64))
+        for name, header in zip("ab", headers, strict=True)
+    }
+    open_files(
+        config__json=CONFIG_JSON,
+        model__safetensors__index__json=json.dumps(index).encode(),
+        **shards,
+    )
+
+
+@FUZZ
+@given(
+    st.sampled_from(["generation_config.json", "tokenizer_config.json"]),
+    JSON
+    | st.dictionaries(
+        st.sampled_from(["eos_token_id", "bos_token_id", "suppress_tokens", "chat_template"]),
+        JSON | st.lists(st.fixed_dictionaries({"name": JSON, "template": JSON}), max_size=2),
+    ),
+)
+def test_any_file_beside_the_weights_is_refused_or_read(name: str, content: object) -> None:
+    files = {name.replace(".", "__"): json.dumps(content).encode()}
+    open_files(config__json=CONFIG_JSON, model__safetensors=VALID_SAFETENSORS, **files)
 
 
 GEMMA4_FIELDS = st.sampled_from([*TARGET, "per_layer_config", "rope_parameters", "text_config"])

@@ -21,17 +21,18 @@ from leadout.errors import ModelNotFoundError, PortInUseError, RequestError
 from leadout_build.serving.security import is_known_host
 from leadout_build.serving.server import ServedModel, create_app, find_model, serve
 from leadout_build.serving.site_files import find_file
-from leadout_build.site.policy import site_policy
+from leadout_build.site.policy import site_policy, with_policy
 from leadout_build.store.model_store import Store
 
 WEIGHTS = bytes(range(256)) * 4096  # 1 MiB
 ORIGIN = "http://127.0.0.1:8000"
+PAGE = '<!doctype html><meta charset="utf-8">'
 
 
 def make_site(folder: Path) -> Path:
     site = folder / "dist"
     for name, content in {
-        "index.html": "<!doctype html>",
+        "index.html": PAGE,
         "manifest.webmanifest": "{}",
         "leadout.js": "export {};",
         "app-0123abcd/worker.js": "export {};",
@@ -39,7 +40,7 @@ def make_site(folder: Path) -> Path:
         "app-0123abcd/leadout-0.1-py3-none-any.whl": "PK",
         "vendor-89abcdef/pyodide.asm.wasm": "\0asm",
         "vendor-89abcdef/pyodide.mjs": "export {};",
-        "examples/index.html": "<!doctype html>",
+        "examples/index.html": PAGE,
         ".hidden": "secret",
         "app-0123abcd/.env": "secret",
     }.items():
@@ -118,8 +119,8 @@ def test_a_known_etag_gets_304_without_content(client: TestClient, path: str) ->
 def test_a_file_that_changed_is_sent_again(site: Path, store: Store) -> None:
     client = TestClient(create_app(site, store), base_url=ORIGIN)
     etag = client.get("/").headers["etag"]
-    (site / "index.html").write_text("<!doctype html><p>new")
-    assert client.get("/", headers={"if-none-match": etag}).text == "<!doctype html><p>new"
+    (site / "index.html").write_text(f"{PAGE}<p>new")
+    assert client.get("/", headers={"if-none-match": etag}).text.endswith("<p>new")
 
 
 @pytest.mark.parametrize(
@@ -371,6 +372,21 @@ def test_the_policy_lets_nothing_in_but_wasm_and_this_origin() -> None:
     assert policy["base-uri"] == policy["form-action"] == "'none'"
     assert "unsafe-inline" not in site_policy()
     assert "'unsafe-eval'" not in site_policy()
+
+
+def test_pages_state_the_policy_of_this_server_and_not_the_builds(site: Path, store: Store) -> None:
+    (site / "index.html").write_text(with_policy(PAGE, site_policy(["https://built.example"])))
+    app = create_app(site, store, allow_origins=["https://served.example"])
+    client = TestClient(app, base_url=ORIGIN)
+    answer = client.get("/")
+    header = answer.headers["content-security-policy"]
+    assert "https://served.example" in header
+    assert answer.text == with_policy(PAGE, header)
+    assert "built.example" not in answer.text
+    assert client.get("/examples/").text == PAGE
+    # One that lies in a browser's cache was of another server.
+    other = TestClient(create_app(site, store), base_url=ORIGIN)
+    assert other.get("/", headers={"if-none-match": answer.headers["etag"]}).status_code == 200
 
 
 def test_html_among_a_models_files_can_do_nothing(client: TestClient) -> None:

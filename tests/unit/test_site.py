@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import re
 from pathlib import Path
@@ -10,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from leadout.errors import RequestError
-from leadout_build.site import vendor
-from leadout_build.site.assemble import MODELS_FOLDER, TEXTS, allowed_origins, build_site
+from leadout_build.site.assemble import MODELS_FOLDER, TEXTS, allowed_origins, build_site, vendor
 from leadout_build.site.errors import BuildError
 from leadout_build.site.policy import site_policy
 from stand_in_nano import write_stand_in
@@ -24,6 +24,8 @@ LOADED = re.compile(
     r"""|\bnew\s+URL\(\s*["']([^"']+)["'],\s*import\.meta\.url""",
     re.MULTILINE,
 )
+
+META_POLICY = re.compile(r'\n    <meta http-equiv="Content-Security-Policy" content="([^"]*)">')
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -47,7 +49,7 @@ def checkout(tmp_path: Path) -> Path:
     """A small checkout with one kernel and one module, which a test may break."""
     root = tmp_path / "checkout"
     (root / "static").mkdir(parents=True)
-    (root / "static/index.html").write_text("<!doctype html>\n")
+    (root / "static/index.html").write_text('<!doctype html>\n    <meta charset="utf-8">\n')
     (root / "web/kernels").mkdir(parents=True)
     (root / "web/kernels/variants.toml").write_text("[nothing]\n")
     kernel = root / "web/kernels/nothing.wgsl"
@@ -110,10 +112,24 @@ def test_a_folder_of_other_things_is_not_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "diary.txt").read_text() == "dear diary"
 
 
-def test_static_files_are_copied_byte_for_byte(dist: Path) -> None:
+def test_static_files_are_copied_byte_for_byte_but_for_the_pages_policy(dist: Path) -> None:
     built = tree(dist)
     for name, content in tree(REPOSITORY / "static").items():
-        assert built[name] == content
+        if not name.endswith(".html"):
+            assert built[name] == content
+            continue
+        page = built[name].decode()
+        (policy,) = META_POLICY.findall(page)
+        # All that the header says, but for what a page cannot say itself.
+        assert html.unescape(policy) + "; frame-ancestors 'self'" == site_policy()
+        assert META_POLICY.sub("", page).encode() == content
+        assert page.index(policy) < min(page.index(tag) for tag in ("<link", "<script", "<title"))
+
+
+def test_a_page_without_a_place_for_the_policy_is_not_built(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "static/other.html").write_text("<!doctype html>\n")
+    with pytest.raises(BuildError, match="the policy stands behind it"):
+        build_site(tmp_path / "dist", checkout)
 
 
 def test_build_json_has_every_file_with_its_hash(dist: Path) -> None:
@@ -130,7 +146,10 @@ def test_a_build_remembers_the_origins_that_it_allows(checkout: Path, tmp_path: 
     build_site(out, checkout, ["https://Models.example/"])
     assert allowed_origins(out) == ["https://models.example"]
     headers = (out / "_headers").read_text()
-    assert f"\n  Content-Security-Policy: {site_policy(['https://models.example'])}\n" in headers
+    policy = site_policy(["https://models.example"])
+    assert f"\n  Content-Security-Policy: {policy}\n" in headers
+    (stated,) = META_POLICY.findall((out / "index.html").read_text())
+    assert html.unescape(stated) + "; frame-ancestors 'self'" == policy
     with pytest.raises(RequestError, match="is no origin"):
         build_site(out, checkout, ["models.example"])
     assert allowed_origins(tmp_path) == []

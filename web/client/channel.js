@@ -21,7 +21,7 @@ import { errorFromMessage, LeadoutError } from "./errors.js";
  * @property {() => void} terminate
  */
 
-/** @typedef {Extract<WorkerMessage, {type: "phase" | "progress" | "fetch" | "delta" | "logits"}>} WorkerEvent */
+/** @typedef {Extract<WorkerMessage, {type: "phase" | "progress" | "fetch" | "forecast" | "delta" | "logits"}>} WorkerEvent */
 
 /**
  * A request without its id.

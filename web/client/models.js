@@ -7,6 +7,7 @@
 
 /** @import {FileRef, ModelRef, ShapeRef} from "../messages.js" */
 
+import { readJson } from "./bounded_json.js";
 import { LeadoutError } from "./errors.js";
 import { drafterSource, findKept, isOnThisMachine, sourceOf } from "./kept.js";
 import { sortFiles } from "./picked_files.js";
@@ -57,7 +58,7 @@ const SITE_PREFIX = "site:";
 /** The folder that holds leadout.js, models/ and this release's app-<hash>/. */
 const SITE_URL = new URL("../../", import.meta.url);
 
-/** Parts of a split GGUF: a name may claim 99,999. */
+/** Parts of a split GGUF, of which a name may claim 99,999, or shards that an index names. */
 const MAX_PARTS = 256;
 
 /** Files of a model folder that may be missing. */
@@ -185,8 +186,8 @@ async function resolveAddress(text, options) {
   if (kept && (!isFresh || !url || text.includes(" "))) {
     return alone(kept);
   }
-  if (!url) {
-    throw new LeadoutError("RequestError", `"${text}" is no address.`, { text });
+  if (!url || !/^https?:$/.test(url.protocol)) {
+    throw new LeadoutError("RequestError", `"${text}" is no address of a model; wanted https://…`, { text });
   }
   const model = await resolveUrl(url, signal);
   return alone(keeps(url, options) ? { ...model, source: url.href } : model);
@@ -353,8 +354,9 @@ async function listWeights(folder, signal) {
       throw new LeadoutError("CheckpointError", `${response.url} names a shard "${shard}".`);
     }
   }
-  if (shards.size === 0) {
-    throw new LeadoutError("CheckpointError", `${response.url} names no shard.`);
+  if (shards.size === 0 || shards.size > MAX_PARTS) {
+    const found = shards.size || "no";
+    throw new LeadoutError("CheckpointError", `${response.url} names ${found} shards; wanted are 1 to ${MAX_PARTS}.`);
   }
   return [indexName, ...shards].map((name) => fileAt(folder, String(name)));
 }
@@ -406,20 +408,20 @@ async function fetchFile(url, options) {
 }
 
 /**
- * @param {Response} response
- * @returns {Promise<any>}
+ * @param {string} path of an address
+ * @returns {string} the name that stands last in it
  */
-async function readJson(response) {
-  try {
-    return await response.json();
-  } catch {
-    throw new LeadoutError("SourceError", `${response.url} is not valid JSON.`);
-  }
-}
-
-/** @param {string} path */
 function lastPart(path) {
-  return decodeURIComponent(path.split("/").at(-1) ?? "");
+  const part = path.split("/").at(-1) ?? "";
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw new LeadoutError(
+      "RequestError",
+      `"${part}" is malformed: in an address, % stands before two hex digits, and a % itself is written %25.`,
+      { part },
+    );
+  }
 }
 
 /**

@@ -7,6 +7,7 @@
  * @module listing
  */
 
+import { readJson } from "../client/bounded_json.js";
 import { LeadoutError } from "../client/errors.js";
 import { isRepo } from "./names.js";
 
@@ -66,12 +67,9 @@ export async function listRepository(repo, revision, options = {}) {
   if (!response.ok) {
     throw await refusalOf(response, host, repo, { revision, token: options.token });
   }
-  let info;
-  try {
-    info = await response.json();
-  } catch {
-    throw nonsense(host, repo, "no JSON");
-  }
+  const info = await readJson(response).catch((error) => {
+    throw error.name === "SourceError" ? nonsense(host, repo, "no JSON, or far too much") : error;
+  });
   if (!/^[0-9a-f]{40}$/.test(info?.sha) || !Array.isArray(info.siblings)) {
     throw nonsense(host, repo, "no commit with a list of files");
   }
@@ -216,7 +214,9 @@ async function refusalOf(response, host, repo, { revision = null, token, isListe
 function toFile(entry, host, repo) {
   const path = entry?.rfilename;
   const size = entry?.lfs?.size ?? entry?.size;
-  if (typeof path !== "string" || !Number.isSafeInteger(size) || size < 0) {
+  // Half a character has no place in an address.
+  const isName = typeof path === "string" && !/\p{Surrogate}/u.test(path);
+  if (!isName || !Number.isSafeInteger(size) || size < 0) {
     throw nonsense(host, repo, "a file without a name or a size");
   }
   const sha256 = entry.lfs?.sha256;

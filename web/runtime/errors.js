@@ -40,17 +40,17 @@ export function abortError() {
 }
 
 /**
- * Write a number of bytes for people.
+ * Write a number of bytes for people, in units of 1000 as the pages do.
  *
  * @param {number} bytes
- * @returns {string} for example "64 bytes", "1.5 KiB", "241.4 MiB"
+ * @returns {string} for example "64 bytes", "1.5 kB", "253.1 MB"
  */
 export function formatBytes(bytes) {
-  const units = ["KiB", "MiB", "GiB", "TiB"];
+  const units = ["kB", "MB", "GB", "TB"];
   let value = bytes;
   let unit = "bytes";
-  while (value >= 1024 && units.length > 0) {
-    value /= 1024;
+  while (value >= 1000 && units.length > 0) {
+    value /= 1000;
     unit = /** @type {string} */ (units.shift());
   }
   return `${Number.isInteger(value) ? value : value.toFixed(1)} ${unit}`;

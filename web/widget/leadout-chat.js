@@ -4,12 +4,13 @@
  *
  *     <leadout-chat model="gemma3-270m"></leadout-chat>
  *
- * Attributes: `model` (a name that the site lists, hf:owner/name, or a URL), `drafter` ("auto", "none", "ngram", or
- * as `model`; see Leadout.load), `mode` ("completion" or "chat"; without it, chat when the model has a
- * chat template), `autoload` (load without a click), `store` (a model from afar
- * is kept in the browser, see Leadout.models: "only", and not loaded; "off", it is not), `data-state` (set by the element, see State).
- * Slots: header, footer, unsupported. Parts: notice, loading, progress, sheet, input, continuation,
- * question, answer, reasoning, actions, send, stop, undo, clear, status, figures, drafting, settings.
+ * Attributes: `model` (a name that the site lists, hf:owner/name, or a URL), `drafter` ("auto", "none", "ngram", or as
+ * `model`; see Leadout.load), `mode` ("completion" or "chat"; without it, chat when the model has a chat template),
+ * `autoload` (load without a click), `forecast` (before that click, say what a model from afar takes and how fast it will
+ * be: Python starts for it), `store` (a model from afar is kept in the browser, see Leadout.models: "only", and not loaded;
+ * "off", it is not), `data-state` (set by the element, see State). Slots: header, footer, offer, unsupported.
+ * Parts: notice, loading, progress, sheet, input, continuation, question, answer, reasoning, actions, send, stop, undo,
+ * clear, status, figures, drafting, settings.
  *
  * The states and what leads from one to the next:
  * 1. "idle": no model loaded. load() → 2, or "unsupported" where there is no WebGPU.
@@ -33,9 +34,10 @@ import { Leadout } from "../client.js";
 import { Choice, upgradeProperties } from "./attributes.js";
 import { Conversation } from "./conversation.js";
 import { follow, openStream } from "./follow.js";
+import { Offering } from "./forecast.js";
 import { Manuscript } from "./manuscript.js";
-import { errorNotice, offerNotice, unsupportedNotice } from "./notices.js";
-import { findSize, findSupport } from "./offer.js";
+import { errorNotice, unsupportedNotice } from "./notices.js";
+import { findSupport } from "./offer.js";
 import { toParams } from "./params.js";
 import { getStyleSheet } from "./styles.js";
 import { View } from "./view.js";
@@ -86,6 +88,7 @@ export class LeadoutChat extends ElementBase {
   #loading = null;
   /** @type {AbortController | null} */
   #generating = null;
+  #offering = new Offering();
 
   constructor() {
     super();
@@ -332,6 +335,7 @@ export class LeadoutChat extends ElementBase {
   #release() {
     const [loading, generating, engine] = [this.#loading, this.#generating, this.#engine];
     this.#loading = this.#generating = this.#engine = null;
+    this.#offering.end();
     loading?.abort();
     generating?.abort();
     if (this.#ownsEngine) {
@@ -386,17 +390,12 @@ export class LeadoutChat extends ElementBase {
       this.#emit("error", { error: new LeadoutError("DeviceUnavailableError", reason, { advice }) });
       return;
     }
-    if (!model) {
-      return;
-    }
-    if (mayLoad && this.hasAttribute("autoload")) {
+    if (model && mayLoad && this.hasAttribute("autoload")) {
       await this.load();
-      return;
-    }
-    const { drafter } = this;
-    const size = await findSize(model, drafter, this.loadOptions.hub);
-    if (this.#state === "idle" && model === this.model && drafter === this.drafter) {
-      this.#view.setNotice(offerNotice(model, size, () => this.load()));
+    } else if (model) {
+      const { drafter, loadOptions: options } = this;
+      const asked = { model, drafter, options, hasForecast: this.hasAttribute("forecast"), load: () => this.load() };
+      await this.#offering.begin(asked, (notice) => this.#view.setNotice(notice));
     }
   }
 

@@ -1,30 +1,14 @@
 /**
- * What the widget says above the sheet: an offer, an error, or that it cannot run here.
+ * What the widget says above the sheet: an error, or that it cannot run here. What it offers is in
+ * forecast.js.
  *
  * @module notices
  */
 
-/** @import {ModelChoice} from "../client/models.js" */
 /** @import {Support} from "../client/support.js" */
 /** @import {Notice} from "./view.js" */
 
-import { nameModel } from "./offer.js";
 import { describeError } from "./words.js";
-
-/**
- * @param {ModelChoice} model
- * @param {string | null} size
- * @param {() => void} load
- * @returns {Notice}
- */
-export function offerNotice(model, size, load) {
-  return {
-    kind: "offer",
-    title: nameModel(model),
-    lines: [size ? `${size}, to be loaded into this tab.` : "To be loaded into this tab."],
-    actions: [{ label: "Load model", run: load, isMain: true }],
-  };
-}
 
 /**
  * @param {Support} support

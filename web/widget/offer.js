@@ -16,7 +16,6 @@ import { Leadout } from "../client.js";
 import { isGguf, partOf } from "../hub/choose.js";
 import { PUBLIC_HUB } from "../hub/listing.js";
 import { parseHubName } from "../hub/names.js";
-import { formatBytes } from "./words.js";
 
 /**
  * @param {ModelChoice} model
@@ -45,71 +44,87 @@ export async function findSupport({ worker }) {
 }
 
 /**
+ * What is known of a model before it is loaded, without reading its files.
+ *
+ * @typedef {object} Offer
+ * @property {number | null} bytes of all its files, and its drafter's
+ * @property {string | null} host that has to be asked for it; null: it is here, or on this very site
+ * @property {string} file which one of many it is, for people; "" where that is plain
+ * @property {boolean} isWithDrafter
+ * @property {boolean} isKept in this browser
+ * @property {string | null} smaller the name of the same model in 4 bits, where this one is in full size
+ * @property {{model: ModelChoice, drafter: DrafterChoice}} load as a load or a forecast takes it, looked up already
+ */
+
+/**
  * @param {ModelChoice} model
  * @param {DrafterChoice} drafter
  * @param {Hub} [hub]
- * @returns {Promise<string | null>} for example "253 MB", or "2.9 GB from huggingface.co"; null when only
- *   the load will tell
+ * @returns {Promise<Offer>}
  */
-export async function findSize(model, drafter, hub) {
+export async function findOffer(model, drafter, hub) {
+  /** @type {Offer} */
+  const nothing = {
+    bytes: null,
+    host: null,
+    file: "",
+    isWithDrafter: false,
+    isKept: false,
+    smaller: null,
+    load: { model, drafter },
+  };
   if (model instanceof Blob) {
-    return formatBytes(model.size);
+    return { ...nothing, bytes: model.size };
   }
+  if (typeof model !== "string" && !(model instanceof URL)) {
+    return nothing;
+  }
+  const text = String(model);
+  const isHub = Leadout.isHubName(text);
+  const url = !isHub && isUrlLike(text) && !text.startsWith("site:") ? URL.parse(text, document.baseURI) : null;
+  const host = isHub ? new URL(hub?.host ?? PUBLIC_HUB).host : (url?.host ?? null);
   try {
-    const kept = typeof model === "string" || model instanceof URL ? await findKeptSize(String(model)) : null;
+    const kept = await findKept(isHub ? `hf:${text.replace(/^hf:/, "")}` : (url?.href ?? text));
     if (kept) {
-      return kept;
+      return { ...nothing, bytes: sumOf(kept.files), isKept: true };
     }
-    if (typeof model === "string" && !isUrlLike(model)) {
-      const listed = (await Leadout.listModels()).find(({ name }) => name === model);
+    if (!url && !isHub) {
+      const listed = (await Leadout.listModels()).find(({ name }) => name === text);
       const isWithDrafter = drafter === "auto" || drafter === "mtp";
       if (listed) {
-        return formatBytes(listed.bytes + ((isWithDrafter && listed.drafter?.bytes) || 0));
+        return { ...nothing, bytes: listed.bytes + ((isWithDrafter && listed.drafter?.bytes) || 0) };
       }
     }
-    if (typeof model === "string" && (Leadout.isHubName(model) || !isUrlLike(model))) {
-      return await findHubSize(model, drafter, hub);
-    }
+    return url ? { ...nothing, host } : { ...nothing, ...(await findOnHub(text, drafter, hub)) };
   } catch {
-    // the load, if somebody wants it, says what is wrong
+    return { ...nothing, host }; // the load, if somebody wants it, says what is wrong
   }
-  const isOnHub = typeof model === "string" && Leadout.isHubName(model);
-  return isOnHub ? `A model from ${new URL(hub?.host ?? PUBLIC_HUB).host}` : null;
-}
-
-/**
- * @param {string} text a model's address
- * @returns {Promise<string | null>} what is known of it without asking anybody
- */
-async function findKeptSize(text) {
-  const isHub = Leadout.isHubName(text);
-  const url = isHub ? null : URL.parse(text, document.baseURI);
-  const source = isHub ? `hf:${text.replace(/^hf:/, "")}` : url?.href;
-  const kept = source === undefined ? null : await findKept(source);
-  if (kept) {
-    const bytes = kept.files.reduce((sum, { size }) => sum + (size ?? 0), 0);
-    return `${formatBytes(bytes)}, kept in this browser`;
-  }
-  return url && isUrlLike(text) && !text.startsWith("site:") ? `From ${url.host}` : null;
 }
 
 /**
  * @param {string} name
  * @param {DrafterChoice} drafter
  * @param {Hub} [hub]
- * @returns {Promise<string | null>}
+ * @returns {Promise<Partial<Offer>>}
  */
-async function findHubSize(name, drafter, hub) {
+async function findOnHub(name, drafter, hub) {
   const pair = await resolveModels(name, drafter, { hub });
   /** @param {ModelRef | ShapeRef | null} model */
   const filesOf = (model) => (model && "files" in model ? model.files : []);
   const files = [...filesOf(pair.model), ...filesOf(pair.drafter)];
-  const bytes = files.reduce((sum, { size }) => sum + (size ?? 0), 0);
   const [{ name: file, url = "" }] = files;
-  const gguf = isGguf(file) ? ` (${partOf(file).base}.gguf)` : "";
   const smaller = (await Leadout.listKnownModels()).find(({ of }) => of && of === parseHubName(name)?.repo);
-  return (
-    `${formatBytes(bytes)} from ${new URL(url).host}${gguf}${pair.drafter ? ", with its drafter" : ""}` +
-    (smaller ? ` (smaller, in 4 bits: ${smaller.name})` : "")
-  );
+  return {
+    bytes: sumOf(files),
+    host: new URL(url).host,
+    file: isGguf(file) ? `${partOf(file).base}.gguf` : "",
+    isWithDrafter: pair.drafter !== null,
+    smaller: smaller?.name ?? null,
+    load: { model: pair.model, drafter: pair.drafter ?? (drafter === "ngram" ? "ngram" : "none") },
+  };
+}
+
+/** @param {{size?: number | null}[]} files */
+function sumOf(files) {
+  return files.reduce((sum, { size }) => sum + (size ?? 0), 0);
 }

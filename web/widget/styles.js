@@ -81,6 +81,7 @@ progress:indeterminate::-moz-progress-bar { background: transparent; }
   background: var(--leadout-paper);
 }
 .notice .words { flex: 1 1 18rem; min-width: 0; max-height: 14rem; overflow-y: auto; overflow-wrap: anywhere; }
+.notice.offer .words { max-height: none; }
 .notice p { margin: .15rem 0 0; color: var(--leadout-soft); }
 .notice.error, .notice.unsupported {
   border-color: color-mix(in oklab, var(--leadout-danger), transparent 55%);

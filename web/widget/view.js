@@ -50,6 +50,9 @@ export class View {
     this.#bar,
   );
   #notice = h("div", { class: "notice", part: "notice", hidden: true });
+  /** @type {Notice | null} */
+  #shown = null;
+  #words = h("div");
   #status = h("p", { class: "status", part: "status", role: "status" });
   #sheet = h("div", { class: "sheet", part: "sheet" });
   /** @type {Map<FigureName, HTMLElement>} */
@@ -170,27 +173,29 @@ export class View {
    * @param {Notice | null} notice
    */
   setNotice(notice) {
+    const shown = this.#shown;
+    this.#shown = notice;
     this.#notice.hidden = notice === null;
+    if (notice?.kind === "offer" && shown?.kind === "offer" && notice.title === shown.title) {
+      // More is known of it. The buttons stay as they are, and the focus where it is.
+      this.#words.replaceChildren(...toWords(notice));
+      return;
+    }
     this.#notice.replaceChildren();
     if (!notice) {
       return;
     }
-    const { kind, title, lines, actions } = notice;
+    const { kind, actions } = notice;
     this.#notice.className = `notice ${kind}`;
     this.#notice.setAttribute("role", kind === "offer" ? "group" : "alert");
-    this.#notice.append(
-      h(
-        "div",
-        { class: "words" },
-        h("strong", {}, title),
-        ...lines.filter((line) => line).map((line) => h("p", {}, line)),
-      ),
-    );
+    this.#words = h("div", { class: "words", "aria-live": kind === "offer" && "polite" }, ...toWords(notice));
+    this.#notice.append(this.#words);
     if (kind === "unsupported") {
       this.#notice.append(h("slot", { name: "unsupported" }));
     }
     if (actions.length > 0) {
-      this.#notice.append(h("div", { class: "buttons" }, ...actions.map(button)));
+      const more = kind === "offer" ? [h("slot", { name: "offer" })] : [];
+      this.#notice.append(h("div", { class: "buttons" }, ...actions.map(button), ...more));
     }
   }
 
@@ -219,6 +224,11 @@ export class View {
       shown.focus();
     }
   }
+}
+
+/** @param {Notice} notice */
+function toWords({ title, lines }) {
+  return [h("strong", {}, title), ...lines.filter((line) => line).map((line) => h("p", {}, line))];
 }
 
 /** @param {Action} action */

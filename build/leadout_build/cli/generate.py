@@ -17,6 +17,7 @@ from typing import Any
 from leadout.errors import LeadoutError, RequestError
 from leadout_build.cli.progress import progress_of
 from leadout_build.cli.table_prompt import read_table, system_of
+from leadout_build.cli.terminal import shown_text
 from leadout_build.serving.headless import BLANK, evaluate, headless_page, serving
 from leadout_build.serving.server import find_model
 from leadout_build.store.drafters import Drafter, drafter_named, drafter_of, require_drafter
@@ -149,10 +150,9 @@ def load_options_of(args: argparse.Namespace) -> dict[str, Any]:
 
 def _print_text(text: str, reasoning: str) -> None:
     # So that a pipe gets the answer alone.
-    sys.stderr.write(reasoning)
-    sys.stderr.flush()
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    for stream, written in ((sys.stderr, reasoning), (sys.stdout, text)):
+        stream.write(shown_text(written, stream))
+        stream.flush()
 
 
 async def _on_numpy(

@@ -16,6 +16,7 @@ import uvicorn
 from leadout.errors import DeviceUnavailableError, LeadoutError, RequestError
 from leadout_build import DIST
 from leadout_build.serving.browser import launch_options
+from leadout_build.serving.connections import server_config
 from leadout_build.serving.server import built_in_served, create_app, find_model, listen
 from leadout_build.store.model_store import Store
 
@@ -62,8 +63,7 @@ def serving(
         allow_origins=allow_origins,
     )
     listener = listen("127.0.0.1", 0)
-    config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(server_config(app, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

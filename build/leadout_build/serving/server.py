@@ -30,10 +30,12 @@ from starlette.routing import Route
 
 from leadout.errors import PortInUseError, RequestError, StoreError
 from leadout_build import DIST
+from leadout_build.serving.connections import server_config
 from leadout_build.serving.security import Guard, is_loopback
 from leadout_build.serving.site_files import (
     REVALIDATE,
     answer_file,
+    answer_page,
     find_file,
     is_file_inside,
     site_cache_control,
@@ -89,6 +91,7 @@ def create_app(
         built_in: those that are there whatever the store has, and come before it.
         allow_origins: other origins that the page may fetch models from.
     """
+    policy = site_policy([check_origin(text) for text in allow_origins])
 
     def list_models(_request: Request) -> Response:
         entries = [*map(_describe_served, built_in), *_describe_stored(store)]
@@ -112,6 +115,8 @@ def create_app(
         path = find_file(site, url_path)
         if path is None:
             raise HTTPException(404)
+        if path.suffix == ".html":
+            return answer_page(request, path, policy)
         return answer_file(request, path, site_cache_control(url_path))
 
     return Starlette(
@@ -120,9 +125,7 @@ def create_app(
             Route("/models/{name}/{file}", send_model_file),
             Route("/{path:path}", send_site_file),
         ],
-        middleware=[
-            Middleware(Guard, policy=site_policy([check_origin(text) for text in allow_origins]))
-        ],
+        middleware=[Middleware(Guard, policy=policy)],
     )
 
 
@@ -175,13 +178,7 @@ def serve(
     listener = listen(host, port)
     bound_host, bound_port = listener.getsockname()[:2]
     shown_host = f"[{bound_host}]" if ":" in bound_host else bound_host
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        lifespan="off",
-        server_header=False,
-        timeout_graceful_shutdown=SHUTDOWN_S,
-    )
+    config = server_config(app, timeout_graceful_shutdown=SHUTDOWN_S)
     server = _Server(config, f"http://{shown_host}:{bound_port}/", open_browser)
     try:
         server.run(sockets=[listener])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import NotModifiedResponse
+
+from leadout_build.site.policy import with_policy_replaced
 
 #: By suffix. The list is ours, because the system's differs between machines (Windows may call
 #: JavaScript text/plain), and with nosniff a wrong type stops the page.
@@ -43,15 +46,34 @@ REVALIDATE = "no-cache"
 
 
 class _File(FileResponse):
-    # A model is read in pieces of MiBs; 64 KiB at a time would cost a thread switch each.
-    chunk_size = 1 << 20
+    # What a client that does not read takes of memory, twice. 64 KiB at a time would cost a thread
+    # switch each.
+    chunk_size = 1 << 18
 
 
 def answer_file(request: Request, path: Path, cache_control: str) -> Response:
     """Answer with a file: whole, one range (206, or 416), or 304 if the client has it."""
     headers = {"cache-control": cache_control}
     media_type = MEDIA_TYPES.get(path.suffix.lower(), DEFAULT_MEDIA_TYPE)
-    response = _File(path, headers=headers, media_type=media_type, stat_result=path.stat())
+    return _unless_known(
+        request, _File(path, headers=headers, media_type=media_type, stat_result=path.stat())
+    )
+
+
+def answer_page(request: Request, path: Path, policy: str) -> Response:
+    """Answer with a page of the site, or 304 if the client has it.
+
+    Where it states the policy that it was built with, which may allow fewer origins, it states this
+    one.
+    """
+    page = with_policy_replaced(path.read_bytes().decode(), policy).encode()
+    etag = f'"{hashlib.sha256(page).hexdigest()[:32]}"'
+    headers = {"cache-control": REVALIDATE, "etag": etag}
+    response = Response(page, headers=headers, media_type=MEDIA_TYPES[".html"])
+    return _unless_known(request, response)
+
+
+def _unless_known(request: Request, response: Response) -> Response:
     known = request.headers.get("if-none-match", "").split(",")
     if response.headers["etag"] in (tag.strip().removeprefix("W/") for tag in known):
         return NotModifiedResponse(response.headers)

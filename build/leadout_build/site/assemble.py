@@ -1,11 +1,12 @@
 """Assembles dist/: the whole site, for any static host and any sub-path.
 
-    index.html, page.js, …   static/, byte for byte
+    index.html, page.js, …   static/, byte for byte; in pages the policy stands as well
     leadout.js, define.js    stable addresses of what has a hash in its own
     app-<hash>/              web/, kernels/, python/ with Leadout's package, assets.json
     vendor-<hash>/           what others made, see vendor.py
     models/                  the built-in models, with the list of them that the page reads
-    _headers                 the policy, for static hosts that read such a file
+    _headers                 the policy, for static hosts that read such a file: workers get theirs
+                             from a header alone
     build.json               version, hashes, allowed origins, and the SHA-256 of every file
 
 A folder's hash is that of everything in it, so it may be cached for ever. The same sources give
@@ -27,7 +28,7 @@ from leadout_build import ROOT
 from leadout_build.site.compiled import compile_archives
 from leadout_build.site.errors import BuildError
 from leadout_build.site.kernels import INDEX, SOURCES, build_kernels
-from leadout_build.site.policy import check_origin, site_policy
+from leadout_build.site.policy import check_origin, site_policy, with_policy
 from leadout_build.site.vendor import package_of, vendor
 from leadout_build.site.wheel import build_wheel
 from leadout_build.store.built_in import DRAFTERS, built_in_models
@@ -113,7 +114,10 @@ def allowed_origins(site: Path) -> list[str]:
 
 
 def _assemble(site: Path, root: Path, allow_origins: Sequence[str]) -> None:
+    policy = site_policy(allow_origins)
     shutil.copytree(root / "static", site, dirs_exist_ok=True)
+    for page in site.rglob("*.html"):
+        page.write_bytes(with_policy(page.read_bytes().decode(), policy).encode())
     for name, source in TEXTS.items():
         copy = site / name
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -152,7 +156,7 @@ def _assemble(site: Path, root: Path, allow_origins: Sequence[str]) -> None:
             raise BuildError(f"web/{module} is missing; {stable} stands for it")
         (site / stable).write_bytes(f'export * from "./{app.name}/{module}";\n'.encode())
     _add_models(site / "models", root / MODELS_FOLDER)
-    (site / HEADERS_FILE).write_bytes(_HEADERS.format(policy=site_policy(allow_origins)).encode())
+    (site / HEADERS_FILE).write_bytes(_HEADERS.format(policy=policy).encode())
     facts = {
         "version": leadout.__version__,
         "allow_origins": list(allow_origins),

@@ -52,6 +52,9 @@ CHAT_TEMPLATE = "chat_template.jinja"
 
 _LM_HEAD = "lm_head.weight"
 
+#: Far more than the largest vocabulary has; a GGUF can hold many times as many.
+MAX_SUPPRESS_TOKENS = 1_000_000
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -344,9 +347,15 @@ def _suppress_tokens(value: object, tensors: Mapping[str, TensorInfo]) -> tuple[
             f"suppress_tokens is {shown(value)}, a list of token ids is wanted; get the file again",
             found=shown(value),
         )
-    ids = dict.fromkeys(_checked_id(token_id, "suppress_tokens") for token_id in value)
     embedding = tensors.get("model.embed_tokens.weight")
     vocab_size = embedding.shape[0] if embedding is not None and embedding.shape else 0
+    if len(value) > MAX_SUPPRESS_TOKENS:
+        raise CheckpointError(
+            f"suppress_tokens has {len(value):,} ids, at most {MAX_SUPPRESS_TOKENS:,} are taken; "
+            "get the file again",
+            found=len(value),
+        )
+    ids = dict.fromkeys(_checked_id(token_id, "suppress_tokens") for token_id in value)
     return tuple(token_id for token_id in ids if token_id < vocab_size)
 
 

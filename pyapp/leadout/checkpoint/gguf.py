@@ -7,7 +7,8 @@
 
 A string is its length (u64) and UTF-8; an array is its items' type (u32), a count (u64) and the
 items. The file is hostile: no count or length is believed before it was compared with the bytes
-that are left, so that nothing larger than the file is read or allocated.
+that are left, so that nothing larger than the file is read or allocated, nor with what real headers
+have, so that a large file is no way to fill the memory.
 
 Source: the GGUF specification, ggml's docs/gguf.md.
 """
@@ -33,8 +34,16 @@ DEFAULT_ALIGNMENT = 32
 MIN_ALIGNMENT = 8
 MAX_DIMS = 4
 
-#: The first read of a header; each further one is twice as long as the one before.
+#: The most that a header may have. The largest real ones, with 262,144 pieces and all their merges,
+#: have some 20 MB, 800,000 strings, 60 keys, and some thousand tensors.
+MAX_HEADER_BYTES = 48 << 20
+MAX_ITEMS = 1_000_000  # strings and booleans, which take some 100 bytes each
+MAX_KEYS = 10_000
+MAX_TENSORS = 20_000
+
+#: The first read of a header; each further one is twice as long, up to the second.
 FIRST_PIECE_BYTES = 1 << 20
+MAX_PIECE_BYTES = 8 << 20
 
 #: What a metadata value is in Python: numbers of an array stay packed.
 Value: TypeAlias = "int | float | bool | str | list[str] | list[bool] | array[int] | array[float]"
@@ -85,8 +94,8 @@ async def read_gguf_header(source: Source, index: int = 0) -> GgufHeader:
         index: what `TensorInfo.source` shall be.
 
     Raises:
-        UnsupportedFormatError: not GGUF, another version, big-endian, nested arrays, or a tensor
-            type without a known size.
+        UnsupportedFormatError: not GGUF, another version, big-endian, nested arrays, a tensor type
+            without a known size, or a header far larger than any real one.
         TensorError: a tensor occurs twice.
         CheckpointError: the header contradicts itself or the file's length.
         SourceError: reading failed.
@@ -94,7 +103,7 @@ async def read_gguf_header(source: Source, index: int = 0) -> GgufHeader:
     file = _Reader(source, await source.size())
     version = await _read_version(file)
     num_tensors, num_keys = await file.u64(), await file.u64()
-    file.check_count(num_keys, _MIN_KEY_BYTES, "metadata keys")
+    file.check_count(num_keys, _MIN_KEY_BYTES, "metadata keys", MAX_KEYS)
     metadata: dict[str, Value] = {}
     for _ in range(num_keys):
         key = await file.string("a metadata key")
@@ -103,7 +112,7 @@ async def read_gguf_header(source: Source, index: int = 0) -> GgufHeader:
         metadata[key] = await _read_value(file, key)
 
     alignment = _alignment(file, metadata)
-    file.check_count(num_tensors, _MIN_TENSOR_BYTES, "tensors")
+    file.check_count(num_tensors, _MIN_TENSOR_BYTES, "tensors", MAX_TENSORS)
     entries: dict[str, TensorInfo] = {}
     for _ in range(num_tensors):
         tensor = await _read_tensor(file, alignment, index)
@@ -175,7 +184,7 @@ async def _read_array(file: _Reader, key: str) -> Value:
     if item_type == _STRING:
         return await file.strings(count, key)
     if item_type == _BOOL:
-        file.check_count(count, 1, f"items of metadata {shown(key)}")
+        file.check_items(count, 1, f"items of metadata {shown(key)}")
         flags = await file.take(count)
         if count and max(flags) > 1:
             raise file.error(
@@ -267,6 +276,7 @@ class _Reader:
         self._start = 0  # the file's byte that is the buffer's first
         self._at = 0  # next byte to take, in the buffer
         self._piece_bytes = FIRST_PIECE_BYTES
+        self._num_items = 0
 
     @property
     def position(self) -> int:
@@ -282,17 +292,35 @@ class _Reader:
             file_bytes=self.size,
         )
 
-    def check_count(self, count: int, min_bytes: int, what: str) -> None:
-        """Refuse more things than the bytes that are left could hold."""
+    def check_count(self, count: int, min_bytes: int, what: str, limit: int | None = None) -> None:
+        """Refuse more things than the bytes that are left could hold, or than `limit`."""
         left = self.size - self.position
         if count * min_bytes > left:
             raise self.error(
                 f"{count:,} {what} are declared, but only {left:,} of {self.size:,} bytes are left"
             )
+        if limit is not None and count > limit:
+            raise self._too_much(f"{count:,} {what}", f"{limit:,}")
+
+    def check_items(self, count: int, min_bytes: int, what: str) -> None:
+        """Refuse more items than could be there, or than all arrays together may have."""
+        self.check_count(count, min_bytes, what)
+        self._num_items += count
+        if self._num_items > MAX_ITEMS:
+            raise self._too_much(f"{self._num_items:,} strings and booleans", f"{MAX_ITEMS:,}")
+
+    def _too_much(self, found: str, limit: str) -> UnsupportedFormatError:
+        return UnsupportedFormatError(
+            f"{self.name}: its header has {found}, at most {limit} are read; check that it is the "
+            "right file",
+            file=self.name,
+        )
 
     async def _fill(self, num_bytes: int) -> None:
         """Have at least so many bytes in the buffer, from the one that is taken next."""
         left = self.size - self.position
+        if self.position + num_bytes > MAX_HEADER_BYTES and num_bytes <= left:
+            raise self._too_much("more bytes", f"{MAX_HEADER_BYTES:,}")
         if num_bytes > left:
             raise self.error(
                 f"the header goes on for {num_bytes:,} bytes at byte {self.position:,}, but only "
@@ -301,7 +329,7 @@ class _Reader:
         kept = self._buffer[self._at :]
         begin = self.position + len(kept)
         length = min(max(num_bytes - len(kept), self._piece_bytes), self.size - begin)
-        self._piece_bytes *= 2
+        self._piece_bytes = min(2 * self._piece_bytes, MAX_PIECE_BYTES)
         self._start, self._at = self.position, 0
         self._buffer = kept + await self._source.read(begin, length)
 
@@ -329,7 +357,7 @@ class _Reader:
 
     async def strings(self, count: int, what: str) -> list[str]:
         """Return the next strings: a quarter of a million of them, so the loop is kept tight."""
-        self.check_count(count, 8, f"strings of {shown(what)}")
+        self.check_items(count, 8, f"strings of {shown(what)}")
         strings: list[str] = []
         append, length_at = strings.append, _U64.unpack_from
         buffer, at, end = self._buffer, self._at, len(self._buffer)

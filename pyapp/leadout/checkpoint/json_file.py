@@ -14,16 +14,23 @@ from leadout.checkpoint.source import Source
 from leadout.errors import CheckpointError
 from leadout.shown import shown
 
-#: The most bytes a JSON file of a checkpoint may have. The largest real ones, indexes of models in
-#: hundreds of shards, are a few MB.
-MAX_JSON_BYTES = 32 << 20
+#: The most bytes a text file of a checkpoint may have: Gemma 3's tokenizer.json has 33.4 million.
+MAX_TEXT_BYTES = 32 << 20
+
+#: The most bytes that are parsed here. The largest real texts, headers and indexes of models in
+#: hundreds of shards, have a few million. One emoji makes a text four times as large in memory.
+MAX_JSON_BYTES = 16 << 20
 
 #: The most objects and lists that may lie inside one another. Real files have some 8.
 MAX_DEPTH = 64
 
 #: The most values and keys that a JSON text may hold. A tensor of a safetensors header has some
-#: 15, and files with more than 10,000 tensors are rare. One takes up to 150 bytes of memory.
-MAX_VALUES = 1_000_000
+#: 15, and files with more than 10,000 tensors are rare. One takes up to 150 bytes of memory, and in
+#: Pyodide some 10 µs.
+MAX_VALUES = 300_000
+
+#: The same of a tokenizer.json, which others parse: Gemma 3's has some 3 million.
+MAX_TOKENIZER_VALUES = 6_000_000
 
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -32,13 +39,17 @@ async def read_text(source: Source) -> str:
     """Read a small text file.
 
     Raises:
-        CheckpointError: larger than `MAX_JSON_BYTES`, or not UTF-8.
+        CheckpointError: larger than `MAX_TEXT_BYTES`, or not UTF-8.
         SourceError: reading failed.
     """
+    return await _read_text(source, MAX_TEXT_BYTES)
+
+
+async def _read_text(source: Source, limit_bytes: int) -> str:
     size = await source.size()
-    if size > MAX_JSON_BYTES:
+    if size > limit_bytes:
         raise CheckpointError(
-            f"{source.name} has {size:,} bytes, at most {MAX_JSON_BYTES:,} are read; "
+            f"{source.name} has {size:,} bytes, at most {limit_bytes:,} are read; "
             "check that it is the right file",
             file=source.name,
             file_bytes=size,
@@ -58,7 +69,7 @@ async def read_json_object(source: Source) -> dict[str, object]:
         CheckpointError: not that.
         SourceError: reading failed.
     """
-    return parse_json_object(await read_text(source), source.name)
+    return parse_json_object(await _read_text(source, MAX_JSON_BYTES), source.name)
 
 
 def parse_json_object(text: str | bytes, file: str) -> dict[str, object]:
@@ -75,7 +86,8 @@ def parse_json_object(text: str | bytes, file: str) -> dict[str, object]:
     try:
         # UTF-8 alone, so that the scanner sees the very brackets that were counted.
         data, text = (text, text.decode()) if isinstance(text, bytes) else (text.encode(), text)
-        _check_size(data, file)
+        check_num_values(text, file)
+        _check_depth(data, file)
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
     except ValueError as error:
         raise CheckpointError(
@@ -89,21 +101,29 @@ def parse_json_object(text: str | bytes, file: str) -> dict[str, object]:
     return value
 
 
-def _check_size(text: bytes, file: str) -> None:
-    """Refuse a text that is nested too deep or holds too many values; takes linear time.
+def check_num_values(text: str, file: str, limit: int = MAX_VALUES) -> None:
+    """Refuse a JSON text, before it is parsed, that holds too many values; marks in strings count.
+
+    Raises:
+        CheckpointError: it does.
+    """
+    num_values = sum(map(text.count, ",[{")) + text.count('"') // 2
+    if num_values > limit:
+        raise CheckpointError(
+            f"{file}: its JSON has about {num_values:,} values and keys, at most "
+            f"{limit:,} are read; check that it is the right file",
+            file=file,
+            found=num_values,
+            limit=limit,
+        )
+
+
+def _check_depth(text: bytes, file: str) -> None:
+    """Refuse a text that is nested too deep; takes linear time.
 
     Strings are cut out first. A text in which that goes wrong is no JSON, and the scanner stops
     where it goes wrong, so that it sees no level that was not counted.
     """
-    num_values = sum(text.count(mark) for mark in (b",", b"[", b"{")) + text.count(b'"') // 2
-    if num_values > MAX_VALUES:
-        raise CheckpointError(
-            f"{file}: its JSON has about {num_values:,} values and keys, at most "
-            f"{MAX_VALUES:,} are read; check that it is the right file",
-            file=file,
-            found=num_values,
-            limit=MAX_VALUES,
-        )
     unescaped = text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text
     brackets = b"".join(unescaped.split(b'"')[::2]).translate(None, delete=_NO_BRACKETS)
     for _ in range(MAX_DEPTH):

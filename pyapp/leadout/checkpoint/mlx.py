@@ -154,9 +154,9 @@ def _packing(where: str, entry: Mapping[str, object]) -> Packing:
         raise _malformed(where, {"group_size": group_size, "bits": bits})
     if bits not in MLX_BITS or group_size not in MLX_GROUPS:
         raise UnsupportedFormatError(
-            f"config.json: {where} has {bits} bits in groups of {group_size}, which Leadout does "
-            f"not read; use a checkpoint with {' or '.join(map(str, MLX_BITS))} bits in groups of "
-            f"{', '.join(map(str, MLX_GROUPS))}",
+            f"config.json: {where} has {shown(bits)} bits in groups of {shown(group_size)}, and "
+            f"Leadout reads {' or '.join(map(str, MLX_BITS))} bits in groups of "
+            f"{', '.join(map(str, MLX_GROUPS))}; use another checkpoint",
             bits=bits,
             group_size=group_size,
         )

@@ -14,14 +14,15 @@ import math
 from collections.abc import Mapping
 from typing import TypeGuard
 
-from leadout.checkpoint.json_file import parse_json_object, read_json_object
+from leadout.checkpoint.json_file import MAX_JSON_BYTES, parse_json_object, read_json_object
 from leadout.checkpoint.source import Source
 from leadout.checkpoint.tensors import TensorInfo, check_extents
 from leadout.errors import CheckpointError, TensorError, UnsupportedFormatError
 from leadout.shown import shown
 
-#: The reference implementation accepts 100 MB. The largest real headers have a few MB.
-MAX_HEADER_BYTES = 32 << 20
+#: The most tensors that all shards together may have. The largest model that Leadout runs, with its
+#: experts apart and quantised by MLX, would have some 40,000.
+MAX_TENSORS = 50_000
 
 #: More than any tensor has; it keeps the product of a shape a small number.
 MAX_DIMS = 16
@@ -63,7 +64,8 @@ async def read_safetensors_header(source: Source, index: int = 0) -> list[Tensor
         that nobody knows is quoted.
 
     Raises:
-        UnsupportedFormatError: not safetensors, or a header larger than `MAX_HEADER_BYTES`.
+        UnsupportedFormatError: not safetensors, or a header larger than `MAX_JSON_BYTES`; the
+            reference implementation accepts 100 MB, real ones have a few.
         CheckpointError: the header contradicts itself or the file's length.
         SourceError: reading failed.
     """
@@ -74,10 +76,10 @@ async def read_safetensors_header(source: Source, index: int = 0) -> list[Tensor
             file=source.name,
         )
     header_bytes = int.from_bytes(await source.read(0, 8), "little")
-    if header_bytes > min(size - 8, MAX_HEADER_BYTES):
+    if header_bytes > min(size - 8, MAX_JSON_BYTES):
         raise UnsupportedFormatError(
             f"{source.name} declares a header of {header_bytes:,} bytes, but has {size:,} bytes "
-            f"in all and at most {MAX_HEADER_BYTES:,} are read; it is cut short or not a "
+            f"in all and at most {MAX_JSON_BYTES:,} are read; it is cut short or not a "
             "safetensors file, get it again",
             file=source.name,
             header_bytes=header_bytes,
@@ -139,6 +141,13 @@ async def read_sharded_headers(
                 )
             shard_of[info.name] = shard
             tensors.append(info)
+        if len(tensors) > MAX_TENSORS:
+            raise CheckpointError(
+                f"{index_file.name}: its shards hold more than {MAX_TENSORS:,} tensors; check that "
+                "they are of the right model",
+                file=index_file.name,
+                limit=MAX_TENSORS,
+            )
     for tensor, shard in weight_map.items():
         if shard_of.get(tensor) != shard:
             raise TensorError(

@@ -1,0 +1,122 @@
+/**
+ * What is said of a model before it is loaded: how much is fetched from whom; and, where that is asked for,
+ * what it takes of this device and how fast it will be.
+ *
+ * @module forecast
+ */
+
+/** @import {LoadParams} from "../client.js" */
+/** @import {DrafterChoice, ModelChoice} from "../client/models.js" */
+/** @import {Forecast} from "../messages.js" */
+/** @import {Offer} from "./offer.js" */
+/** @import {Notice} from "./view.js" */
+
+import { Leadout } from "../client.js";
+import { findOffer, nameModel } from "./offer.js";
+import { describeError, formatBytes } from "./words.js";
+
+/** The offer of a model, of which more is said as soon as more is known. */
+export class Offering {
+  #abort = new AbortController();
+
+  /** Say no more. */
+  end() {
+    this.#abort.abort();
+  }
+
+  /**
+   * @param {object} asked
+   * @param {ModelChoice} asked.model
+   * @param {DrafterChoice} asked.drafter
+   * @param {Partial<LoadParams>} asked.options of the load
+   * @param {boolean} asked.hasForecast whether the headers of what is elsewhere are looked at: Python starts for it, in a
+   *   worker that ends with the answer, and a model of that shape runs for some seconds where that is cheap
+   * @param {() => void} asked.load
+   * @param {(notice: Notice) => void} show
+   */
+  async begin({ model, drafter, options: { hub, worker }, hasForecast, load }, show) {
+    this.end();
+    const { signal } = (this.#abort = new AbortController());
+    const offer = await findOffer(model, drafter, hub);
+    const isElsewhere = offer.host !== null;
+    /** @param {Forecast | null} forecast @param {string[]} lines */
+    const say = (forecast, ...lines) => {
+      if (signal.aborted) return;
+      show({
+        kind: "offer",
+        title: nameModel(model),
+        lines: [describeOffer(offer, forecast), ...lines],
+        actions: [{ label: isElsewhere ? "Get" : "Load model", run: load, isMain: true }],
+      });
+    };
+    // A worker of one's own is for one load.
+    if (!isElsewhere || !hasForecast || worker || signal.aborted) {
+      say(null);
+      return;
+    }
+    say(null, "Looking at what it takes here…");
+    try {
+      const forecast = await Leadout.models.estimate(offer.load.model, {
+        drafter: offer.load.drafter,
+        hub,
+        signal,
+        probe: "auto",
+        onForecast: (first) => say(first, describeMemory(first), "Timing it here…"),
+      });
+      say(forecast, describeMemory(forecast), describeSpeed(forecast));
+    } catch (error) {
+      const { title, message } = describeError(/** @type {Error} */ (error));
+      say(null, `${title}: ${message}`);
+    }
+  }
+}
+
+/**
+ * @param {Offer} offer
+ * @param {Forecast | null} forecast
+ * @returns {string} for example "2.90 GB to fetch from huggingface.co (x.gguf), drafter included."
+ */
+export function describeOffer({ bytes, host, file, isWithDrafter, isKept, smaller }, forecast) {
+  const size = bytes ?? forecast?.file_bytes ?? null;
+  if (host === null) {
+    const here = [size === null ? "" : formatBytes(size), isKept ? "kept in this browser" : ""].filter(Boolean);
+    return here.length > 0 ? `${here.join(", ")}, to be loaded into this tab.` : "To be loaded into this tab.";
+  }
+  const what = size === null ? `To be fetched from ${host}` : `${formatBytes(size)} to fetch from ${host}`;
+  const which = file ? ` (${file})` : "";
+  const drafts = isWithDrafter || forecast?.drafter ? ", drafter included" : "";
+  return `${what}${which}${drafts}.${smaller ? ` The same in 4 bits: ${smaller}.` : ""}`;
+}
+
+/**
+ * @param {Forecast} forecast
+ * @returns {string} what it takes of the GPU, by context; browsers do not say what that has
+ */
+export function describeMemory({ memory, context_length, contexts, problem }) {
+  if (problem !== null) {
+    return problem;
+  }
+  const of = (/** @type {number} */ length) => `${length.toLocaleString("en")} tokens of context`;
+  const longer = contexts.filter((one) => one.fits && one.context_length > context_length).at(-1);
+  const more = longer ? `, ${formatBytes(longer.total_bytes)} with ${longer.context_length.toLocaleString("en")}` : "";
+  return (
+    `${formatBytes(memory.total_bytes)} of GPU memory with ${of(context_length)}${more}; ` +
+    "how much there is, the browser does not say."
+  );
+}
+
+/**
+ * @param {Forecast} forecast
+ * @returns {string}
+ */
+export function describeSpeed({ probe, drafter, fits }) {
+  if (!fits) {
+    return "";
+  }
+  if (probe === null) {
+    return "Without a graphics card, as here, it will be slow.";
+  }
+  const rate = probe.decode_tokens_per_s;
+  const speed = rate < 10 ? rate.toFixed(1) : rate.toFixed(0);
+  return `About ${speed} tokens a second here${drafter ? ", more where drafts are right" : ""}.`;
+}
