@@ -427,7 +427,7 @@ class Bridge:
         target = await self._open(request["model"], "target")
         drafter = request.get("drafter")
         drafter = await self._open(drafter, "drafter") if drafter else None
-        found = await forecast(device, target, drafter, options, request.get("memory_bytes"))
+        found = await forecast(device, target, drafter, options)
         if request["probe"] and found.fits:
             device.abort_signal = None
             options = found.as_planned(options)

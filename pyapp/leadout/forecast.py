@@ -154,7 +154,6 @@ async def forecast(
     checkpoint: Checkpoint,
     drafter: Checkpoint | None,
     options: LoadOptions,
-    memory_bytes: int | None = None,
 ) -> Forecast:
     """Say what loading would take.
 
@@ -162,27 +161,24 @@ async def forecast(
         device: asked for its limits and its kernels; nothing is allocated.
         checkpoint: the target's, opened; its weights are not read.
         drafter: the drafter's, for MTP.
-        options: context, KV cache, drafts.
-        memory_bytes: what the device has, in the place of the options'.
+        options: context, KV cache, drafts, placement, and the device's memory, if that is known.
 
     Raises:
-        RequestError: an option or `memory_bytes` makes no sense.
+        RequestError: an option makes no sense.
         LeadoutError: as of `loading.load_model`, but for a context whose KV caches the device
             cannot bind: that is the forecast's `problem`.
     """
-    if memory_bytes is None:
-        memory_bytes = options.memory_bytes
     planned = await plan_load(
         device,
         without_files(checkpoint),
         None if drafter is None else without_files(drafter),
-        dataclasses.replace(options, memory_bytes=memory_bytes),
+        options,
         may_exceed_bindings=True,
     )
     memory = Memory.of(planned.buffers)
     longest = planned.config.max_position_embeddings
     asked = planned.tables.context_length
-    contexts = _Contexts(planned, memory, memory_bytes)
+    contexts = _Contexts(planned, memory, options.memory_bytes)
     lengths = {length for length in CONTEXTS if length <= longest} | {asked}
     info = planned.drafter_info
     used = [checkpoint, *([drafter] if drafter is not None and len(planned.weights) > 1 else [])]
