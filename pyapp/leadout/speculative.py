@@ -190,6 +190,7 @@ class Decoder:
         prefills: deque[Readback] = deque()
         collected = 0
         times = CycleTimes()
+        untold: list[CycleTime] = []
         self.costs.rest()
         try:
             async for readback in self._prefill(lane, prompt, start):
@@ -218,6 +219,7 @@ class Decoder:
                 if is_aborted():
                     return
                 timed = times.collected(None if is_prefill else num_drafts, readback.times)
+                untold += timed
                 dearness = self._learn(timed)
                 if self.pager is not None:
                     await self.pager.follow(result.tokens, result.missing)
@@ -228,8 +230,8 @@ class Decoder:
                     schedule.collected(num_drafts, result.num_drafted, len(result.tokens), dearness)
                 tokens = result.tokens[: budget - collected]
                 collected += len(tokens)
-                yield Cycle(tokens, result.num_drafted, is_prefill, len(in_flight), timed)
-                is_prefill = False
+                yield Cycle(tokens, result.num_drafted, is_prefill, len(in_flight), untold)
+                is_prefill, untold = False, []
                 if not tokens:
                     return
         finally:
