@@ -151,7 +151,7 @@ export class Runtime {
   /**
    * Destroy buffers; unknown names are ignored. Plans that use one cannot be submitted any more.
    *
-   * @param {Iterable<string>} names
+   * @param {string[]} names
    */
   free(names) {
     for (const name of names) {
