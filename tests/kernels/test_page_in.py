@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from page_device import PageDevice
 
-from engine_cases import generated, load
 from leadout.checkpoint.load_plan import LoadPlanBuilder
 from leadout.checkpoint.page_plan import STAGED_ROWS, Move, PagePlan, place_paged
 from leadout.checkpoint.source import MemorySource, Source
@@ -19,7 +18,8 @@ from leadout.errors import SourceError
 from leadout.layouts import FORMATS
 from mlx_matrices import FILE, mlx_matrices
 from raw_blocks import WHOLE_FORMATS, raw_blocks
-from speculation_cases import pair_files
+
+MLX_MATRICES = mlx_matrices()
 
 NUM_IDS, COLUMNS = 128, 512
 NUM_ROWS = 64
@@ -70,7 +70,7 @@ async def test_rows_of_every_format_come_to_their_places(kernel_runtime, format_
 
 @pytest.mark.parametrize("bits", [4, 8])
 async def test_rows_of_mlx_come_from_their_three_places(kernel_runtime, bits) -> None:
-    matrix = next(one for one in mlx_matrices() if one.tensor.name.startswith(f"q{bits}"))
+    matrix = next(one for one in MLX_MATRICES if one.tensor.name.startswith(f"q{bits}"))
     last = matrix.tensor.shape[0] - 1
     moves = [Move(last, 0, 0), Move(last - 1, 1, 1)]
     sources = [MemorySource("file", FILE.read_bytes())]
@@ -97,26 +97,3 @@ async def test_a_row_that_cannot_be_read_changes_nothing(kernel_runtime) -> None
     slots = np.frombuffer(await device.read(plan.slots.buffer, 0, plan.slots.bytes), np.uint32)
     assert np.flatnonzero(slots).tolist() == [64]
     device.free(buffers)
-    assert device.allocated_bytes == 0
-
-
-async def test_ids_of_a_paged_model_are_those_of_the_table_on_the_device(kernel_runtime) -> None:
-    """With kernels for software; ids above 255 have no row at first."""
-    target, assistant = pair_files("trained-e2b")
-    prompt = [2, 9, 300, 301, 40, 508]
-    ids = []
-    for placement in ("gpu", "paged"):
-        device = PageDevice(kernel_runtime, is_software=True)
-        options = {"placement": placement, "paged_rows": 256, "max_draft_tokens": 3}
-        engine = await load(device, target, assistant, **options)
-        ids.append(
-            [
-                await generated(engine, prompt, max_tokens=24, draft_tokens=k, **sampled)
-                for k in (0, 3)
-                for sampled in ({}, {"temperature": 1.5, "seed": 5})
-            ]
-        )
-        engine.close()
-    assert engine.decoder.pager is not None
-    assert engine.decoder.pager.counts.misses > 10
-    assert ids[1] == ids[0]
