@@ -56,6 +56,11 @@ import { parseHubName } from "./hub/names.js";
  * @property {(phase: Phase) => void} [onPhase]
  * @property {number} [contextLength] rows of KV cache
  * @property {"f32" | "f16"} [kvDtype] storage of the KV cache
+ * @property {"auto" | "gpu" | "paged"} [placement] of E2B's and E4B's per-layer embeddings, 1.3 GB and more:
+ *   "gpu"; "paged" leaves them in the file and reads rows as they are used, which is slower and gives the
+ *   same text; "auto", the default, pages where the device has no room, as far as that is known
+ * @property {number} [pagedRows] of these that the GPU keeps; default 64 MiB's worth
+ * @property {number} [memoryBytes] what the device has, where somebody knows; browsers do not say
  * @property {number} [runAhead] cycles in flight, 1 to 8
  * @property {WorkerLike} [worker] instead of Leadout's own (for tests, or for a bundler's); the
  *   engine then owns it and terminates it
@@ -122,15 +127,14 @@ async function load(params) {
  * of its own that ends with the answer.
  *
  * @param {ModelChoice} model as for `load`
- * @param {Omit<LoadParams, "model"> & {memoryBytes?: number, probe?: boolean | "auto",
- *   onForecast?: (forecast: Forecast) => void}} [options] as for `load`; memoryBytes is what the device has, where somebody
- *   knows; with `probe`, made-up weights of the model's shape run for about two seconds, "auto": unless it is large for an
- *   adapter that computes on the CPU; onForecast is told what is known before that
+ * @param {Omit<LoadParams, "model"> & {probe?: boolean | "auto", onForecast?: (forecast: Forecast) => void}} [options]
+ *   as for `load`; with `probe`, made-up weights of the model's shape run for about two seconds, "auto": unless it is large
+ *   for an adapter that computes on the CPU; onForecast is told what is known before that
  * @returns {Promise<Forecast>}
  * @throws {LeadoutError} by name; an abort rejects with the signal's reason (an AbortError)
  */
 async function estimate(model, options = {}) {
-  const { signal, worker, memoryBytes, probe = false, onForecast } = options;
+  const { signal, worker, probe = false, onForecast } = options;
   const channel = new Channel(worker ?? startWorker());
   try {
     const [pair] = await Promise.all([
@@ -139,8 +143,7 @@ async function estimate(model, options = {}) {
       channel.request({ type: "boot" }, { signal }),
     ]);
     const { run_ahead: _, ...load } = toLoadOptions(options);
-    const known = memoryBytes !== undefined && { memory_bytes: memoryBytes };
-    const request = { ...pair, options: load, ...known, probe };
+    const request = { ...pair, options: load, probe };
     /** @param {WorkerEvent} event */
     const onEvent = (event) => {
       if (event.type === "forecast") onForecast?.(event.forecast);
@@ -181,10 +184,14 @@ function startWorker() {
  * @param {Omit<LoadParams, "model">} params
  * @returns {LoadOptions}
  */
-function toLoadOptions({ contextLength, kvDtype, runAhead, drafter, maxDraftTokens }) {
+function toLoadOptions({ drafter, ...params }) {
+  const { contextLength, kvDtype, runAhead, maxDraftTokens, placement, pagedRows, memoryBytes } = params;
   // A drafter of one's own is an "mtp" one: the worker sees its files.
   const isNamed = drafter === "none" || drafter === "mtp" || drafter === "ngram";
   return {
+    ...(placement !== undefined && { placement }),
+    ...(pagedRows !== undefined && { paged_rows: pagedRows }),
+    ...(memoryBytes !== undefined && { memory_bytes: memoryBytes }),
     ...(isNamed && { drafter }),
     ...(maxDraftTokens !== undefined && { max_draft_tokens: maxDraftTokens }),
     ...(contextLength !== undefined && { context_length: contextLength }),

@@ -62,6 +62,11 @@
  * @property {number} [max_draft_tokens] the most that a request may have drafted per cycle, 0 to 7;
  *   default 7, and 3 on an adapter that computes on the CPU. What that needs is compiled now; irrelevant
  *   without a drafter
+ * @property {"auto" | "gpu" | "paged"} [placement] of the per-layer embeddings that some models have: on the
+ *   device; in their file, from which rows are read as they are used; default "auto": paged where the device
+ *   is known to have no room, or said so
+ * @property {number} [paged_rows] rows that the device keeps of them, at least 256; default 64 MiB's worth
+ * @property {number} [memory_bytes] what the device has, where somebody knows
  */
 
 /**
@@ -125,6 +130,8 @@
  * @property {ContextForecast[]} contexts what others take
  * @property {boolean} fits within the limits that are known
  * @property {string | null} problem why it does not fit, and what to do
+ * @property {Placement} placement
+ * @property {number} paging_saves_bytes what placement "paged" would take less; 0 where that is no choice
  * @property {{decode_tokens_per_s: number, cycle_ms: Record<string, number>, context_length: number,
  *   probe_ms: number} | null} probe with weights that were made up: what plain decoding gives, and what a
  *   cycle takes by its number of drafts, behind so many tokens
@@ -137,7 +144,7 @@
  * @typedef {{type: "boot", id: number}
  *   | {type: "load", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions}
  *   | {type: "estimate", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions,
- *       memory_bytes?: number, probe: boolean | "auto"}
+ *       probe: boolean | "auto"}
  *   | {type: "unload", id: number}
  *   | {type: "generate", id: number, request: GenerateRequest}
  *   | {type: "score", id: number, ids: number[]}
@@ -170,6 +177,15 @@
  * @typedef {"identical" | "widest" | "off" | "not run"} SelfTest
  */
 
+/** Where per-layer embeddings lie; "none": nothing is worth paging. @typedef {"gpu" | "paged" | "none"} Placement */
+
+/**
+ * What paging took. `misses` are rows that were read, `hits` those that were there already. A repeated
+ * cycle gave no token, because the row of its first one came later; a single one was queued with no other,
+ * because misses were frequent.
+ * @typedef {{hits: number, misses: number, read_bytes: number, repeated_cycles: number, single_cycles: number}} PageCounts
+ */
+
 /**
  * What drafts for a model; an n-gram drafter has no weights.
  * @typedef {{kind: "mtp" | "ngram", name: string, num_parameters: number, weights_bytes: number}} DrafterInfo
@@ -191,6 +207,7 @@
  * @property {DrafterInfo | null} drafter
  * @property {number} max_draft_tokens
  * @property {SelfTest} self_test
+ * @property {Placement} [placement]
  * @property {Record<string, number | null>} [cycle_ms] what a cycle is believed to cost after loading, by
  *   number of drafts; every request learns (see Stats). Null: none was timed
  */
@@ -212,6 +229,8 @@
  * @property {number[]} drafted_per_position how often a token was drafted at each place of a draft
  * @property {number[]} accepted_per_position how often the one there was accepted
  * @property {SelfTest} self_test
+ * @property {Placement} [placement]
+ * @property {PageCounts | null} [paging] null where nothing is paged
  * @property {number} [reasoning_tokens] how many of the tokens are no part of the answer
  * @property {number} run_ahead
  * @property {number} ttft_ms

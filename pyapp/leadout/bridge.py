@@ -27,7 +27,7 @@ from leadout.chat import Rendering
 from leadout.checkpoint import Checkpoint, open_checkpoint
 from leadout.checkpoint.json_file import parse_json_object
 from leadout.checkpoint.load_plan import LoadPlan
-from leadout.checkpoint.source import Source
+from leadout.checkpoint.page_plan import Move, PagePlan
 from leadout.checkpoint.synthetic import synthetic_checkpoint
 from leadout.devices.base import (
     CompiledPlan,
@@ -201,18 +201,15 @@ class WebGpuDevice:
         """Destroy buffers."""
         self._runtime.free(parsed(list(names)))
 
-    async def load(
-        self, load_plan: LoadPlan, sources: Sequence[Source], progress: Progress
-    ) -> None:
+    async def load(self, load_plan: LoadPlan, sources: Sequence[Any], progress: Progress) -> None:
         """Stream tensors into buffers."""
+        proxies = to_js([source.proxy for source in sources])
         on_progress = create_proxy(progress)
         ending = js.AbortController.new()
         signals = [ending.signal, *([] if self.abort_signal is None else [self.abort_signal])]
         options = js.Object.new()
         options.onProgress = on_progress
         options.signal = js.AbortSignal.any(to_js(signals))
-        proxies = to_js([source.proxy for source in sources if isinstance(source, JsSource)])
-        assert proxies.length == len(sources)
         try:
             with js_errors():
                 loading = asyncio.ensure_future(
@@ -230,6 +227,12 @@ class WebGpuDevice:
                     raise
         finally:
             on_progress.destroy()
+
+    async def page_in(self, pages: PagePlan, sources: Sequence[Any], moves: Sequence[Move]) -> None:
+        """Bring rows of a paged table."""
+        plan = {**pages.to_json(), "moves": [vars(move) for move in moves]}
+        with js_errors():
+            await self._runtime.pageIn(parsed(plan), to_js([one.proxy for one in sources]))
 
     def lower(self, program: Program) -> Plan:
         """Choose kernels for this adapter."""
@@ -424,10 +427,11 @@ class Bridge:
         target = await self._open(request["model"], "target")
         drafter = request.get("drafter")
         drafter = await self._open(drafter, "drafter") if drafter else None
-        found = await forecast(device, target, drafter, options, request.get("memory_bytes"))
+        found = await forecast(device, target, drafter, options)
         if found.fits and is_wanted(request["probe"], device.info, found.memory):
             self._post(type="forecast", id=number, forecast=found.to_json())
             device.abort_signal = None
+            options = found.as_planned(options)
             try:
                 found = replace(found, probe=await probe(device, target, drafter, options))
             except OutOfMemoryError as error:  # now somebody knows

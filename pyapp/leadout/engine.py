@@ -183,6 +183,7 @@ class Engine:
             "drafter": dataclasses.asdict(model.drafter) if model.drafter is not None else None,
             "max_draft_tokens": model.max_draft_tokens,
             "self_test": model.self_test,
+            "placement": model.placement,
             "cycle_ms": rounded(model.cycle_ms),
         }
 
@@ -256,7 +257,10 @@ class Engine:
                 drafter=drafter.kind if drafter is not None and is_drafting else "none",
                 draft_tokens=request.draft_tokens if is_drafting else 0,
                 self_test=self.model.self_test,
+                placement=self.model.placement,
             )
+            pager = self.decoder.pager
+            paged_before = None if pager is None else dataclasses.replace(pager.counts)
             clock = Clock(stats)
             eos = () if request.ignore_eos else self.checkpoint.eos_token_ids
             stream = self._stream(request.stop, eos, prompt)
@@ -301,6 +305,8 @@ class Engine:
             text, reasoning = stream.flush()
             stats.reasoning_tokens = stream.num_reasoning_tokens
             stats.cycle_ms = rounded(self.model.cycle_ms)
+            if pager is not None and paged_before is not None:
+                stats.paging = pager.counted_since(paged_before)
             clock.finish()
             if text or reasoning:
                 on_delta(Delta(text, reasoning, [], False, stats.decode_tokens_per_s))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from leadout.checkpoint import Checkpoint
-from leadout.errors import DeviceLimitError, RequestError
+from leadout.errors import DeviceLimitError
 from leadout.kv_cache import TILE, KvCache, capacity_for, check_caches
 from leadout.passes import PREFILL_ROWS
 from leadout.plan import BufferSpec
@@ -112,6 +112,8 @@ class Forecast:
         contexts: what others take.
         fits: the one asked for, within the limits that are known.
         problem: why it does not, and what to do.
+        placement: of the per-layer embeddings, see `planning.PlannedLoad`.
+        paging_saves_bytes: what placement "paged" would take less; 0 where that is no choice.
         probe: how fast it will be, where that was asked for.
     """
 
@@ -125,12 +127,20 @@ class Forecast:
     max_context_length: int
     contexts: tuple[ContextForecast, ...]
     problem: str | None
+    placement: str
+    paging_saves_bytes: int
     probe: Probe | None = None
 
     @property
     def fits(self) -> bool:
         """Whether nothing is known that forbids it."""
         return self.problem is None
+
+    def as_planned(self, options: LoadOptions) -> LoadOptions:
+        """Return the options with what was left to planning decided as it was here."""
+        if self.placement == "none":
+            return options
+        return dataclasses.replace(options, placement=self.placement)
 
     def to_json(self) -> dict[str, object]:
         """Return the fields by name, the sum of the memory among them."""
@@ -144,7 +154,6 @@ async def forecast(
     checkpoint: Checkpoint,
     drafter: Checkpoint | None,
     options: LoadOptions,
-    memory_bytes: int | None = None,
 ) -> Forecast:
     """Say what loading would take.
 
@@ -152,16 +161,13 @@ async def forecast(
         device: asked for its limits and its kernels; nothing is allocated.
         checkpoint: the target's, opened; its weights are not read.
         drafter: the drafter's, for MTP.
-        options: context, KV cache, drafts.
-        memory_bytes: what the device has, where somebody knows; WebGPU does not say.
+        options: context, KV cache, drafts, placement, and the device's memory, if that is known.
 
     Raises:
-        RequestError: an option or `memory_bytes` makes no sense.
+        RequestError: an option makes no sense.
         LeadoutError: as of `loading.load_model`, but for a context whose KV caches the device
             cannot bind: that is the forecast's `problem`.
     """
-    if memory_bytes is not None and (type(memory_bytes) is not int or memory_bytes < 0):
-        raise RequestError(f"The device's memory is {memory_bytes!r}; wanted a number of bytes.")
     planned = await plan_load(
         device,
         without_files(checkpoint),
@@ -172,7 +178,7 @@ async def forecast(
     memory = Memory.of(planned.buffers)
     longest = planned.config.max_position_embeddings
     asked = planned.tables.context_length
-    contexts = _Contexts(planned, memory, memory_bytes)
+    contexts = _Contexts(planned, memory, options.memory_bytes)
     lengths = {length for length in CONTEXTS if length <= longest} | {asked}
     info = planned.drafter_info
     used = [checkpoint, *([drafter] if drafter is not None and len(planned.weights) > 1 else [])]
@@ -187,6 +193,8 @@ async def forecast(
         max_context_length=contexts.longest_that_fits(longest),
         contexts=tuple(contexts.of(length) for length in sorted(lengths)),
         problem=contexts.problem(asked),
+        placement=planned.placement,
+        paging_saves_bytes=planned.paging_saves_bytes,
     )
 
 
@@ -240,9 +248,11 @@ class _Contexts:
         needed = self.of(length).total_bytes
         if self._memory_bytes is None or needed <= self._memory_bytes:
             return None
+        saved = self._planned.paging_saves_bytes
+        paged = f"placement paged ({saved:,} bytes less), " if saved else ""
         return (
             f"It takes {needed:,} bytes of memory, and there are {self._memory_bytes:,}. Take a "
-            "shorter context_length, kv_dtype f16, or a smaller model."
+            f"shorter context_length, kv_dtype f16, {paged}or a smaller model."
         )
 
     def _caches(self, length: int) -> list[KvCache]:

@@ -18,17 +18,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from leadout.beside import beside
 from leadout.checkpoint import Checkpoint
 from leadout.checkpoint.load_plan import LoadPlan
 from leadout.devices.base import Device, Progress, Runnable
+from leadout.errors import OutOfMemoryError
 from leadout.models.registry import (
     TargetConfig,
 )
+from leadout.pager import Pager
 from leadout.passes import Passes
-from leadout.planning import DrafterInfo, LoadOptions, plan_load
+from leadout.planning import DrafterInfo, LoadOptions, PlannedLoad, plan_load
 from leadout.rows import FEW_ROWS
 from leadout.scheduler import (
     SOFTWARE_DRAFT_TOKENS,
@@ -38,7 +40,7 @@ from leadout.scheduler import (
     Schedule,
     automatic_counts,
 )
-from leadout.self_test import rows_agree
+from leadout.self_test import rows_agree, tokens_to_check
 from leadout.speculative import Decoder
 from leadout.weights import check_weights, fill_weights
 
@@ -61,6 +63,7 @@ class LoadedModel:
         acceptance: what was seen of the drafter.
         weights_bytes: on the device, the target's.
         buffers: names of all that was allocated.
+        placement: of the per-layer embeddings, see `planning.PlannedLoad`.
     """
 
     config: TargetConfig
@@ -70,6 +73,7 @@ class LoadedModel:
     self_test: str
     weights_bytes: int
     buffers: list[str]
+    placement: str
     acceptance: Acceptance = field(init=False)
 
     def __post_init__(self) -> None:
@@ -115,13 +119,15 @@ async def load_model(
     Raises:
         LeadoutError: one of its children, named by what failed.
     """
-    planned = await plan_load(device, checkpoint, drafter_checkpoint, options)
+    planned = await _allocate(device, checkpoint, drafter_checkpoint, options)
     model, drafter, passes = planned.model, planned.drafter, planned.passes
     weights = planned.weights_buffers
     allocated = [*weights, *passes.buffers]
+    pager: Pager | None = None
     decoder = Decoder(device, passes, model.caches)
     try:
-        await device.allocate({**weights, **passes.buffers})
+        if model.pages is not None:
+            decoder.pager = pager = Pager(device, model.pages, checkpoint.sources)
         _write_constants(device, passes)
 
         async def stream_weights() -> None:
@@ -143,6 +149,8 @@ async def load_model(
         self_test = "not run"
         if drafter is not None:
             self_test = "identical"
+            if pager is not None:
+                await pager.bring(tokens_to_check(passes.tables))
             if not await rows_agree(device, passes, decoder.take_checks()):
                 for self_test, fewest in (("widest", FEW_ROWS[-1]), ("off", 1)):
                     drafter = drafter if self_test == "widest" else None
@@ -154,7 +162,7 @@ async def load_model(
                     _write_constants(device, passes)
                     if drafter is None or await rows_agree(device, passes):
                         break
-                decoder = Decoder(device, passes, model.caches)
+                decoder = Decoder(device, passes, model.caches, pager)
                 await decoder.compile(_first_plans(passes))
         max_draft_tokens = max(passes.cycles)
         decoder.begin_to_compile(passes.cycles[k] for k in automatic_counts(max_draft_tokens))
@@ -170,7 +178,32 @@ async def load_model(
         self_test=self_test,
         weights_bytes=sum(spec.bytes for spec in planned.weights[0][0].buffers.values()),
         buffers=allocated,
+        placement=planned.placement,
     )
+
+
+async def _allocate(
+    device: Device, checkpoint: Checkpoint, drafter: Checkpoint | None, options: LoadOptions
+) -> PlannedLoad:
+    """Plan a load, and allocate its buffers; page what can be where the device lacks the room.
+
+    Raises:
+        OutOfMemoryError: saying what would help; nothing was kept.
+    """
+    planned = await plan_load(device, checkpoint, drafter, options)
+    try:
+        await device.allocate(planned.buffers)
+    except OutOfMemoryError as error:
+        saved = planned.paging_saves_bytes
+        if not saved:
+            raise
+        if options.placement == "auto":
+            return await _allocate(device, checkpoint, drafter, replace(options, placement="paged"))
+        raise OutOfMemoryError(
+            f"{error.message.rstrip('.')}; placement paged takes {saved:,} bytes less.",
+            **{**error.detail, "paging_saves_bytes": saved},
+        ) from error
+    return planned
 
 
 async def _load_weights(

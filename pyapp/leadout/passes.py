@@ -146,7 +146,9 @@ class _Builder:
             p.add(ops.Suppress("suppress", ids, logits))
         choices = p.tensor("choices", rows.count, dtype="u32")
         p.add(ops.Choose("choose", logits, None, rows, tables, choices))
-        p.add(ops.Accept("accept", choices, rows, tables, num_groups, num_drafts))
+        pages = self.model.pages
+        slots = None if pages is None else Tensor(pages.slots.buffer, (pages.num_ids,), "u32")
+        p.add(ops.Accept("accept", choices, rows, tables, num_groups, num_drafts, slots))
         if self.drafter is not None:
             self.drafter.keep(p, hidden, rows, tables, num_groups, num_drafts)
         return p.build(readback=tables.results)

@@ -7,12 +7,13 @@ from here; `forecast` stops here and adds up.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from leadout import kv_cache
 from leadout.checkpoint import Checkpoint
 from leadout.checkpoint.load_plan import LoadPlan, LoadPlanBuilder
+from leadout.checkpoint.page_plan import Paging
 from leadout.checkpoint.token_ordering import read_token_ordering
 from leadout.config import read_config
 from leadout.devices.base import DeviceInfo, Runnable
@@ -37,7 +38,11 @@ from leadout.state import MAX_DRAFT_TOKENS, Tables
 
 DEFAULT_CONTEXT_LENGTH = 4096
 
+#: Adapters whose buffers may not be as large as this are those of phones and small cards.
+_LARGE_BUFFER_BYTES = (1 << 31) - 4
+
 DRAFTERS = ("auto", "none", "mtp", "ngram")
+PLACEMENTS = ("auto", "gpu", "paged")
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,12 @@ class LoadOptions:
         drafter: "auto" is MTP where a drafter's checkpoint is given, else none.
         max_draft_tokens: the most that a request can ask to be drafted in a cycle; None takes
             what the device can use.
+        placement: of the per-layer embeddings that some models have: "gpu"; "paged", which leaves
+            them in the file and reads rows as they are used; "auto" pages where the device has
+            no room for them, as far as it says.
+        paged_rows: rows that are on the device when they are paged, at least a pass's; None takes
+            64 MiB's worth.
+        memory_bytes: what the device has, where somebody knows; WebGPU does not say.
     """
 
     context_length: int | None = None
@@ -58,6 +69,9 @@ class LoadOptions:
     num_lanes: int = 1
     drafter: str = "auto"
     max_draft_tokens: int | None = None
+    placement: str = "auto"
+    paged_rows: int | None = None
+    memory_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if self.kv_dtype not in kv_cache.KV_BYTES:
@@ -69,6 +83,14 @@ class LoadOptions:
             raise RequestError(f"num_lanes is {self.num_lanes!r}; wanted one of {FEW_ROWS}.")
         if self.drafter not in DRAFTERS:
             raise RequestError(f"drafter is {self.drafter!r}; wanted one of {DRAFTERS}.")
+        if self.placement not in PLACEMENTS:
+            raise RequestError(f"placement is {self.placement!r}; wanted one of {PLACEMENTS}.")
+        rows, least = self.paged_rows, PREFILL_ROWS[-1]
+        if rows is not None and (type(rows) is not int or not least <= rows < 1 << 32):
+            raise RequestError(f"paged_rows is {rows!r}; wanted a whole number from {least}.")
+        memory = self.memory_bytes
+        if memory is not None and (type(memory) is not int or memory < 0):
+            raise RequestError(f"The device's memory is {memory!r}; wanted a number of bytes.")
         most = self.max_draft_tokens
         if most is not None and (type(most) is not int or not 0 <= most <= MAX_DRAFT_TOKENS):
             raise RequestError(
@@ -150,6 +172,23 @@ class PlannedLoad:
     passes: Passes
 
     @property
+    def placement(self) -> str:
+        """Where the per-layer embeddings lie: "gpu", "paged"; "none": nothing is worth paging."""
+        if self.model.pages is not None:
+            return "paged"
+        return "gpu" if self.model.pageable_bytes else "none"
+
+    @property
+    def paging_saves_bytes(self) -> int:
+        """What paging would save; 0 where it is done already, or saves nothing."""
+        return 0 if self.model.pages is not None else self.model.pageable_bytes
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all buffers."""
+        return sum(spec.bytes for spec in self.buffers.values())
+
+    @property
     def weights_buffers(self) -> dict[str, BufferSpec]:
         """The buffers of all weights."""
         return {name: spec for plan, _ in self.weights for name, spec in plan.buffers.items()}
@@ -193,6 +232,31 @@ async def plan_load(
     Raises:
         LeadoutError: one of its children, named by what failed.
     """
+    paging = Paging(options.placement == "paged", options.paged_rows)
+    inputs = (device, checkpoint, drafter_checkpoint, options, may_exceed_bindings)
+    planned = await _plan(*inputs, paging)
+    if options.placement == "auto" and _lacks_room(planned):
+        planned = await _plan(*inputs, replace(paging, is_wanted=True))
+    return planned
+
+
+def _lacks_room(planned: PlannedLoad) -> bool:
+    """Return whether the device is known to have no room for a table that could be paged."""
+    saved, info = planned.paging_saves_bytes, planned.device.info
+    if saved and planned.options.memory_bytes is not None:
+        return planned.total_bytes > planned.options.memory_bytes
+    is_small = info.max_buffer_bytes < _LARGE_BUFFER_BYTES and not info.is_software
+    return is_small and saved > info.max_buffer_bytes
+
+
+async def _plan(
+    device: PlanningDevice,
+    checkpoint: Checkpoint,
+    drafter_checkpoint: Checkpoint | None,
+    options: LoadOptions,
+    may_exceed_bindings: bool,
+    paging: Paging,
+) -> PlannedLoad:
     config = check_target(read_config(checkpoint), checkpoint.name)
     limit = config.max_position_embeddings
     context_length = options.context_length or min(limit, DEFAULT_CONTEXT_LENGTH)
@@ -207,6 +271,7 @@ async def plan_load(
         context_length=context_length,
         max_rows=PREFILL_ROWS[-1],
         kv_dtype=options.kv_dtype,
+        paging=paging,
     )
     if not may_exceed_bindings:
         kv_cache.check_caches(model.caches, device.info.max_binding_bytes, context_length)

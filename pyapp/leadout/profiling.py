@@ -34,6 +34,7 @@ Numbers = Mapping[str, int | float]
 #: Kernels that read few rows of their weights: (constants, grid) → the share that they read.
 _TAKEN: Mapping[str, Callable[[Numbers, Sequence[int]], float]] = {
     "embed": lambda c, grid: grid[1] / c["N"],
+    "embed_paged": lambda c, grid: grid[1] / c["N"],
     "candidate_logits": lambda c, grid: c["PER"] * c["TOP"] * grid[1] / c["N"],
     "expert_matvec": lambda c, grid: grid[1] * grid[2] * c["N"] / c["COUNT"],
 }

@@ -78,6 +78,9 @@ class Schedule(Protocol):
             dearness: what `CycleCosts.note` said of it.
         """
 
+    def repeated(self, dearness: float | None) -> None:
+        """Note, in the place of `collected`, that a cycle brought nothing and is run again."""
+
 
 @dataclass
 class FixedSchedule:
@@ -95,6 +98,9 @@ class FixedSchedule:
     def collected(
         self, num_drafts: int, num_drafted: int, num_tokens: int, dearness: float | None
     ) -> None:
+        """Nothing to learn."""
+
+    def repeated(self, dearness: float | None) -> None:
         """Nothing to learn."""
 
 
@@ -209,6 +215,14 @@ class AutoSchedule:
         self._acceptance.note(num_drafted, max(num_tokens - 1, 0))
         paid = num_tokens >= self._costs.ratios[num_drafts]
         self._pause = _FIRST_PAUSE if paid else min(2 * self._pause, _LONGEST_PAUSE)
+
+    def repeated(self, dearness: float | None) -> None:
+        """Take the charge back, and the token: neither says anything about drafting."""
+        _, charge = self._in_flight.popleft()
+        self._spent -= charge
+        self._earned_tokens -= 1
+        if dearness is not None:
+            self._settle(dearness)
 
     def _settle(self, dearness: float) -> None:
         """Put what cycles cost in the place of what they were charged with."""

@@ -15,10 +15,17 @@ from leadout import state
 from leadout.devices.base import CompiledPlan, Device
 from leadout.passes import DIGEST_WORDS, Passes
 from leadout.rows import padded
+from leadout.state import Tables
 
 #: Rows 60 to 67 reach over the border of a tile of the KV cache.
 _FIRST_POSITION = 60
 _NUM_TOKENS = 8
+
+
+def tokens_to_check(tables: Tables) -> list[int]:
+    """Return the tokens that `rows_agree` takes."""
+    num_tokens = min(_NUM_TOKENS, tables.context_length)
+    return [(7919 * (i + 1)) % tables.vocab_size for i in range(num_tokens)]
 
 
 async def rows_agree(
@@ -33,13 +40,12 @@ async def rows_agree(
     """
     tables = passes.tables
     start = max(min(_FIRST_POSITION, tables.context_length - _NUM_TOKENS), 0)
-    num_tokens = min(_NUM_TOKENS, tables.context_length)
-    tokens = [(7919 * (i + 1)) % tables.vocab_size for i in range(num_tokens)]
+    tokens = tokens_to_check(tables)
     found: set[tuple[tuple[int, ...], ...]] = set()
     ready = dict(compiled or {})
     try:
         for rows, plan in passes.checks.items():
-            if num_tokens % rows == 0:
+            if len(tokens) % rows == 0:
                 if rows not in ready:
                     ready[rows] = await device.compile(plan)
                 table_rows = padded(rows, passes.min_rows)

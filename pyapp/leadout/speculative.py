@@ -5,7 +5,9 @@
     3. cycle    draft k tokens, verify them and the last known token in one pass, accept: all on the
                 device, from what the cycle before left there, so `run_ahead` of them are queued
                 before the first is read; k is decided when a cycle is submitted
-    4. collect  ids are read back in order; on a stop the cycles still in flight are discarded
+    4. collect  ids are read back in order; on a stop the cycles still in flight are discarded; with
+                a paged table, rows that were missing are brought, and a cycle that brought nothing
+                is run again (pager.py)
 
 State machine of a lane: idle -> (begin) prefilling -> (first token) decoding -> idle. The KV cache
 is never cleared: lengths say what of it counts.
@@ -20,7 +22,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from leadout import sampling, state
@@ -28,6 +30,7 @@ from leadout.cycle_costs import CycleCosts
 from leadout.cycle_times import CycleTime, CycleTimes
 from leadout.devices.base import CompiledPlan, Device, Readback, Runnable
 from leadout.kv_cache import KvCache
+from leadout.pager import Pager
 from leadout.passes import PREFILL_ROWS, Passes
 from leadout.scheduler import Schedule
 from leadout.state import Tables
@@ -81,12 +84,14 @@ class Decoder:
         device: where they run.
         passes: the Plans.
         caches: of the model, for what of them can be taken over.
+        pager: of the model's paged table, where it has one.
         costs: of cycles; learnt from all that run.
     """
 
     device: Device
     passes: Passes
     caches: Sequence[KvCache]
+    pager: Pager | None = None
     costs: CycleCosts = field(init=False)
     _compiled: dict[str, CompiledPlan] = field(default_factory=dict)
     _compiling: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -185,9 +190,10 @@ class Decoder:
         prefills: deque[Readback] = deque()
         collected = 0
         times = CycleTimes()
+        untold: list[CycleTime] = []
         self.costs.rest()
         try:
-            for readback in self._prefill(lane, prompt, start):
+            async for readback in self._prefill(lane, prompt, start):
                 prefills.append(readback)
                 if len(prefills) > PREFILL_IN_FLIGHT:
                     await prefills.popleft()
@@ -196,13 +202,16 @@ class Decoder:
             in_flight.append((prefills.pop(), 0))
             is_prefill = True
             while collected < budget:
-                while len(in_flight) < run_ahead and collected + len(in_flight) < budget:
-                    # Every cycle in flight brings a token at least.
+                depth = self._depth(run_ahead)
+                while len(in_flight) < depth and collected + len(in_flight) < budget:
+                    # Every cycle in flight brings a token at least, or is run again.
                     left = budget - collected - len(in_flight)
                     num_drafts = self._prepared(min(schedule.choose(), left - 1))
                     known = len(prompt) + collected + sum(1 + k for _, k in in_flight)
                     in_flight.append((self._cycle(lane, known, num_drafts), num_drafts))
                     schedule.submitted(num_drafts)
+                    if self.pager is not None and depth < run_ahead:
+                        self.pager.counts.single_cycles += 1
                 while prefills:
                     await prefills.popleft()
                 readback, num_drafts = in_flight.popleft()
@@ -210,13 +219,19 @@ class Decoder:
                 if is_aborted():
                     return
                 timed = times.collected(None if is_prefill else num_drafts, readback.times)
+                untold += timed
                 dearness = self._learn(timed)
+                if self.pager is not None:
+                    await self.pager.follow(result.tokens, result.missing)
+                if result.missing and not result.tokens:
+                    schedule.repeated(dearness)
+                    continue
                 if not is_prefill:
                     schedule.collected(num_drafts, result.num_drafted, len(result.tokens), dearness)
                 tokens = result.tokens[: budget - collected]
                 collected += len(tokens)
-                yield Cycle(tokens, result.num_drafted, is_prefill, len(in_flight), timed)
-                is_prefill = False
+                yield Cycle(tokens, result.num_drafted, is_prefill, len(in_flight), untold)
+                is_prefill, untold = False, []
                 if not tokens:
                     return
         finally:
@@ -238,6 +253,12 @@ class Decoder:
             if cache.window and known.written - cache.capacity > max(first_visible, 0):
                 return 0
         return length
+
+    def _depth(self, run_ahead: int) -> int:
+        """Return how many cycles to keep in flight; see `Pager.run_ahead`."""
+        if self.pager is None:
+            return run_ahead
+        return self.pager.run_ahead(run_ahead, self.costs.ms[0] if self.costs.is_known else 0.0)
 
     def _learn(self, timed: Sequence[CycleTime]) -> float | None:
         """Learn what cycles cost; see `CycleCosts.note`."""
@@ -277,7 +298,9 @@ class Decoder:
         """Make the lane idle, so that cycles of other lanes leave it alone."""
         self.device.write("state", lane * state.STATE_BYTES, bytes(state.STATE_BYTES))
 
-    def _prefill(self, lane: int, prompt: Sequence[int], start: int) -> Iterator[Readback]:
+    async def _prefill(
+        self, lane: int, prompt: Sequence[int], start: int
+    ) -> AsyncGenerator[Readback, None]:
         """Submit the prompt pass by pass, from the first token that is not in the cache."""
         known = self._lanes.setdefault(lane, _Lane())
         del known.prefilled[start:]
@@ -288,6 +311,8 @@ class Decoder:
             is_last = left <= PREFILL_ROWS[-1]
             rows = next(size for size in PREFILL_ROWS if size >= min(left, PREFILL_ROWS[-1]))
             tokens = prompt[start : start + rows]
+            if self.pager is not None:
+                await self.pager.bring(tokens)
             self.device.write("rows", 0, state.pack_rows(lane, start, tokens, rows))
             start += len(tokens)
             known.prefilled += tokens
@@ -321,6 +346,8 @@ class Decoder:
         try:
             for start in range(0, len(ids), rows):
                 tokens = ids[start : start + rows]
+                if self.pager is not None:
+                    await self.pager.bring(tokens)
                 self.device.write("rows", 0, state.pack_rows(lane, start, tokens, rows))
                 self.device.submit(compiled).discard()
                 padding = rows - len(tokens)

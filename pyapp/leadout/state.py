@@ -17,8 +17,9 @@ Keep in step with the kernels named behind each table.
 
     state       one vec4<u32> a lane: (length, last token, is active, 0). `length` counts the known
                 tokens, prompt and generated; the last of them is not in the KV cache yet (accept).
-    results     12 words a lane: (tokens of this pass, drafts verified, 0, 0, the tokens), read
-                back. All tokens but the last are accepted drafts (accept).
+    results     12 words a lane: (tokens of this pass, drafts verified, rows missing, 0, the tokens,
+                the ids of those rows), read back. All tokens but the last are accepted drafts.
+                Missing are rows whose ids have no row of a paged table here (accept).
     history     one word per lane and position: the lane's known tokens (accept).
     seen        one bit per lane and id of the vocabulary: which ids the lane's tokens include
                 (accept).
@@ -141,18 +142,22 @@ class Result:
         tokens: new ids in order; all but the last are accepted drafts. Empty when the context is
             full or the lane idle.
         num_drafted: drafts that were verified.
+        missing: ids, drafts among them, that lacked their row of a paged table. Where the last
+            known token did, there are no new tokens, and the lane is as it was before.
     """
 
     tokens: list[int]
     num_drafted: int
+    missing: list[int]
 
 
 def read_result(words: Sequence[int], lane: int) -> Result:
     """Return a lane's result from the words read back."""
     start = lane * RESULT_WORDS
-    count, drafted = words[start], words[start + 1]
-    tokens = start + RESULT_HEAD_WORDS
-    return Result([int(token) for token in words[tokens : tokens + count]], int(drafted))
+    count, drafted, num_missing = (int(word) for word in words[start : start + 3])
+    first = start + RESULT_HEAD_WORDS
+    listed = [int(word) for word in words[first : first + count + num_missing]]
+    return Result(listed[:count], drafted, listed[count:])
 
 
 def pack_active(length: int, token: int) -> bytes:

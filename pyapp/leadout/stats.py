@@ -25,6 +25,8 @@ class Stats:
         drafter: "none", "mtp" or "ngram".
         draft_tokens: as the request said.
         self_test: see `loading.LoadedModel`.
+        placement: of the per-layer embeddings, see `planning.PlannedLoad`.
+        paging: what paging them took, see `pager.PageCounts`; None where they are not paged.
         drafted_tokens: tokens proposed and verified.
         accepted_tokens: those of them that are part of the result.
         reasoning_tokens: tokens of the result that are no part of the answer.
@@ -51,6 +53,8 @@ class Stats:
     drafter: str = "none"
     draft_tokens: int | str = 0
     self_test: str = "not run"
+    placement: str = "none"
+    paging: dict[str, int] | None = None
     drafted_tokens: int = 0
     accepted_tokens: int = 0
     reasoning_tokens: int = 0

@@ -434,7 +434,8 @@ def test_an_estimate_asks_a_worker_of_its_own_and_ends_it(blank: Chat) -> None:
         const other = new testing.FakeWorker({ forecast: { fits: true } });
         let ended = 0;
         other.terminate = () => { ended += 1; };
-        const asked = { contextLength: 8192, kvDtype: "f16", drafter: "none", probe: true };
+        const sizes = { contextLength: 8192, kvDtype: "f16", pagedRows: 512, memoryBytes: 4e9 };
+        const asked = { ...sizes, placement: "paged", drafter: "none", probe: true };
         const model = { name: "fake", files: [] };
         const forecast = await Leadout.models.estimate(model, { ...asked, worker: other });
         const failing = new testing.FakeWorker();
@@ -447,6 +448,12 @@ def test_an_estimate_asks_a_worker_of_its_own_and_ends_it(blank: Chat) -> None:
     assert found["ended"] == 1
     boot, estimate = found["messages"]
     assert boot["type"] == "boot"
-    assert estimate["options"] == {"drafter": "none", "context_length": 8192, "kv_dtype": "f16"}
+    assert estimate["options"] == {
+        "drafter": "none",
+        "context_length": 8192,
+        "kv_dtype": "f16",
+        "placement": "paged",
+        "paged_rows": 512,
+        "memory_bytes": 4_000_000_000,
+    }
     assert (estimate["type"], estimate["probe"]) == ("estimate", True)
-    assert "memory_bytes" not in estimate

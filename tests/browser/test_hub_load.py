@@ -102,3 +102,44 @@ def test_a_split_gguf_with_its_drafter_gives_the_ids_of_transformers(
     assert generated["stats"]["accepted_tokens"] > 0
     elsewhere = [seen for seen in hub.seen if seen.host != where]
     assert {seen.authorization for seen in elsewhere} == {None}
+
+
+#: Loads the model again, from the store, and asks both engines for the same.
+_PAGED = """async ([chat, { model, hub, requests }]) => {
+  const { Leadout } = await import(new URL("./leadout.js", location.href).href);
+  const options = { placement: "paged", pagedRows: 256, drafter: "none" };
+  const engine = await Leadout.load({ model, hub, ...options });
+  const [wanted, found] = [[], []];
+  for (const request of requests) {
+    wanted.push((await chat.engine.generate(request)).tokens);
+    found.push(await engine.generate(request));
+  }
+  engine.dispose();
+  return { wanted, found, info: engine.info, whole: chat.engine.info };
+}"""
+
+
+def test_a_table_that_stays_in_the_store_gives_the_same_ids(page: Page, hub: FakeHub) -> None:
+    """Rows are read from the browser's own file system; ids above 255 have none at first."""
+    fields = {"max_tokens": NUM_TOKENS, "ignore_eos": True}
+    sampled = {"temperature": 2.0, "seed": 3, "run_ahead": 4}
+    requests = [
+        {**fields, "prompt_ids": [2, 9, 300, 301, 508], "drafter": "none"},
+        {**fields, "prompt_ids": [2, 9, 300, 301, 508, 77, 400], "drafter": "none", **sampled},
+    ]
+    asked = {
+        "model": f"hf:{REPO}:F32",
+        "hub": {"host": hub.endpoint, "token": TOKEN},
+        "requests": requests,
+    }
+    num_requests = len(hub.requests)
+    result = page.evaluate(_PAGED, [page.locator("leadout-chat").element_handle(), asked])
+    found, info, whole = result["found"], result["info"], result["whole"]
+    assert [one["tokens"] for one in found] == result["wanted"]
+    assert (info["placement"], whole["placement"]) == ("paged", "gpu")
+    assert info["weights_bytes"] < whole["weights_bytes"]
+    paging = [one["stats"]["paging"] for one in found]
+    assert paging[0]["misses"] >= 3
+    assert paging[1]["misses"] > 3
+    assert paging[0]["read_bytes"] == paging[0]["misses"] * 6 * 32 * 4
+    assert all("bytes" not in asked for _, asked in hub.requests[num_requests:]), "kept"

@@ -182,10 +182,14 @@ class GpuRuntime:
         abort_after_bytes: int | None = None,
     ) -> list[list[int]]:
         """Load from bytes or URLs and return the progress calls as [loaded, total]."""
-        specs = [{"url": s} if isinstance(s, str) else {"blob": len(s)} for s in sources]
-        blob = b"".join(source for source in sources if isinstance(source, bytes))
+        specs, blob = _sent(sources)
         arguments = {"plan": plan, "sources": specs, "abortAfterBytes": abort_after_bytes}
         return list(self._call("load", blob, **arguments))
+
+    def page_in(self, plan: Mapping[str, object], sources: Sequence[bytes | str]) -> None:
+        """Bring rows of a paged table from bytes or URLs."""
+        specs, blob = _sent(sources)
+        self._call("pageIn", blob, plan=plan, sources=specs)
 
     def idle(self) -> None:
         self._call("idle")
@@ -284,6 +288,14 @@ class GpuRuntime:
             return results
         finally:
             self.free(list(contents))
+
+
+def _sent(sources: Sequence[bytes | str]) -> tuple[list[dict[str, object]], bytes]:
+    """Return sources as harness.js takes them: what each one is, and all bytes."""
+    specs: list[dict[str, object]] = [
+        {"url": source} if isinstance(source, str) else {"blob": len(source)} for source in sources
+    ]
+    return specs, b"".join(source for source in sources if isinstance(source, bytes))
 
 
 def kernels_in_memory(wgsl: Mapping[str, str]) -> dict[str, object]:

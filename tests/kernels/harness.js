@@ -73,12 +73,7 @@ const methods = {
   async load({ handle, plan, sources: specs, abortAfterBytes }, blob) {
     const abort = new AbortController();
     const progress = [];
-    let start = 0;
-    const made = specs.map((spec, i) => {
-      const length = spec.blob ?? spec.memory ?? 0;
-      start += length;
-      return makeSource(spec, `source ${i}`, blob.slice(start - length, start));
-    });
+    const made = makeSources(specs, blob);
     const onProgress = (loaded, total) => {
       progress.push([loaded, total]);
       if (abortAfterBytes !== null && loaded >= abortAfterBytes) abort.abort();
@@ -86,6 +81,10 @@ const methods = {
     await runtimes.get(handle).runtime.load(plan, made, { onProgress, signal: abort.signal });
     return progress;
   },
+
+  /** Sources as for `load`; a table that is paged in already keeps those it began with. */
+  pageIn: ({ handle, plan, sources: specs }, blob) =>
+    runtimes.get(handle).runtime.pageIn(plan, makeSources(specs, blob)),
 
   /** One dispatch over fresh buffers that hold the blob's parts; gives them back as they are then. */
   async run({ handle, variant, constants, sizes, workgroups, label }, blob) {
@@ -136,6 +135,15 @@ const methods = {
     return { bytes: await reading };
   },
 };
+
+function makeSources(specs, blob) {
+  let start = 0;
+  return specs.map((spec, i) => {
+    const length = spec.blob ?? spec.memory ?? 0;
+    start += length;
+    return makeSource(spec, `source ${i}`, blob.slice(start - length, start));
+  });
+}
 
 function makeSource(spec, name, bytes, options) {
   if (spec.url !== undefined) return new UrlSource(spec.url, options);

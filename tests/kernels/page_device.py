@@ -9,6 +9,7 @@ from gpu_page import GpuRuntime
 
 from leadout.checkpoint import MemorySource
 from leadout.checkpoint.load_plan import LoadPlan
+from leadout.checkpoint.page_plan import Move, PagePlan
 from leadout.checkpoint.source import Source
 from leadout.devices.base import CompiledPlan, DeviceInfo, PassTimes, Progress, Runnable
 from leadout.lowering import Caps, lower
@@ -63,6 +64,7 @@ class PageDevice:
             kernels(),
         )
         self.caps = Caps.of(self.info)
+        self._paged: set[str] = set()
 
     @property
     def allocated_bytes(self) -> int:
@@ -72,6 +74,7 @@ class PageDevice:
         self.runtime.allocate({name: spec.bytes for name, spec in buffers.items()})
 
     def free(self, names: Iterable[str]) -> None:
+        self._paged -= set(names)
         self.runtime.free(list(names))
 
     async def load(
@@ -81,6 +84,16 @@ class PageDevice:
         assert all(isinstance(source, MemorySource) for source in sources)
         for loaded, total in self.runtime.load(load_plan.to_json(), contents):
             progress(loaded, total)
+
+    async def page_in(
+        self, pages: PagePlan, sources: Sequence[Source], moves: Sequence[Move]
+    ) -> None:
+        plan = {**pages.to_json(), "moves": [vars(move) for move in moves]}
+        # Only the first call's sources count.
+        is_open = pages.staging.buffer in self._paged
+        contents = [] if is_open else [await one.read(0, await one.size()) for one in sources]
+        self.runtime.page_in(plan, contents)
+        self._paged.add(pages.staging.buffer)
 
     def lower(self, program: Program) -> Plan:
         return lower(program, self.caps)

@@ -13,7 +13,7 @@ TABLES = Tables(LANES, VOCAB, CAPACITY)
 STATE_TABLES = ("rows", "state", "seen", "history", "results")
 
 
-def accept(run_stage, rows, state, choices, groups: int, drafts: int) -> list:
+def accept(run_stage, rows, state, choices, groups: int, drafts: int, here=None) -> list:
     stage = Stage()
     table = stage.row_table(rows)
     stage.hold(TABLES.state, np.array(state, np.uint32))
@@ -21,18 +21,22 @@ def accept(run_stage, rows, state, choices, groups: int, drafts: int) -> list:
     stage.hold(TABLES.history, np.zeros((LANES, CAPACITY), np.uint32))
     stage.hold(TABLES.results, poison(LANES, RESULT_WORDS))
     choices = stage.tensor("choices", np.array(choices, np.uint32))
-    stage.add(ops.Accept("a", choices, table, TABLES, groups, drafts))
+    slots = None
+    if here is not None:
+        slots = stage.tensor("slots", np.isin(np.arange(VOCAB), here).astype(np.uint32))
+    stage.add(ops.Accept("a", choices, table, TABLES, groups, drafts, slots))
     played = run_stage(stage)
     played.assert_equal(*STATE_TABLES)
     return [played.gpu[name] for name in ("choices", *STATE_TABLES)]
 
 
-def cycle(run_stage, drafts: list[int], choices: list[int], valid=None) -> tuple:
+def cycle(run_stage, drafts: list[int], choices: list[int], valid=None, here=None) -> tuple:
     """Run one lane's cycle from 10 known tokens, the last of which is 3."""
     valid = valid or [True] * len(drafts)
     rows = [(0, 9, 3, True)]
     rows += [(0, 10 + i, d, v) for i, (d, v) in enumerate(zip(drafts, valid, strict=True))]
-    gpu = accept(run_stage, row_table(rows), [[10, 3, 1, 0], [0] * 4], choices, 1, len(drafts))
+    state = [[10, 3, 1, 0], [0] * 4]
+    gpu = accept(run_stage, row_table(rows), state, choices, 1, len(drafts), here)
     return read_result(gpu[5].tolist(), 0), gpu
 
 
@@ -75,6 +79,45 @@ def test_a_draft_that_was_not_made_is_not_accepted(run_stage) -> None:
     assert (result.tokens, result.num_drafted) == ([20, 21], 1)
     result, _ = cycle(run_stage, [0, 0], [0, 21, 22], valid=[False, False])
     assert (result.tokens, result.num_drafted) == ([0], 0)
+
+
+def test_rows_count_up_to_the_first_that_has_no_row_of_a_paged_table(run_stage) -> None:
+    drafts, choices = [20, 21, 22], [20, 21, 22, 23]
+    for lost, tokens, missing in (
+        ([], [20, 21, 22, 23], []),
+        ([22], [20, 21, 22], [22]),
+        ([21], [20, 21], [21]),
+        ([20, 22], [20], [20, 22]),
+    ):
+        here = [id_ for id_ in (3, *drafts) if id_ not in lost]
+        result, gpu = cycle(run_stage, drafts, choices, here=here)
+        assert (result.tokens, result.missing) == (tokens, missing)
+        assert result.num_drafted == len(tokens) - 1
+        assert gpu[2].reshape(-1, 4)[0].tolist() == [10 + len(tokens), tokens[-1], 1, 0]
+    result, _ = cycle(run_stage, drafts, [20, 90, 22, 23], here=[3, 20, 21])
+    assert (result.tokens, result.num_drafted, result.missing) == ([20, 90], 2, [22])
+
+
+def test_a_cycle_whose_first_token_has_no_row_changes_nothing(run_stage) -> None:
+    drafts, choices = [20, 21, 22, 23, 24, 25, 26], [20, 21, 22, 23, 24, 25, 26, 27]
+    for here, missing in (([21], [3, 20, *drafts[2:]]), ([], [3, *drafts]), (drafts, [3])):
+        result, gpu = cycle(run_stage, drafts, choices, here=here)
+        assert (result.tokens, result.num_drafted, result.missing) == ([], 0, missing)
+        assert gpu[2].tolist() == [10, 3, 1, 0, 0, 0, 0, 0]
+        assert not gpu[3].any()
+        assert not gpu[4].any()
+    valid = [True, *[False] * 6]
+    result, _ = cycle(run_stage, drafts, choices, valid, here=[])
+    assert result.missing == [3, 20], "rows that are not valid want nothing"
+
+
+def test_a_lane_without_its_rows_leaves_others_alone(run_stage) -> None:
+    rows = row_table([(0, 9, 3, True), (0, 10, 20, True), (1, 4, 8, True), (1, 5, 30, True)])
+    state = [[10, 3, 1, 0], [5, 8, 1, 0]]
+    gpu = accept(run_stage, rows, state, [20, 21, 40, 41], 2, 1, here=[8, 20, 30])
+    results = [read_result(gpu[5].tolist(), lane) for lane in (0, 1)]
+    assert [(one.tokens, one.missing) for one in results] == [([], [3]), ([40], [])]
+    assert gpu[2].reshape(-1, 4)[:, 0].tolist() == [10, 6]
 
 
 def test_lanes_accept_each_for_itself(run_stage) -> None:

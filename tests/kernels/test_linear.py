@@ -168,6 +168,22 @@ def test_embeddings_in_every_layout_over_shards(run_stage, layout) -> None:
     run_stage(stage).assert_close(y)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_embeddings_of_a_paged_table_in_every_layout(run_stage, layout) -> None:
+    stage = Stage()
+    table = stage.matrix("table", layout, 8, 256)
+    slots = np.zeros(40, np.uint32)
+    slots[[3, 39, 7]] = [1, 8, 4]
+    rows = stage.rows([(0, i, token, True) for i, token in enumerate((39, 4, 3, 7))])
+    y = stage.output("y", 4, 256)
+    stage.add(ops.EmbedPaged("e", table, stage.tensor("slots", slots), rows, y, 16.5))
+    played = run_stage(stage)
+    played.assert_close(y)
+    found = played.floats(y)
+    assert not found[1].any(), "a token without a slot"
+    assert all(found[i].any() for i in (0, 2, 3))
+
+
 def test_gelu_times_takes_a_layers_columns(run_stage) -> None:
     rows, size, stride, offset = 3, 70, 300, 140
     rng = np.random.default_rng(0)

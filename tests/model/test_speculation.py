@@ -71,7 +71,7 @@ async def test_ids_do_not_depend_on_the_lanes_beside_them(engines, num_lanes) ->
     for lane in range(1, num_lanes):
         other = [2, 30 + lane, 7 * lane]
         decoder._begin(lane, other, Sampling(temperature=1.0, seed=lane))
-        for readback in decoder._prefill(lane, other, 0):
+        async for readback in decoder._prefill(lane, other, 0):
             readback.discard()
     for num_drafts in (0, 1, 3, 7):
         await decoder.prepare(num_drafts)

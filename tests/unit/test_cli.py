@@ -160,8 +160,8 @@ def test_generate_passes_every_option_on(parsed: list[argparse.Namespace]) -> No
         *("--drafter", "mtp", "--drafter-model", "d", "--draft-tokens", "3", "--thinking"),
         *("--temperature", "0.7", "--top-k", "40", "--top-p", "0.9"),
         *("--min-p", "0.1", "--repetition-penalty", "1.1", "--seed", "4294967295", "--stop", "a"),
-        *("--stop", "b", "--run-ahead", "2", "--context-length", "512", "--raw", "--ignore-eos"),
-        "--json",
+        *("--stop", "b", "--run-ahead", "2", "--context-length", "512", "--placement", "paged"),
+        *("--raw", "--ignore-eos", "--json"),
     ]
     assert cli.main(command) == 0
     args = vars(parsed[0])
@@ -186,6 +186,7 @@ def test_generate_passes_every_option_on(parsed: list[argparse.Namespace]) -> No
         "stop": ["a", "b"],
         "run_ahead": 2,
         "context_length": 512,
+        "placement": "paged",
         "raw": True,
         "ignore_eos": True,
         "json": True,

@@ -33,6 +33,7 @@ SHAPES: tuple[tuple[str, str | None], ...] = (
 OPTIONS = (
     LoadOptions(context_length=200),
     LoadOptions(context_length=300, kv_dtype="f16", num_lanes=2, max_draft_tokens=2),
+    LoadOptions(context_length=200, placement="paged", paged_rows=256),
 )
 
 
@@ -67,7 +68,7 @@ async def loaded(
     )
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=["plain", "halves"])
+@pytest.mark.parametrize("options", OPTIONS, ids=["plain", "halves", "paged"])
 @pytest.mark.parametrize(("name", "beside"), SHAPES)
 async def test_what_is_forecast_is_what_is_allocated(
     name: str, beside: str | None, options: LoadOptions
@@ -115,12 +116,17 @@ async def test_the_longest_context_is_what_the_limits_allow() -> None:
     again = await forecast(device, target, None, LoadOptions(context_length=48_768))
     assert again.fits
     room = again.memory.total_bytes
-    exact = await forecast(device, target, None, LoadOptions(), room)
+    exact = await forecast(device, target, None, LoadOptions(memory_bytes=room))
     assert exact.max_context_length == 48_768
-    less = await forecast(device, target, None, LoadOptions(context_length=48_768), room - 1)
+    less = await forecast(
+        device,
+        target,
+        None,
+        LoadOptions(context_length=48_768, memory_bytes=room - 1, placement="gpu"),
+    )
     assert "bytes of memory, and there are" in str(less.problem)
     assert less.max_context_length == 48_768 - 64
-    nothing = await forecast(device, target, None, LoadOptions(), 1000)
+    nothing = await forecast(device, target, None, LoadOptions(memory_bytes=1000))
     assert (nothing.max_context_length, nothing.fits) == (0, False)
 
 

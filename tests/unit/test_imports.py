@@ -25,7 +25,7 @@ LAYERS = (
     ("ops",),
     ("devices.base",),
     ("lowering",),
-    ("models", "weights", "cycle_times"),
+    ("models", "weights", "cycle_times", "pager"),
     ("drafters", "checkpoint.synthetic"),
     ("passes",),
     ("speculative", "self_test"),

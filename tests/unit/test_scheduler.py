@@ -292,3 +292,18 @@ def test_a_fixed_number_stays_what_it_is() -> None:
     schedule.submitted(4)
     schedule.collected(4, 4, 1, 1.0)
     assert schedule.choose() == 4
+
+
+def test_a_cycle_that_is_run_again_is_neither_charged_nor_credited() -> None:
+    """However many there are, the ledger allows what it allowed before."""
+    schedule = AutoSchedule(sorted(CHEAP), learnt(CHEAP), Acceptance(7))
+    for _ in range(40):
+        schedule.submitted(0)
+        schedule.collected(0, 0, 1, None)
+    before = schedule._spent, schedule._earned_tokens
+    for _ in range(100):
+        schedule.submitted(3)
+        schedule.submitted(0)
+        schedule.repeated(None)
+        schedule.repeated(None)
+    assert (schedule._spent, schedule._earned_tokens) == (pytest.approx(before[0]), before[1])

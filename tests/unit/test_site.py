@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from leadout.errors import RequestError
-from leadout_build.site.assemble import MODELS_FOLDER, TEXTS, allowed_origins, build_site, vendor
+from leadout_build.site import vendor
+from leadout_build.site.assemble import MODELS_FOLDER, TEXTS, allowed_origins, build_site
 from leadout_build.site.errors import BuildError
 from leadout_build.site.policy import site_policy
 from stand_in_nano import write_stand_in

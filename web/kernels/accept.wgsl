@@ -6,9 +6,15 @@
 //   2. They go to the lane's positions from `length` on: into history, seen and results; length grows.
 //
 // KV entries of rejected drafts stay: rows at the same positions will overwrite them before they are read.
+{% if tables == "paged" %}
+//
+// A row whose token has no slot was computed without its row of the paged table, so that only the rows before
+// it count; their choices do not depend on it. Where it is row 0 nothing is committed, and the next cycle
+// begins where this one did. The host learns which ids were missing.
+{% endif %}
 //
 // choices: [rows] u32. rows: the row table. state: [lanes] of (length, last token, is active, 0).
-// seen: [lanes, V / 32] bits. history: [lanes, CAPACITY] u32. results: [lanes] of 12 words.
+// {{ "slots: a word an id, 0 = none. " if tables == "paged" }}seen: [lanes, V / 32] bits. history: [lanes, CAPACITY] u32. results: [lanes] of 12 words.
 // Grid: one workgroup of one thread. Layouts: pyapp/leadout/state.py.
 
 override V: u32;
@@ -23,6 +29,9 @@ override CAPACITY: u32;
 @group(0) @binding(3) var<storage, read_write> seen: array<u32>;
 @group(0) @binding(4) var<storage, read_write> history: array<u32>;
 @group(0) @binding(5) var<storage, read_write> results: array<u32>;
+{% if tables == "paged" %}
+@group(0) @binding(6) var<storage, read> slots: array<u32>;
+{% endif %}
 
 const RESULT_WORDS = 12u;
 const HEAD_WORDS = 4u;
@@ -40,13 +49,22 @@ fn main() {
     }
     let length = state[lane].x;
     let result = lane * RESULT_WORDS;
-    var drafted = 0u;
-    for (var i = 1u; i <= DRAFTS; i++) {
-      drafted += rows[first + i].w & 1u;
+    // Rows that count: drafts that are not valid stand behind all others.
+    var known = 1u;
+    while (known <= DRAFTS && (rows[first + known].w & 1u) == 1u) {
+      known++;
     }
+{% if tables == "paged" %}
+    let valid = known;
+    for (var i = valid; i > 0u; i--) {
+      if (slots[rows[first + i - 1u].z] == 0u) {
+        known = i - 1u;
+      }
+    }
+{% endif %}
     var count = 0u;
     var token = 0u;
-    for (var i = 0u; i <= DRAFTS; i++) {
+    for (var i = 0u; i < known; i++) {
       token = choices[first + i];
       results[result + HEAD_WORDS + i] = token;
       seen[lane * (V / 32u) + token / 32u] |= 1u << (token % 32u);
@@ -54,16 +72,26 @@ fn main() {
         history[lane * CAPACITY + length + i] = token;
       }
       count = i + 1u;
-      if (i == DRAFTS) {
-        break;
-      }
-      let draft = rows[first + i + 1u];
-      if ((draft.w & 1u) == 0u || draft.z != token) {
+      if (count == known || rows[first + count].z != token) {
         break;
       }
     }
+{% if tables == "paged" %}
+    var listed = count;
+    for (var i = known; i < valid; i++) {
+      let id = rows[first + i].z;
+      if (slots[id] == 0u) {
+        results[result + HEAD_WORDS + listed] = id;
+        listed++;
+      }
+    }
+    results[result + 2u] = listed - count;
+    if (known == 0u) {
+      continue;
+    }
+{% endif %}
     results[result] = count;
-    results[result + 1u] = drafted;
+    results[result + 1u] = known - 1u;
     state[lane] = vec4<u32>(length + count, token, 1u, 0u);
   }
 }

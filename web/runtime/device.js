@@ -14,13 +14,15 @@ import { adapterName, isSoftwareAdapter } from "./adapter.js";
 import { Buffers, MemoryAccount, ReadbackRing } from "./buffers.js";
 import { LeadoutError, firstLine, namedGpuError } from "./errors.js";
 import { executeLoadPlan } from "./load.js";
+import { RowPager } from "./paging.js";
 import { PassTimes, TIMES_BYTES } from "./pass_times.js";
 import { Pipelines } from "./pipelines.js";
 import { BindGroups, ReadyPlan } from "./plans.js";
 import { WANTED_FEATURES } from "./requested.js";
 
 /** @import {Staging} from "./buffers.js" */
-/** @import {LoadOptions, LoadPlan} from "./load.js" */
+/** @import {LoadDevice, LoadOptions, LoadPlan} from "./load.js" */
+/** @import {Move, PagePlan} from "./paging.js" */
 /** @import {KernelLibrary} from "./pipelines.js" */
 /** @import {Plan} from "./plans.js" */
 /** @import {PlanProfile, ProfileOptions} from "./profile.js" */
@@ -76,6 +78,8 @@ export class Runtime {
   /** Results in flight. @type {Map<number, Ticket>} */
   #tickets = new Map();
   #nextTicket = 0;
+  /** Of paged tables, by their staging buffer, and gone with it. @type {Map<string, Promise<RowPager>>} */
+  #pagers = new Map();
   /** Null where the device has no timestamps, or was seen to write false ones. @type {PassTimes | null} */
   #passTimes;
   /** @type {LeadoutError | null} */
@@ -147,9 +151,13 @@ export class Runtime {
   /**
    * Destroy buffers; unknown names are ignored. Plans that use one cannot be submitted any more.
    *
-   * @param {Iterable<string>} names
+   * @param {string[]} names
    */
   free(names) {
+    for (const name of names) {
+      this.#pagers.get(name)?.then((pager) => pager.close(), () => {});
+      this.#pagers.delete(name);
+    }
     const gone = this.#buffers.free(names);
     this.#bindGroups.forget(gone);
     for (const plan of this.#plans.values()) plan.forget(gone);
@@ -308,15 +316,21 @@ export class Runtime {
    *   contents are undefined then
    */
   async load(loadPlan, sources, options = {}) {
-    const load = () =>
-      executeLoadPlan(loadPlan, sources, options, {
-        device: this.device,
-        account: this.#account,
-        buffers: this.#buffers,
-        pipelines: this.#pipelines,
-        bindGroups: this.#bindGroups,
-      });
+    const load = () => executeLoadPlan(loadPlan, sources, options, this.#loadDevice);
     await this.#guarded(load, options.signal);
+  }
+
+  /**
+   * Bring rows of a paged table; see paging.js.
+   *
+   * @param {PagePlan & {moves: Move[]}} plan
+   * @param {Source[]} sources
+   */
+  async pageIn(plan, sources) {
+    const { moves, staging } = plan;
+    const opened = this.#pagers.get(staging.buffer) ?? RowPager.open(plan, sources, this.#loadDevice);
+    this.#pagers.set(staging.buffer, opened);
+    await this.#guarded(async () => (await opened).bring(moves));
   }
 
   /**
@@ -367,12 +381,18 @@ export class Runtime {
 
   /** @param {Plan} plan */
   #ready(plan) {
-    return ReadyPlan.compile(plan, {
+    return ReadyPlan.compile(plan, this.#loadDevice);
+  }
+
+  /** What of it loads and Plans are given. @returns {LoadDevice} */
+  get #loadDevice() {
+    return {
       device: this.device,
+      account: this.#account,
       buffers: this.#buffers,
       pipelines: this.#pipelines,
       bindGroups: this.#bindGroups,
-    });
+    };
   }
 
   /**

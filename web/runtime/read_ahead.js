@@ -18,6 +18,8 @@ import { LeadoutError, formatBytes } from "./errors.js";
  * @property {(offset: number, length: number, into?: Uint8Array<ArrayBuffer>) =>
  *   Promise<Uint8Array<ArrayBuffer>>} read exactly `length` bytes: into `into` if that is given (and
  *   returns it), else into a new array. Rejects with a SourceError.
+ * @property {(offset: number, target: Uint8Array<ArrayBuffer>) => Promise<void>} [readAlone] fill `target`
+ *   with bytes that none will follow, perhaps beside other reads; where there is none, `read` does that
  * @property {() => void} [close] drop what was read ahead and cancel what is under way; the source can
  *   be read again
  */
@@ -81,6 +83,15 @@ export class ReadAheadSource {
     const reading = this.#queue.then(() => this.#read(offset, length, into));
     this.#queue = reading.catch(() => {});
     return reading;
+  }
+
+  /**
+   * @param {number} offset
+   * @param {Uint8Array<ArrayBuffer>} target
+   */
+  async readAlone(offset, target) {
+    checkRange(this.name, offset, target.length, await this.size());
+    await this.fill(offset, target, new AbortController().signal);
   }
 
   close() {

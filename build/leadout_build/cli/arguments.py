@@ -193,6 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument(
         "--kv-dtype", choices=("f32", "f16"), default="f32", help="storage of the KV cache"
     )
+    _add_placement_argument(inspect)
     inspect.add_argument("--json", action="store_true", help="print one JSON object")
     _add_generate_arguments(add("generate", "continue a prompt"))
     _add_bench_arguments(add("bench", "measure loading, prefill and decoding"))
@@ -220,6 +221,17 @@ def _add_origin_argument(parser: _Parser) -> None:
         metavar="URL",
         help="an origin, such as https://example.org, that the page may also fetch models from, "
         "beside the Hugging Face Hub's; repeatable",
+    )
+
+
+def _add_placement_argument(parser: _Parser) -> None:
+    parser.add_argument(
+        "--placement",
+        choices=("auto", "gpu", "paged"),
+        default="auto",
+        help="of E2B's and E4B's per-layer embeddings: gpu; paged leaves them in the file and "
+        "reads rows as they are used; auto pages where the device has no room. The text is the "
+        "same",
     )
 
 
@@ -309,6 +321,7 @@ def _add_generate_arguments(parser: _Parser) -> None:
         help="cycles in flight; changes the speed, never the text",
     )
     add("--context-length", type=_whole(1), metavar="N", help="rows of KV cache")
+    _add_placement_argument(parser)
     add("--raw", action="store_true", help="take the prompt as it is, without a chat template")
     add("--ignore-eos", action="store_true", help="go on past the model's own end")
     add("--json", action="store_true", help="print one JSON object, with token ids and figures")
@@ -368,6 +381,7 @@ def _add_bench_arguments(parser: _Parser) -> None:
         help="measure prefill of prompts of so many tokens (default: 32,256,512,2048)",
     )
     add("--kv-dtype", choices=("f32", "f16"), help="storage of the KV cache")
+    _add_placement_argument(parser)
     add("--rounds", type=_whole(1), metavar="N", help="how often each thing is measured")
     add(
         "--profile",

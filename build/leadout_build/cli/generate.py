@@ -140,6 +140,8 @@ def load_options_of(args: argparse.Namespace) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if args.context_length is not None:
         options["context_length"] = args.context_length
+    if args.placement != "auto":
+        options["placement"] = args.placement
     if args.drafter != "auto":
         options["drafter"] = args.drafter
     if args.draft_tokens != "auto":

@@ -146,7 +146,7 @@ def run(args: argparse.Namespace) -> int:
     """
     store = Store()
     files = store.resolve(args.model)
-    options = LoadOptions(args.context, args.kv_dtype)
+    options = LoadOptions(args.context, args.kv_dtype, placement=args.placement)
     inspection = inspect_model(args.model, files, drafter_of(store, args.model), options)
     if args.json:
         facts = {name: value for name, value in asdict(inspection).items() if value is not None}
@@ -318,6 +318,10 @@ def _describe_forecast(found: Forecast, facts: dict[str, str]) -> None:
         facts["with a context of"] = ", ".join(
             f"{one.context_length:,}: {format_bytes(one.total_bytes)}" for one in others
         )
+    if found.placement == "paged":
+        facts["paged"] = "the per-layer embeddings stay in the file, but for the rows in use"
+    if found.paging_saves_bytes:
+        facts["paged it takes"] = f"{format_bytes(found.paging_saves_bytes)} less"
     if found.problem is not None:
         facts["it does not fit"] = found.problem
 

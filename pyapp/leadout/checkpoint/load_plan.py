@@ -41,7 +41,7 @@ PARAMS_BYTES = 16
 VECTORS_BUFFER = "vectors"
 
 #: Blocks that one workgroup of a repacking kernel writes: 64 threads, two blocks each.
-_BLOCKS_PER_WORKGROUP = 128
+BLOCKS_PER_WORKGROUP = 128
 
 #: The most blocks of a step: a grid has no more workgroups than 65,535.
 _MAX_BLOCKS = 1 << 22
@@ -283,6 +283,12 @@ class LoadPlanBuilder:
             )
         return Vector(name, length, binding)
 
+    def reserve(self, name: str, num_bytes: int) -> Binding:
+        """Add a buffer that goes with the weights and that no step fills."""
+        binding = Binding(self.prefix + name, 0, num_bytes)
+        self._buffers[binding.buffer] = BufferSpec(num_bytes)
+        return binding
+
     def build(self) -> LoadPlan:
         """Return the finished LoadPlan."""
         buffers = dict(self._buffers)
@@ -345,7 +351,7 @@ class LoadPlanBuilder:
         for part, (source, offset) in zip(known.parts, tensor.ranges, strict=True):
             # What steps may be cut into: whole blocks of the format, whole pairs of 32 columns.
             unit_blocks = max(2, part.columns // BLOCK)
-            unit_bytes = _bytes_of_blocks(part, unit_blocks)
+            unit_bytes = bytes_of_blocks(part, unit_blocks)
             pipeline = self._pipeline(part.repack)
             planes = shard.planes if part.plane is None else (shard.planes[part.plane],)
             most = min(STEP_BYTES // unit_bytes * unit_blocks, _MAX_BLOCKS)
@@ -353,12 +359,12 @@ class LoadPlanBuilder:
                 self._steps.append(
                     LoadStep(
                         source=source,
-                        offset=offset + _bytes_of_blocks(part, first_block + start),
-                        bytes=_bytes_of_blocks(part, count),
+                        offset=offset + bytes_of_blocks(part, first_block + start),
+                        bytes=bytes_of_blocks(part, count),
                         params=(count, shard_row * num_cols // BLOCK + start),
                         pipeline=pipeline,
                         bindings=planes,
-                        workgroups=(-(-count // _BLOCKS_PER_WORKGROUP), 1, 1),
+                        workgroups=(-(-count // BLOCKS_PER_WORKGROUP), 1, 1),
                         label=tensor.name,
                     )
                 )
@@ -383,7 +389,7 @@ def _check_matrix(tensor: TensorLike, num_cols: int, above: int) -> None:
         problem = f"the {above} rows above it in one matrix are an odd number of blocks of {BLOCK}"
     else:
         num_blocks = tensor.shape[0] * num_cols // BLOCK
-        size = sum(_bytes_of_blocks(part, num_blocks) for part in known.parts)
+        size = sum(bytes_of_blocks(part, num_blocks) for part in known.parts)
         assert tensor.bytes == size, f"{tensor.name}: {tensor.bytes} bytes, not {size}"
         return
     raise TensorError(
@@ -393,7 +399,7 @@ def _check_matrix(tensor: TensorLike, num_cols: int, above: int) -> None:
     )
 
 
-def _bytes_of_blocks(part: Part, num_blocks: int) -> int:
+def bytes_of_blocks(part: Part, num_blocks: int) -> int:
     """Return the bytes that blocks of 32 columns take in a checkpoint."""
     return num_blocks * BLOCK // part.columns * part.bytes
 

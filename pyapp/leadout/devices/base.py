@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from leadout.checkpoint.load_plan import LoadPlan
+from leadout.checkpoint.page_plan import Move, PagePlan
 from leadout.checkpoint.source import Source
 from leadout.ops import Program
 from leadout.plan import Binding, BufferSpec
@@ -138,6 +139,18 @@ class Device(Protocol):
 
         Raises:
             SourceError: reading failed; the buffers' contents are undefined then.
+        """
+
+    async def page_in(
+        self, pages: PagePlan, sources: Sequence[Source], moves: Sequence[Move]
+    ) -> None:
+        """Read rows of a paged table, and put them in the places of others.
+
+        Passes that were submitted before see the table as it was. Without sources, where weights
+        are made up, rows keep what is there.
+
+        Raises:
+            SourceError: reading failed; nothing was changed.
         """
 
     def lower(self, program: Program) -> Runnable:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from leadout.checkpoint.load_plan import PARAMS_BYTES, LoadPlan
+from leadout.checkpoint.page_plan import Move, PagePlan
 from leadout.checkpoint.source import Source
 from leadout.devices.base import CompiledPlan, DeviceInfo, PassTimes, Progress, Runnable
 from leadout.devices.numpy_ops import Memory, Words, load_meanings
 from leadout.devices.numpy_ops.repack import REPACKERS, Call
 from leadout.errors import DeviceError, DeviceLimitError, OutOfMemoryError
 from leadout.ops import Program
-from leadout.plan import Binding, BufferSpec
+from leadout.plan import Binding, BufferSpec, Pipeline
 
 #: No binding is limited here; the number only keeps arithmetic within what WebGPU could do.
 DEFAULT_MAX_BYTES = 1 << 40
@@ -102,19 +103,46 @@ class NumpyDevice:
         done = 0
         for step in load_plan.steps:
             payload = await sources[step.source].read(step.offset, step.bytes)
-            params = np.zeros(PARAMS_BYTES // 4, np.uint32)
-            params[: len(step.params)] = step.params
-            staging = np.zeros(PARAMS_BYTES // 4 + -(-step.bytes // 4), np.uint32)
-            staging[: len(params)] = params
-            staging.view(np.uint8)[PARAMS_BYTES : PARAMS_BYTES + step.bytes] = np.frombuffer(
-                payload, np.uint8
-            )
-            pipeline = load_plan.pipelines[step.pipeline]
-            kernel, *args = pipeline.variant.split(".")
-            planes = [self._memory.view(binding) for binding in step.bindings]
-            REPACKERS[kernel](Call(tuple(args), pipeline.constants, [staging, *planes]))
+            self._repack(load_plan.pipelines[step.pipeline], step.params, payload, step.bindings)
             done += step.bytes
             progress(done, load_plan.total_bytes)
+
+    async def page_in(
+        self, pages: PagePlan, sources: Sequence[Source], moves: Sequence[Move]
+    ) -> None:
+        """Read rows and repack them; see `Device.page_in`."""
+        read = [
+            [
+                await sources[part.source].read(part.offset + move.id * part.bytes, part.bytes)
+                for part in (pages.parts if sources else ())
+            ]
+            for move in moves
+        ]
+        slots, blocks = self._memory.view(pages.slots), pages.blocks_per_row
+        for move, payloads in zip(moves, read, strict=True):
+            for part, payload in zip(pages.parts, payloads, strict=False):
+                params = (blocks, move.slot * blocks)
+                self._repack(part.pipeline, params, payload, part.bindings)
+            slots[move.forgotten] = 0
+            slots[move.id] = move.slot + 1
+
+    def _repack(
+        self,
+        pipeline: Pipeline,
+        params: Sequence[int],
+        payload: bytes,
+        bindings: Sequence[Binding],
+    ) -> None:
+        """Do a step of a load."""
+        head = PARAMS_BYTES // 4
+        staging = np.zeros(head + -(-len(payload) // 4), np.uint32)
+        staging[: len(params)] = params
+        staging.view(np.uint8)[PARAMS_BYTES : PARAMS_BYTES + len(payload)] = np.frombuffer(
+            payload, np.uint8
+        )
+        kernel, *args = pipeline.variant.split(".")
+        planes = [self._memory.view(binding) for binding in bindings]
+        REPACKERS[kernel](Call(tuple(args), pipeline.constants, [staging, *planes]))
 
     def lower(self, program: Program) -> Program:
         """Return the Program: ops are run as they are."""

@@ -4,6 +4,8 @@
              last token was chosen
     step j   embedding of the token before ⊕ state -> drafter -> draft j, and the next state
 
+The first step leaves the state where it is: a cycle that brings no token is run again from it.
+
 A draft is picked as the target picks a token: with the same filters and, at the same position, the
 same noise. So it agrees with the target as often as two distributions can (Gumbel coupling,
 arXiv:2408.07978).
@@ -19,6 +21,7 @@ from leadout.rows import Rows
 from leadout.state import Tables
 
 _INPUT = "draft_input"
+_NEXT_INPUT = "draft_next_input"
 
 
 class MtpDrafter:
@@ -43,10 +46,12 @@ class MtpDrafter:
     ) -> None:
         """Run the assistant `num_drafts` times; see `Drafter.draft`."""
         x = self._input(lane_rows.count)
+        following = p.tensor(_NEXT_INPUT, *x.shape)
         drafts = p.tensor("drafts", lane_rows.count, dtype="u32")
         for _ in range(num_drafts):
             self.assistant.target.embed(p, lane_rows, x)
-            found = self.assistant.step(p, lane_rows, x)
+            found = self.assistant.step(p, lane_rows, x, following)
+            x = following
             name = "drafter.choose"
             p.add(ops.Choose(name, found.logits, found.ids, lane_rows, tables, drafts))
             name = "drafter.place_draft"

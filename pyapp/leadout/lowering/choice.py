@@ -117,8 +117,9 @@ def choose_many(b: PlanBuilder, op: ops.Choose) -> None:
 def accept(b: PlanBuilder, op: ops.Accept) -> None:
     """One workgroup."""
     tables = op.tables
+    slots: list[Bound] = [] if op.slots is None else [op.slots]
     b.dispatch(
-        "accept",
+        f"accept.{'paged' if slots else 'whole'}",
         [
             op.choices,
             op.rows.table,
@@ -126,6 +127,7 @@ def accept(b: PlanBuilder, op: ops.Accept) -> None:
             tables.seen,
             tables.history,
             tables.results,
+            *slots,
         ],
         (1, 1, 1),
         op.label,

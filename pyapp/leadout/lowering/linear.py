@@ -102,6 +102,20 @@ def embed(b: PlanBuilder, op: ops.Embed) -> None:
         )
 
 
+@kernel(ops.EmbedPaged)
+def embed_paged(b: PlanBuilder, op: ops.EmbedPaged) -> None:
+    """Look tokens up among the rows that are on the device."""
+    table = op.table
+    (shard,) = table.shards
+    b.dispatch(
+        f"embed_paged.{table.layout}",
+        [*shard.planes, op.slots, op.rows.table, op.y],
+        (ceil(table.num_cols // BLOCK, 64), op.rows.count, 1),
+        op.label,
+        {"K": table.num_cols, "N": shard.num_rows, "SCALE": op.scale},
+    )
+
+
 @kernel(ops.Linear, when=lambda run: run.caps.is_software)
 def solo_matvec(b: PlanBuilder, op: ops.Linear) -> None:
     """Multiply without workgroup memory: for adapters that compute on the CPU."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from leadout.checkpoint.load_plan import LoadPlanBuilder, TensorLike
+from leadout.checkpoint.page_plan import PagePlan
 from leadout.kv_cache import KvCache
 from leadout.layouts import LAYOUT_OF_FORMAT
 from leadout.ops import LinearLayer, ProgramBuilder, Tensor
@@ -22,10 +23,14 @@ class Model(Protocol):
     Attributes:
         vocab_size: columns of the logits, a multiple of 32.
         hidden_size: columns of the hidden states.
+        pages: of its table whose rows are on the device only while they are used, or None.
+        pageable_bytes: what paging saves, or would; 0 where there is no such table.
     """
 
     vocab_size: int
     hidden_size: int
+    pages: PagePlan | None
+    pageable_bytes: int
 
     @property
     def caches(self) -> Sequence[KvCache]:

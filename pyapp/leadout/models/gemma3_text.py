@@ -121,6 +121,8 @@ class Gemma3Text:
         """
         check_tensors(checkpoint, expected_shapes(config))
         self.config = config
+        self.pages = None
+        self.pageable_bytes = 0
         self.vocab_size = config.vocab_size
         self.hidden_size = config.hidden_size
         norm_add = 0.0 if checkpoint.norms_are_folded else 1.0

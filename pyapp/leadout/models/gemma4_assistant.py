@@ -173,14 +173,15 @@ class Gemma4Assistant:
             constants[self._ordering_name] = self._ordering
         return constants
 
-    def step(self, p: ProgramBuilder, rows: Rows, x: Tensor) -> Proposals:
+    def step(self, p: ProgramBuilder, rows: Rows, x: Tensor, following: Tensor) -> Proposals:
         """Append one step.
 
         Args:
             p: gets the ops.
             rows: one a lane, at the position of its last known token.
             x: [rows, 2 backbone_hidden_size] float32: the target's scaled embedding of the token
-                before, and the state, which is replaced by the next one.
+                before, and the state.
+            following: of the same shape, perhaps the same: gets the next state.
         """
         text, backbone = self.config.text, self.config.backbone_hidden_size
         hidden = p.tensor("draft_hidden", rows.count, text.hidden_size)
@@ -189,7 +190,7 @@ class Gemma4Assistant:
         stream = self.layers.run(p, Stream(rows, hidden), layers, self._views)
         normed = self.layers.finish(p, stream)
         name = "drafter.post_projection"
-        p.add(ops.Linear(name, self.post_projection, normed, rows, x, offset=backbone))
+        p.add(ops.Linear(name, self.post_projection, normed, rows, following, offset=backbone))
         if self.centroids is not None:
             return self._candidates(p, rows, normed, self.centroids)
         logits = p.tensor("draft_logits", rows.count, text.vocab_size)

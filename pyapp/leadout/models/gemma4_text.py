@@ -21,6 +21,13 @@ from dataclasses import dataclass
 from leadout import ops
 from leadout.checkpoint import Checkpoint, check_tensors
 from leadout.checkpoint.load_plan import LoadPlanBuilder
+from leadout.checkpoint.page_plan import (
+    PagePlan,
+    Paging,
+    num_cached_rows,
+    place_paged,
+    saved_bytes,
+)
 from leadout.config import Gemma4TextConfig
 from leadout.kv_cache import KvCache, capacity_for
 from leadout.layouts import Matrix, Vector
@@ -39,7 +46,7 @@ from leadout.rows import Rows
 
 @dataclass(frozen=True)
 class PerLayerTables:
-    """What per-layer inputs are made of."""
+    """What per-layer inputs are made of; of a paged embedding, the rows that are on the device."""
 
     embedding: Matrix
     projection: LinearLayer
@@ -85,6 +92,7 @@ class Gemma4Text:
         context_length: int,
         max_rows: int,
         kv_dtype: str,
+        paging: Paging,
     ) -> None:
         """Check the checkpoint's tensors and place them.
 
@@ -96,6 +104,7 @@ class Gemma4Text:
             context_length: positions a lane can hold.
             max_rows: the most rows of one pass.
             kv_dtype: "f32" or "f16".
+            paging: of the per-layer embedding.
 
         Raises:
             TensorError: a tensor is missing or has another shape.
@@ -112,12 +121,18 @@ class Gemma4Text:
             else single(load, "lm_head", tensors["lm_head.weight"])
         )
         self.per_layer: PerLayerTables | None = None
+        self.pages: PagePlan | None = None
+        self.pageable_bytes = 0
         if config.hidden_size_per_layer_input:
+            name = "embed_tokens_per_layer"
+            table = tensors[f"model.{name}.weight"]
+            num_rows = paging.num_rows or num_cached_rows(table, at_least=max_rows)
+            self.pageable_bytes = saved_bytes(table, num_rows)
+            if paging.is_wanted and self.pageable_bytes:
+                self.pages = place_paged(load, name, table, num_rows)
             name = "per_layer_model_projection"
             self.per_layer = PerLayerTables(
-                load.matrix(
-                    "embed_tokens_per_layer", [tensors["model.embed_tokens_per_layer.weight"]]
-                ),
+                self.pages.cache if self.pages else load.matrix("embed_tokens_per_layer", [table]),
                 single(load, name, tensors[f"model.{name}.weight"]),
                 load.vector(
                     "per_layer_projection_norm", tensors["model.per_layer_projection_norm.weight"]
@@ -199,7 +214,11 @@ class Gemma4Text:
         embedded = p.tensor("per_layer_embedded", rows.count, layers * size)
         projected = p.tensor("per_layer_projected", rows.count, layers * size)
         name, table = "embed_tokens_per_layer", self.per_layer.embedding
-        p.add(ops.Embed(name, table, rows, embedded, math.sqrt(size)))
+        if self.pages is None:
+            p.add(ops.Embed(name, table, rows, embedded, math.sqrt(size)))
+        else:
+            slots = Tensor(self.pages.slots.buffer, (self.pages.num_ids,), "u32")
+            p.add(ops.EmbedPaged(name, table, slots, rows, embedded, math.sqrt(size)))
         name, projection = "per_layer_model_projection", self.per_layer.projection
         p.add(ops.Linear(name, projection, hidden, rows, projected))
         per_layer = p.tensor("per_layer", rows.count, layers * size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from leadout.checkpoint import Checkpoint
 from leadout.checkpoint.load_plan import LoadPlanBuilder
+from leadout.checkpoint.page_plan import NOT_PAGED, Paging
 from leadout.config import Gemma3TextConfig, Gemma4AssistantConfig, Gemma4TextConfig
 from leadout.errors import DrafterError
 from leadout.models.base import Model
@@ -23,6 +24,7 @@ def place_model(
     context_length: int,
     max_rows: int,
     kv_dtype: str,
+    paging: Paging = NOT_PAGED,
 ) -> Model:
     """Place a checkpoint's tensors and return its model; see the model's class for arguments.
 
@@ -31,7 +33,7 @@ def place_model(
     """
     sizes = {"num_lanes": num_lanes, "context_length": context_length, "max_rows": max_rows}
     if isinstance(config, Gemma4TextConfig):
-        return Gemma4Text(config, checkpoint, load, kv_dtype=kv_dtype, **sizes)
+        return Gemma4Text(config, checkpoint, load, kv_dtype=kv_dtype, paging=paging, **sizes)
     return Gemma3Text(config, checkpoint, load, kv_dtype=kv_dtype, **sizes)
 
 

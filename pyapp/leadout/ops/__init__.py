@@ -15,7 +15,7 @@ from leadout.ops.experts import (
     MixExperts,
     Route,
 )
-from leadout.ops.linear import Embed, GatedLinear, GeluTimes, Linear, LinearLayer
+from leadout.ops.linear import Embed, EmbedPaged, GatedLinear, GeluTimes, Linear, LinearLayer
 from leadout.ops.norm import AddNorm, PerLayerInput, RmsNorm, RmsNormSum, TakeLastRow
 from leadout.ops.program import Op, Program, ProgramBuilder, Tensor
 
@@ -29,6 +29,7 @@ __all__ = [
     "Choose",
     "Digest",
     "Embed",
+    "EmbedPaged",
     "ExpertGatedLinear",
     "ExpertLayer",
     "ExpertLinear",

@@ -61,6 +61,8 @@ class Accept(Op):
         tables: of the engine, whose state, history, seen ids and results are written.
         num_groups: lanes in `rows`.
         num_drafts: drafts of each.
+        slots: as of `EmbedPaged`, where a table is paged: what rows without a slot chose was made
+            of nothing, so that a lane's rows count up to the first of them alone.
     """
 
     choices: Tensor
@@ -68,6 +70,7 @@ class Accept(Op):
     tables: Tables
     num_groups: int
     num_drafts: int
+    slots: Tensor | None = None
 
 
 @dataclass(frozen=True)

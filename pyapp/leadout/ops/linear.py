@@ -50,6 +50,25 @@ class Embed(Op):
 
 
 @dataclass(frozen=True)
+class EmbedPaged(Op):
+    """y[r] = scale * table[slot of row r's token], and 0 where the token has none.
+
+    Attributes:
+        table: the rows that are on the device, [slots, columns].
+        slots: [ids] u32, each id's row of `table` plus 1; 0: it is not on the device.
+        rows: of the pass.
+        y: [rows, columns] float32.
+        scale: factor.
+    """
+
+    table: Matrix
+    slots: Tensor
+    rows: Rows
+    y: Tensor
+    scale: float
+
+
+@dataclass(frozen=True)
 class Linear(Op):
     """y[r, offset : offset + outputs] = softcap(W x[r]).
 

@@ -84,6 +84,21 @@ class Memory:
             self._matrices[key] = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return self._matrices[key]
 
+    def matrix_row(self, matrix: Matrix, row: int) -> Floats:
+        """Return one row of a matrix of one shard, unpacked, [num_cols]; nothing is kept.
+
+        A row is an even number of blocks, so that it begins with a word in every plane.
+        """
+        from leadout.devices.numpy_ops.weights import dequantize
+
+        (shard,) = matrix.shards
+        words = [self.view(plane) for plane in shard.planes]
+        sizes = [len(plane) // shard.num_rows for plane in words]
+        planes = [
+            plane[row * size : (row + 1) * size] for plane, size in zip(words, sizes, strict=True)
+        ]
+        return dequantize(matrix.layout, planes, 1, matrix.num_cols)[0]
+
     def forget_weights(self) -> None:
         """Drop unpacked matrices."""
         self._matrices.clear()

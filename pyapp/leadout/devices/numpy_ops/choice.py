@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from leadout import ops
@@ -47,6 +49,7 @@ def accept(op: ops.Accept, memory: Memory) -> None:
     state, seen = memory.view(tables.state).reshape(-1, 4), memory.view(tables.seen)
     history = memory.view(tables.history).reshape(lanes, capacity)
     results = memory.view(tables.results).reshape(-1, RESULT_WORDS)
+    slots = None if op.slots is None else memory.words(op.slots)
     results[:] = 0
     for group in range(op.num_groups):
         first = group * (1 + drafts)
@@ -54,21 +57,25 @@ def accept(op: ops.Accept, memory: Memory) -> None:
         if not rows[first, 3] & ROW_VALID:
             continue
         length = int(state[lane, 0])
-        group_rows = rows[first : first + 1 + drafts]
+        group_rows = rows[first : first + 1 + drafts].tolist()
+        # Drafts that are not valid stand behind all others.
+        valid = list(itertools.takewhile(lambda row: row[3] & ROW_VALID, group_rows))
+        missing = [i for i, row in enumerate(valid) if slots is not None and slots[row[2]] == 0]
+        known = valid[: missing[0]] if missing else valid
         tokens: list[int] = []
-        for i in range(1 + drafts):
+        for i in range(len(known)):
             tokens.append(choices[first + i])
-            is_last = i == drafts or not group_rows[i + 1, 3] & ROW_VALID
-            if is_last or group_rows[i + 1, 2] != tokens[-1]:
+            if i + 1 == len(known) or known[i + 1][2] != tokens[-1]:
                 break
         for i, token in enumerate(tokens):
             seen[(lane * tables.vocab_size + token) // 32] |= np.uint32(1 << token % 32)
             if length + i < capacity:
                 history[lane, length + i] = token
-        results[lane, 0] = len(tokens)
-        results[lane, 1] = int((group_rows[1:, 3] & ROW_VALID).sum())
-        results[lane, RESULT_HEAD_WORDS : RESULT_HEAD_WORDS + len(tokens)] = tokens
-        state[lane] = (length + len(tokens), tokens[-1], 1, 0)
+        listed = tokens + [valid[i][2] for i in missing]
+        results[lane, :3] = (len(tokens), max(len(known) - 1, 0), len(missing))
+        results[lane, RESULT_HEAD_WORDS : RESULT_HEAD_WORDS + len(listed)] = listed
+        if tokens:
+            state[lane] = (length + len(tokens), tokens[-1], 1, 0)
 
 
 @meaning(ops.TakeAccepted)

@@ -38,6 +38,15 @@ def embed(op: ops.Embed, memory: Memory) -> None:
     y[:, : op.table.num_cols] = np.float32(op.scale) * memory.matrix(op.table)[tokens]
 
 
+@meaning(ops.EmbedPaged)
+def embed_paged(op: ops.EmbedPaged, memory: Memory) -> None:
+    """Look the rows' tokens up among the rows of the table that are here."""
+    slots, y = memory.words(op.slots), memory.floats(op.y)
+    for r, token in enumerate(memory.rows(op.rows)[:, 2]):
+        slot = int(slots[token])
+        y[r] = np.float32(op.scale) * memory.matrix_row(op.table, slot - 1) if slot else 0
+
+
 @meaning(ops.Linear)
 def linear(op: ops.Linear, memory: Memory) -> None:
     """Multiply, and bend under the soft-cap."""
