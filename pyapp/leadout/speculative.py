@@ -14,6 +14,9 @@ A prompt that begins like the lane's last one takes over its keys and values, bu
 were made by prefill: a pass with many rows adds in another order than one with few, and ids must
 not depend on what was generated before. So the answers in a conversation are prefilled once, in
 the turn after them, and the turns before never again.
+
+A generation that goes on after another engine was lost is the other way about: its prompt is
+prefilled, and the tokens that it had brought are replayed through passes with few rows.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from leadout import sampling, state
 from leadout.cycle_costs import CycleCosts
@@ -29,8 +33,9 @@ from leadout.cycle_times import CycleTime, CycleTimes
 from leadout.devices.base import CompiledPlan, Device, Readback, Runnable
 from leadout.kv_cache import KvCache
 from leadout.passes import PREFILL_ROWS, Passes
+from leadout.rows import padded
 from leadout.scheduler import Schedule
-from leadout.state import Tables
+from leadout.state import MAX_DRAFT_TOKENS, Tables
 
 #: Prefill passes that may be in flight; more would only delay an abort.
 PREFILL_IN_FLIGHT = 2
@@ -163,11 +168,12 @@ class Decoder:
         is_aborted: Callable[[], bool],
         schedule: Schedule,
         lane: int = 0,
+        written: Sequence[int] = (),
     ) -> AsyncGenerator[Cycle, None]:
         """Generate ids until the caller stops iterating, max_tokens or the context is reached.
 
         Closing the iterator discards what is in flight. All arguments but the prompt, the
-        settings and max_tokens change the speed alone, never an id.
+        settings, max_tokens and `written` change the speed alone, never an id.
 
         Args:
             prompt: 1 to context_length - 1 ids.
@@ -177,8 +183,15 @@ class Decoder:
             is_aborted: asked between passes; ends the run early.
             schedule: says how many tokens to draft; only what was prepared is taken.
             lane: the sequence.
+            written: ids that were generated before and are not generated again; max_tokens counts
+                them. With them, the first `Cycle` has no tokens: it says that they are in place.
         """
-        budget = min(max_tokens, self.tables.context_length - len(prompt))
+        num_known = len(prompt) + len(written)
+        budget = min(max_tokens, self.tables.context_length - len(prompt)) - len(written)
+        if budget <= 0:
+            return
+        if written:
+            await self.compile([self._replay_plan()])
         start = self.reusable(prompt, lane)
         self._begin(lane, prompt, settings)
         in_flight: deque[tuple[Readback, int]] = deque()
@@ -187,20 +200,29 @@ class Decoder:
         times = CycleTimes()
         self.costs.rest()
         try:
-            for readback in self._prefill(lane, prompt, start):
+            replay = self._replay(lane, prompt, written, settings) if written else ()
+            for readback in chain(self._prefill(lane, prompt, start), replay):
                 prefills.append(readback)
                 if len(prefills) > PREFILL_IN_FLIGHT:
                     await prefills.popleft()
                 if is_aborted():
                     return
-            in_flight.append((prefills.pop(), 0))
-            is_prefill = True
+            is_prefill = not written
+            if is_prefill:
+                in_flight.append((prefills.pop(), 0))
+            else:
+                while prefills:
+                    await prefills.popleft()
+                yield Cycle([], 0, is_prefill=True, in_flight=0)
+            # What a drafter starts from is left by a cycle, so the first one has no drafts.
+            most_drafts = 0 if written else MAX_DRAFT_TOKENS
             while collected < budget:
                 while len(in_flight) < run_ahead and collected + len(in_flight) < budget:
                     # Every cycle in flight brings a token at least.
                     left = budget - collected - len(in_flight)
-                    num_drafts = self._prepared(min(schedule.choose(), left - 1))
-                    known = len(prompt) + collected + sum(1 + k for _, k in in_flight)
+                    num_drafts = self._prepared(min(schedule.choose(), left - 1, most_drafts))
+                    most_drafts = MAX_DRAFT_TOKENS
+                    known = num_known + collected + sum(1 + k for _, k in in_flight)
                     in_flight.append((self._cycle(lane, known, num_drafts), num_drafts))
                     schedule.submitted(num_drafts)
                 while prefills:
@@ -294,6 +316,34 @@ class Decoder:
             known.written = max(known.written, start)
             plan = (self.passes.prefill_last if is_last else self.passes.prefill)[rows]
             yield self.device.submit(self._compiled[plan.name], len(prompt))
+
+    def _replay_plan(self) -> Runnable:
+        """Return the pass that tokens are replayed through.
+
+        It is the self-test's with the most rows, so a row has the bits there that it has in cycles.
+        """
+        return self.passes.checks[max(self.passes.checks)]
+
+    def _replay(
+        self, lane: int, prompt: Sequence[int], written: Sequence[int], settings: sampling.Sampling
+    ) -> Iterator[Readback]:
+        """Submit tokens behind a prefilled prompt, and have the lane decode behind them.
+
+        The last of them is not in the cache yet, as always: the next cycle begins with it.
+        """
+        compiled = self._compiled[self._replay_plan().name]
+        rows = max(self.passes.checks)
+        table_rows = padded(rows, self.passes.min_rows)
+        for first in range(0, len(written) - 1, rows):
+            tokens = written[first : min(first + rows, len(written) - 1)]
+            start = len(prompt) + first
+            table = state.pack_rows(lane, start, tokens, len(tokens))
+            padding = bytes(state.ROW_BYTES * (table_rows - len(tokens)))
+            self.device.write("cycle_rows", 0, table + padding)
+            end = start + len(tokens)
+            self._lanes[lane].written = max(self._lanes[lane].written, end)
+            yield self.device.submit(compiled, end)
+        self.stage([*prompt, *written], settings, lane)
 
     def _cycle(self, lane: int, known: int, num_drafts: int) -> Readback:
         """Submit a cycle whose lane has at most `known` tokens before it."""
