@@ -40,6 +40,9 @@ import { TokenizerFile } from "./tokenizer.js";
 /** Where packages lie in Pyodide's file system; PACKAGES_FOLDER in compiled.py (keep in step). */
 const PACKAGES_FOLDER = "/lib";
 
+/** For a file of the site to come, over whatever connection; a dead one says nothing. */
+const SITE_MS = 600_000;
+
 export class Host {
   #base;
   #gpu;
@@ -80,8 +83,8 @@ export class Host {
    * @returns {Promise<Host>}
    */
   static async create(options) {
-    const assets = await (await fetchFile(new URL("assets.json", options.base))).json();
-    return new Host(options, assets);
+    const read = (/** @type {Response} */ response) => response.json();
+    return new Host(options, await fetchFile(new URL("assets.json", options.base), read));
   }
 
   /**
@@ -104,7 +107,7 @@ export class Host {
     // In Node the folder is on the disk, and Pyodide wants its path.
     const isFile = folder.protocol === "file:";
     const indexURL = isFile ? decodeURIComponent(folder.pathname) : folder.href;
-    const pyodide = await loadPyodide({ indexURL });
+    const pyodide = await withinReason(loadPyodide({ indexURL }));
     mark("Python runs");
     // Pyodide has no public way to hear of this; without it, promises stay open for ever.
     pyodide._api.on_fatal = this.#onFatal;
@@ -255,9 +258,8 @@ export class Host {
    * @returns {Promise<{name: string, bytes: Uint8Array}>}
    */
   async #fetchPackage(path) {
-    const response = await fetchFile(new URL(path, this.#base));
-    const name = path.slice(path.lastIndexOf("/") + 1);
-    return { name, bytes: new Uint8Array(await response.arrayBuffer()) };
+    const buffer = await fetchFile(new URL(path, this.#base), (response) => response.arrayBuffer());
+    return { name: path.slice(path.lastIndexOf("/") + 1), bytes: new Uint8Array(buffer) };
   }
 }
 
@@ -272,17 +274,41 @@ function mark(what) {
 }
 
 /**
+ * @template T
  * @param {URL} url of a file of the site
- * @returns {Promise<Response>}
+ * @param {(response: Response) => Promise<T>} read
+ * @returns {Promise<T>}
+ * @throws {LeadoutError} SourceError
  */
-async function fetchFile(url) {
-  const response = await fetch(url.href).catch((error) => error);
-  if (response instanceof Response && response.ok) return response;
-  const reason = response instanceof Response ? `status ${response.status}` : response.message;
+async function fetchFile(url, read) {
+  let reason;
+  try {
+    const response = await fetch(url.href, { signal: AbortSignal.timeout(SITE_MS) });
+    if (response.ok) return await read(response);
+    reason = `status ${response.status}`;
+  } catch (error) {
+    reason = /** @type {Error} */ (error).message;
+  }
   throw new LeadoutError(
     "SourceError",
     `${url.pathname} cannot be fetched (${reason}); the site is incomplete or the connection is ` +
       "gone: reload the page",
     { url: url.href, reason },
   );
+}
+
+/**
+ * @template T
+ * @param {Promise<T>} starting
+ * @returns {Promise<T>}
+ * @throws {LeadoutError} SourceError: it takes so long that nothing will come of it
+ */
+async function withinReason(starting) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  const patience = new Promise((_, reject) => {
+    const what = `Python has not started within ${SITE_MS / 60_000} minutes; the connection is gone: reload the page`;
+    timer = setTimeout(() => reject(new LeadoutError("SourceError", what)), SITE_MS);
+  });
+  return Promise.race([starting, patience]).finally(() => clearTimeout(timer));
 }

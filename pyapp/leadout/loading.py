@@ -24,6 +24,8 @@ from leadout.beside import beside
 from leadout.checkpoint import Checkpoint
 from leadout.checkpoint.load_plan import LoadPlan
 from leadout.devices.base import Device, Progress, Runnable
+from leadout.errors import OutOfMemoryError
+from leadout.memory_advice import advised
 from leadout.models.registry import (
     TargetConfig,
 )
@@ -121,7 +123,10 @@ async def load_model(
     allocated = [*weights, *passes.buffers]
     decoder = Decoder(device, passes, model.caches)
     try:
-        await device.allocate({**weights, **passes.buffers})
+        try:
+            await device.allocate({**weights, **passes.buffers})
+        except OutOfMemoryError as error:
+            raise advised(error, planned) from error
         _write_constants(device, passes)
 
         async def stream_weights() -> None:

@@ -25,7 +25,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 
 from leadout import sampling, state
 from leadout.cycle_costs import CycleCosts
@@ -35,7 +34,7 @@ from leadout.kv_cache import KvCache
 from leadout.passes import PREFILL_ROWS, Passes
 from leadout.rows import padded
 from leadout.scheduler import Schedule
-from leadout.state import MAX_DRAFT_TOKENS, Tables
+from leadout.state import Tables
 
 #: Prefill passes that may be in flight; more would only delay an abort.
 PREFILL_IN_FLIGHT = 2
@@ -186,9 +185,9 @@ class Decoder:
             written: ids that were generated before and are not generated again; max_tokens counts
                 them. With them, the first `Cycle` has no tokens: it says that they are in place.
         """
-        num_known = len(prompt) + len(written)
-        budget = min(max_tokens, self.tables.context_length - len(prompt)) - len(written)
-        if budget <= 0:
+        budget = min(max_tokens, self.tables.context_length - len(prompt))
+        collected = len(written)
+        if collected >= budget:
             return
         if written:
             await self.compile([self._replay_plan()])
@@ -196,33 +195,32 @@ class Decoder:
         self._begin(lane, prompt, settings)
         in_flight: deque[tuple[Readback, int]] = deque()
         prefills: deque[Readback] = deque()
-        collected = 0
         times = CycleTimes()
         self.costs.rest()
         try:
-            replay = self._replay(lane, prompt, written, settings) if written else ()
-            for readback in chain(self._prefill(lane, prompt, start), replay):
+            for readback in self._prefill(lane, prompt, start):
                 prefills.append(readback)
                 if len(prefills) > PREFILL_IN_FLIGHT:
                     await prefills.popleft()
                 if is_aborted():
                     return
-            is_prefill = not written
-            if is_prefill:
-                in_flight.append((prefills.pop(), 0))
-            else:
-                while prefills:
-                    await prefills.popleft()
+            in_flight.append((prefills.pop(), 0))
+            is_prefill = True
+            if written:
+                prefills.append(in_flight.pop()[0])  # that token is known
+                is_prefill = False
+                await self._replay(lane, prompt, written, is_aborted)
+                self.stage([*prompt, *written], settings, lane)
                 yield Cycle([], 0, is_prefill=True, in_flight=0)
-            # What a drafter starts from is left by a cycle, so the first one has no drafts.
-            most_drafts = 0 if written else MAX_DRAFT_TOKENS
+                # What a drafter starts from is left by a cycle, so the first one has no drafts.
+                in_flight.append((self._cycle(lane, len(prompt) + collected, 0), 0))
+                schedule.submitted(0)
             while collected < budget:
                 while len(in_flight) < run_ahead and collected + len(in_flight) < budget:
                     # Every cycle in flight brings a token at least.
                     left = budget - collected - len(in_flight)
-                    num_drafts = self._prepared(min(schedule.choose(), left - 1, most_drafts))
-                    most_drafts = MAX_DRAFT_TOKENS
-                    known = num_known + collected + sum(1 + k for _, k in in_flight)
+                    num_drafts = self._prepared(min(schedule.choose(), left - 1))
+                    known = len(prompt) + collected + sum(1 + k for _, k in in_flight)
                     in_flight.append((self._cycle(lane, known, num_drafts), num_drafts))
                     schedule.submitted(num_drafts)
                 while prefills:
@@ -324,26 +322,37 @@ class Decoder:
         """
         return self.passes.checks[max(self.passes.checks)]
 
-    def _replay(
-        self, lane: int, prompt: Sequence[int], written: Sequence[int], settings: sampling.Sampling
-    ) -> Iterator[Readback]:
-        """Submit tokens behind a prefilled prompt, and have the lane decode behind them.
+    async def _replay(
+        self,
+        lane: int,
+        prompt: Sequence[int],
+        written: Sequence[int],
+        is_aborted: Callable[[], bool],
+    ) -> None:
+        """Bring tokens into the cache, behind a prompt that is prefilled or being so.
 
-        The last of them is not in the cache yet, as always: the next cycle begins with it.
+        The last of them stays out, as always: the next cycle begins with it.
         """
         compiled = self._compiled[self._replay_plan().name]
         rows = max(self.passes.checks)
         table_rows = padded(rows, self.passes.min_rows)
+        before: Readback | None = None
         for first in range(0, len(written) - 1, rows):
             tokens = written[first : min(first + rows, len(written) - 1)]
             start = len(prompt) + first
+            end = start + len(tokens)
             table = state.pack_rows(lane, start, tokens, len(tokens))
             padding = bytes(state.ROW_BYTES * (table_rows - len(tokens)))
             self.device.write("cycle_rows", 0, table + padding)
-            end = start + len(tokens)
             self._lanes[lane].written = max(self._lanes[lane].written, end)
-            yield self.device.submit(compiled, end)
-        self.stage([*prompt, *written], settings, lane)
+            readback = self.device.submit(compiled, end)
+            if before is not None:
+                await before
+            before = readback
+            if is_aborted():
+                break
+        if before is not None:
+            await before
 
     def _cycle(self, lane: int, known: int, num_drafts: int) -> Readback:
         """Submit a cycle whose lane has at most `known` tokens before it."""
