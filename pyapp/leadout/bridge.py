@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -313,11 +313,9 @@ class Bridge:
             self._abort(int(request["target"]))
             return
         try:
-            if request["type"] == "tokenize" and self._engine is not None:
-                value = await self._serve(request, number)  # it needs no device, so nobody waits
-            else:
-                async with self._serving:
-                    value = await self._serve(request, number)
+            is_quick = request["type"] == "tokenize" and self._engine is not None
+            async with nullcontext() if is_quick else self._serving:
+                value = await self._serve(request, number)
             self._post(type="result", id=number, value=value)
         except LeadoutError as error:
             self._post(type="error", id=number, error=error.to_json())

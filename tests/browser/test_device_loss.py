@@ -150,7 +150,9 @@ def test_a_stream_goes_on_with_the_same_ids(losing, kind, sampling, drafting, fa
     losing.load(drafter)
     losing.kind = kind
     request = {
-        **{"prompt": "BTC fell and", "max_tokens": MAX_TOKENS, "ignore_eos": True},
+        "prompt": "BTC fell and",
+        "max_tokens": MAX_TOKENS,
+        "ignore_eos": True,
         **REQUESTS[sampling],
         **fields,
     }

@@ -12,7 +12,7 @@
 
 import { adapterName, isSoftwareAdapter } from "./adapter.js";
 import { Buffers, MemoryAccount, ReadbackRing } from "./buffers.js";
-import { LeadoutError, firstLine, namedGpuError } from "./errors.js";
+import { LeadoutError, firstLine, lostError, namedGpuError, staleError } from "./errors.js";
 import { executeLoadPlan } from "./load.js";
 import { PassTimes, TIMES_BYTES } from "./pass_times.js";
 import { Pipelines } from "./pipelines.js";
@@ -302,7 +302,8 @@ export class Runtime {
    * @returns {Promise<Uint8Array<ArrayBuffer>>}
    */
   async read(buffer, offset, bytes) {
-    return this.#guarded(() => this.#buffers.read(buffer, offset, bytes, this.#ring));
+    const read = () => this.#withinReason(this.#buffers.read(buffer, offset, bytes, this.#ring));
+    return this.#guarded(read);
   }
 
   /**
@@ -383,15 +384,22 @@ export class Runtime {
   }
 
   /**
-   * @param {Promise<unknown>} mapped
-   * @returns {Promise<unknown>} which ends, whatever the device does
+   * @template T
+   * @param {Promise<T>} result of passes: waited for, but not for ever
+   * @returns {Promise<T>}
    */
-  #withinReason(mapped) {
-    const timer = setTimeout(() => {
-      this.#lose("unknown", `it has not ended a pass within ${this.#hangMs / 1000} s`);
-      this.device.destroy(); // which ends the wait
-    }, this.#hangMs);
-    return mapped.finally(() => clearTimeout(timer));
+  async #withinReason(result) {
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer;
+    /** @type {Promise<never>} */
+    const hang = new Promise((_, reject) => {
+      timer = setTimeout(() => {
+        this.#lose("unknown", `it has not ended a pass within ${this.#hangMs / 1000} s`);
+        this.device.destroy();
+        reject(this.#lost);
+      }, this.#hangMs);
+    });
+    return Promise.race([result, hang]).finally(() => clearTimeout(timer));
   }
 
   /** @param {Plan} plan */
