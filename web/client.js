@@ -211,6 +211,7 @@ export class Engine extends EventTarget {
   /** Free the model's memory on the device. The engine answers no more. */
   async unload() {
     if (!this.#isUnloaded) {
+      this.#channel.stopHealing(); // what is not there needs no device
       const done = this.#request({ type: "unload" });
       this.#isUnloaded = true;
       await done;

@@ -71,7 +71,7 @@ export class Host {
     this.#post = post;
     this.#onFatal = onFatal;
     this.#assets = assets;
-    this.#kernels = KernelLibrary.fromUrl(new URL("kernels/", base));
+    this.#kernels = KernelLibrary.fromUrl(new URL("kernels/", base), fetchWithinReason);
     this.#templates = new TemplateRunner(
       () => newWorker(new URL("template_worker.js", base)),
       new URL(assets.jinja, base).href,
@@ -103,11 +103,11 @@ export class Host {
     const folder = new URL(this.#assets.pyodide, this.#base);
     // Pyodide would ask for its larger half only once the smaller one has arrived.
     import(new URL("pyodide.asm.mjs", folder).href).catch(() => {});
-    const { loadPyodide } = await import(new URL("pyodide.mjs", folder).href);
     // In Node the folder is on the disk, and Pyodide wants its path.
     const isFile = folder.protocol === "file:";
     const indexURL = isFile ? decodeURIComponent(folder.pathname) : folder.href;
-    const pyodide = await withinReason(loadPyodide({ indexURL }));
+    const starting = import(new URL("pyodide.mjs", folder).href);
+    const pyodide = await withinReason(starting.then(({ loadPyodide }) => loadPyodide({ indexURL })));
     mark("Python runs");
     // Pyodide has no public way to hear of this; without it, promises stay open for ever.
     pyodide._api.on_fatal = this.#onFatal;
@@ -273,6 +273,11 @@ function mark(what) {
   performance.mark(`leadout: ${what}`);
 }
 
+/** @param {string | URL | Request} url of a file of the site */
+function fetchWithinReason(url) {
+  return fetch(url, { signal: AbortSignal.timeout(SITE_MS) });
+}
+
 /**
  * @template T
  * @param {URL} url of a file of the site
@@ -283,7 +288,7 @@ function mark(what) {
 async function fetchFile(url, read) {
   let reason;
   try {
-    const response = await fetch(url.href, { signal: AbortSignal.timeout(SITE_MS) });
+    const response = await fetchWithinReason(url.href);
     if (response.ok) return await read(response);
     reason = `status ${response.status}`;
   } catch (error) {

@@ -113,6 +113,11 @@ export class HealingChannel {
     }
   }
 
+  /** From now on every failure is final. */
+  stopHealing() {
+    this.#reload = null;
+  }
+
   /**
    * End the worker; open and later requests reject with `reason`.
    *

@@ -23,9 +23,12 @@ export class OpenRequest {
   #cycles = [];
   /** Tokens of a pass that has not ended. @type {number[]} */
   #drafts = [];
-  #askedMs = performance.now();
-  #firstMs = 0;
-  #lastMs = 0;
+  #beganMs = 0;
+  /** Null before the first token. @type {number | null} */
+  #ttftMs = null;
+  #decodeMs = 0;
+  /** When tokens came last, of this worker's. @type {number | null} */
+  #lastMs = null;
   /** The first position whose logits have not come. */
   #nextLogits = 0;
 
@@ -54,6 +57,7 @@ export class OpenRequest {
   take(event) {
     if (event.type === "prompt") {
       this.#promptTokens = event.tokens;
+      this.#beganMs = performance.now();
     } else if (event.type === "delta") {
       this.#note(event.tokens, event.is_draft ? null : event.num_drafted);
     } else if (event.type === "logits") {
@@ -70,15 +74,16 @@ export class OpenRequest {
     // The same ids, and not what a chat template makes of the messages by now: it may know the date.
     const { prompt: _, messages: __, ...fields } = this.#request.request;
     const request = { ...fields, prompt_ids: tokens };
-    if (this.#firstMs === 0) return { type: "generate", request };
+    if (this.#ttftMs === null) return { type: "generate", request };
+    this.#lastMs = null; // the pause does not count
     const drafts = this.#drafts.length > 0 && { tokens: this.#drafts, num_drafted: this.#drafts.length };
     return {
       type: "generate",
       request,
       resumption: {
         cycles: [...this.#cycles, ...(drafts ? [drafts] : [])],
-        ttft_ms: this.#firstMs - this.#askedMs,
-        decode_ms: this.#lastMs - this.#firstMs,
+        ttft_ms: this.#ttftMs,
+        decode_ms: this.#decodeMs,
       },
     };
   }
@@ -89,8 +94,10 @@ export class OpenRequest {
    */
   #note(tokens, numDrafted) {
     if (tokens.length === 0) return; // the end of a text
-    this.#lastMs = performance.now();
-    this.#firstMs ||= this.#lastMs;
+    const nowMs = performance.now();
+    this.#ttftMs ??= nowMs - this.#beganMs;
+    this.#decodeMs += this.#lastMs === null ? 0 : nowMs - this.#lastMs;
+    this.#lastMs = nowMs;
     this.#drafts.push(...tokens);
     if (numDrafted === null) return;
     this.#cycles.push({ tokens: this.#drafts, num_drafted: numDrafted });

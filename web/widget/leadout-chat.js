@@ -227,8 +227,7 @@ export class LeadoutChat extends ElementBase {
     this.#reset();
     const loading = new AbortController();
     const { drafter } = this;
-    this.#loading = loading;
-    this.#loadedDrafter = drafter;
+    [this.#loading, this.#loadedDrafter] = [loading, drafter];
     this.#takePhase("loading_runtime");
     const [{ signal }, store] = [loading, this.getAttribute("store")];
     const onFetch = (/** @type {FetchEvent} */ event) => {
@@ -329,10 +328,10 @@ export class LeadoutChat extends ElementBase {
     showModel(this.#view, engine);
     this.#view.drafting.setDrafter(engine.info.drafter, engine.info.max_draft_tokens);
     this.#takePhase("ready");
-    followHealing(engine, this.#view, (event) => {
-      if (engine !== this.#engine) return false;
-      this.#emit("healing", event);
-      return true;
+    followHealing(engine, this.#view, (detail) => {
+      const isMine = engine === this.#engine;
+      if (isMine) this.#emit("healing", detail);
+      return isMine;
     });
     engine.lost.then((error) => {
       if (engine === this.#engine) {
