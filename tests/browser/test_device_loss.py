@@ -20,11 +20,11 @@ from thoroughness import IS_THOROUGH
 #: Chromium gives up on the GPU after a few such crashes, and on a page that may have caused them.
 FLAGS = ("--disable-gpu-process-crash-limit", "--disable-domain-blocking-for-3d-apis")
 
-#: Long enough for several sizes of prefill: the undisturbed text finds most of it prefilled already,
-#: and the engine that comes back does all of it.
-PROMPT = "BTC fell by 3.2 % this week and ETH rose by 1.1 %, while SOL did not move. " * 2
+#: Prefilled in a pass of 64 rows, or of 32 where most of it is so already: undisturbed texts find
+#: it that way, and an engine that comes back does not.
+PROMPT = "BTC fell by 3.2 % this week and ETH rose by 1.1 %, while SOL did not move."
 
-MAX_TOKENS = 160
+MAX_TOKENS = 48
 
 REQUESTS: dict[str, dict[str, Any]] = {
     "greedy": {},
@@ -43,10 +43,10 @@ Case = tuple[str, str, str, int]
 
 #: How it fails, sampling, drafting, and after how many tokens: what every commit checks.
 CASES: list[Case] = [
-    ("gpu", "greedy", "mtp", 20),
-    ("gpu", "sampled", "auto", 33),
-    ("worker", "sampled", "plain", 20),
-    ("frozen", "greedy", "plain", 20),
+    ("gpu", "greedy", "mtp", 10),
+    ("gpu", "sampled", "auto", 17),
+    ("worker", "sampled", "plain", 12),
+    ("frozen", "greedy", "plain", 12),
 ]
 
 NUM_LOSSES = 50
@@ -62,7 +62,7 @@ def cases() -> list[Case]:
             "gpu",
             chosen.choice(list(REQUESTS)),
             "ngram" if number >= NUM_LOSSES // 2 else chosen.choice(["mtp", "auto", "plain"]),
-            chosen.randint(1, MAX_TOKENS * 2 // 3),
+            chosen.randint(1, MAX_TOKENS // 2),
         )
         for number in range(NUM_LOSSES)
     ]
@@ -112,6 +112,7 @@ class Losing:
         self.page = page
         self.kind = ""
         self.loaded = ""
+        self._undisturbed: dict[str, dict[str, Any]] = {}
         assert page.context.browser is not None
         self._browser = page.context.browser.new_browser_cdp_session()
         self._tab = page.context.new_cdp_session(page)
@@ -128,6 +129,14 @@ class Losing:
         options = {"request": request, "failAt": fail_at}
         found: dict[str, Any] = self.page.evaluate(_GENERATE, options)
         return found
+
+    def undisturbed(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return what comes of a request when nothing fails."""
+        key = f"{self.loaded} {request}"
+        if key not in self._undisturbed:
+            found = self._undisturbed[key] = self.generate(request)
+            assert found["events"] == []
+        return self._undisturbed[key]
 
     def _fail(self) -> None:
         if self.kind == "gpu":
@@ -160,8 +169,7 @@ def test_a_stream_goes_on_with_the_same_ids(losing, kind, sampling, drafting, fa
         **REQUESTS[sampling],
         **fields,
     }
-    undisturbed = losing.generate(request)
-    assert undisturbed["events"] == []
+    undisturbed = losing.undisturbed(request)
     found = losing.generate(request, fail_at)
     assert found["failure"] is None
     assert found["tokens"] == undisturbed["tokens"]
@@ -174,7 +182,7 @@ def test_a_stream_goes_on_with_the_same_ids(losing, kind, sampling, drafting, fa
     assert fail_at <= found["stats"]["resumed_tokens"] < MAX_TOKENS
     began, ended = (found["events"][i][2] for i in (0, -1))
     print(
-        f"{kind}, {sampling}, {drafting}: lost after {found['stats']['resumed_tokens']} tokens, "
+        f"\n{kind}, {sampling}, {drafting}: lost after {found['stats']['resumed_tokens']} tokens, "
         f"back after {(ended - began) / 1000:.1f} s"
     )
     losing.page.evaluate(_LATER)
