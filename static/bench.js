@@ -108,6 +108,7 @@ async function run() {
     engine = await Leadout.load({
       model: isShape ? { name: choice.name, shape: choice.name } : choice.name,
       maxDraftTokens: Math.max(...effort.drafts),
+      heal: false, // a figure must not have a pause in it
       signal,
       onPhase: (phase) => showStage(PHASES[phase] ?? phase),
       onProgress: ({ loaded_bytes, total_bytes }) => {

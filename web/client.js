@@ -8,15 +8,14 @@
  * @module client
  */
 
-/** @import {Forecast, GenerateRequest, Generated, LoadOptions, ModelInfo, PassProfile, Phase} from "./messages.js" */
-/** @import {ProfileRequest, Scored} from "./messages.js" */
-/** @import {FetchEvent, ModelRef, ShapeRef} from "./messages.js" */
-/** @import {WorkerEvent, WorkerLike} from "./client/channel.js" */
+/** @import {FetchEvent, GenerateRequest, Generated, ModelInfo, PassProfile, ProfileRequest} from "./messages.js" */
+/** @import {Scored} from "./messages.js" */
+/** @import {WorkerLike} from "./client/channel.js" */
 /** @import {ChatCompletion, ChatCompletionChunk, ChatParams, ChunkFigures} from "./client/completions.js" */
 /** @import {Completion, CompletionChunk, CompletionParams} from "./client/completions.js" */
-/** @import {DrafterChoice, ModelChoice} from "./client/models.js" */
+/** @import {HealingChannel} from "./client/healing.js" */
+/** @import {DrafterChoice, Hub, ModelChoice} from "./client/models.js" */
 
-import { Channel } from "./client/channel.js";
 import {
   newHead,
   toChatChunk,
@@ -27,16 +26,17 @@ import {
   toLastChunk,
 } from "./client/completions.js";
 import { LeadoutError } from "./client/errors.js";
-import { canKeep, persist } from "./client/kept.js";
-import { listModels, resolveModels } from "./client/models.js";
-import { models, toFetchEvent } from "./client/store.js";
+import { estimate, loadModel } from "./client/loading.js";
+import { listModels } from "./client/models.js";
+import { models } from "./client/store.js";
 import { Stream } from "./client/stream.js";
 import { isSupported } from "./client/support.js";
 import { listKnownModels } from "./hub/known_models.js";
 import { parseHubName } from "./hub/names.js";
 
-/** @typedef {{phase: Phase, loaded_bytes: number, total_bytes: number}} Progress */
-/** @import {Hub} from "./client/models.js" */
+/** @typedef {import("./messages.js").Phase} Phase */
+/** @typedef {import("./client/healing.js").Progress} Progress */
+/** The `detail` of "healing" events. @typedef {import("./client/healing.js").HealingEvent} HealingEvent */
 
 /**
  * @typedef {object} LoadParams
@@ -62,8 +62,11 @@ import { parseHubName } from "./hub/names.js";
  * @property {number} [pagedRows] of these that the GPU keeps; default 64 MiB's worth
  * @property {number} [memoryBytes] what the device has, where somebody knows; browsers do not say
  * @property {number} [runAhead] cycles in flight, 1 to 8
- * @property {WorkerLike} [worker] instead of Leadout's own (for tests, or for a bundler's); the
- *   engine then owns it and terminates it
+ * @property {boolean} [heal] whether the engine comes back by itself where its worker or its device
+ *   fails; default true
+ * @property {WorkerLike | (() => WorkerLike)} [worker] instead of Leadout's own (for tests, or for a
+ *   bundler's), or what starts one; the engine then owns it and terminates it. Without a function
+ *   nothing heals
  */
 
 /**
@@ -74,97 +77,13 @@ import { parseHubName } from "./hub/names.js";
  * @throws {LeadoutError} by name; an abort rejects with the signal's reason (an AbortError)
  */
 async function load(params) {
-  const { signal, worker } = params;
-  signal?.throwIfAborted();
-  const channel = new Channel(worker ?? startWorker());
-  /** @param {WorkerEvent} event */
-  const onEvent = (event) => {
-    if (event.type === "phase") {
-      params.onPhase?.(event.phase);
-    } else if (event.type === "progress") {
-      const { phase, loaded_bytes, total_bytes } = event;
-      params.onProgress?.({ phase, loaded_bytes, total_bytes });
-    } else if (event.type === "fetch") {
-      params.onFetch?.(toFetchEvent(event));
-    }
-  };
-  // The worker boots while the model is looked up, and is told of it before it has booted: it then
-  // fetches the model's first bytes in the meantime. What fails first is the failure.
-  const lookUp = async () => {
-    const isKept = params.store !== false && (await canKeep());
-    const [pair] = await Promise.all([
-      resolveModels(params.model, params.drafter ?? "auto", { signal, hub: params.hub, isKept }),
-      worker ? null : throwUnlessSupported(),
-    ]);
-    if (hasSource(pair.model) || hasSource(pair.drafter)) {
-      persist(); // the answer may take a person's click; nobody waits for it
-    }
-    return pair;
-  };
-  const loadLookedUp = async () => {
-    const { model, drafter } = await lookUp();
-    const options = toLoadOptions(params);
-    const request = /** @type {const} */ ({ type: "load", model, drafter, options });
-    /** @type {ModelInfo} */
-    const info = await channel.request(request, { signal, onEvent });
-    return { info, drafter };
-  };
-  try {
-    const booting = channel.request({ type: "boot" }, { signal, onEvent });
-    const [{ info, drafter }] = await Promise.all([loadLookedUp(), booting]);
-    if (info.drafter && drafter) {
-      info.drafter.name = drafter.name; // as the model's, which its files need not know
-    }
-    return new Engine(channel, info);
-  } catch (error) {
-    channel.close(error instanceof Error ? error : new Error(String(error)));
-    throw error;
-  }
-}
-
-/**
- * Say what loading a model takes, from its files' headers: a few hundred kB are fetched, in a worker
- * of its own that ends with the answer.
- *
- * @param {ModelChoice} model as for `load`
- * @param {Omit<LoadParams, "model"> & {probe?: boolean | "auto", onForecast?: (forecast: Forecast) => void}} [options]
- *   as for `load`; with `probe`, made-up weights of the model's shape run for about two seconds, "auto": unless it is large
- *   for an adapter that computes on the CPU; onForecast is told what is known before that
- * @returns {Promise<Forecast>}
- * @throws {LeadoutError} by name; an abort rejects with the signal's reason (an AbortError)
- */
-async function estimate(model, options = {}) {
-  const { signal, worker, probe = false, onForecast } = options;
-  const channel = new Channel(worker ?? startWorker());
-  try {
-    const [pair] = await Promise.all([
-      resolveModels(model, options.drafter ?? "auto", { signal, hub: options.hub }),
-      worker ? null : throwUnlessSupported(),
-      channel.request({ type: "boot" }, { signal }),
-    ]);
-    const { run_ahead: _, ...load } = toLoadOptions(options);
-    const request = { ...pair, options: load, probe };
-    /** @param {WorkerEvent} event */
-    const onEvent = (event) => {
-      if (event.type === "forecast") onForecast?.(event.forecast);
-    };
-    return await channel.request({ type: "estimate", ...request }, { signal, onEvent });
-  } finally {
-    channel.close(new DOMException("The estimate has ended.", "AbortError"));
-  }
-}
-
-/** @param {ModelRef | ShapeRef | null} part */
-function hasSource(part) {
-  return part !== null && "source" in part && part.source !== undefined;
-}
-
-/** @throws {LeadoutError} DeviceUnavailableError, which says better than the worker could what to do */
-async function throwUnlessSupported() {
-  const { supported, reason, advice } = await isSupported();
-  if (!supported) {
-    throw new LeadoutError("DeviceUnavailableError", `${reason} ${advice}`, { reason, advice });
-  }
+  /** @type {Engine | null} */
+  let engine = null;
+  const channel = await loadModel(params, (detail) => {
+    engine?.dispatchEvent(new CustomEvent("healing", { detail }));
+  });
+  engine = new Engine(channel);
+  return engine;
 }
 
 /**
@@ -175,57 +94,38 @@ function isHubName(text) {
   return parseHubName(text) !== null;
 }
 
-/** @returns {Worker} */
-function startWorker() {
-  return new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "leadout" });
-}
-
 /**
- * @param {Omit<LoadParams, "model">} params
- * @returns {LoadOptions}
+ * A loaded model. Requests queue in the worker, which serves one at a time.
+ *
+ * When the worker or the device fails, the model is loaded again and open requests go on, with the same
+ * ids; "healing" events (see `HealingEvent`) say so. Where that fails, or another failure comes
+ * within a minute, open requests reject with the reason, later ones too, and `needsReload` is true: dispose
+ * of the engine and load the model again.
  */
-function toLoadOptions({ drafter, ...params }) {
-  const { contextLength, kvDtype, runAhead, maxDraftTokens, placement, pagedRows, memoryBytes } = params;
-  // A drafter of one's own is an "mtp" one: the worker sees its files.
-  const isNamed = drafter === "none" || drafter === "mtp" || drafter === "ngram";
-  return {
-    ...(placement !== undefined && { placement }),
-    ...(pagedRows !== undefined && { paged_rows: pagedRows }),
-    ...(memoryBytes !== undefined && { memory_bytes: memoryBytes }),
-    ...(isNamed && { drafter }),
-    ...(maxDraftTokens !== undefined && { max_draft_tokens: maxDraftTokens }),
-    ...(contextLength !== undefined && { context_length: contextLength }),
-    ...(kvDtype !== undefined && { kv_dtype: kvDtype }),
-    ...(runAhead !== undefined && { run_ahead: runAhead }),
-  };
-}
-
-/**
- * A loaded model. Requests queue in the worker, which serves one at a time. When the worker or
- * the device fails, open requests reject with the reason, later ones too, and `needsReload` is
- * true: dispose of the engine and load the model again.
- */
-export class Engine {
+export class Engine extends EventTarget {
   #channel;
   #isUnloaded = false;
 
   /**
    * Use `Leadout.load`.
    *
-   * @param {Channel} channel
-   * @param {ModelInfo} info
+   * @param {HealingChannel} channel
    */
-  constructor(channel, info) {
+  constructor(channel) {
+    super();
     this.#channel = channel;
-    /** @type {ModelInfo} */
-    this.info = info;
     /** OpenAI's `completions`: text continues a prompt. */
     this.completions = new Completions(this);
     /** OpenAI's `chat.completions`: the model answers messages. */
     this.chat = { completions: new ChatCompletions(this) };
   }
 
-  /** Resolves with the reason when the worker stops or the device is lost; never rejects. */
+  /** What the model is, and where it runs. @returns {ModelInfo} */
+  get info() {
+    return this.#channel.info;
+  }
+
+  /** Resolves with the reason when the engine fails for good; never rejects. */
   get lost() {
     return this.#channel.lost;
   }
@@ -254,7 +154,7 @@ export class Engine {
       {
         signal,
         onEvent: (event) => {
-          if (event.type === "delta") {
+          if (event.type === "delta" && (event.text || event.reasoning)) {
             const { text, reasoning, tokens, is_draft, decode_tokens_per_s } = event;
             onDelta?.(text, { reasoning, tokens, is_draft, decode_tokens_per_s });
           }
@@ -316,6 +216,7 @@ export class Engine {
   /** Free the model's memory on the device. The engine answers no more. */
   async unload() {
     if (!this.#isUnloaded) {
+      this.#channel.stopHealing(); // what is not there needs no device
       const done = this.#request({ type: "unload" });
       this.#isUnloaded = true;
       await done;
@@ -328,8 +229,8 @@ export class Engine {
   }
 
   /**
-   * @param {Parameters<Channel["request"]>[0]} request
-   * @param {Parameters<Channel["request"]>[1]} [options]
+   * @param {Parameters<HealingChannel["request"]>[0]} request
+   * @param {Parameters<HealingChannel["request"]>[1]} [options]
    * @returns {Promise<any>}
    */
   #request(request, options) {

@@ -40,6 +40,9 @@ import { TokenizerFile } from "./tokenizer.js";
 /** Where packages lie in Pyodide's file system; PACKAGES_FOLDER in compiled.py (keep in step). */
 const PACKAGES_FOLDER = "/lib";
 
+/** For a file of the site to come, over whatever connection; a dead one says nothing. */
+const SITE_MS = 600_000;
+
 export class Host {
   #base;
   #gpu;
@@ -68,7 +71,7 @@ export class Host {
     this.#post = post;
     this.#onFatal = onFatal;
     this.#assets = assets;
-    this.#kernels = KernelLibrary.fromUrl(new URL("kernels/", base));
+    this.#kernels = KernelLibrary.fromUrl(new URL("kernels/", base), fetchWithinReason);
     this.#templates = new TemplateRunner(
       () => newWorker(new URL("template_worker.js", base)),
       new URL(assets.jinja, base).href,
@@ -80,8 +83,8 @@ export class Host {
    * @returns {Promise<Host>}
    */
   static async create(options) {
-    const assets = await (await fetchFile(new URL("assets.json", options.base))).json();
-    return new Host(options, assets);
+    const read = (/** @type {Response} */ response) => response.json();
+    return new Host(options, await fetchFile(new URL("assets.json", options.base), read));
   }
 
   /**
@@ -100,11 +103,11 @@ export class Host {
     const folder = new URL(this.#assets.pyodide, this.#base);
     // Pyodide would ask for its larger half only once the smaller one has arrived.
     import(new URL("pyodide.asm.mjs", folder).href).catch(() => {});
-    const { loadPyodide } = await import(new URL("pyodide.mjs", folder).href);
     // In Node the folder is on the disk, and Pyodide wants its path.
     const isFile = folder.protocol === "file:";
     const indexURL = isFile ? decodeURIComponent(folder.pathname) : folder.href;
-    const pyodide = await loadPyodide({ indexURL });
+    const starting = import(new URL("pyodide.mjs", folder).href);
+    const pyodide = await withinReason(starting.then(({ loadPyodide }) => loadPyodide({ indexURL })));
     mark("Python runs");
     // Pyodide has no public way to hear of this; without it, promises stay open for ever.
     pyodide._api.on_fatal = this.#onFatal;
@@ -255,9 +258,8 @@ export class Host {
    * @returns {Promise<{name: string, bytes: Uint8Array}>}
    */
   async #fetchPackage(path) {
-    const response = await fetchFile(new URL(path, this.#base));
-    const name = path.slice(path.lastIndexOf("/") + 1);
-    return { name, bytes: new Uint8Array(await response.arrayBuffer()) };
+    const buffer = await fetchFile(new URL(path, this.#base), (response) => response.arrayBuffer());
+    return { name: path.slice(path.lastIndexOf("/") + 1), bytes: new Uint8Array(buffer) };
   }
 }
 
@@ -271,18 +273,47 @@ function mark(what) {
   performance.mark(`leadout: ${what}`);
 }
 
+/** @param {string | URL | Request} url of a file of the site */
+function fetchWithinReason(url) {
+  return fetch(url, { signal: AbortSignal.timeout(SITE_MS) });
+}
+
 /**
+ * @template T
  * @param {URL} url of a file of the site
- * @returns {Promise<Response>}
+ * @param {(response: Response) => Promise<T>} read
+ * @returns {Promise<T>}
+ * @throws {LeadoutError} SourceError
  */
-async function fetchFile(url) {
-  const response = await fetch(url.href).catch((error) => error);
-  if (response instanceof Response && response.ok) return response;
-  const reason = response instanceof Response ? `status ${response.status}` : response.message;
+async function fetchFile(url, read) {
+  let reason;
+  try {
+    const response = await fetchWithinReason(url.href);
+    if (response.ok) return await read(response);
+    reason = `status ${response.status}`;
+  } catch (error) {
+    reason = /** @type {Error} */ (error).message;
+  }
   throw new LeadoutError(
     "SourceError",
     `${url.pathname} cannot be fetched (${reason}); the site is incomplete or the connection is ` +
       "gone: reload the page",
     { url: url.href, reason },
   );
+}
+
+/**
+ * @template T
+ * @param {Promise<T>} starting
+ * @returns {Promise<T>}
+ * @throws {LeadoutError} SourceError: it takes so long that nothing will come of it
+ */
+async function withinReason(starting) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  const patience = new Promise((_, reject) => {
+    const what = `Python has not started within ${SITE_MS / 60_000} minutes; the connection is gone: reload the page`;
+    timer = setTimeout(() => reject(new LeadoutError("SourceError", what)), SITE_MS);
+  });
+  return Promise.race([starting, patience]).finally(() => clearTimeout(timer));
 }

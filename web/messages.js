@@ -93,6 +93,13 @@
  */
 
 /**
+ * What a generation had brought when its worker was lost: the tokens of every pass that the client heard
+ * of, the prompt's last one first, and how many drafts each verified. The worker that is asked again
+ * goes on behind them. `ttft_ms` is what the first token took, `decode_ms` those behind it.
+ * @typedef {{cycles: {tokens: number[], num_drafted: number}[], ttft_ms: number, decode_ms: number}} Resumption
+ */
+
+/**
  * What to profile, beside the sampling fields of a GenerateRequest.
  * @typedef {object} ProfileRequest
  * @property {"cycle" | "prefill"} [kind] default "cycle"
@@ -140,13 +147,14 @@
 /**
  * The client's requests. "pull" is not for the worker of an engine but for that of the store
  * (web/store/puller.js). "assume" takes ids as prefilled, where weights are made up.
- * "ping" is answered at once by worker.js itself, while Python waits for something.
+ * "ping" is answered at once by worker.js itself, while Python waits for something. Requests are served
+ * one after the other, but for "tokenize" once a model is loaded.
  * @typedef {{type: "boot", id: number}
  *   | {type: "load", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions}
  *   | {type: "estimate", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions,
  *       probe: boolean | "auto"}
  *   | {type: "unload", id: number}
- *   | {type: "generate", id: number, request: GenerateRequest}
+ *   | {type: "generate", id: number, request: GenerateRequest, resumption?: Resumption}
  *   | {type: "score", id: number, ids: number[]}
  *   | {type: "tokenize", id: number, text: string}
  *   | {type: "assume", id: number, ids: number[]}
@@ -218,6 +226,7 @@
  * @property {number} prefill_ms
  * @property {number} prefill_tokens
  * @property {number} [cached_tokens] of these, how many were in the KV cache already
+ * @property {number} [resumed_tokens] of the tokens, how many came before the worker or the device was lost
  * @property {number} decode_ms from the first token to the last
  * @property {number} decode_tokens
  * @property {"none" | "mtp" | "ngram"} drafter what drafted
@@ -296,14 +305,18 @@
  */
 
 /**
- * The worker's answers. "result" or "error" ends a request. "delta" events of a "generate" carry
- * text of the answer and of the reasoning that is final (never half a character, never the start of a
- * stop string); either may be "". The tokens of one event were all drafted and accepted (`is_draft`),
- * or none was. The result of "tokenize" is the ids that a prompt of that text has, of "boot" and
- * "unload" null. An "estimate" that probes says before that what it knows, in a "forecast" event.
+ * The worker's answers. "result" or "error" ends a request. A "generate" begins with its "prompt", as
+ * ids. Its "delta" events carry text of the answer and of the reasoning that is final (never half a
+ * character, never the start of a stop string); either may be "", or both. The tokens of one event were
+ * all drafted and accepted (`is_draft`), or none was; of these, the last one ends a pass that verified
+ * `num_drafted` drafts. Together they are all tokens, but for those of a `resumption`. The result of
+ * "tokenize" is the ids that a prompt of that text has, of "boot" and "unload" null.
+ * An "estimate" that probes says before that what it knows, in a "forecast" event.
  * @typedef {{type: "phase", id: number, phase: Phase}
  *   | {type: "progress", id: number, phase: Phase, loaded_bytes: number, total_bytes: number}
- *   | {type: "delta", id: number, text: string, reasoning: string, tokens: number[], is_draft: boolean, decode_tokens_per_s: number}
+ *   | {type: "delta", id: number, text: string, reasoning: string, tokens: number[], is_draft: boolean,
+ *       num_drafted: number, decode_tokens_per_s: number}
+ *   | {type: "prompt", id: number, tokens: number[]}
  *   | {type: "fetch", id: number} & FetchEvent
  *   | {type: "forecast", id: number, forecast: Forecast}
  *   | {type: "logits", id: number, start: number, data: ArrayBuffer}

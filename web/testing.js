@@ -9,7 +9,7 @@
  */
 
 /** @import {Forecast, ClientMessage, DrafterInfo, ErrorMessage, GenerateRequest, LoadOptions} from "./messages.js" */
-/** @import {ModelInfo, ModelRef, PassProfile, Phase, Stats, WorkerMessage} from "./messages.js" */
+/** @import {ModelInfo, ModelRef, PassProfile, Phase, Resumption, Stats, WorkerMessage} from "./messages.js" */
 /** @import {Engine} from "./client.js" */
 
 import { Leadout } from "./client.js";
@@ -37,8 +37,9 @@ const NO_PROFILE = { name: "DeviceError", message: "this device gives no timesta
  * @property {Forecast} [forecast] the answer to "estimate"; default: there is none
  * @property {number} [probeMs] how long after the first forecast it comes; default 0
  * @property {PassProfile} [profile] the answer to "profile"; default: there is none
- * @property {number} [loseDeviceAfterTokens] the device is lost after so many tokens
+ * @property {number} [loseDeviceAfterTokens] the device is lost after so many tokens of this worker's
  * @property {number} [crashAfterTokens] the worker dies after so many tokens
+ * @property {boolean} [sparesResumed] neither happens to a request that goes on after it; default false
  */
 
 const WEIGHTS_BYTES = 253_000_000;
@@ -66,6 +67,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
   /** What the last load brought. @type {DrafterInfo | null} */
   let drafter = null;
   let maxDraftTokens = MAX_DRAFT_TOKENS;
+  let isLoaded = false;
   /** One request at a time, as in the worker. @type {Promise<void>} */
   let queue = Promise.resolve();
   /** @type {Record<Exclude<ClientMessage["type"], "abort" | "ping" | "pull">, (message: any) => Promise<unknown>>} */
@@ -73,7 +75,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
     boot: (message) => boot(message.id),
     load: (message) => load(message.id, message.model.name, message.drafter, message.options),
     unload: async () => null,
-    generate: (message) => generate(message.id, message.request),
+    generate: (message) => generate(message.id, message.request, message.resumption),
     score: (message) => score(message.id, message.ids),
     tokenize: async (message) => splitTokens(message.text).map(toId),
     assume: async () => null,
@@ -132,6 +134,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       await sleep(options.bootMs ?? 0);
     }
     post({ type: "phase", id, phase: "ready" });
+    isLoaded = true;
     drafter = toDrafterInfo(drafterRef, loadOptions);
     maxDraftTokens = loadOptions.max_draft_tokens ?? MAX_DRAFT_TOKENS;
     return {
@@ -156,8 +159,9 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
   /**
    * @param {number} id
    * @param {GenerateRequest} request
+   * @param {Resumption} [resumption]
    */
-  async function generate(id, request) {
+  async function generate(id, request, resumption) {
     throwIfGiven(options.generateError);
     const started = performance.now();
     const tokens = [
@@ -172,24 +176,30 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
     const maxTokens = request.max_tokens ?? 256;
     const prompt = request.prompt ?? request.messages?.map(({ content }) => content).join(" ") ?? "";
     const promptIds = request.prompt_ids ?? splitTokens(prompt).map(toId);
+    post({ type: "prompt", id, tokens: promptIds });
     const drafting = new Drafting(request.drafter === "none" ? null : drafter, request, {
       accepts: options.accepts ?? ACCEPTS,
       maxDraftTokens,
     });
-    /** @type {typeof tokens} */
-    const written = [];
+    const numResumed = resumption?.cycles.flatMap((cycle) => cycle.tokens).length ?? 0;
+    const written = tokens.slice(0, numResumed);
+    for (let i = 1; i < numResumed; i++) {
+      drafting.take();
+    }
+    const isSpared = options.sparesResumed && numResumed > 0;
     let firstMs = 0;
-    for (const token of tokens.slice(0, maxTokens)) {
+    for (const token of tokens.slice(numResumed, maxTokens)) {
       await sleep(1000 / (options.tokensPerSecond ?? Infinity));
       if (aborted.has(id)) {
         break;
       }
-      if (written.length === options.loseDeviceAfterTokens) {
+      const numOwn = isSpared ? -1 : written.length - numResumed;
+      if (numOwn === options.loseDeviceAfterTokens) {
         const message = "The graphics device was lost. Load the model again.";
         post({ type: "device_lost", id, error: { name: "DeviceLostError", message } });
         return new Promise(() => {}); // a lost device answers nothing more
       }
-      if (written.length === options.crashAfterTokens) {
+      if (numOwn === options.crashAfterTokens) {
         crash();
         return new Promise(() => {});
       }
@@ -197,12 +207,14 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       firstMs ||= performance.now() - started;
       written.push(token);
       const seconds = (performance.now() - started - firstMs) / 1000;
+      const is_draft = isFirst ? false : drafting.take();
       post({
         type: "delta",
         id,
         ...token,
         tokens: [toId(token.text + token.reasoning)],
-        is_draft: isFirst ? false : drafting.take(),
+        is_draft,
+        num_drafted: isFirst || is_draft ? 0 : drafting.draftTokens,
         decode_tokens_per_s: seconds > 0 ? (written.length - 1) / seconds : 0,
       });
     }
@@ -213,6 +225,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       load_ms: options.loadMs ?? 0,
       prefill_ms: firstMs,
       prefill_tokens: promptIds.length,
+      resumed_tokens: numResumed,
       decode_ms: decodeMs,
       decode_tokens: numDecoded,
       ...drafting.toStats(numDecoded),
@@ -264,14 +277,19 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
     if (type === "pull") {
       return; // it goes to another worker
     }
-    queue = queue.then(async () => {
+    const answer = async () => {
       try {
         throwIfAborted(id);
         post({ type: "result", id, value: await handlers[type](message) });
       } catch (error) {
         post({ type: "error", id, error: /** @type {ErrorMessage} */ (error) });
       }
-    });
+    };
+    if (type === "tokenize" && isLoaded) {
+      answer(); // waits for nobody
+    } else {
+      queue = queue.then(answer);
+    }
   };
 }
 
@@ -318,6 +336,11 @@ class Drafting {
     this.#accepts = accepts;
     this.#draftedPerPosition = Array(this.#draftTokens).fill(0);
     this.#acceptedPerPosition = Array(this.#draftTokens).fill(0);
+  }
+
+  /** How many a cycle verifies. */
+  get draftTokens() {
+    return this.#draftTokens;
   }
 
   /** @returns {boolean} whether the next token is a drafted one */

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -46,6 +46,7 @@ from leadout.plan import BufferSpec, Plan
 from leadout.probe import is_wanted, probe
 from leadout.profiling import ProfileRequest
 from leadout.request import GenerateRequest
+from leadout.resumption import Resumption
 from leadout.tokenizer_parts import check_parts
 
 #: How often "progress" messages are sent at most, by share of the whole.
@@ -315,7 +316,8 @@ class Bridge:
             self._abort(int(request["target"]))
             return
         try:
-            async with self._serving:
+            is_quick = request["type"] == "tokenize" and self._engine is not None
+            async with nullcontext() if is_quick else self._serving:
                 value = await self._serve(request, number)
             self._post(type="result", id=number, value=value)
         except LeadoutError as error:
@@ -335,21 +337,7 @@ class Bridge:
             case "load":
                 return await self._load(request, number)
             case "generate":
-                fields = GenerateRequest.from_json(self._defaults | request["request"])
-                generated = await self._loaded().generate(
-                    fields,
-                    lambda delta: self._post(
-                        type="delta",
-                        id=number,
-                        text=delta.text,
-                        reasoning=delta.reasoning,
-                        tokens=delta.tokens,
-                        is_draft=delta.is_draft,
-                        decode_tokens_per_s=round(delta.decode_tokens_per_s, 3),
-                    ),
-                    lambda: number in self._aborted,
-                )
-                return generated.to_json()
+                return await self._generate(request, number)
             case "score":
                 return await self._score(request, number)
             case "tokenize":
@@ -365,6 +353,26 @@ class Bridge:
                 self._unload()
                 return None
         raise RequestError(f"Unknown message type {request['type']!r}.")
+
+    async def _generate(self, request: dict[str, Any], number: int) -> object:
+        resumption = request.get("resumption")
+        generated = await self._loaded().generate(
+            GenerateRequest.from_json(self._defaults | request["request"]),
+            lambda delta: self._post(
+                type="delta",
+                id=number,
+                text=delta.text,
+                reasoning=delta.reasoning,
+                tokens=delta.tokens,
+                is_draft=delta.is_draft,
+                num_drafted=delta.num_drafted,
+                decode_tokens_per_s=round(delta.decode_tokens_per_s, 3),
+            ),
+            lambda: number in self._aborted,
+            lambda prompt: self._post(type="prompt", id=number, tokens=prompt),
+            None if resumption is None else Resumption.from_json(resumption),
+        )
+        return generated.to_json()
 
     async def _load(self, request: dict[str, Any], number: int) -> object:
         self._unload()

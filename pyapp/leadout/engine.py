@@ -26,6 +26,7 @@ from leadout.planning import LoadOptions
 from leadout.profiling import ProfileRequest, profile_pass
 from leadout.reasoning import ReasoningStream
 from leadout.request import GenerateRequest
+from leadout.resumption import Resumption
 from leadout.scheduler import FixedSchedule, Schedule
 from leadout.speculative import Decoder
 from leadout.stats import Clock, Stats, rounded
@@ -40,11 +41,12 @@ class Delta:
     """A piece of output that is final.
 
     Attributes:
-        text: of the answer.
-        reasoning: of the thoughts before it.
+        text: of the answer; it may be empty, where text waits for what comes next.
+        reasoning: of the thoughts before it; likewise.
         tokens: the ids that came with it.
         is_draft: whether these were drafted and accepted.
         decode_tokens_per_s: so far.
+        num_drafted: how many drafts were verified in the cycle that ends here; 0 where none does.
     """
 
     text: str
@@ -52,6 +54,7 @@ class Delta:
     tokens: list[int]
     is_draft: bool
     decode_tokens_per_s: float
+    num_drafted: int = 0
 
 
 #: Called with every piece of output, in order, as it becomes final.
@@ -209,13 +212,8 @@ class Engine:
                 ids = tokenizer.encode(request.prompt, add_special_tokens=True)
         if not ids:
             raise RequestError("The prompt is empty; give at least one token.")
+        self._check_ids(ids)
         tables = self.decoder.tables
-        for token in ids:
-            if not 0 <= token < tables.vocab_size:
-                raise RequestError(
-                    f"Token id {token} is outside of the vocabulary of {tables.vocab_size}.",
-                    token=token,
-                )
         if len(ids) >= tables.context_length:
             raise ContextLengthError(
                 f"The prompt has {len(ids)} tokens; the context holds "
@@ -231,6 +229,8 @@ class Engine:
         request: GenerateRequest,
         on_delta: OnDelta = lambda delta: None,
         is_aborted: Callable[[], bool] = lambda: False,
+        on_prompt: Callable[[list[int]], None] = lambda prompt: None,
+        resumption: Resumption | None = None,
     ) -> Generated:
         """Continue a prompt. Requests wait for one another.
 
@@ -238,6 +238,9 @@ class Engine:
             request: checked.
             on_delta: told of every piece of output.
             is_aborted: asked between passes; ends the generation with what there is.
+            on_prompt: told of the prompt's ids, before any output.
+            resumption: what another engine brought of this request. It is part of the result, but
+                not told again.
 
         Raises:
             see `prompt_tokens`; DrafterError: another drafter was asked for than was loaded;
@@ -245,6 +248,11 @@ class Engine:
         """
         async with self._busy:
             prompt = await self.prompt_tokens(request)
+            on_prompt(prompt)
+            written = resumption.tokens if resumption is not None else []
+            self._check_ids(written)
+            if not written:
+                resumption = None
             schedule = await self._schedule(request)
             is_drafting = not isinstance(schedule, FixedSchedule) or schedule.num_drafts > 0
             drafter = self.model.drafter
@@ -254,6 +262,7 @@ class Engine:
                 load_ms=self.load_ms,
                 prefill_tokens=len(prompt),
                 cached_tokens=self.decoder.reusable(prompt),
+                resumed_tokens=len(written),
                 drafter=drafter.kind if drafter is not None and is_drafting else "none",
                 draft_tokens=request.draft_tokens if is_drafting else 0,
                 self_test=self.model.self_test,
@@ -265,17 +274,9 @@ class Engine:
             eos = () if request.ignore_eos else self.checkpoint.eos_token_ids
             stream = self._stream(request.stop, eos, prompt)
             finish_reason = "length"
-            cycles = self.decoder.run(
-                prompt,
-                request.sampling,
-                request.max_tokens,
-                request.run_ahead,
-                is_aborted,
-                schedule,
-            )
 
-            def push(tokens: list[int], is_draft: bool) -> int:
-                """Take tokens up to a stop; return how many these were."""
+            def push(tokens: Sequence[int]) -> tuple[int, str, str]:
+                """Take tokens up to a stop; return how many these were, and what they gave."""
                 text = reasoning = ""
                 num_pushed = 0
                 for token in tokens:
@@ -285,15 +286,41 @@ class Engine:
                     more_text, more_reasoning = stream.push([token])
                     text += more_text
                     reasoning += more_reasoning
-                if text or reasoning:
-                    rate = stats.decode_tokens_per_s
-                    on_delta(Delta(text, reasoning, tokens[:num_pushed], is_draft, rate))
-                return num_pushed
+                return num_pushed, text, reasoning
 
+            def tell(tokens: list[int], num_drafted: int | None) -> int:
+                """Push tokens and pass on what they give; None: they are drafts."""
+                count, text, reasoning = push(tokens)
+                if count:
+                    rate = stats.decode_tokens_per_s
+                    is_draft = num_drafted is None
+                    on_delta(
+                        Delta(text, reasoning, tokens[:count], is_draft, rate, num_drafted or 0)
+                    )
+                return count
+
+            if resumption is not None:
+                for i, known in enumerate(resumption.cycles):
+                    clock.tokens(push(known.tokens)[0], i == 0, known.num_drafted)
+                clock.resume(resumption.ttft_ms, resumption.decode_ms)
+            if stream.stopped:
+                finish_reason = "stop"
+            cycles = self.decoder.run(
+                prompt,
+                request.sampling,
+                0 if stream.stopped else request.max_tokens,
+                request.run_ahead,
+                is_aborted,
+                schedule,
+                written=written,
+            )
             async with aclosing(cycles):
                 async for cycle in cycles:
-                    count = push(cycle.tokens[:-1], is_draft=True)
-                    count += push(cycle.tokens[-1:], is_draft=False)
+                    if resumption is not None and cycle.is_prefill:
+                        clock.resume(resumption.ttft_ms, resumption.decode_ms)
+                        continue
+                    count = tell(cycle.tokens[:-1], None)
+                    count += tell(cycle.tokens[-1:], cycle.num_drafted)
                     clock.tokens(count, cycle.is_prefill, cycle.num_drafted)
                     for time_ in cycle.times:
                         clock.cycle(time_.num_drafts, time_.ms, time_.idle_ms)
@@ -348,6 +375,14 @@ class Engine:
         self.decoder.release()
         self.device.free(self.model.buffers)
         self.model.buffers = []
+
+    def _check_ids(self, ids: Sequence[int]) -> None:
+        vocab_size = self.decoder.tables.vocab_size
+        for token in ids:
+            if not 0 <= token < vocab_size:
+                raise RequestError(
+                    f"Token id {token} is outside of the vocabulary of {vocab_size}.", token=token
+                )
 
     async def _schedule(self, request: GenerateRequest) -> Schedule:
         """Return what decides on the request's drafts."""

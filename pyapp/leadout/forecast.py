@@ -178,7 +178,7 @@ async def forecast(
     memory = Memory.of(planned.buffers)
     longest = planned.config.max_position_embeddings
     asked = planned.tables.context_length
-    contexts = _Contexts(planned, memory, options.memory_bytes)
+    contexts = Contexts(planned, memory, options.memory_bytes)
     lengths = {length for length in CONTEXTS if length <= longest} | {asked}
     info = planned.drafter_info
     used = [checkpoint, *([drafter] if drafter is not None and len(planned.weights) > 1 else [])]
@@ -205,7 +205,7 @@ def without_files(checkpoint: Checkpoint) -> Checkpoint:
     )
 
 
-class _Contexts:
+class Contexts:
     """What a planned load would take with other contexts."""
 
     def __init__(self, planned: PlannedLoad, memory: Memory, memory_bytes: int | None) -> None:

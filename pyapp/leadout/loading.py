@@ -25,6 +25,7 @@ from leadout.checkpoint import Checkpoint
 from leadout.checkpoint.load_plan import LoadPlan
 from leadout.devices.base import Device, Progress, Runnable
 from leadout.errors import OutOfMemoryError
+from leadout.memory_advice import advised
 from leadout.models.registry import (
     TargetConfig,
 )
@@ -194,15 +195,9 @@ async def _allocate(
     try:
         await device.allocate(planned.buffers)
     except OutOfMemoryError as error:
-        saved = planned.paging_saves_bytes
-        if not saved:
-            raise
-        if options.placement == "auto":
+        if planned.paging_saves_bytes and options.placement == "auto":
             return await _allocate(device, checkpoint, drafter, replace(options, placement="paged"))
-        raise OutOfMemoryError(
-            f"{error.message.rstrip('.')}; placement paged takes {saved:,} bytes less.",
-            **{**error.detail, "paging_saves_bytes": saved},
-        ) from error
+        raise advised(error, planned) from error
     return planned
 
 

@@ -16,6 +16,9 @@ A prompt that begins like the lane's last one takes over its keys and values, bu
 were made by prefill: a pass with many rows adds in another order than one with few, and ids must
 not depend on what was generated before. So the answers in a conversation are prefilled once, in
 the turn after them, and the turns before never again.
+
+A generation that goes on after another engine was lost is the other way about: its prompt is
+prefilled, and the tokens that it had brought are replayed through passes with few rows.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from leadout.devices.base import CompiledPlan, Device, Readback, Runnable
 from leadout.kv_cache import KvCache
 from leadout.pager import Pager
 from leadout.passes import PREFILL_ROWS, Passes
+from leadout.rows import padded
 from leadout.scheduler import Schedule
 from leadout.state import Tables
 
@@ -168,11 +172,12 @@ class Decoder:
         is_aborted: Callable[[], bool],
         schedule: Schedule,
         lane: int = 0,
+        written: Sequence[int] = (),
     ) -> AsyncGenerator[Cycle, None]:
         """Generate ids until the caller stops iterating, max_tokens or the context is reached.
 
         Closing the iterator discards what is in flight. All arguments but the prompt, the
-        settings and max_tokens change the speed alone, never an id.
+        settings, max_tokens and `written` change the speed alone, never an id.
 
         Args:
             prompt: 1 to context_length - 1 ids.
@@ -182,13 +187,19 @@ class Decoder:
             is_aborted: asked between passes; ends the run early.
             schedule: says how many tokens to draft; only what was prepared is taken.
             lane: the sequence.
+            written: ids that were generated before and are not generated again; max_tokens counts
+                them. With them, the first `Cycle` has no tokens: it says that they are in place.
         """
         budget = min(max_tokens, self.tables.context_length - len(prompt))
+        collected = len(written)
+        if collected >= budget:
+            return
+        if written:
+            await self.compile([self._replay_plan()])
         start = self.reusable(prompt, lane)
         self._begin(lane, prompt, settings)
         in_flight: deque[tuple[Readback, int]] = deque()
         prefills: deque[Readback] = deque()
-        collected = 0
         times = CycleTimes()
         untold: list[CycleTime] = []
         self.costs.rest()
@@ -201,6 +212,15 @@ class Decoder:
                     return
             in_flight.append((prefills.pop(), 0))
             is_prefill = True
+            if written:
+                prefills.append(in_flight.pop()[0])  # that token is known
+                is_prefill = False
+                await self._replay(lane, prompt, written, is_aborted)
+                self.stage([*prompt, *written], settings, lane)
+                yield Cycle([], 0, is_prefill=True, in_flight=0)
+                # What a drafter starts from is left by a cycle, so the first one has no drafts.
+                in_flight.append((self._cycle(lane, len(prompt) + collected, 0), 0))
+                schedule.submitted(0)
             while collected < budget:
                 depth = self._depth(run_ahead)
                 while len(in_flight) < depth and collected + len(in_flight) < budget:
@@ -319,6 +339,45 @@ class Decoder:
             known.written = max(known.written, start)
             plan = (self.passes.prefill_last if is_last else self.passes.prefill)[rows]
             yield self.device.submit(self._compiled[plan.name], len(prompt))
+
+    def _replay_plan(self) -> Runnable:
+        """Return the pass that tokens are replayed through.
+
+        It is the self-test's with the most rows, so a row has the bits there that it has in cycles.
+        """
+        return self.passes.checks[max(self.passes.checks)]
+
+    async def _replay(
+        self,
+        lane: int,
+        prompt: Sequence[int],
+        written: Sequence[int],
+        is_aborted: Callable[[], bool],
+    ) -> None:
+        """Bring tokens into the cache, behind a prompt that is prefilled or being so.
+
+        The last of them stays out, as always: the next cycle begins with it.
+        """
+        compiled = self._compiled[self._replay_plan().name]
+        rows = max(self.passes.checks)
+        table_rows = padded(rows, self.passes.min_rows)
+        before: Readback | None = None
+        for first in range(0, len(written) - 1, rows):
+            tokens = written[first : min(first + rows, len(written) - 1)]
+            start = len(prompt) + first
+            end = start + len(tokens)
+            table = state.pack_rows(lane, start, tokens, len(tokens))
+            padding = bytes(state.ROW_BYTES * (table_rows - len(tokens)))
+            self.device.write("cycle_rows", 0, table + padding)
+            self._lanes[lane].written = max(self._lanes[lane].written, end)
+            readback = self.device.submit(compiled, end)
+            if before is not None:
+                await before
+            before = readback
+            if is_aborted():
+                break
+        if before is not None:
+            await before
 
     def _cycle(self, lane: int, known: int, num_drafts: int) -> Readback:
         """Submit a cycle whose lane has at most `known` tokens before it."""

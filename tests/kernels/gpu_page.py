@@ -108,6 +108,7 @@ class GpuRuntime:
         wgsl: Mapping[str, str] | None = None,
         max_binding_bytes: int | None = None,
         hidden_features: Sequence[str] = (),
+        hang_ms: float | None = None,
     ) -> None:
         """Create it.
 
@@ -115,11 +116,14 @@ class GpuRuntime:
             wgsl: kernels by variant name; by default those that the build rendered.
             max_binding_bytes: see RuntimeOptions.
             hidden_features: see RuntimeOptions.
+            hang_ms: see RuntimeOptions.
         """
         self.page = page
         options: dict[str, object] = {"hiddenFeatures": list(hidden_features)}
         if max_binding_bytes is not None:
             options["maxBindingBytes"] = max_binding_bytes
+        if hang_ms is not None:
+            options["hangMs"] = hang_ms
         kernels = None if wgsl is None else kernels_in_memory(wgsl)
         self.handle = page.call("create", options=options, kernels=kernels)
 

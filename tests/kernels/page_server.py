@@ -30,6 +30,8 @@ class ServedFile:
         has_ranges: False answers Range requests with 200 and everything.
         cuts: after how many bytes of the body to cut the connection, for the next requests with a
             body of more than one byte.
+        is_stuck: connections stay open where `cuts` would cut them.
+        is_silent: requests get no answer.
         cors: headers for pages of another origin.
         requests: the Range headers (or methods) that came, in order.
         sent_bytes: of bodies.
@@ -40,6 +42,8 @@ class ServedFile:
     statuses: list[int] = field(default_factory=list)
     has_ranges: bool = True
     cuts: list[int] = field(default_factory=list)
+    is_stuck: bool = False
+    is_silent: bool = False
     cors: Mapping[str, str] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     sent_bytes: int = 0
@@ -52,6 +56,8 @@ class PageServer:
         self.kernels_folder = kernels_folder
         self.blobs: dict[str, bytes] = {}
         self.files: dict[str, ServedFile] = {}
+        #: Ends what is stuck.
+        self.is_over = threading.Event()
         handler = type("Handler", (_Handler,), {"page_server": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._http.daemon_threads = True
@@ -68,6 +74,7 @@ class PageServer:
         return self.files[name]
 
     def close(self) -> None:
+        self.is_over.set()
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
@@ -120,6 +127,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         asked = self.headers.get("Range")
         file.requests.append(asked or self.command)
+        if file.is_silent:
+            self.page_server.is_over.wait()
+            return
         headers = {**file.cors, **({"ETag": file.etag} if file.etag else {})}
         if file.statuses:
             self._answer(file.statuses.pop(0), b"", headers)
@@ -134,6 +144,8 @@ class _Handler(BaseHTTPRequestHandler):
                 status, headers["Content-Range"] = 416, f"bytes */{total}"
         cut = file.cuts.pop(0) if file.cuts and len(body) > 1 else None
         file.sent_bytes += self._answer(status, body, headers, cut)
+        if cut is not None and file.is_stuck:
+            self.page_server.is_over.wait()
 
     def _answer(
         self,

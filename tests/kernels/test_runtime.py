@@ -448,3 +448,25 @@ def test_a_lost_device_rejects_what_is_pending_and_all_that_follows(runtime: Gpu
     ):
         with pytest.raises(DeviceLostError):
             follow()
+
+
+def test_a_pass_that_does_not_end_is_a_lost_device(make_runtime: MakeRuntime) -> None:
+    runtime = make_runtime(WGSL, hang_ms=100)
+    runtime.allocate({"x": 256, "y": 256})
+    plan = runtime.compile(accumulate_plan())
+    assert len(runtime.collect(runtime.submit(plan))) == 64
+    runtime.page.evaluate(
+        """() => {
+          globalThis.mapAsync = GPUBuffer.prototype.mapAsync;
+          GPUBuffer.prototype.mapAsync = () => new Promise(() => {});
+        }"""
+    )
+    try:
+        ticket = runtime.submit(plan)
+        with pytest.raises(DeviceLostError, match=r"not ended a pass within 0\.1 s"):
+            runtime.collect(ticket)
+        assert [error["name"] for error in runtime.lost] == ["DeviceLostError"]
+        with pytest.raises(DeviceLostError):
+            runtime.submit(plan)
+    finally:
+        runtime.page.evaluate("() => { GPUBuffer.prototype.mapAsync = globalThis.mapAsync; }")

@@ -24,9 +24,11 @@ EXPOSED = {**CORS, "Access-Control-Expose-Headers": "Content-Range, ETag"}
 class PageSource:
     """A source in the page."""
 
-    def __init__(self, page: GpuPage, spec: dict[str, Any], blob: bytes = b"") -> None:
+    def __init__(
+        self, page: GpuPage, spec: dict[str, Any], blob: bytes = b"", **options: int
+    ) -> None:
         self.page = page
-        options = {"retryMs": RETRY_MS}
+        options = {"retryMs": RETRY_MS, **options}
         self.source = page.call("openSource", blob, spec=spec, options=options)
 
     def size(self) -> int:
@@ -53,8 +55,8 @@ class Site:
     def url(self, host: str = "127.0.0.1") -> str:
         return self.page.server.url(f"/files/{self.name}?token=secret", host)
 
-    def open(self, host: str = "127.0.0.1") -> PageSource:
-        return PageSource(self.page, {"url": self.url(host)})
+    def open(self, host: str = "127.0.0.1", **options: int) -> PageSource:
+        return PageSource(self.page, {"url": self.url(host)}, **options)
 
 
 @pytest.fixture
@@ -184,6 +186,26 @@ def test_a_connection_cut_for_good_says_how_far_it_came(site: Site) -> None:
     assert len(served.requests) == 1 + 4
     served.cuts.clear()
     assert site.open().read((0, 200_000)) == DATA[:200_000]
+
+
+def test_a_connection_that_brings_nothing_is_taken_up_again_and_given_up_at_last(
+    site: Site,
+) -> None:
+    """Each is one of the browser's six to this host, so they are let go of."""
+    served = site.serve(cuts=[100_000, 0], is_stuck=True)
+    source = site.open(stallMs=150)
+    assert source.read((0, len(DATA))) == DATA
+    assert len(served.requests) == 3
+    served.cuts = [0] * 8
+    with pytest.raises(SourceError, match=r"stopped at byte \d+ .*nothing came for 0\.15 s"):
+        source.read((2_000_000, 1000))
+
+
+def test_a_server_that_says_nothing_is_given_up(site: Site) -> None:
+    served = site.serve(is_silent=True)
+    with pytest.raises(SourceError, match=r"cannot be fetched: nothing came for 0\.15 s"):
+        site.open(stallMs=150).size()
+    assert len(served.requests) == 4
 
 
 def test_a_busy_server_is_asked_again(site: Site) -> None:

@@ -1,6 +1,7 @@
 /**
  * Requests to a worker and the answers that belong to them. Nothing here hangs: when the worker
  * or its device fails, every open request rejects with the reason, and so does every later one.
+ * What comes back from that is in healing.js.
  *
  * A worker that is kept busy by one thing answers nothing. While requests are open it is asked now
  * and then whether it is there, and ended when it was silent for a minute: longer than anything it
@@ -21,7 +22,7 @@ import { errorFromMessage, LeadoutError } from "./errors.js";
  * @property {() => void} terminate
  */
 
-/** @typedef {Extract<WorkerMessage, {type: "phase" | "progress" | "fetch" | "forecast" | "delta" | "logits"}>} WorkerEvent */
+/** @typedef {Extract<WorkerMessage, {type: "phase" | "progress" | "fetch" | "forecast" | "prompt" | "delta" | "logits"}>} WorkerEvent */
 
 /**
  * A request without its id.
@@ -131,12 +132,21 @@ export class Channel {
     this.#rejectAll(reason);
   }
 
+  /** Ask the worker whether it is there, though nothing is open. */
+  check() {
+    if (this.#failure) {
+      return;
+    }
+    this.#watch();
+    this.#ask();
+  }
+
   /** @param {ClientMessage} message */
   #post(message) {
     this.#worker.postMessage(message);
   }
 
-  /** Ask the worker now and then whether it is there, as long as requests are open. */
+  /** Ask the worker now and then whether it is there, as long as requests or questions are open. */
   #watch() {
     if (this.#pinging !== undefined || this.#failure) {
       return;
@@ -146,7 +156,7 @@ export class Channel {
     this.#pinging = setInterval(() => {
       const sinceMs = performance.now() - lastMs;
       lastMs += sinceMs;
-      if (this.#pending.size === 0) {
+      if (this.#pending.size === 0 && this.#numSilent === 0) {
         clearInterval(this.#pinging);
         this.#pinging = undefined;
         return;
@@ -158,9 +168,13 @@ export class Channel {
         this.#stop(`it did not answer for ${seconds} s and was ended`);
         return;
       }
-      this.#numSilent += 1;
-      this.#post({ type: "ping", id: this.#nextId++ });
+      this.#ask();
     }, this.#pingMs);
+  }
+
+  #ask() {
+    this.#numSilent += 1;
+    this.#post({ type: "ping", id: this.#nextId++ });
   }
 
   /** @param {WorkerMessage} message */

@@ -61,6 +61,9 @@ const SITE_URL = new URL("../../", import.meta.url);
 /** Parts of a split GGUF, of which a name may claim 99,999, or shards that an index names. */
 const MAX_PARTS = 256;
 
+/** For a small file to come. */
+const ANSWER_MS = 60_000;
+
 /** Files of a model folder that may be missing. */
 const OPTIONAL_FILES = [
   "tokenizer.json",
@@ -385,11 +388,16 @@ async function exists(url, signal) {
  */
 async function fetchFile(url, options) {
   let response;
+  const ends = [AbortSignal.timeout(ANSWER_MS), ...(options.signal ? [options.signal] : [])];
   try {
-    response = await fetch(url, options);
+    response = await fetch(url, { ...options, signal: AbortSignal.any(ends) });
   } catch (error) {
     if (options.signal?.aborted) {
       throw options.signal.reason;
+    }
+    if (ends[0].aborted) {
+      const message = `${url.href} did not answer for ${ANSWER_MS / 1000} s; try again later.`;
+      throw new LeadoutError("SourceError", message, { url: url.href });
     }
     throw new LeadoutError(
       "SourceError",

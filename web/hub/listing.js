@@ -21,6 +21,9 @@ const RETRY_MS = 500;
 /** The longest that a hub's Retry-After is waited for. */
 const MAX_WAIT_MS = 10_000;
 
+/** For a whole answer to come. */
+const ANSWER_MS = 60_000;
+
 /** Statuses that may pass by themselves. */
 const PASSING_STATUSES = new Set([408, 429, 500, 502, 503, 504]);
 
@@ -133,14 +136,21 @@ async function askHub(url, options, headers = {}) {
     headers: token ? { ...headers, Authorization: `Bearer ${token}` } : headers,
     credentials: /** @type {RequestCredentials} */ ("omit"),
     cache: /** @type {RequestCache} */ ("no-store"),
-    signal,
   };
   for (let retry = 0; ; retry++) {
     let response;
     try {
-      response = await ask(url.href, init);
+      const ends = [AbortSignal.timeout(ANSWER_MS), ...(signal ? [signal] : [])];
+      response = await ask(url.href, { ...init, signal: AbortSignal.any(ends) });
     } catch (error) {
       signal?.throwIfAborted();
+      if (/** @type {any} */ (error)?.name === "TimeoutError") {
+        throw new LeadoutError(
+          "SourceError",
+          `${url.host} did not answer for ${ANSWER_MS / 1000} s; try again later.`,
+          { host: url.origin },
+        );
+      }
       throw new LeadoutError(
         "SourceError",
         `${url.host} cannot be reached: there is no connection, the hub does not allow this page to ` +

@@ -12,7 +12,7 @@
 
 import { adapterName, isSoftwareAdapter } from "./adapter.js";
 import { Buffers, MemoryAccount, ReadbackRing } from "./buffers.js";
-import { LeadoutError, firstLine, namedGpuError } from "./errors.js";
+import { LeadoutError, firstLine, lostError, namedGpuError, staleError } from "./errors.js";
 import { executeLoadPlan } from "./load.js";
 import { RowPager } from "./paging.js";
 import { PassTimes, TIMES_BYTES } from "./pass_times.js";
@@ -32,6 +32,12 @@ import { WANTED_FEATURES } from "./requested.js";
 /** How long a failed mapping waits for the news that the device was lost. */
 const LOST_NEWS_MS = 1000;
 
+/** A pass that has not ended after so long never will: browsers themselves give up far earlier. */
+const HANG_MS = 300_000;
+
+/** On a CPU a pass over a large model takes minutes. */
+const SOFTWARE_HANG_MS = 12 * HANG_MS;
+
 /**
  * @typedef {object} DeviceInfo
  * @property {string} name for people, for example "NVIDIA H100" or "SwiftShader"
@@ -50,6 +56,7 @@ const LOST_NEWS_MS = 1000;
  * @property {number} [maxBindingBytes] pretend that the adapter allows no larger bindings (tests)
  * @property {string[]} [hiddenFeatures] pretend that the adapter does not have these (tests)
  * @property {(error: LeadoutError) => void} [onLost] called once when the device goes away unasked
+ * @property {number} [hangMs] a pass that takes longer counts as a lost device
  */
 
 /**
@@ -84,6 +91,8 @@ export class Runtime {
   #passTimes;
   /** @type {LeadoutError | null} */
   #lost = null;
+  #onLost;
+  #hangMs;
   /** The first error that no scope took, until somebody waits. @type {GPUError | null} */
   #uncaptured = null;
 
@@ -95,7 +104,7 @@ export class Runtime {
   constructor(
     { adapter, device },
     kernelIndex,
-    { kernels, maxBindingBytes = Infinity, hiddenFeatures = [], onLost = () => {} },
+    { kernels, maxBindingBytes = Infinity, hiddenFeatures = [], onLost = () => {}, hangMs },
   ) {
     const { vendor, architecture, description } = adapter.info;
     this.device = device;
@@ -111,6 +120,8 @@ export class Runtime {
       ),
       is_software: isSoftwareAdapter(adapter.info),
     };
+    this.#hangMs = hangMs ?? (this.info.is_software ? SOFTWARE_HANG_MS : HANG_MS);
+    this.#onLost = onLost;
     this.kernelIndex = kernelIndex;
     this.#buffers = new Buffers(device, this.#account);
     this.#ring = new ReadbackRing(device, this.#account);
@@ -121,11 +132,7 @@ export class Runtime {
       event.preventDefault();
       this.#uncaptured ??= event.error;
     });
-    device.lost.then(({ reason, message }) => {
-      if (this.#lost !== null) return; // destroy() was called
-      this.#lost = lostError(reason, message);
-      onLost(this.#lost);
-    });
+    device.lost.then(({ reason, message }) => this.#lose(reason, message));
   }
 
   /** Bytes now held on the device, staging included. */
@@ -255,7 +262,7 @@ export class Runtime {
     const { staging, bytes, hasTimes } = this.#takeTicket(ticket);
     return this.#guarded(async () => {
       try {
-        await staging.mapped;
+        await this.#withinReason(staging.mapped);
         const mapped = this.#ring.bytes(staging);
         const stamps = mapped.subarray(bytes, bytes + (hasTimes ? TIMES_BYTES : 0));
         const times = this.#timesOf(staging, stamps);
@@ -303,7 +310,8 @@ export class Runtime {
    * @returns {Promise<Uint8Array<ArrayBuffer>>}
    */
   async read(buffer, offset, bytes) {
-    return this.#guarded(() => this.#buffers.read(buffer, offset, bytes, this.#ring));
+    const read = () => this.#withinReason(this.#buffers.read(buffer, offset, bytes, this.#ring));
+    return this.#guarded(read);
   }
 
   /**
@@ -377,6 +385,35 @@ export class Runtime {
     this.#plans.clear();
     this.#account.bytes = 0;
     this.device.destroy();
+  }
+
+  /**
+   * @param {string} reason
+   * @param {string} message
+   */
+  #lose(reason, message) {
+    if (this.#lost !== null) return; // destroy() was called
+    this.#lost = lostError(reason, message);
+    this.#onLost(this.#lost);
+  }
+
+  /**
+   * @template T
+   * @param {Promise<T>} result of passes: waited for, but not for ever
+   * @returns {Promise<T>}
+   */
+  async #withinReason(result) {
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer;
+    /** @type {Promise<never>} */
+    const hang = new Promise((_, reject) => {
+      timer = setTimeout(() => {
+        this.#lose("unknown", `it has not ended a pass within ${this.#hangMs / 1000} s`);
+        this.device.destroy();
+        reject(this.#lost);
+      }, this.#hangMs);
+    });
+    return Promise.race([result, hang]).finally(() => clearTimeout(timer));
   }
 
   /** @param {Plan} plan */
@@ -467,31 +504,6 @@ export class Runtime {
     this.#throwIfUncaptured();
     return value;
   }
-}
-
-/**
- * @param {string} plan
- * @returns {LeadoutError}
- */
-function staleError(plan) {
-  return new LeadoutError(
-    "DeviceError",
-    `plan "${plan}" uses a buffer that was freed; compile it again`,
-    { plan },
-  );
-}
-
-/**
- * @param {string} reason
- * @param {string} message
- * @returns {LeadoutError}
- */
-function lostError(reason, message) {
-  return new LeadoutError(
-    "DeviceLostError",
-    `the graphics device was lost (${reason}: ${firstLine(message)}); load the model again`,
-    { reason, driver_message: message },
-  );
 }
 
 /** @param {number} ms */

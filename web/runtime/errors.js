@@ -118,3 +118,28 @@ export function namedGpuError(error, doing, detail = {}) {
 export function firstLine(message) {
   return message.split("\n").find((line) => line.trim() !== "")?.trim() ?? "no reason given";
 }
+
+/**
+ * @param {string} plan its name
+ * @returns {LeadoutError}
+ */
+export function staleError(plan) {
+  return new LeadoutError(
+    "DeviceError",
+    `plan "${plan}" uses a buffer that was freed; compile it again`,
+    { plan },
+  );
+}
+
+/**
+ * @param {string} reason
+ * @param {string} message
+ * @returns {LeadoutError}
+ */
+export function lostError(reason, message) {
+  return new LeadoutError(
+    "DeviceLostError",
+    `the graphics device was lost (${reason}: ${firstLine(message)}); load the model again`,
+    { reason, driver_message: message },
+  );
+}

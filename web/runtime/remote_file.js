@@ -6,6 +6,7 @@
  */
 
 import { LeadoutError } from "./errors.js";
+import { Stall } from "./stall.js";
 
 /**
  * Asked for to learn a file's size, as it is read first, too. Little enough that a browser takes it all
@@ -58,10 +59,14 @@ export class RemoteFile {
    * @param {string} [options.token] an access token for the URL's host; browsers drop it where a request
    *   is led to another one
    * @param {number} [options.retryMs] the wait before the question for the size is asked again; it doubles
+   * @param {number} [options.stallMs] a server that says nothing for so long is asked again
    * @param {boolean} [options.isHashed] the caller knows the whole file's hash and checks it, so that an
    *   answer need only be of the same size: the machines behind one address may give different ETags
    */
-  constructor(url, { fetch: fetchRange, size = null, token, retryMs = RETRY_MS, isHashed = false } = {}) {
+  constructor(
+    url,
+    { fetch: fetchRange, size = null, token, retryMs = RETRY_MS, stallMs, isHashed = false } = {},
+  ) {
     this.url = String(url);
     /** For messages: without its query, which may hold a secret. */
     this.name = this.url.replace(/[?#].*$/, "");
@@ -69,6 +74,7 @@ export class RemoteFile {
     /** @type {Record<string, string>} */
     this.headers = token ? { Authorization: `Bearer ${token}` } : {};
     this.retryMs = retryMs;
+    this.stallMs = stallMs;
     this.isHashed = isHashed;
     this.fetch = fetchRange ?? ((/** @type {Parameters<typeof fetch>} */ ...args) => fetch(...args));
   }
@@ -86,7 +92,7 @@ export class RemoteFile {
     let response;
     for (let retry = 0; response === undefined; retry++) {
       try {
-        response = await this.request(offset, length, signal);
+        response = await this.#answerTo(offset, length, signal);
       } catch (error) {
         if (!(error instanceof Interruption)) throw error;
         if (retry === MAX_RETRIES) throw this.error(`cannot be fetched: ${error.message}; try again later`);
@@ -174,6 +180,25 @@ export class RemoteFile {
     }
     const advice = STATUS_ADVICE[status] ?? "check the address, or use a file from your disk";
     throw this.error(`cannot be fetched: the server answered ${status}; ${advice}`, { status });
+  }
+
+  /**
+   * `request`, with an end to the wait for an answer.
+   *
+   * @param {number} offset
+   * @param {number} length
+   * @param {AbortSignal} [signal]
+   */
+  async #answerTo(offset, length, signal) {
+    const stall = new Stall(this.stallMs);
+    try {
+      return await this.request(offset, length, AbortSignal.any([stall.signal, ...(signal ? [signal] : [])]));
+    } catch (error) {
+      if (stall.signal.aborted && !signal?.aborted) throw new Interruption(stall.reason);
+      throw error;
+    } finally {
+      stall.end();
+    }
   }
 
   changed() {

@@ -8,6 +8,7 @@
 import { LeadoutError } from "./errors.js";
 import { ReadAheadSource, checkRange, cutShort, fillFromStream } from "./read_ahead.js";
 import { Interruption, MAX_RETRIES, RETRY_MS, RemoteFile, bodyOf, sleep } from "./remote_file.js";
+import { Stall } from "./stall.js";
 
 /** @typedef {import("./read_ahead.js").Source} Source */
 /** @typedef {import("./remote_file.js").Identity} Identity */
@@ -91,17 +92,18 @@ export class UrlSource extends ReadAheadSource {
 
   /**
    * @param {string | URL} url absolute, or relative to the page or worker
-   * @param {{retryMs?: number, fetch?: typeof fetch, size?: number | null, token?: string}} [options]
-   *   `retryMs`: the wait before the first retry; it doubles with each further one. `size`: what the file
-   *   has to have. `token`: an access token for the URL's host; browsers drop it where a request is led
-   *   to another one
+   * @param {{retryMs?: number, stallMs?: number, fetch?: typeof fetch, size?: number | null, token?: string}}
+   *   [options] `retryMs`: the wait before the first retry; it doubles with each further one. `stallMs`: a
+   *   connection that brings nothing for so long counts as cut. `size`: what the file has to have. `token`:
+   *   an access token for the URL's host; browsers drop it where a request is led to another one
    */
-  constructor(url, { retryMs = RETRY_MS, fetch: fetchRange, size, token } = {}) {
-    const remote = new RemoteFile(url, { fetch: fetchRange, size, token, retryMs });
+  constructor(url, { retryMs = RETRY_MS, stallMs, fetch: fetchRange, size, token } = {}) {
+    const remote = new RemoteFile(url, { fetch: fetchRange, size, token, retryMs, stallMs });
     super(remote.name);
     this.#remote = remote;
     this.url = remote.url;
     this.retryMs = retryMs;
+    this.stallMs = stallMs;
   }
 
   /** @override */
@@ -135,16 +137,22 @@ export class UrlSource extends ReadAheadSource {
     for (let retry = 0; ; retry++) {
       const before = got;
       let reason = "the connection was cut";
+      const stall = new Stall(this.stallMs);
+      const either = AbortSignal.any([signal, stall.signal]);
       try {
         const rest = target.subarray(before);
-        const response = await this.#remote.request(offset + before, rest.length, signal);
-        await fillFromStream(bodyOf(response), rest, signal, (bytes) => {
+        const response = await this.#remote.request(offset + before, rest.length, either);
+        await fillFromStream(bodyOf(response), rest, either, (bytes) => {
+          stall.reset();
           got = before + bytes;
         });
         if (got === target.length) return;
       } catch (error) {
         if (signal.aborted || error instanceof LeadoutError) throw error;
-        if (error instanceof Interruption) reason = error.message;
+        if (stall.signal.aborted) ({ reason } = stall);
+        else if (error instanceof Interruption) reason = error.message;
+      } finally {
+        stall.end();
       }
       if (retry === MAX_RETRIES) throw cutShort(this.name, offset, target.length, got, reason);
       await sleep(this.retryMs * 2 ** retry);
@@ -164,13 +172,17 @@ export class UrlSource extends ReadAheadSource {
     this.#head = null;
     if (head === null) return 0;
     let got = 0;
+    const stall = new Stall(this.stallMs);
     try {
-      await fillFromStream(bodyOf(head), target, signal, (bytes) => {
+      await fillFromStream(bodyOf(head), target, AbortSignal.any([signal, stall.signal]), (bytes) => {
+        stall.reset();
         got = bytes;
       });
     } catch (error) {
       if (signal.aborted) throw error;
       // The connection was cut: what is missing is asked for again, as any other range.
+    } finally {
+      stall.end();
     }
     return got;
   }

@@ -16,6 +16,7 @@
 import { LeadoutError, formatBytes } from "../runtime/errors.js";
 import { readPieces } from "../runtime/read_ahead.js";
 import { Interruption, bodyOf, sleep } from "../runtime/remote_file.js";
+import { Stall } from "../runtime/stall.js";
 import { CHUNK_BYTES } from "./records.js";
 
 /** @import {RemoteFile} from "../runtime/remote_file.js" */
@@ -49,7 +50,6 @@ const RETRY_MS = 400;
 const MAX_BACK_OFF_MS = 10_000;
 /** What a server may ask for at most. */
 const MAX_WAIT_MS = 60_000;
-const STALL_MS = 20_000;
 
 export class Fetching {
   #files;
@@ -156,7 +156,7 @@ export class Fetching {
    * @param {Uint8Array<ArrayBuffer>} memory of a chunk
    */
   async #fetch({ file, chunks, first, end }, memory) {
-    const { retryMs = RETRY_MS, stallMs = STALL_MS } = this.#options;
+    const { retryMs = RETRY_MS, stallMs } = this.#options;
     const { remote } = file;
     const { signal } = this.#ending;
     let chunk = first;
@@ -201,7 +201,7 @@ export class Fetching {
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof LeadoutError) throw error;
-        if (stall.signal.aborted) reason = `nothing came for ${stallMs / 1000} s`;
+        if (stall.signal.aborted) ({ reason } = stall);
         else if (error instanceof Interruption) [reason, waitMs] = [error.message, error.waitMs];
       } finally {
         stall.end();
@@ -221,31 +221,5 @@ export class Fetching {
       await sleep(Math.max(Math.min(waitMs, MAX_WAIT_MS), Math.min(backOffMs, MAX_BACK_OFF_MS)), signal);
       signal.throwIfAborted();
     }
-  }
-}
-
-/** Aborts when it was not reset for a while. */
-class Stall {
-  #controller = new AbortController();
-  #timer = 0;
-  #ms;
-
-  /** @param {number} ms */
-  constructor(ms) {
-    this.#ms = ms;
-    this.reset();
-  }
-
-  get signal() {
-    return this.#controller.signal;
-  }
-
-  reset() {
-    this.end();
-    this.#timer = /** @type {any} */ (setTimeout(() => this.#controller.abort(), this.#ms));
-  }
-
-  end() {
-    clearTimeout(this.#timer);
   }
 }

@@ -17,12 +17,14 @@
  * 2. "loading_runtime" … "warming_up": a load runs. Its end → 3, an error → 5, a cancel → 1.
  * 3. "ready": send() → 4; another model → 1.
  * 4. "generating": the end, a stop or an error of the request → 3.
- * 5. "failed": the load failed, or the worker or the device went away. load() → 2.
+ * 5. "failed": the load failed, or the engine failed for good. load() → 2.
+ *
+ * While an engine comes back by itself (see Engine) the state stays, and a line says so.
  *
  * @module leadout-chat
  */
 
-/** @import {Engine, LoadParams, Progress} from "../client.js" */
+/** @import {Engine, LoadParams} from "../client.js" */
 /** @import {DrafterChoice, ModelChoice} from "../client/models.js" */
 /** @import {FetchEvent, Phase} from "../messages.js" */
 /** @import {PrepareMessages} from "./conversation.js" */
@@ -39,9 +41,10 @@ import { Manuscript } from "./manuscript.js";
 import { errorNotice, unsupportedNotice } from "./notices.js";
 import { findSupport } from "./offer.js";
 import { toParams } from "./params.js";
+import { followHealing, showModel } from "./recovery.js";
 import { getStyleSheet } from "./styles.js";
 import { View } from "./view.js";
-import { describeError, describeFinish, describeState, formatBytes } from "./words.js";
+import { describeError, describeFinish, describeState } from "./words.js";
 
 /** @typedef {"idle" | "unsupported" | "generating" | Phase} State */
 
@@ -227,11 +230,13 @@ export class LeadoutChat extends ElementBase {
     this.#reset();
     const loading = new AbortController();
     const { drafter } = this;
-    this.#loading = loading;
-    this.#loadedDrafter = drafter;
+    [this.#loading, this.#loadedDrafter] = [loading, drafter];
     this.#takePhase("loading_runtime");
     const [{ signal }, store] = [loading, this.getAttribute("store")];
-    const onFetch = (/** @type {FetchEvent} */ event) => this.#takeFetch(event);
+    const onFetch = (/** @type {FetchEvent} */ event) => {
+      this.#view.showFetch(event);
+      this.#emit("fetch", event);
+    };
     try {
       if (store === "only") {
         await Leadout.models.pull(model, { drafter, signal, hub: this.loadOptions.hub, onProgress: onFetch });
@@ -244,7 +249,10 @@ export class LeadoutChat extends ElementBase {
         drafter,
         signal,
         onPhase: (phase) => phase !== "ready" && this.#takePhase(phase),
-        onProgress: (progress) => this.#takeProgress(progress),
+        onProgress: (progress) => {
+          this.#view.showPhase(progress.phase, progress);
+          this.#emit("progress", progress);
+        },
         onFetch,
       });
       this.#loading = null;
@@ -320,10 +328,14 @@ export class LeadoutChat extends ElementBase {
     this.#engine = engine;
     this.#ownsEngine = isOwned;
     this.#refreshMode();
-    this.#view.setFigure("memory", formatBytes(engine.info.allocated_bytes));
-    this.#view.setFigure("adapter", engine.info.device);
+    showModel(this.#view, engine);
     this.#view.drafting.setDrafter(engine.info.drafter, engine.info.max_draft_tokens);
     this.#takePhase("ready");
+    followHealing(engine, this.#view, (detail) => {
+      const isMine = engine === this.#engine;
+      if (isMine) this.#emit("healing", detail);
+      return isMine;
+    });
     engine.lost.then((error) => {
       if (engine === this.#engine) {
         this.#fail(error);
@@ -435,18 +447,6 @@ export class LeadoutChat extends ElementBase {
     this.#emit("phase", { phase });
   }
 
-  /** @param {Progress} progress */
-  #takeProgress(progress) {
-    this.#view.showPhase(progress.phase, progress);
-    this.#emit("progress", progress);
-  }
-
-  /** @param {FetchEvent} event */
-  #takeFetch(event) {
-    this.#view.showFetch(event);
-    this.#emit("fetch", event);
-  }
-
   /** @param {State} state */
   #setState(state) {
     this.#state = state;
@@ -492,7 +492,7 @@ export class LeadoutChat extends ElementBase {
     this.#body.focus();
   }
 
-  /** @param {"phase" | "progress" | "fetch" | "delta" | "finish" | "error"} name @param {object} detail */
+  /** @param {"phase" | "progress" | "fetch" | "healing" | "delta" | "finish" | "error"} name @param {object} detail */
   #emit(name, detail) {
     this.dispatchEvent(new CustomEvent(`leadout-${name}`, { detail, bubbles: true, composed: true }));
   }

@@ -6,6 +6,7 @@
 
 /** @import {FinishReason} from "../client/completions.js" */
 /** @import {FetchEvent, Phase} from "../messages.js" */
+/** @import {HealingEvent} from "../client.js" */
 /** @import {State} from "./leadout-chat.js" */
 
 /** @type {Record<Phase, string>} */
@@ -169,6 +170,18 @@ export function describeError(error) {
     advice: "The browser's console has the details.",
     isNamed: false,
   };
+}
+
+/**
+ * @param {HealingEvent} event
+ * @returns {string} for example "The graphics device went away. Coming back: Warming up"
+ */
+export function describeHealing({ state, reason, progress }) {
+  const { title } = describeError(reason);
+  if (state === "done") {
+    return `${title}, and is back.`;
+  }
+  return `${title}. Coming back${progress ? `: ${describePhase(progress.phase, progress)}` : "…"}`;
 }
 
 /**

@@ -1,0 +1,41 @@
+/**
+ * Notices that a connection is dead: no error comes of it, only nothing any more.
+ *
+ * @module stall
+ */
+
+/** Without a byte for so long, a connection counts as cut. */
+export const STALL_MS = 20_000;
+
+/** Aborts when it was not reset for a while. */
+export class Stall {
+  #controller = new AbortController();
+  #timer = 0;
+  #ms;
+
+  /** @param {number} [ms] */
+  constructor(ms = STALL_MS) {
+    this.#ms = ms;
+    this.reset();
+  }
+
+  get signal() {
+    return this.#controller.signal;
+  }
+
+  /** What to say of it. */
+  get reason() {
+    return `nothing came for ${this.#ms / 1000} s`;
+  }
+
+  /** Something came. */
+  reset() {
+    this.end();
+    this.#timer = /** @type {any} */ (setTimeout(() => this.#controller.abort(), this.#ms));
+  }
+
+  /** Nothing more is waited for. */
+  end() {
+    clearTimeout(this.#timer);
+  }
+}
