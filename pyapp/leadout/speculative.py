@@ -366,6 +366,8 @@ class Decoder:
             tokens = written[first : min(first + rows, len(written) - 1)]
             start = len(prompt) + first
             end = start + len(tokens)
+            if self.pager is not None:
+                await self.pager.bring(tokens)
             table = state.pack_rows(lane, start, tokens, len(tokens))
             padding = bytes(state.ROW_BYTES * (table_rows - len(tokens)))
             self.device.write("cycle_rows", 0, table + padding)

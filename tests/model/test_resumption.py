@@ -14,6 +14,7 @@ from leadout.errors import RequestError
 from leadout.reasoning import CHANNEL_CLOSE, CHANNEL_OPEN
 from leadout.request import GenerateRequest
 from leadout.resumption import Resumption, WrittenCycle
+from leadout.sampling import Sampling
 from speculation_cases import cases, pair_files
 from thoroughness import IS_THOROUGH
 
@@ -88,6 +89,21 @@ def test_ids_are_those_of_an_undisturbed_generation_wherever_it_is_cut(
         assert (await engine.generate(request, resumption=again)).tokens == wanted.tokens
 
     check()
+
+
+async def test_a_paged_model_brings_the_rows_of_what_is_replayed() -> None:
+    pair, sizes = pair_files("trained-e2b"), {"context_length": 256}
+    sampling = Sampling(temperature=1.0)
+    request = GenerateRequest(
+        prompt_ids=PROMPT, sampling=sampling, max_tokens=40, ignore_eos=True, draft_tokens=0
+    )
+    whole = await load(NumpyDevice(), *pair, **sizes)
+    tokens = (await whole.generate(request)).tokens
+    assert max(tokens[:35]) >= 256, "an id whose row is not there from the beginning"
+    paged = await load(NumpyDevice(), *pair, **sizes, placement="paged", paged_rows=256)
+    known = Resumption((WrittenCycle(tuple(tokens[:36])),))
+    assert (await paged.generate(request, resumption=known)).tokens == tokens
+    assert await caches_of(paged) == await caches_of(whole)
 
 
 async def test_the_cache_has_the_bits_of_an_undisturbed_generation() -> None:
