@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from leadout import ops
 from leadout.checkpoint import Checkpoint, check_tensors
 from leadout.checkpoint.load_plan import LoadPlanBuilder
+from leadout.checkpoint.page_plan import PagePlan
 from leadout.config import Gemma3TextConfig
 from leadout.kv_cache import KvCache, capacity_for
 from leadout.layouts import Matrix, Vector
@@ -121,7 +122,7 @@ class Gemma3Text:
         """
         check_tensors(checkpoint, expected_shapes(config))
         self.config = config
-        self.pages = None
+        self.pages: PagePlan | None = None
         self.pageable_bytes = 0
         self.vocab_size = config.vocab_size
         self.hidden_size = config.hidden_size

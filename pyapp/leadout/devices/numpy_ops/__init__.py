@@ -97,7 +97,8 @@ class Memory:
         planes = [
             plane[row * size : (row + 1) * size] for plane, size in zip(words, sizes, strict=True)
         ]
-        return dequantize(matrix.layout, planes, 1, matrix.num_cols)[0]
+        unpacked: Floats = dequantize(matrix.layout, planes, 1, matrix.num_cols)[0]
+        return unpacked
 
     def forget_weights(self) -> None:
         """Drop unpacked matrices."""
