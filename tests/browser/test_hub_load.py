@@ -136,10 +136,12 @@ def test_a_table_that_stays_in_the_store_gives_the_same_ids(page: Page, hub: Fak
     result = page.evaluate(_PAGED, [page.locator("leadout-chat").element_handle(), asked])
     found, info, whole = result["found"], result["info"], result["whole"]
     assert [one["tokens"] for one in found] == result["wanted"]
-    assert (info["placement"], whole["placement"]) == ("paged", "gpu")
+    # What is cached by default is more than this table.
+    assert (info["placement"], whole["placement"]) == ("paged", "none")
     assert info["weights_bytes"] < whole["weights_bytes"]
     paging = [one["stats"]["paging"] for one in found]
     assert paging[0]["misses"] >= 3
-    assert paging[1]["misses"] > 3
+    assert paging[1]["misses"] >= 1
     assert paging[0]["read_bytes"] == paging[0]["misses"] * 6 * 32 * 4
-    assert all("bytes" not in asked for _, asked in hub.requests[num_requests:]), "kept"
+    asked_again = {asked for _, asked in hub.requests[num_requests:]}
+    assert asked_again <= {"bytes=0-0"}, "whether the token may; all else is kept"
