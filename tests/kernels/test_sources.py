@@ -193,9 +193,10 @@ def test_a_connection_that_brings_nothing_is_taken_up_again_and_given_up_at_last
 ) -> None:
     """Each is one of the browser's six to this host, so they are let go of."""
     served = site.serve(cuts=[100_000, 0], is_stuck=True)
-    source = site.open(stallMs=150)
-    assert source.read((0, len(DATA))) == DATA
+    assert site.open(stallMs=150).read((0, len(DATA))) == DATA
     assert len(served.requests) == 3
+    source = site.open(stallMs=150)
+    source.size()
     served.cuts = [0] * 8
     with pytest.raises(SourceError, match=r"stopped at byte \d+ .*nothing came for 0\.15 s"):
         source.read((2_000_000, 1000))
