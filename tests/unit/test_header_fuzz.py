@@ -144,6 +144,7 @@ def edits_of(length: int) -> st.SearchStrategy[list[tuple[int, bytes]]]:
 def test_the_files_to_be_damaged_are_valid() -> None:
     assert open_files(model__gguf=VALID_GGUF) is not None
     assert open_files(config__json=CONFIG_JSON, model__safetensors=VALID_SAFETENSORS) is not None
+    assert all(open_files(model__gguf=valid) is not None for valid in VALID_GEMMA4_GGUFS)
     packed = MLX_CONFIG | {"quantization": {"group_size": 64, "bits": 4}}
     mlx = safetensors_file(PACKED, bytes(2304))
     assert open_files(config__json=json.dumps(packed).encode(), model__safetensors=mlx) is not None
@@ -183,11 +184,11 @@ VALID_GEMMA4_GGUFS = [_valid_gemma4_gguf(config) for config in (TARGET, DRAFTER)
 
 
 @FUZZ
-@given(st.sampled_from(VALID_GEMMA4_GGUFS), edits_of(5000), st.none() | st.integers(0, 9000))
+@given(st.integers(0, 1), edits_of(5000), st.none() | st.integers(0, 9000))
 def test_a_damaged_gemma4_gguf_is_refused_or_read(
-    valid: bytes, edits: list[tuple[int, bytes]], cut: int | None
+    number: int, edits: list[tuple[int, bytes]], cut: int | None
 ) -> None:
-    assert open_files(model__gguf=valid) is not None
+    valid = VALID_GEMMA4_GGUFS[number]
     checkpoint = open_files(model__gguf=edited(valid, edits, cut))
     if checkpoint is not None and "masked_embedding.token_ordering" in checkpoint.tensors:
         try:
