@@ -1,6 +1,6 @@
 /**
  * The whole contract between the client (a page) and the worker, and the only description of it.
- * Keep in step with pyapp/leadout/bridge.py, which handles every request but "boot".
+ * Keep in step with pyapp/leadout/bridge, which handles every request but "boot".
  *
  * Requests carry an `id`, chosen by the client; every answer carries the same `id`. Names that
  * cross are snake_case on both sides.

@@ -1,5 +1,5 @@
 /**
- * The worker: boots Pyodide and hands the client's messages to Python (pyapp/leadout/bridge.py). What
+ * The worker: boots Pyodide and hands the client's messages to Python (pyapp/leadout/bridge). What
  * crosses is described in messages.js, and nowhere else. JavaScript's part of the engine is in runtime/.
  *
  * Boot: 1. loading_runtime   Pyodide itself, from the site

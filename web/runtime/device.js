@@ -19,6 +19,7 @@ import { PassTimes, TIMES_BYTES } from "./pass_times.js";
 import { Pipelines } from "./pipelines.js";
 import { BindGroups, ReadyPlan } from "./plans.js";
 import { WANTED_FEATURES } from "./requested.js";
+import { within } from "./stall.js";
 
 /** @import {Staging} from "./buffers.js" */
 /** @import {LoadDevice, LoadOptions, LoadPlan} from "./load.js" */
@@ -181,7 +182,7 @@ export class Runtime {
   async compile(plan) {
     const freed = /** @type {Set<number>} */ (new Set());
     this.#compilations.add(freed);
-    const compiling = this.#guarded(() => this.#ready(plan));
+    const compiling = this.#guarded(() => ReadyPlan.compile(plan, this.#loadDevice));
     const ready = await compiling.finally(() => this.#compilations.delete(freed));
     ready.forget(freed);
     if (ready.isStale) throw staleError(plan.name);
@@ -251,7 +252,7 @@ export class Runtime {
    *
    * with the times, in milliseconds, of the last n passes with a readback up to this one, 0 for most
    * results. Without timestamps n is 1, `began` is NaN and `ended` is when the result arrived, by this
-   * thread's clock. Keep in step with pyapp/leadout/bridge.py.
+   * thread's clock. Keep in step with pyapp/leadout/bridge/webgpu.py.
    *
    * @param {number} ticket from `submit`; each is collected or discarded once
    * @returns {Promise<Float64Array<ArrayBuffer>>} n = 0 and no words for -1
@@ -310,8 +311,7 @@ export class Runtime {
    * @returns {Promise<Uint8Array<ArrayBuffer>>}
    */
   async read(buffer, offset, bytes) {
-    const read = () => this.#withinReason(this.#buffers.read(buffer, offset, bytes, this.#ring));
-    return this.#guarded(read);
+    return this.#guarded(() => this.#withinReason(this.#buffers.read(buffer, offset, bytes, this.#ring)));
   }
 
   /**
@@ -353,7 +353,7 @@ export class Runtime {
   async profile(plan, params, options) {
     return this.#guarded(async () => {
       const { profilePlan } = await import("./profile.js");
-      const ready = await this.#ready(plan);
+      const ready = await ReadyPlan.compile(plan, this.#loadDevice);
       ready.checkParams(params, this.device.limits.maxComputeWorkgroupsPerDimension);
       /** @type {Record<string, string[]>} */
       const types = {};
@@ -403,22 +403,11 @@ export class Runtime {
    * @returns {Promise<T>}
    */
   async #withinReason(result) {
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    let timer;
-    /** @type {Promise<never>} */
-    const hang = new Promise((_, reject) => {
-      timer = setTimeout(() => {
-        this.#lose("unknown", `it has not ended a pass within ${this.#hangMs / 1000} s`);
-        this.device.destroy();
-        reject(this.#lost);
-      }, this.#hangMs);
+    return within(result, this.#hangMs, () => {
+      this.#lose("unknown", `it has not ended a pass within ${this.#hangMs / 1000} s`);
+      this.device.destroy();
+      return this.#lost;
     });
-    return Promise.race([result, hang]).finally(() => clearTimeout(timer));
-  }
-
-  /** @param {Plan} plan */
-  #ready(plan) {
-    return ReadyPlan.compile(plan, this.#loadDevice);
   }
 
   /** What of it loads and Plans are given. @returns {LoadDevice} */
@@ -493,7 +482,7 @@ export class Runtime {
         throw error;
       }
       // A mapping fails before the news arrives that the device was lost.
-      await Promise.race([this.device.lost, sleep(LOST_NEWS_MS)]);
+      await within(this.device.lost, LOST_NEWS_MS, () => null).catch(() => {});
       this.#throwIfLost();
       this.#throwIfUncaptured();
       throw new LeadoutError("DeviceError", `the device failed: ${firstLine(error.message)}`, {
@@ -504,9 +493,4 @@ export class Runtime {
     this.#throwIfUncaptured();
     return value;
   }
-}
-
-/** @param {number} ms */
-function sleep(ms) {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -1,5 +1,5 @@
 /**
- * Notices that a connection is dead: no error comes of it, only nothing any more.
+ * Notices that nothing comes any more: of a dead connection, or of a device that hangs.
  *
  * @module stall
  */
@@ -38,4 +38,23 @@ export class Stall {
   end() {
     clearTimeout(this.#timer);
   }
+}
+
+/**
+ * Wait, but not for ever.
+ *
+ * @template T
+ * @param {Promise<T>} result
+ * @param {number} ms
+ * @param {() => unknown} onTimeout called when it has not come by then; returns what to reject with
+ * @returns {Promise<T>}
+ */
+export function within(result, ms, onTimeout) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  /** @type {Promise<never>} */
+  const end = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(onTimeout()), ms);
+  });
+  return Promise.race([result, end]).finally(() => clearTimeout(timer));
 }

@@ -1,6 +1,9 @@
-"""Python's door to JavaScript: the only module that imports js or pyodide.
+"""Python's door to JavaScript: the only package that imports js or pyodide.
 
-web/worker.js boots Pyodide, imports this module, and hands every message of web/messages.js but
+    values.py   plain data, errors, and JavaScript's objects as Python's protocols
+    webgpu.py   the device
+
+web/worker.js boots Pyodide, imports this package, and hands every message of web/messages.js but
 "boot" to `Bridge.handle`. What JavaScript offers in return is the host object that worker.js
 passes to `start`: `createRuntime`, `readTokenizer`, `renderTemplate`, `openSource`, `settle` and
 `post`.
@@ -13,36 +16,21 @@ with the Python objects that wrap them here.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import js
-from pyodide.ffi import JsException, create_proxy, to_js
+from pyodide.ffi import JsException, to_js
 
-from leadout import errors
-from leadout.chat import Rendering
+from leadout.bridge.values import JsSource, JsTemplates, JsTokenizer, js_errors, parsed
+from leadout.bridge.webgpu import WebGpuDevice
 from leadout.checkpoint import Checkpoint, open_checkpoint
 from leadout.checkpoint.json_file import parse_json_object
-from leadout.checkpoint.load_plan import LoadPlan
-from leadout.checkpoint.page_plan import Move, PagePlan
 from leadout.checkpoint.synthetic import synthetic_checkpoint
-from leadout.devices.base import (
-    CompiledPlan,
-    DeviceInfo,
-    PassTimes,
-    Progress,
-    Runnable,
-    collected,
-)
 from leadout.engine import Engine, LoadOptions
 from leadout.errors import LeadoutError, OutOfMemoryError, RequestError
 from leadout.forecast import forecast
-from leadout.lowering import Caps, lower
-from leadout.ops import Program
-from leadout.plan import BufferSpec, Plan
 from leadout.probe import is_wanted, probe
 from leadout.profiling import ProfileRequest
 from leadout.request import GenerateRequest
@@ -51,245 +39,6 @@ from leadout.tokenizer_parts import check_parts
 
 #: How often "progress" messages are sent at most, by share of the whole.
 PROGRESS_STEPS = 200
-
-
-@contextmanager
-def js_errors() -> Iterator[None]:
-    """Turn the runtime's named JavaScript errors into their Python classes."""
-    try:
-        yield
-    except JsException as error:
-        kind = getattr(errors, str(error.name), None)
-        if isinstance(kind, type) and issubclass(kind, LeadoutError):
-            detail: Any = getattr(error, "detail", None)
-            facts = detail.to_py() if hasattr(detail, "to_py") else {}
-            raise kind(str(error.message), **facts) from error
-        raise
-
-
-def parsed(value: object) -> Any:
-    """Return plain data as a JavaScript object; one call, however deep."""
-    return js.JSON.parse(json.dumps(value))
-
-
-class JsSource:
-    """A source of web/runtime/sources.js; implements `checkpoint.source.Source`."""
-
-    def __init__(self, proxy: Any) -> None:
-        self.proxy = proxy
-        self.name: str = proxy.name
-
-    async def size(self) -> int:
-        """Return the length in bytes."""
-        with js_errors():
-            return int(await self.proxy.size())
-
-    async def read(self, offset: int, length: int) -> bytes:
-        """Return a copy of a range."""
-        with js_errors():
-            array = await self.proxy.read(offset, length)
-        return bytes(array.to_bytes())
-
-
-class JsTokenizer:
-    """A tokenizer of web/tokenizer.js; implements `tokenizer.Tokenizer`."""
-
-    def __init__(self, proxy: Any) -> None:
-        self._proxy = proxy
-        self.vocab_size: int = proxy.vocabSize
-
-    def encode(self, text: str, add_special_tokens: bool = False) -> list[int]:
-        """Return the ids of a text."""
-        with js_errors():
-            return numbers(self._proxy.encode(text, add_special_tokens))
-
-    def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
-        """Return the text of ids."""
-        with js_errors():
-            return str(self._proxy.decode(to_js(list(ids)), skip_special_tokens))
-
-    def id_of(self, token: str) -> int | None:
-        """Return the id of exactly this token, or None."""
-        found = self._proxy.idOf(token)
-        return found if isinstance(found, int) else None
-
-
-class JsTemplates:
-    """The worker of web/template/; implements `chat.TemplateRunner`."""
-
-    def __init__(self, host: Any) -> None:
-        self._host = host
-
-    def prepare(self) -> None:
-        """Start the worker."""
-        self._host.prepareTemplates()
-
-    async def render(self, rendering: Rendering) -> str:
-        """Return the template's text."""
-        with js_errors():
-            return str(await self._host.renderTemplate(json.dumps(vars(rendering))))
-
-
-def numbers(array: Any) -> list[int]:
-    """Copy an array of whole numbers out of JavaScript."""
-    return [int(value) for value in array.to_py()]
-
-
-@dataclass
-class WebGpuReadback:
-    """A ticket of the runtime; see `devices.base.Readback`."""
-
-    runtime: Any
-    ticket: int
-    times: Sequence[PassTimes] = ()
-
-    def __await__(self) -> Generator[Any, None, Sequence[int]]:
-        """Wait for the words."""
-        with js_errors():
-            array = yield from self.runtime.collect(self.ticket).__await__()
-        self.times, words = collected(array.to_py().tolist())
-        return words
-
-    def discard(self) -> None:
-        """Return the buffer unread."""
-        self.runtime.discard(self.ticket)
-
-
-@dataclass(frozen=True)
-class CompiledWebGpuPlan:
-    """A Plan and its number in the runtime."""
-
-    plan: Plan
-    number: int
-
-
-class WebGpuDevice:
-    """The runtime of web/runtime/device.js; implements `devices.base.Device`."""
-
-    def __init__(self, runtime: Any) -> None:
-        self._runtime = runtime
-        info = runtime.info.to_py()
-        self.info = DeviceInfo(
-            name=info["name"],
-            max_binding_bytes=int(info["max_binding_bytes"]),
-            max_buffer_bytes=int(info["max_buffer_bytes"]),
-            features=tuple(info["features"]),
-            is_software=bool(info["is_software"]),
-            kernels=json.loads(runtime.kernelIndex)["variants"],
-        )
-        self._caps = Caps.of(self.info)
-        #: Ends a running load when set; see `Bridge`.
-        self.abort_signal: Any = None
-
-    @property
-    def allocated_bytes(self) -> int:
-        """Bytes now held by buffers."""
-        return int(self._runtime.allocatedBytes)
-
-    @property
-    def peak_bytes(self) -> int:
-        """The most bytes ever held."""
-        return int(self._runtime.peakBytes)
-
-    async def allocate(self, buffers: Mapping[str, BufferSpec]) -> None:
-        """Create zeroed buffers, all or none."""
-        with js_errors():
-            await self._runtime.allocate(
-                parsed({name: {"bytes": spec.bytes} for name, spec in buffers.items()})
-            )
-
-    def free(self, names: Iterable[str]) -> None:
-        """Destroy buffers."""
-        self._runtime.free(parsed(list(names)))
-
-    async def load(self, load_plan: LoadPlan, sources: Sequence[Any], progress: Progress) -> None:
-        """Stream tensors into buffers."""
-        proxies = to_js([source.proxy for source in sources])
-        on_progress = create_proxy(progress)
-        ending = js.AbortController.new()
-        signals = [ending.signal, *([] if self.abort_signal is None else [self.abort_signal])]
-        options = js.Object.new()
-        options.onProgress = on_progress
-        options.signal = js.AbortSignal.any(to_js(signals))
-        try:
-            with js_errors():
-                loading = asyncio.ensure_future(
-                    self._runtime.load(parsed(load_plan.to_json()), proxies, options)
-                )
-                try:
-                    await asyncio.shield(loading)
-                except asyncio.CancelledError:
-                    # Something beside it failed: its buffers go, so it has to end first, however
-                    # often it is cancelled (each `beside` around it does so once).
-                    ending.abort()
-                    while not loading.done():
-                        with suppress(asyncio.CancelledError):
-                            await asyncio.wait([loading])
-                    raise
-        finally:
-            on_progress.destroy()
-
-    async def page_in(self, pages: PagePlan, sources: Sequence[Any], moves: Sequence[Move]) -> None:
-        """Bring rows of a paged table."""
-        plan = {**pages.to_json(), "moves": [vars(move) for move in moves]}
-        with js_errors():
-            await self._runtime.pageIn(parsed(plan), to_js([one.proxy for one in sources]))
-
-    def lower(self, program: Program) -> Plan:
-        """Choose kernels for this adapter."""
-        return lower(program, self._caps)
-
-    async def compile(self, runnable: Runnable) -> CompiledWebGpuPlan:
-        """Compile pipelines and build bind groups."""
-        assert isinstance(runnable, Plan)
-        with js_errors():
-            number = await self._runtime.compile(parsed(runnable.to_json()))
-        return CompiledWebGpuPlan(runnable, int(number))
-
-    def write(self, buffer: str, offset: int, data: bytes) -> None:
-        """Write bytes."""
-        with js_errors():
-            self._runtime.write(buffer, offset, to_js(data))
-
-    def submit(self, compiled: CompiledPlan, num_positions: int = 0) -> WebGpuReadback:
-        """Queue a Plan: one call into JavaScript, whatever it holds."""
-        assert isinstance(compiled, CompiledWebGpuPlan)
-        values = compiled.plan.values(num_positions)
-        with js_errors():
-            return WebGpuReadback(
-                self._runtime, int(self._runtime.submit(compiled.number, *values))
-            )
-
-    def release(self, compiled: CompiledPlan) -> None:
-        """Forget a Plan."""
-        assert isinstance(compiled, CompiledWebGpuPlan)
-        self._runtime.releasePlan(compiled.number)
-
-    async def read(self, buffer: str, offset: int, num_bytes: int) -> bytes:
-        """Read a range back."""
-        with js_errors():
-            array = await self._runtime.read(buffer, offset, num_bytes)
-        return bytes(array.to_bytes())
-
-    async def profile(
-        self, plan: Plan, params: Sequence[int], groups: Sequence[Sequence[int]]
-    ) -> dict[str, Any]:
-        """Time a Plan's dispatches; see `profiling.ProfilingDevice`."""
-        options = parsed({"groups": [list(group) for group in groups]})
-        with js_errors():
-            found = await self._runtime.profile(
-                parsed(plan.to_json()), to_js(list(params)), options
-            )
-        return dict(found.to_py())
-
-    async def bandwidth(self) -> dict[str, Any]:
-        """Measure how fast the device reads."""
-        with js_errors():
-            return dict((await self._runtime.bandwidth()).to_py())
-
-    def close(self) -> None:
-        """Destroy the device."""
-        self._runtime.destroy()
 
 
 @dataclass
