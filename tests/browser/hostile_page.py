@@ -11,7 +11,7 @@ from typing import Any
 
 from playwright.sync_api import Page, Route
 
-#: By then a hostile file must have its named error.
+#: By then a hostile file must have its named error, on a machine that does nothing else.
 PATIENCE_MS = 5_000
 #: A small model is compiled on a CPU, and there the machine may have others' work to do.
 LOAD_PATIENCE_MS = 120_000
@@ -22,6 +22,7 @@ _PREPARE = """async () => {
   const at = (path) => new URL(`${app}/${path}`, location.href).href;
   const { Channel } = await import(at("client/channel.js"));
   window.open_ = () => {
+    window.channel?.close(new Error("another worker is taken"));
     window.channel = new Channel(new Worker(at("worker.js"), { type: "module" }));
     return channel.request({ type: "boot" });
   };
@@ -100,7 +101,7 @@ class HostilePage:
         """Take a new worker."""
         self.page.evaluate("open_()")
 
-    def load(self, files: Mapping[str, Parts], patience_ms: int = PATIENCE_MS) -> Answer:
+    def load(self, files: Mapping[str, Parts], patience_ms: float | None = None) -> Answer:
         """Load a model out of files by name."""
         return self._ask(
             {"type": "load", "drafter": None, "options": {}},
@@ -108,7 +109,7 @@ class HostilePage:
             patience_ms,
         )
 
-    def chat(self, content: str, patience_ms: int = PATIENCE_MS) -> Answer:
+    def chat(self, content: str, patience_ms: float | None = None) -> Answer:
         """Have the model answer one message."""
         messages = [{"role": "user", "content": content}]
         request = {"messages": messages, "max_tokens": 1}
@@ -123,15 +124,18 @@ class HostilePage:
         """Have the model answer a message that holds lists in lists."""
         messages = [{"role": "user", "content": "a"}]
         request = {"type": "generate", "request": {"messages": messages}, "depth": depth}
-        return self._ask(request, None, PATIENCE_MS)
+        return self._ask(request, None, None)
 
-    def tokenize(self, text: str, patience_ms: int = PATIENCE_MS) -> Answer:
+    def tokenize(self, text: str, patience_ms: float | None = None) -> Answer:
         """Have the model's tokenizer encode a text."""
         return self._ask({"type": "tokenize", "text": text}, None, patience_ms)
 
     def _ask(
-        self, request: dict[str, Any], files: Mapping[str, Any] | None, patience_ms: int
+        self, request: dict[str, Any], files: Mapping[str, Any] | None, patience_ms: float | None
     ) -> Answer:
+        # Of a busy machine this worker gets a part.
+        share = max(1, os.getloadavg()[0] / (os.cpu_count() or 1))
+        patience_ms = patience_ms or PATIENCE_MS * share
         argument = {"request": request, "files": files, "patienceMs": patience_ms}
         end = self.page.evaluate(_ASK, argument)
         return Answer(
