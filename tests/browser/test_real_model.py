@@ -29,14 +29,14 @@ TIE_MARGIN = 2e-3
 #: Prompts of 6, 7 and 22 ids.
 GREEDY_PROMPTS = ("capital", "japanese", "water")
 
-NUM_TOKENS = 32 if IS_THOROUGH else 6
+NUM_TOKENS = 32 if IS_THOROUGH else 4
 NUM_KL_TOKENS = 200 if IS_THOROUGH else 32
 
 #: Nats, the bound that is promised.
 MAX_MEAN_KL = 1e-3
 
 SAMPLED_PROMPT = [2, 818, 5279, 529, 7001, 563]
-NUM_SAMPLED_TOKENS = 12 if IS_THOROUGH else 6
+NUM_SAMPLED_TOKENS = 12 if IS_THOROUGH else 4
 SETTINGS: tuple[dict[str, Any], ...] = (
     {"temperature": 1.0, "seed": 7},
     {"temperature": 0.8, "top_k": 40, "top_p": 0.95, "repetition_penalty": 1.1, "seed": 4242},
@@ -67,8 +67,8 @@ def model(site: Path, gemma3_gguf: Path) -> Iterator[RealModel]:
 def check_still_works(model: RealModel, golden: dict[str, dict[str, Any]]) -> None:
     """Assert that the engine answers, and rightly."""
     capital = golden["capital"]
-    ids = model.generate(prompt_ids=capital["prompt_ids"], max_tokens=2)["tokens"]
-    assert ids == capital["transformers_ids"][:2]
+    ids = model.generate(prompt_ids=capital["prompt_ids"], max_tokens=1)["tokens"]
+    assert ids == capital["transformers_ids"][:1]
 
 
 def test_the_load_tells_what_it_loaded(model: RealModel, gemma3_gguf: Path) -> None:
