@@ -60,7 +60,7 @@ async def test_every_step_gives_the_states_logits_and_drafts_of_transformers(nam
         assert len(steps) >= 7
         for step, (choices, buffers) in enumerate(steps[:7]):
             where = f"{length} tokens, step {step}"
-            state = buffers["draft_input"].view(np.float32)[backbone : 2 * backbone]
+            state = buffers["draft_next_input"].view(np.float32)[backbone : 2 * backbone]
             wanted = golden["hidden_states"][i, step]
             assert relative_error(state, wanted) < RELATIVE_TOLERANCE, where
             logits = golden["logits"][i, step]
