@@ -198,6 +198,9 @@ async def _allocate(
         if planned.paging_saves_bytes and options.placement == "auto":
             return await _allocate(device, checkpoint, drafter, replace(options, placement="paged"))
         raise advised(error, planned) from error
+    except BaseException:  # a load that is given up while the device is busy with it
+        device.free(planned.buffers)
+        raise
     return planned
 
 

@@ -402,9 +402,10 @@ class Decoder:
         passes, rows = self.passes, self.passes.score_rows
         row_bytes = passes.score_logits.bytes // rows
         self._lanes.pop(lane, None)
-        await self.device.allocate(passes.score_buffers)
-        compiled = await self.device.compile(passes.score)
+        compiled: CompiledPlan | None = None
         try:
+            await self.device.allocate(passes.score_buffers)
+            compiled = await self.device.compile(passes.score)
             for start in range(0, len(ids), rows):
                 tokens = ids[start : start + rows]
                 if self.pager is not None:
@@ -416,7 +417,8 @@ class Decoder:
                     passes.score_logits.buffer, padding * row_bytes, len(tokens) * row_bytes
                 )
         finally:
-            self.device.release(compiled)
+            if compiled is not None:
+                self.device.release(compiled)
             self.device.free(passes.score_buffers)
 
 

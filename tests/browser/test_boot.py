@@ -101,16 +101,14 @@ def test_parts_of_a_load_begin_while_python_boots(page: Page) -> None:
     assert tokens[0] == tokens[1] == tokens[2]
 
 
-@pytest.mark.parametrize(
-    "file",
-    ["assets.json", "leadout-*.zip", "kernels/index.json", "kernels/sources.json"],
-)
-def test_a_file_that_the_site_lacks_is_named(page: Page, file: str) -> None:
-    page.context.route(f"**/{file}", lambda route: route.fulfill(status=404))
-    end = load(page)
-    assert end["name"] == "SourceError"
-    assert file.rsplit("/", maxsplit=1)[-1].split("*", maxsplit=1)[0] in end["message"]
-    assert "cannot be fetched (status 404)" in end["message"]
+def test_a_file_that_the_site_lacks_is_named(page: Page) -> None:
+    for file in ("assets.json", "leadout-*.zip", "kernels/index.json", "kernels/sources.json"):
+        page.context.route(f"**/{file}", lambda route: route.fulfill(status=404))
+        end = load(page)
+        page.context.unroute(f"**/{file}")
+        assert end["name"] == "SourceError", file
+        assert file.rsplit("/", maxsplit=1)[-1].split("*", maxsplit=1)[0] in end["message"]
+        assert "cannot be fetched (status 404)" in end["message"]
 
 
 def test_a_model_that_is_gone_is_named(page: Page) -> None:

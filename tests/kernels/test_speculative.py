@@ -14,7 +14,7 @@ from speculation_cases import Case, cases, check_case, pair_files, ways
 from thoroughness import IS_THOROUGH
 
 #: Requests drawn per drafter, and ways of drafting for each; each is compared to plain decoding.
-NUM_REQUESTS = 70 if IS_THOROUGH else 8
+NUM_REQUESTS = 70 if IS_THOROUGH else 6
 NUM_WAYS = 3
 
 
@@ -53,7 +53,7 @@ def test_ids_equal_plain_ids_for_every_draft_length_and_run_ahead(kernel_runtime
 
 
 async def test_drafted_ids_equal_those_of_the_numpy_device(kernel_runtime) -> None:
-    pair = pair_files("trained-e2b")
+    pair = pair_files("trained-31b")
     on_gpu = await load(PageDevice(kernel_runtime), *pair)
     on_numpy = await load(NumpyDevice(), *pair)
     for fields in ({}, {"temperature": 0.9, "top_k": 20, "top_p": 0.95, "seed": 4}):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from leadout.errors import (
     SourceError,
     TokenizerError,
 )
+from leadout.plan import BufferSpec
 from leadout.request import GenerateRequest
 from speculation_cases import pair_files
 
@@ -46,6 +47,11 @@ class SlowDevice(NumpyDevice):
         self.fails = fails
         self.seen: list[str] = []
         self.under_way: set[str] = set()
+
+    async def allocate(self, buffers: Mapping[str, BufferSpec]) -> None:
+        await super().allocate(buffers)  # at once; whether there was room is known later
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
     async def load(
         self, load_plan: LoadPlan, sources: Sequence[Source], progress: Progress
@@ -154,6 +160,27 @@ async def test_an_abort_ends_all_and_leaves_the_device_empty() -> None:
     await asyncio.sleep(0)
     assert device.under_way == set()
     assert device.allocated_bytes == 0
+
+
+async def test_an_abort_at_any_moment_leaves_the_device_empty() -> None:
+    device = SlowDevice()
+    is_done = False
+    rounds = 0
+    while not is_done:
+        rounds += 1
+        loading = asyncio.ensure_future(load(device))
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        is_done = loading.done()
+        loading.cancel()
+        if is_done:
+            (await loading).close()
+        else:
+            with pytest.raises(asyncio.CancelledError):
+                await loading
+        await asyncio.sleep(0)
+        assert device.allocated_bytes == 0, rounds
+    assert rounds > ROUNDS
 
 
 async def test_a_cycle_that_does_not_compile_is_told_to_who_wants_drafts() -> None:

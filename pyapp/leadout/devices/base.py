@@ -194,8 +194,8 @@ async def run_once(device: Device, program: Program) -> Sequence[int]:
         LeadoutError: as of `Device.allocate` and `Device.compile`.
     """
     runnable = device.lower(program)
-    await device.allocate(runnable.buffers)
     try:
+        await device.allocate(runnable.buffers)  # it may be given up meanwhile
         for name, data in runnable.constants.items():
             device.write(name, 0, data)
         compiled = await device.compile(runnable)
