@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import select
 import subprocess
 import sys
 import urllib.request
@@ -17,6 +15,7 @@ import pytest
 
 from leadout_build import ROOT
 from leadout_build.store.built_in import built_in_files
+from serve_command import served
 
 #: What the build backend takes from a checkout, beside the built site.
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "NOTICE", "build", "pyapp", "web/hub")
@@ -81,25 +80,8 @@ def run(installed: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def url(installed: Path) -> Iterator[str]:
     """Where `leadout serve` of the installed package answers."""
-    process = subprocess.Popen(
-        command_of("serve", "--port", "0"),
-        env=environment(installed),
-        cwd=installed,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        readable, _, _ = select.select([process.stdout], [], [], 60)
-        assert readable, "the server says nothing"
-        line = process.stdout.readline()
-        found = re.search(r"http://127\.0\.0\.1:\d+/", line)
-        assert found, line + process.stdout.read()
-        yield found[0]
-    finally:
-        process.kill()
-        process.communicate()
+    with served(command_of("serve", "--port", "0"), environment(installed), installed) as url:
+        yield url
 
 
 def test_the_wheel_has_the_whole_site_and_nano_once(wheel: Path, site: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import select
 import subprocess
 import sys
 import urllib.request
@@ -13,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from serve_command import served
 
 #: Hides Playwright, and takes the site of the first argument for the built one.
 HIDE = """
@@ -110,22 +110,6 @@ def test_commands_that_drive_a_browser_say_how_to_get_playwright(
 
 
 def test_the_site_is_served(site: Path, environment: dict[str, str]) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", HIDE + "main(['serve', '--port', '0'])", str(site)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        readable, _, _ = select.select([process.stdout], [], [], 60)
-        assert readable, "the server says nothing"
-        line = process.stdout.readline()
-        found = re.search(r"http://127\.0\.0\.1:\d+/", line)
-        assert found, line
-        with urllib.request.urlopen(found[0]) as response:
-            assert response.read() == b"<!doctype html>"
-    finally:
-        process.kill()
-        process.communicate()
+    command = [sys.executable, "-c", HIDE + "main(['serve', '--port', '0'])", str(site)]
+    with served(command, environment) as url, urllib.request.urlopen(url) as response:
+        assert response.read() == b"<!doctype html>"
