@@ -42,7 +42,7 @@ def engines():
 
 
 def resumption_of(deltas: list[Delta]) -> Resumption:
-    """Return what a page knows behind these deltas; web/client/generation.js does the same."""
+    """Return what a page knows behind these deltas; web/client/open_request.js does the same."""
     cycles: list[WrittenCycle] = []
     drafts: list[int] = []
     for delta in deltas:
