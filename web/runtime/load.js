@@ -3,11 +3,11 @@
  *
  * 1. Steps are grouped, in order, into batches that fit one staging slot. Small tensors lie side by
  *    side in the file, so one batch holds many of them.
- * 2. A batch's bytes are read into one host array, each step's four words of parameters before its
- *    payload. Sources read ahead, so the next bytes arrive while the device works.
- * 3. The array is written to the next staging slot of a ring, and the batch's repacking kernels are
- *    submitted in one pass. The host array is free again at once: the queue has its own copy.
- * 4. Before a slot is used again the loader waits until the device is done with it. That bounds what
+ * 2. A batch's bytes are read straight into the mapped memory of the next upload, each step's four words
+ *    of parameters before its payload. Sources read ahead, so the next bytes arrive while the device works.
+ * 3. The device copies them to the staging slot, from which the batch's repacking kernels take them, all in
+ *    one submit; the queue keeps what several batches do in the slot in order.
+ * 4. Before an upload is used again the loader waits until the device is done with it. That bounds what
  *    is in flight, whatever the speed of the source and of the device.
  *
  * pyapp/leadout/checkpoint/load_plan.py describes what a LoadPlan is (keep in step).
@@ -17,11 +17,13 @@
 
 import { LeadoutError, abortError, errorAt, namedGpuError, withErrorScopes } from "./errors.js";
 import { checkGrid } from "./plans.js";
+import { Uploads } from "./uploads.js";
 
 /** @import {Binding, Buffers, MemoryAccount} from "./buffers.js" */
 /** @import {Pipeline, PipelineSpec, Pipelines} from "./pipelines.js" */
 /** @import {BindGroups} from "./plans.js" */
 /** @import {Source} from "./sources.js" */
+/** @import {Upload} from "./uploads.js" */
 
 /**
  * @typedef {object} LoadStep
@@ -61,14 +63,14 @@ const PARAMS_BYTES = 16;
 /** A slot holds a few large steps, or a great many small ones. */
 const MIN_SLOT_BYTES = 8 << 20;
 
-/** Slots in the ring: one being written while the device works on the other. */
-const NUM_SLOTS = 2;
+/** Batches in flight whose errors are not known yet. */
+const MOST_SENT = 3;
 
 /** Offsets of bindings are multiples of this, on every adapter that keeps to the default limits. */
 const ALIGNMENT_BYTES = 256;
 
-/** The staging slots' names among the runtime's buffers, which no Plan uses. */
-const SLOT_NAMES = Array.from({ length: NUM_SLOTS }, (_, i) => `(load staging ${i})`);
+/** The staging slot's name among the runtime's buffers, which no Plan uses. */
+const SLOT_NAME = "(load staging)";
 
 /**
  * A step placed in a slot. `bytes` covers parameters and payload, up to a multiple of 16 so that a
@@ -89,16 +91,16 @@ export async function executeLoadPlan(plan, sources, { onProgress = () => {}, si
   const pipelines = await Promise.all(plan.pipelines.map((spec) => on.pipelines.get(spec)));
   const { batches, slotBytes } = placeSteps(plan.steps);
 
-  await on.buffers.allocate(Object.fromEntries(SLOT_NAMES.map((name) => [name, { bytes: slotBytes }])));
-  const host = new Uint8Array(slotBytes);
+  await on.buffers.allocate({ [SLOT_NAME]: { bytes: slotBytes } });
+  const uploads = new Uploads(on.device, on.account, slotBytes);
   /** @type {Promise<void>[]} */
-  const slotFree = SLOT_NAMES.map(() => Promise.resolve());
+  const sent = [];
   let loadedBytes = 0;
   let source = plan.steps[0]?.source;
   try {
     onProgress(0, plan.total_bytes);
-    for (const [i, batch] of batches.entries()) {
-      const slot = i % NUM_SLOTS;
+    for (const batch of batches) {
+      const { upload, host } = await uploads.next();
       for (const placed of batch) {
         if (placed.step.source !== source) {
           sources[source].close?.(); // one shard is done: so is its read-ahead
@@ -108,15 +110,18 @@ export async function executeLoadPlan(plan, sources, { onProgress = () => {}, si
         loadedBytes += placed.step.bytes;
         onProgress(loadedBytes, plan.total_bytes);
       }
-      await slotFree[slot];
       throwIfAborted(signal);
-      slotFree[slot] = submitBatch(batch, host, SLOT_NAMES[slot], pipelines, on);
-      slotFree[slot].catch(() => {}); // seen when the slot is next used, or at the end
+      if (sent.length >= MOST_SENT) await sent.shift();
+      const done = submitBatch(batch, uploads, upload, pipelines, on);
+      done.catch(() => {}); // seen a few batches later, or at the end
+      sent.push(done);
     }
-    await Promise.all(slotFree);
+    await Promise.all(sent);
+    await on.device.queue.onSubmittedWorkDone();
   } finally {
     for (const used of sources) used.close?.();
-    on.bindGroups.forget(on.buffers.free(SLOT_NAMES));
+    uploads.destroy();
+    on.bindGroups.forget(on.buffers.free([SLOT_NAME]));
   }
 }
 
@@ -192,36 +197,38 @@ async function readStep({ step, start, bytes }, sources, host, signal) {
 }
 
 /**
- * Write a batch to its slot and queue its kernels.
+ * Have a batch copied to the slot, and queue its kernels.
  *
  * @param {PlacedStep[]} batch
- * @param {Uint8Array<ArrayBuffer>} host
- * @param {string} slot
+ * @param {Uploads} uploads
+ * @param {Upload} upload that holds it
  * @param {Pipeline[]} pipelines
  * @param {LoadDevice} on
- * @returns {Promise<void>} once the device is done with the slot
+ * @returns {Promise<void>} once the device is done with the upload
  */
-function submitBatch(batch, host, slot, pipelines, { device, buffers, bindGroups }) {
+function submitBatch(batch, uploads, upload, pipelines, { device, buffers, bindGroups }) {
   const last = batch[batch.length - 1];
+  const bytes = last.start + last.bytes;
   const groups = batch.map(({ step, start, bytes }) => {
-    const staging = { buffer: slot, offset: start, bytes };
+    const staging = { buffer: SLOT_NAME, offset: start, bytes };
     return bindGroups.get(pipelines[step.pipeline], [staging, ...step.bindings], step.label);
   });
-  const { error } = withErrorScopes(device, () => {
-    buffers.write(slot, 0, host.subarray(0, last.start + last.bytes));
-    const encoder = device.createCommandEncoder({ label: "load" });
-    const pass = encoder.beginComputePass();
-    for (const [i, { step }] of batch.entries()) {
-      pass.setPipeline(pipelines[step.pipeline].gpu);
-      pass.setBindGroup(0, groups[i].group);
-      pass.dispatchWorkgroups(step.workgroups[0], step.workgroups[1], step.workgroups[2]);
-    }
-    pass.end();
-    device.queue.submit([encoder.finish()]);
-  });
+  const slot = buffers.at({ buffer: SLOT_NAME, offset: 0, bytes }, "load").gpu;
+  const { value: done, error } = withErrorScopes(device, () =>
+    uploads.send(upload, (encoder, source) => {
+      encoder.copyBufferToBuffer(source, 0, slot, 0, bytes);
+      const pass = encoder.beginComputePass();
+      for (const [i, { step }] of batch.entries()) {
+        pass.setPipeline(pipelines[step.pipeline].gpu);
+        pass.setBindGroup(0, groups[i].group);
+        pass.dispatchWorkgroups(step.workgroups[0], step.workgroups[1], step.workgroups[2]);
+      }
+      pass.end();
+    }),
+  );
   const errors = [...groups.map((group) => group.error), error];
   const labels = [...batch.map(({ step }) => step.label), `${batch[0].step.label} and on`];
-  return batchDone(errors, labels, device.queue.onSubmittedWorkDone());
+  return batchDone(errors, labels, done);
 }
 
 /**
