@@ -1,12 +1,16 @@
 """What a cycle costs by its number of drafts, learnt from the cycles that run.
 
 A cost is the time from the end of the pass before to the cycle's own end while cycles are queued
-one behind the other: what is really paid, gaps between passes included. Loading times a few cycles
-for a first guess; after that every cycle that runs is evidence.
+one behind the other: what is really paid, gaps between passes included. Every cycle that runs is
+evidence. Where the device has a clock, the gap before a cycle is known by itself: there the GPU
+waited for the host, which is as slow whatever the cycle drafts, but not always. So
 
-Assumed is, in logarithms:
+- cost(k) = idle + busy(k), `idle` being an average of the last gaps; 0 without such a clock, when
+  `busy` is all there is.
 
-- cost(k) = plain x dearness(k). `plain`, the cost of a cycle without drafts, changes quickly: with
+Assumed of `busy` is, in logarithms:
+
+- busy(k) = plain x dearness(k). `plain`, that of a cycle without drafts, changes quickly: with
   the card's clock, other programs, the length of the context. `dearness` changes slowly. So a card
   that turns out three times faster than at load corrects the costs of all numbers of drafts, also
   of those that did not run.
@@ -57,12 +61,22 @@ _PLAIN_DRIFT = 0.04
 _PLAIN_DRIFT_AT_FIRST = 0.15
 _STEP_DRIFT = 0.01
 
-#: Standard deviation of what a cycle takes from what it takes on average.
+#: Standard deviation of what a cycle takes from what it takes on average: at least, and at most.
+#: A small model's passes wait for the host, whose pace varies much.
 _NOISE = 0.04
+_MOST_NOISE = 0.6
+#: How much evidence changes what is believed of the noise, as a logarithm of its variance; of
+#: normal noise, so large a share stays within its deviation.
+_NOISE_STEP = 0.2
+_SHARE_WITHIN = 0.68
 
 #: Evidence has at least so many times the clock's resolution, whose noise has this deviation.
 _RESOLUTIONS = 4
 _RESOLUTION_NOISE = 0.41
+
+#: The share by which a gap changes the average, and what it can be at most, in plain cycles.
+_IDLE_SHARE = 0.1
+_MOST_IDLE = 3.0
 
 #: Cycles taken together once the cost of each is known this well, to save the host's time.
 _CYCLES_TOGETHER = 4
@@ -81,7 +95,7 @@ class CycleCosts:
 
     Attributes:
         ms: believed, by number of drafts; never less for more drafts.
-        doubts: standard deviations of the logarithms of `ms`.
+        doubts: standard deviations of the logarithms of what the GPU is busy.
         ratios: `ms` in plain cycles.
         dear_ratios: the same, a standard deviation higher.
         is_known: whether anything was timed.
@@ -101,6 +115,11 @@ class CycleCosts:
         # Numbers of drafts whose last cycle was taken for an interruption.
         self._slow: set[int] = set()
         self._plain_drift = _PLAIN_DRIFT_AT_FIRST
+        # Of one cycle, a variance; what was only guessed says nothing of it.
+        self._noise = _NOISE**2
+        self._ran: set[int] = set()
+        self._idle_ms = 0.0
+        self._busy_ms: list[float] = []
         self.is_known = False
         self.is_changing = False
         self.ms: list[float] = []
@@ -124,11 +143,17 @@ class CycleCosts:
             self._forget(_DOUBT_AFTER_REST, 0.0, 0.0)
         self._conclude()
 
+    def idled(self, ms: float) -> None:
+        """Learn from the gap before a cycle; before `note` is told of the cycle."""
+        plain_ms = self._busy_ms[0] + self._idle_ms
+        self._idle_ms += _IDLE_SHARE * (min(ms, _MOST_IDLE * plain_ms) - self._idle_ms)
+
     def note(self, cycles: Sequence[tuple[int, float]], resolution_ms: float) -> float | None:
         """Learn from cycles, in the order in which they ended.
 
         Args:
-            cycles: number of drafts of each, and the milliseconds from the end of the pass before.
+            cycles: number of drafts of each, and the milliseconds from the end of the pass before,
+                without what `idled` was told of.
             resolution_ms: how far these may be off.
 
         Returns:
@@ -146,7 +171,7 @@ class CycleCosts:
                 self._learn(resolution_ms)
         if self._counts or not self._judged:
             return None
-        believed = sum(count * self.ms[k] for k, count in self._judged.items())
+        believed = sum(count * self._busy_ms[k] for k, count in self._judged.items())
         dearness = self._judged_ms / believed
         self._judged.clear()
         self._judged_ms = 0.0
@@ -157,14 +182,19 @@ class CycleCosts:
         counts, elapsed_ms = self._counts, self._elapsed_ms
         self._counts, self._elapsed_ms = Counter(), 0.0
         num_cycles = counts.total()
-        expected = {k: count * self.ms[k] for k, count in counts.items()}
+        expected = {k: count * self._busy_ms[k] for k, count in counts.items()}
         expected_ms = sum(expected.values())
         self._forget(self._plain_drift * num_cycles**0.5, 0.0, _STEP_DRIFT * num_cycles**0.5)
         surprise = math.log(elapsed_ms / expected_ms)
         shares = {k: cost / expected_ms for k, cost in expected.items()}
-        noise = _NOISE**2 + (_RESOLUTION_NOISE * resolution_ms / elapsed_ms) ** 2
+        noise = self._noise + (_RESOLUTION_NOISE * resolution_ms / elapsed_ms) ** 2
         gain, variance = self._gain(shares)
         deviations = surprise / math.sqrt(variance + noise)
+        if self._ran.issuperset(counts):
+            share = _SHARE_WITHIN if abs(deviations) > 1 else _SHARE_WITHIN - 1
+            louder = self._noise * math.exp(_NOISE_STEP * share)
+            self._noise = min(max(louder, _NOISE**2), _MOST_NOISE**2)
+        self._ran.update(counts)
         self._judged += counts
         was_slow = not self._slow.isdisjoint(counts)
         if deviations > _INTERRUPTION and not was_slow and self.is_known:
@@ -233,14 +263,18 @@ class CycleCosts:
         variances = [rows[k][k] for k in range(1, len(rows))]
         for k, mean in enumerate(ascending(self._means[1:], variances), 1):
             self._means[k] = min(max(mean, 0.0), math.log(_MOST_DEARNESS * (1 + k)))
-        self.ms, self.ratios = [plain_ms], [1.0]
-        self.doubts, self.dear_ratios = [math.sqrt(rows[0][0])], [1.0]
+        idle_ms = self._idle_ms
+        self._busy_ms, self.ms = [plain_ms], [idle_ms + plain_ms]
+        self.ratios, self.dear_ratios = [1.0], [1.0]
+        self.doubts = [math.sqrt(rows[0][0])]
         for k in range(1, len(rows)):
-            self.ratios.append(math.exp(self._means[k]))
-            self.ms.append(plain_ms * self.ratios[k])
+            self._busy_ms.append(plain_ms * math.exp(self._means[k]))
+            self.ms.append(idle_ms + self._busy_ms[k])
+            self.ratios.append(self.ms[k] / self.ms[0])
+            dear_ms = self._busy_ms[k] * math.exp(math.sqrt(max(rows[k][k], 0.0)))
+            self.dear_ratios.append((idle_ms + dear_ms) / self.ms[0])
             variance = rows[0][0] + 2 * rows[0][k] + rows[k][k]
             self.doubts.append(math.sqrt(max(variance, 0.0)))
-            self.dear_ratios.append(math.exp(self._means[k] + math.sqrt(max(rows[k][k], 0.0))))
 
 
 def ascending(values: Sequence[float], variances: Sequence[float]) -> list[float]:

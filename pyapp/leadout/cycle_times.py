@@ -30,6 +30,11 @@ class CycleTime:
     ms: float
     idle_ms: float | None
 
+    @property
+    def busy_ms(self) -> float:
+        """What of `ms` the device worked, or all of it where that is not known."""
+        return self.ms - max(self.idle_ms or 0.0, 0.0)
+
     def resolution_ms(self, plain_ms: float) -> float:
         """Return how far `ms` may be off, given what a plain cycle takes."""
         if self.idle_ms is not None:

@@ -8,9 +8,11 @@
             brings at least
 
 A draft that may be rejected whole is made only while, even so, `spent` stays within
-(1 + MAX_LOSS) x `earned`. So a request never costs more than MAX_LOSS above plain decoding,
+(1 + MAX_LOSS) x `earned`. So a first request never costs more than MAX_LOSS above plain decoding,
 whatever the text; it begins with plain steps, whose tokens pay for the first attempts, and every
-accepted draft pays for bolder ones. What is not yet sure of a cost is added to it here. A cost that
+accepted draft pays for bolder ones. What it left of that in the end, up to MOST_SAVINGS, the next
+request may spend beside its own share: so that one can draft from its beginning, and all of them
+together stay within the share. What is not yet sure of a cost is added to it here. A cost that
 turns out higher still is a debt: nothing is drafted until plain steps have paid for it.
 
 Among what the ledger allows it takes the number with the best expected tokens per cost, from the
@@ -32,6 +34,9 @@ from leadout.cycle_costs import CycleCosts
 
 #: The share by which a request may become slower than without a drafter.
 MAX_LOSS = 0.05
+
+#: The most plain steps that one request leaves to the next.
+MOST_SAVINGS = 4.0
 
 #: Old outcomes count less: a new one at a position takes this share off the others' weight.
 _FORGET = 0.03
@@ -147,6 +152,17 @@ class Acceptance:
         return expected
 
 
+@dataclass
+class Savings:
+    """What requests so far left of what they might have spent, for the next one to begin with.
+
+    Attributes:
+        plain_steps: at most MOST_SAVINGS.
+    """
+
+    plain_steps: float = 0.0
+
+
 class AutoSchedule:
     """See the module's docstring.
 
@@ -154,9 +170,18 @@ class AutoSchedule:
         counts: numbers of drafts to choose among, 0 among them.
         costs: what is believed of them; it learns from whoever runs the cycles.
         acceptance: learned so far; goes on learning.
+        savings: of the requests before; spent here, and what this one leaves goes there.
     """
 
-    def __init__(self, counts: Sequence[int], costs: CycleCosts, acceptance: Acceptance) -> None:
+    def __init__(
+        self,
+        counts: Sequence[int],
+        costs: CycleCosts,
+        acceptance: Acceptance,
+        savings: Savings | None = None,
+    ) -> None:
+        self._savings = savings or Savings()
+        self._credit, self._savings.plain_steps = self._savings.plain_steps, 0.0
         self._counts = sorted(counts)
         self._costs = costs
         self._acceptance = acceptance
@@ -210,6 +235,8 @@ class AutoSchedule:
             self._settle(dearness)
             if self._costs.is_changing:
                 self._drafting = _FIRST_DRAFTING
+        left = self._allowed() - self._spent
+        self._savings.plain_steps = min(max(left, 0.0), MOST_SAVINGS)
         if num_drafts == 0:
             return
         self._acceptance.note(num_drafted, max(num_tokens - 1, 0))
@@ -242,7 +269,11 @@ class AutoSchedule:
 
     def _can_afford(self, num_drafts: int) -> bool:
         cost = self._costs.dear_ratios[num_drafts]
-        return self._spent + cost <= (1.0 + MAX_LOSS) * (self._earned_tokens + 1)
+        return self._spent + cost <= self._allowed(1)
+
+    def _allowed(self, more_tokens: int = 0) -> float:
+        """Return the plain steps that tokens so far, and so many more, may cost."""
+        return (1.0 + MAX_LOSS) * (self._earned_tokens + more_tokens) + self._credit
 
 
 def automatic_counts(max_draft_tokens: int) -> Sequence[int]:

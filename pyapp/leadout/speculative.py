@@ -285,7 +285,11 @@ class Decoder:
         if not timed:
             return None
         resolution_ms = timed[0].resolution_ms(self.costs.ms[0])
-        return self.costs.note([(cycle.num_drafts, cycle.ms) for cycle in timed], resolution_ms)
+        for cycle in timed:
+            self.costs.idled(max(cycle.idle_ms or 0.0, 0.0))
+        return self.costs.note(
+            [(cycle.num_drafts, cycle.busy_ms) for cycle in timed], resolution_ms
+        )
 
     def stage(self, tokens: Sequence[int], settings: sampling.Sampling, lane: int = 0) -> None:
         """Have a lane decode behind known tokens, on whatever the cache holds: to time passes."""

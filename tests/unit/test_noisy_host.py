@@ -1,0 +1,148 @@
+"""What `AutoSchedule` makes of a small model whose cycles wait for a busy host."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections import deque
+
+import pytest
+
+from leadout.cycle_costs import CycleCosts
+from leadout.cycle_times import DEVICE_CLOCK_MS
+from leadout.scheduler import (
+    MAX_LOSS,
+    MOST_SAVINGS,
+    Acceptance,
+    AutoSchedule,
+    FixedSchedule,
+    Savings,
+    Schedule,
+    automatic_counts,
+)
+
+#: Nano in Chromium on an NVIDIA H100: what a cycle of so many drafts takes of the GPU, and of the
+#: host, in milliseconds.
+GPU_MS = {0: 0.45, 1: 0.65, 2: 0.9, 3: 1.0, 5: 1.25, 7: 1.45}
+HOST_MS = {0: 1.0, 1: 1.1, 2: 1.3, 3: 1.4, 5: 1.7, 7: 2.0}
+
+#: Of the host's time, what a cycle takes to be submitted; the rest, once its result is there.
+SUBMIT_SHARE = 0.7
+
+#: How often it pauses, and for how long.
+PAUSE, PAUSE_MS = 0.03, (2.0, 8.0)
+
+CLOCK_MS = 0.065
+ACCEPTED = 0.95
+IN_FLIGHT = 3
+
+
+def clock(ms: float) -> float:
+    """Return what the device's clock says."""
+    return CLOCK_MS * round(ms / CLOCK_MS)
+
+
+def generate(
+    schedule: Schedule,
+    costs: CycleCosts,
+    rng: random.Random,
+    spread: float,
+    num_tokens: int,
+    *,
+    has_gaps: bool,
+) -> float:
+    """Return the milliseconds of one request."""
+    host_ms = gpu_ms = done = 0.0
+    before: float | None = None
+    in_flight: deque[tuple[int, float, float]] = deque()
+
+    def worked(ms: float) -> float:
+        return ms * rng.lognormvariate(-(spread**2) / 2, spread)
+
+    while done < num_tokens:
+        while len(in_flight) < IN_FLIGHT:
+            k = schedule.choose()
+            schedule.submitted(k)
+            host_ms += worked(SUBMIT_SHARE * HOST_MS[k])
+            host_ms += rng.uniform(*PAUSE_MS) if rng.random() < PAUSE else 0.0
+            began = max(host_ms, gpu_ms)
+            gpu_ms = began + GPU_MS[k]
+            in_flight.append((k, clock(began), clock(gpu_ms)))
+        k, began, ended = in_flight.popleft()
+        host_ms = max(host_ms, ended) + worked((1 - SUBMIT_SHARE) * HOST_MS[k])
+        dearness = None
+        if before is not None:
+            idle = began - before if has_gaps else 0.0
+            costs.idled(idle)
+            dearness = costs.note([(k, max(ended - before - idle, CLOCK_MS))], DEVICE_CLOCK_MS)
+        before = ended
+        num_accepted = next((i for i in range(k) if rng.random() > ACCEPTED), k)
+        schedule.collected(k, k, 1 + num_accepted, dearness)
+        done += 1 + num_accepted
+    costs.rest()
+    return host_ms
+
+
+def speed(fixed: int | None, spread: float, *, has_gaps: bool = True) -> float:
+    """Return tokens per second of answers of 183 tokens, Nano's briefs; the mean of a few runs."""
+    return statistics.mean(_speed(fixed, spread, seed, has_gaps) for seed in range(4))
+
+
+def _speed(fixed: int | None, spread: float, seed: int, has_gaps: bool) -> float:
+    rng = random.Random(seed)
+    costs, acceptance, savings = CycleCosts(7), Acceptance(7), Savings()
+    took = 0.0
+    for _ in range(8):
+        schedule: Schedule = AutoSchedule(automatic_counts(7), costs, acceptance, savings)
+        if fixed is not None:
+            schedule = FixedSchedule(fixed)
+        took += generate(schedule, costs, rng, spread, 183, has_gaps=has_gaps)
+    return 1000 * 8 * 183 / took
+
+
+@pytest.mark.parametrize("spread", [0.1, 0.5, 0.8])
+def test_a_host_whose_pace_varies_does_not_keep_it_from_drafting(spread: float) -> None:
+    assert speed(None, spread) > 0.88 * speed(7, spread)
+
+
+@pytest.mark.parametrize("spread", [0.3, 0.5])
+def test_nor_where_gaps_are_not_known_apart(spread: float) -> None:
+    assert speed(None, spread, has_gaps=False) > 2.2 * speed(0, spread)
+
+
+def test_what_a_request_left_lets_the_next_one_draft_from_its_beginning() -> None:
+    costs, acceptance, savings = CycleCosts(3), Acceptance(3), Savings()
+    for _ in range(40):
+        costs.note([(0, 10.0)], 0.1)
+        costs.note([(3, 13.0)], 0.1)
+    first = AutoSchedule([0, 3], costs, acceptance, savings)
+    begun = []
+    for _ in range(60):
+        begun.append(first.choose())
+        first.submitted(begun[-1])
+        first.collected(begun[-1], begun[-1], 1 + begun[-1], None)
+    assert begun[0] == 0
+    assert savings.plain_steps == MOST_SAVINGS
+    second = AutoSchedule([0, 3], costs, acceptance, savings)
+    assert savings.plain_steps == 0.0
+    assert second.choose() == 3
+
+
+def test_a_drafter_that_is_never_right_costs_the_share_of_all_requests() -> None:
+    costs, acceptance, savings = CycleCosts(3), Acceptance(3), Savings()
+    ratios = {0: 1.0, 3: 1.3}
+    for _ in range(40):
+        costs.note([(0, 10.0)], 0.1)
+        costs.note([(3, 13.0)], 0.1)
+    spent = num_tokens = num_drafting = 0.0
+    for request in range(50):
+        schedule = AutoSchedule([0, 3], costs, acceptance, savings)
+        for _ in range(5 + request):
+            k = schedule.choose()
+            schedule.submitted(k)
+            schedule.collected(k, k, 1, None)
+            spent += ratios[k]
+            num_tokens += 1
+            num_drafting += k > 0
+            assert spent <= (1 + MAX_LOSS) * num_tokens
+    assert num_drafting > 0
