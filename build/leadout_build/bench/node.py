@@ -70,11 +70,35 @@ class RunnerRuntime:
             if event["type"] == "progress":
                 on_progress(event["loaded_bytes"], event["total_bytes"])
 
+        self._boot(on_event)
+        info = self._ask(self.subject.load_message(drafter, options), on_event)
+        return Loaded(info, events, self._ask({"type": "probe"})["samples"])
+
+    def _boot(self, on_event: Callable[[dict[str, Any]], None] = lambda event: None) -> None:
         if not self._is_booted:
             self.versions |= self._ask({"type": "boot"}, on_event)
             self._is_booted = True
-        info = self._ask(self.subject.load_message(drafter, options), on_event)
-        return Loaded(info, events, self._ask({"type": "probe"})["samples"])
+
+    def forecast(self, drafter: str, options: Mapping[str, object] | None = None) -> dict[str, Any]:
+        """Return `Forecast` of web/messages.js for the subject, probe included.
+
+        Args:
+            drafter: "none", "mtp" or "ngram".
+            options: more of `LoadOptions`.
+        """
+        self._boot()
+        message = {**self.subject.load_message(drafter, options), "type": "estimate"}
+        found: dict[str, Any] = self._ask({**message, "probe": True})
+        return found
+
+    def run(self, source: str) -> Any:
+        """Call a JavaScript function in the page, with the subject's reference; in Chromium alone.
+
+        Args:
+            source: of the function, async or not; what it returns is JSON.
+        """
+        self._boot()
+        return self._ask({**self.subject.load_message("none"), "type": "run", "source": source})
 
     def generate(self, request: Mapping[str, object]) -> dict[str, Any]:
         """Run one request; see `Runtime`."""

@@ -8,6 +8,9 @@
  * both ways, as node_runner.mjs does for Node: requests of web/messages.js come on stdin, one JSON object
  * a line, answers leave on stdout, each with `at_ms`. Files of models (file: URLs) are served, too, to
  * this machine alone. The process ends with its stdin; Chromium goes on.
+ *
+ * One message more than web/messages.js has: {type: "run", source, model} calls a function of that source in the
+ * page, with the model's reference, and its result is what comes of it.
  */
 import { createReadStream, readFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -192,6 +195,9 @@ async function serve(message) {
     await evaluate(`bench.postMessage(${JSON.stringify(message)}); null`);
   } else if (type === "probe") {
     post({ type: "result", id, value: await evaluate("leadoutProbe()", worker) });
+  } else if (type === "run") {
+    const ref = JSON.stringify(served(message.model));
+    post({ type: "result", id, value: await evaluate(`(${message.source})(${ref})`) });
   } else {
     if (type === "load") {
       message = { ...message, model: served(message.model), drafter: served(message.drafter) };

@@ -11,9 +11,12 @@
 #     llama           native llama.cpp on E2B's shape (llama.tar.xz, pack_llama.sh)
 #     ids-node        ids with drafts against those without: Nano and the tiny family; minutes: IDS_SECONDS
 #     ids-chromium    the same in Chromium
+#     forecast        forecasts against what comes of them, in Node
+#     chromium-forecast  the same in Chromium
+#     chromium-store  keeping and loading a model of E2B's shape in Chromium (needs llama.tar.xz)
 #     kernels         the kernel tests of the tree, in Node
 #
-# Environment: ROUNDS, CONTEXTS, PROMPTS, DRAFTS, IDS_SECONDS, BENCH_ARGS (more arguments for leadout bench).
+# Environment: ROUNDS, CONTEXTS, PROMPTS, DRAFTS, IDS_SECONDS, BENCH_ARGS (more arguments for leadout bench), IDS_ARGS.
 # Everything is unpacked into $LEADOUT_TEMP (/tmp/leadout), where later calls find it again.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -73,14 +76,21 @@ start_chromium() { # starts one if none answers; ends with the session
     trap "kill $! 2>/dev/null" EXIT
 }
 
+unpack_llama() {
+    [ -d "$temp/llama" ] && return
+    [ -f "$here/llama.tar.xz" ] || { echo "no llama.tar.xz"; return 1; }
+    xz -dc -T0 "$here/llama.tar.xz" | tar -C "$temp" -xf -
+}
+
+make_gguf() { # OUT, of E2B's shape
+    PYTHONPATH=$temp/llama/python "$python" "$temp/llama/gguf_e2b.py" "$1" "${LLAMA_SHAPE:-e2b}"
+}
+
 llama() {
-    if [ ! -d "$temp/llama" ]; then
-        [ -f "$here/llama.tar.xz" ] || { echo "no llama.tar.xz"; return 1; }
-        xz -dc -T0 "$here/llama.tar.xz" | tar -C "$temp" -xf -
-    fi
-    cd "$temp/llama" || return
     local model=$temp/${LLAMA_SHAPE:-e2b}.gguf
-    [ -f "$model" ] || PYTHONPATH=python "$python" gguf_e2b.py "$model" "${LLAMA_SHAPE:-e2b}"
+    unpack_llama || return
+    [ -f "$model" ] || make_gguf "$model" || return
+    cd "$temp/llama" || return
     node llama_bench.mjs "$model" "${LLAMA_GPU:-vulkan}" "${LLAMA_PROMPTS:-512,2048,32000}" "${LLAMA_TOKENS:-128}" 2>"$out/llama.log" |
         tee "$out/llama.txt" || tail -5 "$out/llama.log"
     cd "$tree" || return
@@ -94,11 +104,22 @@ for what in "$@"; do
     setup) ;;
     nano) timed "$what" bench nano-node nano --runtime node --drafter mtp ;;
     chromium-nano) start_chromium && timed "$what" bench nano-chromium nano --runtime chromium --drafter mtp ;;
+    forecast) timed "$what" "$python" tests/bench/gpu/forecast.py ${FORECAST_ARGS:-} ;;
+    chromium-forecast)
+        start_chromium && timed "$what" "$python" tests/bench/gpu/forecast.py --runtime chromium ${FORECAST_ARGS:-}
+        ;;
+    chromium-store)
+        gguf=$temp/${LLAMA_SHAPE:-e2b}.gguf
+        unpack_llama && { [ -f "$gguf" ] || make_gguf "$gguf"; }
+        start_chromium && for file in "$gguf" build/leadout_build/store/nano/nano.gguf; do
+            timed "$what" "$python" tests/bench/gpu/store_speed.py "$file"
+        done
+        ;;
     node-*) timed "$what" shape_bench "$what" "${what#node-}" node ;;
     chromium-*) start_chromium && timed "$what" shape_bench "$what" "${what#chromium-}" chromium ;;
     llama) timed "$what" llama ;;
-    ids-node) timed "$what" "$python" tests/bench/gpu/ids.py --runtime node --seconds "${IDS_SECONDS:-240}" ;;
-    ids-chromium) start_chromium && timed "$what" "$python" tests/bench/gpu/ids.py --runtime chromium --seconds "${IDS_SECONDS:-240}" ;;
+    ids-node) timed "$what" "$python" tests/bench/gpu/ids.py --runtime node --seconds "${IDS_SECONDS:-240}" ${IDS_ARGS:-} ;;
+    ids-chromium) start_chromium && timed "$what" "$python" tests/bench/gpu/ids.py --runtime chromium --seconds "${IDS_SECONDS:-240}" ${IDS_ARGS:-} ;;
     kernels) timed "$what" env LEADOUT_TEST_RUNTIME=node "$python" -m pytest -p no:cacheprovider -q ${KERNEL_TESTS:-tests/kernels} ;;
     *) echo "unknown: $what" ;;
     esac

@@ -1,0 +1,61 @@
+"""How fast is a model kept, and loaded from what is kept, in a Chromium that runs on this machine?
+
+    PYTHONPATH=pyapp:build LEADOUT_CHROMIUM_PORT=9301 python store_speed.py MODEL.gguf
+
+The file is served by this machine to a page of the built site, which pulls it into its store, loads
+it from there a few times, each time up to the first token behind a prompt of 512, and deletes it
+again. The first load is cold: no kernel was ever compiled.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from leadout_build.bench.node import open_running_chromium
+from leadout_build.bench.runtime import Subject
+
+LOADS = 3
+
+PULL_AND_LOAD = """async (model) => {
+  const { Leadout } = await import("/leadout.js");
+  const { url } = model.files[0];
+  let begun = performance.now();
+  await Leadout.models.pull(url);
+  const pull_ms = performance.now() - begun;
+  const loads = [];
+  for (let i = 0; i < LOADS; i++) {
+    const phases = {};
+    begun = performance.now();
+    const onPhase = (phase) => { phases[phase] = Math.round(performance.now() - begun); };
+    const engine = await Leadout.load({ model: url, drafter: "none", onPhase });
+    const ms = performance.now() - begun;
+    const prompt_ids = Array.from({ length: 512 }, (_, i) => 3 + ((i * 7919) % 250));
+    let first_ms = 0;
+    const onDelta = () => { first_ms ||= performance.now() - begun; };
+    await engine.generate({ prompt_ids, max_tokens: 8, ignore_eos: true }, { onDelta });
+    loads.push({ ms, load_ms: engine.info.load_ms, first_ms, phases });
+    await engine.dispose();
+  }
+  await Leadout.models.remove(url);
+  return { pull_ms, loads };
+}""".replace("LOADS", str(LOADS))
+
+
+def main() -> None:
+    """Print MB/s of each."""
+    path = Path(sys.argv[1])
+    size = path.stat().st_size / 1e6
+    subject = Subject(path.stem, {path.name: path})
+    with open_running_chromium(subject, int(os.environ["LEADOUT_CHROMIUM_PORT"])) as runtime:
+        found = runtime.run(PULL_AND_LOAD)
+    print(f"{path.name}: {size:,.0f} MB, kept at {1000 * size / found['pull_ms']:,.0f} MB/s")
+    for one in found["loads"]:
+        rate, whole = 1000 * size / one["load_ms"], one["ms"] / 1000
+        print(f"loaded at {rate:,.0f} MB/s; ready after {whole:.2f} s, boot included", end="; ")
+        print(f"first token after {one['first_ms'] / 1000:.2f} s; phases from {one['phases']}")
+
+
+if __name__ == "__main__":
+    main()
