@@ -21,9 +21,9 @@ def kernels() -> dict[str, Any]:
     return kernel_index(FOLDER)
 
 
-def caps(features: Sequence[str] = (), *, is_software: bool = False) -> Caps:
+def caps(features: Sequence[str] = (), **options: bool) -> Caps:
     """Return the capabilities of an adapter that has all kernels and some features."""
-    return Caps(kernels(), frozenset(features), is_software)
+    return Caps(kernels(), frozenset(features), **options)
 
 
 class ListeningDevice(NumpyDevice):
@@ -33,6 +33,6 @@ class ListeningDevice(NumpyDevice):
         super().__init__()
         self.programs: list[Program] = []
 
-    def lower(self, program: Program) -> Program:
+    def lower(self, program: Program, precision: str = "accurate") -> Program:
         self.programs.append(program)
-        return super().lower(program)
+        return super().lower(program, precision)

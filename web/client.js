@@ -56,6 +56,8 @@ import { parseHubName } from "./hub/names.js";
  * @property {(phase: Phase) => void} [onPhase]
  * @property {number} [contextLength] rows of KV cache
  * @property {"f32" | "f16"} [kvDtype] storage of the KV cache
+ * @property {"accurate" | "fast"} [precision] "fast" lets decoding multiply quantised weights by activations of 8
+ *   bits instead of 16: faster with drafts, and other text now and then; default "accurate"
  * @property {"auto" | "gpu" | "paged"} [placement] of E2B's and E4B's per-layer embeddings, 1.3 GB and more:
  *   "gpu"; "paged" leaves them in the file and reads rows as they are used, which is slower and gives the
  *   same text; "auto", the default, pages where the device has no room, as far as that is known

@@ -62,6 +62,8 @@
  * @property {number} [max_draft_tokens] the most that a request may have drafted per cycle, 0 to 7;
  *   default 7, and 3 on an adapter that computes on the CPU. What that needs is compiled now; irrelevant
  *   without a drafter
+ * @property {"accurate" | "fast"} [precision] "fast" lets decoding multiply quantised weights by activations of 8
+ *   bits instead of 16; default "accurate"
  * @property {"auto" | "gpu" | "paged"} [placement] of the per-layer embeddings that some models have: on the
  *   device; in their file, from which rows are read as they are used; default "auto": paged where the device
  *   is known to have no room, or said so
@@ -216,6 +218,7 @@
  * @property {number} max_draft_tokens
  * @property {SelfTest} self_test
  * @property {Placement} [placement]
+ * @property {"accurate" | "fast"} [precision] "fast" where that was asked for and the adapter has kernels for it
  * @property {Record<string, number | null>} [cycle_ms] what a cycle is believed to cost after loading, by
  *   number of drafts; every request learns (see Stats). Null: none was timed
  */

@@ -187,6 +187,7 @@ class Engine:
             "max_draft_tokens": model.max_draft_tokens,
             "self_test": model.self_test,
             "placement": model.placement,
+            "precision": model.precision,
             "cycle_ms": rounded(model.cycle_ms),
         }
 

@@ -38,6 +38,7 @@ from leadout.scheduler import (
     Acceptance,
     AutoSchedule,
     FixedSchedule,
+    Savings,
     Schedule,
     automatic_counts,
 )
@@ -62,9 +63,11 @@ class LoadedModel:
             did not, so all of these passes run with the most rows. "off": not even then, so
             nothing is drafted. "not run": nothing is drafted anyway.
         acceptance: what was seen of the drafter.
+        savings: what requests left for the next one, see `scheduler`.
         weights_bytes: on the device, the target's.
         buffers: names of all that was allocated.
         placement: of the per-layer embeddings, see `planning.PlannedLoad`.
+        precision: likewise.
     """
 
     config: TargetConfig
@@ -75,7 +78,9 @@ class LoadedModel:
     weights_bytes: int
     buffers: list[str]
     placement: str
+    precision: str
     acceptance: Acceptance = field(init=False)
+    savings: Savings = field(init=False, default_factory=Savings)
 
     def __post_init__(self) -> None:
         self.acceptance = Acceptance(self.max_draft_tokens)
@@ -85,7 +90,7 @@ class LoadedModel:
         if self.decoder.device.info.is_software:
             return FixedSchedule(min(SOFTWARE_DRAFT_TOKENS, self.max_draft_tokens))
         counts = automatic_counts(self.max_draft_tokens)
-        return AutoSchedule(counts, self.decoder.costs, self.acceptance)
+        return AutoSchedule(counts, self.decoder.costs, self.acceptance, self.savings)
 
     @property
     def cycle_ms(self) -> dict[int, float | None]:
@@ -180,6 +185,7 @@ async def load_model(
         weights_bytes=sum(spec.bytes for spec in planned.weights[0][0].buffers.values()),
         buffers=allocated,
         placement=planned.placement,
+        precision=planned.precision,
     )
 
 

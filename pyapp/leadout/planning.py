@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from leadout import kv_cache
@@ -43,6 +44,7 @@ _LARGE_BUFFER_BYTES = (1 << 31) - 4
 
 DRAFTERS = ("auto", "none", "mtp", "ngram")
 PLACEMENTS = ("auto", "gpu", "paged")
+PRECISIONS = ("accurate", "fast")
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,9 @@ class LoadOptions:
     Attributes:
         context_length: positions of the KV cache; None takes the model's, at most 4096.
         kv_dtype: "f32" or "f16".
+        precision: "accurate", or "fast": where few rows are computed, the activations that
+            quantised weights are multiplied by have 8 bits instead of 16. Adapters that compute
+            on the CPU have no kernels for it.
         num_lanes: sequences kept at once, 1, 2, 4 or 8.
         drafter: "auto" is MTP where a drafter's checkpoint is given, else none.
         max_draft_tokens: the most that a request can ask to be drafted in a cycle; None takes
@@ -66,6 +71,7 @@ class LoadOptions:
 
     context_length: int | None = None
     kv_dtype: str = "f32"
+    precision: str = "accurate"
     num_lanes: int = 1
     drafter: str = "auto"
     max_draft_tokens: int | None = None
@@ -76,6 +82,8 @@ class LoadOptions:
     def __post_init__(self) -> None:
         if self.kv_dtype not in kv_cache.KV_BYTES:
             raise RequestError(f"kv_dtype is {self.kv_dtype!r}; wanted 'f32' or 'f16'.")
+        if self.precision not in PRECISIONS:
+            raise RequestError(f"precision is {self.precision!r}; wanted one of {PRECISIONS}.")
         length = self.context_length
         if length is not None and (not isinstance(length, int) or length < 2):
             raise RequestError(f"context_length is {length!r}; wanted a whole number from 2.")
@@ -139,7 +147,7 @@ class PlanningDevice(Protocol):
     def info(self) -> DeviceInfo:
         """Its limits and its kernels."""
 
-    def lower(self, program: Program) -> Runnable:
+    def lower(self, program: Program, precision: str = "accurate") -> Runnable:
         """Choose how a Program is run there; see `Device.lower`."""
 
 
@@ -170,6 +178,12 @@ class PlannedLoad:
     drafter: Drafter | None
     drafter_info: DrafterInfo | None
     passes: Passes
+
+    @property
+    def precision(self) -> str:
+        """Return "fast" where that was asked for and the device has kernels for it."""
+        info = self.device.info
+        return self.options.precision if info.kernels and not info.is_software else "accurate"
 
     @property
     def placement(self) -> str:
@@ -312,7 +326,7 @@ def _passes(
         model,
         drafter,
         tables,
-        device.lower,
+        partial(device.lower, precision=options.precision),
         max_draft_tokens=most_drafts,
         suppress_tokens=checkpoint.suppress_tokens,
         min_rows=min_rows,

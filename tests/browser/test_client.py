@@ -435,7 +435,8 @@ def test_an_estimate_asks_a_worker_of_its_own_and_ends_it(blank: Chat) -> None:
         let ended = 0;
         other.terminate = () => { ended += 1; };
         const sizes = { contextLength: 8192, kvDtype: "f16", pagedRows: 512, memoryBytes: 4e9 };
-        const asked = { ...sizes, placement: "paged", drafter: "none", probe: true };
+        const how = { placement: "paged", precision: "fast", drafter: "none" };
+        const asked = { ...sizes, ...how, probe: true };
         const model = { name: "fake", files: [] };
         const forecast = await Leadout.models.estimate(model, { ...asked, worker: other });
         const failing = new testing.FakeWorker();
@@ -453,6 +454,7 @@ def test_an_estimate_asks_a_worker_of_its_own_and_ends_it(blank: Chat) -> None:
         "context_length": 8192,
         "kv_dtype": "f16",
         "placement": "paged",
+        "precision": "fast",
         "paged_rows": 512,
         "memory_bytes": 4_000_000_000,
     }

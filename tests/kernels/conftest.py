@@ -69,8 +69,11 @@ def run_kernel(kernel_runtime: GpuRuntime, gpu_page: GpuPage) -> RunKernel:
 def run_stage(kernel_runtime: GpuRuntime, gpu_page: GpuPage) -> RunStage:
     """`run_stage(stage, is_software=False, num_positions=0, takes=())`; see `stage.play`."""
 
-    def run(stage: Stage, *, is_software: bool = False, **options: Any) -> Played:
-        found = caps(kernel_runtime.info["features"], is_software=is_software)
+    def run(
+        stage: Stage, *, is_software: bool = False, is_fast: bool = False, **options: Any
+    ) -> Played:
+        features = kernel_runtime.info["features"]
+        found = caps(features, is_software=is_software, is_fast=is_fast)
         return play(kernel_runtime, stage, found, **options)
 
     return run

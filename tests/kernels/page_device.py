@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpu_page import GpuRuntime
 
@@ -95,8 +95,8 @@ class PageDevice:
         self.runtime.page_in(plan, contents)
         self._paged.add(pages.staging.buffer)
 
-    def lower(self, program: Program) -> Plan:
-        return lower(program, self.caps)
+    def lower(self, program: Program, precision: str = "accurate") -> Plan:
+        return lower(program, replace(self.caps, is_fast=precision == "fast"))
 
     async def compile(self, runnable: Runnable) -> CompiledPagePlan:
         assert isinstance(runnable, Plan)

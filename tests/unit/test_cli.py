@@ -161,6 +161,7 @@ def test_generate_passes_every_option_on(parsed: list[argparse.Namespace]) -> No
         *("--temperature", "0.7", "--top-k", "40", "--top-p", "0.9"),
         *("--min-p", "0.1", "--repetition-penalty", "1.1", "--seed", "4294967295", "--stop", "a"),
         *("--stop", "b", "--run-ahead", "2", "--context-length", "512", "--placement", "paged"),
+        *("--precision", "fast"),
         *("--raw", "--ignore-eos", "--json"),
     ]
     assert cli.main(command) == 0
@@ -187,6 +188,7 @@ def test_generate_passes_every_option_on(parsed: list[argparse.Namespace]) -> No
         "run_ahead": 2,
         "context_length": 512,
         "placement": "paged",
+        "precision": "fast",
         "raw": True,
         "ignore_eos": True,
         "json": True,

@@ -111,7 +111,13 @@ async def test_a_checkpoint_without_a_tensor_leaves_the_device_empty(tmp_path) -
 
 @pytest.mark.parametrize(
     "options",
-    [{"context_length": 1}, {"context_length": "9"}, {"kv_dtype": "f64"}, {"lanes": 2}],
+    [
+        {"context_length": 1},
+        {"context_length": "9"},
+        {"kv_dtype": "f64"},
+        {"precision": "int4"},
+        {"lanes": 2},
+    ],
 )
 def test_silly_load_options_are_refused(options) -> None:
     with pytest.raises(RequestError):

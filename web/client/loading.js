@@ -152,7 +152,7 @@ function startWorker(worker) {
  * @returns {LoadOptions}
  */
 function toLoadOptions({ drafter, ...params }) {
-  const { contextLength, kvDtype, runAhead, maxDraftTokens, placement, pagedRows, memoryBytes } = params;
+  const { contextLength, kvDtype, precision, runAhead, maxDraftTokens, placement, pagedRows, memoryBytes } = params;
   // A drafter of one's own is an "mtp" one: the worker sees its files.
   const isNamed = drafter === "none" || drafter === "mtp" || drafter === "ngram";
   return {
@@ -163,6 +163,7 @@ function toLoadOptions({ drafter, ...params }) {
     ...(maxDraftTokens !== undefined && { max_draft_tokens: maxDraftTokens }),
     ...(contextLength !== undefined && { context_length: contextLength }),
     ...(kvDtype !== undefined && { kv_dtype: kvDtype }),
+    ...(precision !== undefined && { precision }),
     ...(runAhead !== undefined && { run_ahead: runAhead }),
   };
 }

@@ -6,14 +6,18 @@
 // packed_matvec takes it ("packed", see shared/packed.wgsl), or "both".
 //
 // x, h, h_out, y: [rows, D] float32, packed: [rows, D] packed, weights: [D] float32, scalar: [1] float32, D a
-// multiple of 4, of 32 where it is packed. Grid: x = rows.
+// multiple of 4, of 32 where it is packed, at most MAX_COLUMNS. Grid: x = rows.
 {% set has_scalar = scaling == "scaled" %}
 {% set has_packed = following in ("both", "packed") %}
 {% set has_plain = following in ("norm", "both") %}
 {% set next = 5 if has_scalar else 4 %}
-{% from "shared/packed.wgsl" import pack_quads with context %}
+{% set max_columns = 8192 %}
+{% set held = max_columns // 1024 %}
+{% from "shared/packed.wgsl" import find_top, pack_quad, pack_totals with context %}
 
+const MAX_COLUMNS = {{ max_columns }}u;
 override D: u32;
+override QUADS: u32 = D / 4u;
 override EPS: f32;
 override INVERSE_D: f32 = 1.0 / f32(D);
 
@@ -43,33 +47,56 @@ fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let quads = D / 4u;
-  let row = group.x * quads;
-  var squares = 0.0;
-  for (var i = thread; i < quads; i += 256u) {
-    squares = add_squares(squares, x[row + i]);
-  }
-  let post_scale = inverseSqrt(fma(sum256(thread, squares), INVERSE_D, EPS));
+  let row = group.x * QUADS;
+  // Each thread holds its quads: thread, thread + 256, and so on. All that memory has is asked for at once; past the
+  // end it is what the last quad has, times zero. Where no thread has a quad, nothing is left when D is known.
+{% for k in range(held) %}
+  let is_in_{{ k }} = {{ 256 * k }}u < QUADS && thread + {{ 256 * k }}u < QUADS;
+  let at_{{ k }} = min(thread + {{ 256 * k }}u, QUADS - 1u);
+  let x_{{ k }} = select(vec4<f32>(), x[row + at_{{ k }}], is_in_{{ k }});
+  let h_{{ k }} = select(vec4<f32>(), h[row + at_{{ k }}], is_in_{{ k }});
+  let post_{{ k }} = select(vec4<f32>(), post_weight[at_{{ k }}], is_in_{{ k }});
 {% if following != "none" %}
-  var sums = 0.0;
+  let next_{{ k }} = select(vec4<f32>(), next_weight[at_{{ k }}], is_in_{{ k }});
 {% endif %}
-  for (var i = thread; i < quads; i += 256u) {
-    let sum = fma(x[row + i] * post_scale, post_weight[i], h[row + i]){{ " * scalar[0]" if has_scalar }};
-    h_out[row + i] = sum;
-{% if following != "none" %}
-    sums = add_squares(sums, sum);
-{% endif %}
+{% endfor %}
+  var sum = 0.0;
+{% for k in range(held) %}
+  sum = add_squares(sum, x_{{ k }});
+{% endfor %}
+  let post_scale = inverseSqrt(fma(sum256(thread, sum), INVERSE_D, EPS));
+  sum = 0.0;
+{% for k in range(held) %}
+  let sum_{{ k }} = fma(x_{{ k }} * post_scale, post_{{ k }}, h_{{ k }}){{ " * scalar[0]" if has_scalar }};
+  if (is_in_{{ k }}) {
+    h_out[row + at_{{ k }}] = sum_{{ k }};
   }
 {% if following != "none" %}
-  let next_scale = inverseSqrt(fma(sum256(thread, sums), INVERSE_D, EPS));
-  // Each thread reads back only what it wrote itself, so no barrier is needed in between.
+  sum = add_squares(sum, sum_{{ k }});
+{% endif %}
+{% endfor %}
+{% if following != "none" %}
+  let next_scale = inverseSqrt(fma(sum256(thread, sum), INVERSE_D, EPS));
+{% for k in range(held) %}
+  let y_{{ k }} = sum_{{ k }} * next_scale * next_{{ k }};
+  if (is_in_{{ k }}) {
 {% if has_plain %}
-  for (var i = thread; i < quads; i += 256u) {
-    y[row + i] = h_out[row + i] * next_scale * next_weight[i];
-  }
+    y[row + at_{{ k }}] = y_{{ k }};
 {% endif %}
 {% if has_packed %}
-{{ pack_quads("(h_out[row + i] * next_scale * next_weight[i])", "quads", "row", "0u", "D") }}
+{{ find_top("at_" ~ k, "y_" ~ k) }}
+{% endif %}
+  }
+{% endfor %}
+{% if has_packed %}
+  workgroupBarrier();
+{% for k in range(held) %}
+  if (is_in_{{ k }}) {
+{{ pack_quad("at_" ~ k, "y_" ~ k, "row", "0u", "(D / 32u)") }}
+  }
+{% endfor %}
+  workgroupBarrier();
+{{ pack_totals("QUADS", "row", "0u", "(D / 32u)") }}
 {% endif %}
 {% endif %}
 }

@@ -10,6 +10,7 @@
 // "gated". Grid: ceil(N / WORKGROUP_OUTPUTS) workgroups over x and y.
 {% set form = "gated" %}
 {% set rows = 1 %}
+{% set ahead = 3 %}
 {% set pack_threads = 128 %}
 {% set is_packed = true %}
 {% set is_staged = true %}
@@ -28,6 +29,8 @@
 @group(0) @binding({{ num_planes + 4 }}) var<storage, read_write> packed: array<vec2<u32>>;
 @group(0) @binding({{ num_planes + 5 }}) var<uniform> shape: Shape;
 
+override WITH_LOW: bool = true;
+
 {% set max_columns = 1536 %}
 {% set held = max_columns // 512 %}
 const MAX_COLUMNS = {{ max_columns }}u;
@@ -39,7 +42,7 @@ const D = MAX_COLUMNS;
 // The row, normed and packed.
 var<workgroup> x: array<vec4<u32>, 9u * MAX_COLUMNS / 64u>;
 
-fn norm_rows(thread: u32, quads: u32, first: u32, threads: u32) {
+fn norm_row(thread: u32, row: u32, quads: u32, workgroup: u32, workgroups: u32) {
   // Each thread holds its quads: thread, thread + 128, and so on. All that memory has is asked for at once; past the
   // end it is what the last quad has, times zero.
 {% for k in range(held) %}
@@ -63,8 +66,6 @@ fn norm_rows(thread: u32, quads: u32, first: u32, threads: u32) {
 {% endfor %}
   let next_scale = inverseSqrt(fma(sum256(thread, {{ sum_of("sum") }}), shape.inverse_columns, shape.eps));
   // Of h_out, this workgroup writes what its threads would if all workgroups' stood in a line.
-  let workgroup = first / THREADS;
-  let workgroups = threads / THREADS;
 {% for k in range(held) %}
   let y_{{ k }} = sum_{{ k }} * next_scale * next_{{ k }};
   if (is_in_{{ k }}) {

@@ -210,6 +210,8 @@ def load_options(args: argparse.Namespace, limit: int) -> dict[str, Any]:
     options: dict[str, Any] = {} if args.kv_dtype is None else {"kv_dtype": args.kv_dtype}
     if args.placement != "auto":
         options["placement"] = args.placement
+    if args.precision != "accurate":
+        options["precision"] = args.precision
     if args.draft_tokens is not None:  # what is not measured need not be compiled
         options["max_draft_tokens"] = max(args.draft_tokens)
     behind = tokens_behind(MAX_DRAFT_TOKENS, FULL_EFFORT) + MAX_DRAFT_TOKENS + 1

@@ -142,6 +142,8 @@ def load_options_of(args: argparse.Namespace) -> dict[str, Any]:
         options["context_length"] = args.context_length
     if args.placement != "auto":
         options["placement"] = args.placement
+    if args.precision != "accurate":
+        options["precision"] = args.precision
     if args.drafter != "auto":
         options["drafter"] = args.drafter
     if args.draft_tokens != "auto":

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import js
@@ -128,9 +128,9 @@ class WebGpuDevice:
         with js_errors():
             await self._runtime.pageIn(parsed(plan), to_js([one.proxy for one in sources]))
 
-    def lower(self, program: Program) -> Plan:
+    def lower(self, program: Program, precision: str = "accurate") -> Plan:
         """Choose kernels for this adapter."""
-        return lower(program, self._caps)
+        return lower(program, replace(self._caps, is_fast=precision == "fast"))
 
     async def compile(self, runnable: Runnable) -> CompiledWebGpuPlan:
         """Compile pipelines and build bind groups."""

@@ -13,6 +13,10 @@ from leadout.shown import shown
 BLOCK = 32
 #: More layers than any model has; a list of that length is made from a number in the file.
 MAX_LAYERS = 1024
+#: The widest head that the attention kernels take.
+MAX_HEAD_DIM = 512
+#: The widest row that the norms' kernels take.
+MAX_HIDDEN_SIZE = 8192
 
 
 def refuse_unless(fields: Fields, model: str, wanted: Iterable[tuple[str, object]]) -> None:
@@ -32,6 +36,20 @@ def refuse_unless(fields: Fields, model: str, wanted: Iterable[tuple[str, object
                 f"{key} is {shown(fields.get(key))}, Leadout runs {model} with {value!r} alone",
                 field=key,
             )
+
+
+def check_at_most(name: str, value: int, most: int) -> None:
+    """Raise where a size is larger than the kernels take.
+
+    Raises:
+        UnsupportedModelError: naming the field, what it is and what runs.
+    """
+    if value > most:
+        raise UnsupportedModelError(
+            f"{name} is {value:,}, Leadout runs models where it is at most {most}",
+            field=name.split(maxsplit=1)[0],
+            found=value,
+        )
 
 
 def listed_layer_types(fields: Fields, num_layers: int) -> tuple[str, ...] | None:

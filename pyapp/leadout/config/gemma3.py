@@ -12,7 +12,10 @@ from typing import ClassVar
 
 from leadout.config.checks import (
     BLOCK,
+    MAX_HEAD_DIM,
+    MAX_HIDDEN_SIZE,
     MAX_LAYERS,
+    check_at_most,
     check_heads,
     check_multiples,
     check_token_ids,
@@ -187,6 +190,8 @@ def _check_consistency(config: Gemma3TextConfig) -> None:
             ("vocab_size", config.vocab_size, BLOCK),
         )
     )
+    check_at_most("hidden_size", config.hidden_size, MAX_HIDDEN_SIZE)
+    check_at_most("head_dim", config.head_dim, MAX_HEAD_DIM)
     check_token_ids(config.eos_token_id, config.bos_token_id, config.vocab_size)
 
 

@@ -19,7 +19,10 @@ from typing import ClassVar
 
 from leadout.config.checks import (
     BLOCK,
+    MAX_HEAD_DIM,
+    MAX_HIDDEN_SIZE,
     MAX_LAYERS,
+    check_at_most,
     check_heads,
     check_multiples,
     check_token_ids,
@@ -35,9 +38,6 @@ from leadout.shown import shown
 
 #: `kv_layer` of a drafter's layers: the cache is the target's.
 TARGETS_CACHE = -1
-
-#: The widest head that the attention kernels take.
-_MAX_HEAD_DIM = 512
 
 #: What `per_layer_config` may override.
 _PER_LAYER = ("head_dim", "num_key_value_heads", "intermediate_size")
@@ -321,6 +321,7 @@ def _check_consistency(config: Gemma4TextConfig) -> None:
             ("moe_intermediate_size", config.moe_intermediate_size, BLOCK),
         )
     )
+    check_at_most("hidden_size", config.hidden_size, MAX_HIDDEN_SIZE)
     for i, layer in enumerate(config.layers):
         where = f" of layer {i}"
         check_heads(heads, layer.num_key_value_heads, where)
@@ -331,13 +332,7 @@ def _check_consistency(config: Gemma4TextConfig) -> None:
                 (f"intermediate_size{where}", layer.intermediate_size, BLOCK),
             )
         )
-        if layer.head_dim > _MAX_HEAD_DIM:
-            raise UnsupportedModelError(
-                f"head_dim{where} is {layer.head_dim:,}, Leadout runs models where it is at most "
-                f"{_MAX_HEAD_DIM}",
-                field="head_dim",
-                found=layer.head_dim,
-            )
+        check_at_most(f"head_dim{where}", layer.head_dim, MAX_HEAD_DIM)
         if layer.kv_layer not in (i, TARGETS_CACHE):
             _check_shared(i, layer, config.layers[layer.kv_layer])
     if config.top_k_experts > config.num_experts:

@@ -153,8 +153,14 @@ class Device(Protocol):
             SourceError: reading failed; nothing was changed.
         """
 
-    def lower(self, program: Program) -> Runnable:
-        """Choose how a Program is run here. Nothing is compiled yet, nor allocated."""
+    def lower(self, program: Program, precision: str = "accurate") -> Runnable:
+        """Choose how a Program is run here. Nothing is compiled yet, nor allocated.
+
+        Args:
+            program: what to compute.
+            precision: one of `PRECISIONS`, see `planning.LoadOptions`; where a device has nothing
+                faster, it computes as accurately as ever.
+        """
 
     async def compile(self, runnable: Runnable) -> CompiledPlan:
         """Compile pipelines and build bind groups; every buffer must be allocated.

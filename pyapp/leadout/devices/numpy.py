@@ -144,8 +144,9 @@ class NumpyDevice:
         planes = [self._memory.view(binding) for binding in bindings]
         REPACKERS[kernel](Call(tuple(args), pipeline.constants, [staging, *planes]))
 
-    def lower(self, program: Program) -> Program:
-        """Return the Program: ops are run as they are."""
+    def lower(self, program: Program, precision: str = "accurate") -> Program:
+        """Return the Program: ops are run as they are, in float32 whatever the precision."""
+        del precision
         return program
 
     async def compile(self, runnable: Runnable) -> CompiledProgram:

@@ -115,7 +115,7 @@ def ceil(count: int, per: int) -> int:
     return -(-count // per)
 
 
-def linear_grid(groups: int) -> Grid:
-    """Spread a linear number of workgroups over x and y."""
+def linear_grid(groups: int, times: int = 1) -> Grid:
+    """Spread a linear number of workgroups over x and y, `times` over in z."""
     height = ceil(groups, MAX_WORKGROUPS_PER_DIMENSION)
-    return (ceil(groups, height), height, 1)
+    return (ceil(groups, height), height, times)

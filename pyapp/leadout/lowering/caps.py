@@ -1,4 +1,4 @@
-"""What one adapter can do: by this, and only this, lowering chooses."""
+"""What one adapter can do, and what is asked of it: by this alone lowering chooses."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ class Caps:
         kernels: index.json of the build, by variant.
         features: WebGPU features that the device has.
         is_software: it computes on the CPU.
+        is_fast: linear layers over few rows may take activations of 8 bits instead of 16.
     """
 
     kernels: Mapping[str, Any]
     features: frozenset[str]
     is_software: bool = False
+    is_fast: bool = False
 
     @classmethod
     def of(cls, info: DeviceInfo) -> Caps:

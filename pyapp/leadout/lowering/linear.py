@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from leadout import ops
 from leadout.layouts import BLOCK, Matrix, Shard
-from leadout.lowering.builder import Grid, PlanBuilder, ceil, linear_grid
+from leadout.lowering.builder import Bound, Grid, PlanBuilder, ceil, linear_grid
 from leadout.lowering.kernel import Run, kernel
 from leadout.ops import LinearLayer, Tensor
 from leadout.plan import Binding
@@ -19,6 +19,9 @@ SHAPE = struct.Struct("<IIIIfIffII")
 
 #: Planes of a layout that leave room for all that add_matvec binds.
 MOST_ADDING_PLANES = 2
+
+#: The most weights of a layer whose rows are computed apart.
+FEW_WEIGHTS = 1 << 19
 
 
 class NormNumbers(NamedTuple):
@@ -46,8 +49,10 @@ def matvec_form(num_outputs: int, num_columns: int) -> str:
     Measured on an NVIDIA H100 (tests/bench/LOG.md): many outputs fill a GPU with a few threads for
     each; where there are few, more threads share a row of the weights, as far as there are columns.
     """
-    if num_outputs >= 8192 or num_columns < 1024:
+    if num_outputs >= 8192:
         return "wide"
+    if num_columns < 1024:
+        return "shallow"
     return "deep" if num_columns >= 4096 else "narrow"
 
 
@@ -69,17 +74,14 @@ def shards(
             yield matrix, shard, b.uniform(SHAPE.pack(*numbers, factor_stride, *norm))
 
 
-def part_of(tensor: Tensor, first_row: int, num_rows: int) -> Binding:
-    """Return some rows of [rows, columns] float32; the first one's bytes must be bindable."""
-    row_bytes = tensor.bytes // tensor.shape[0]
-    return Binding(tensor.buffer, tensor.offset + first_row * row_bytes, num_rows * row_bytes)
+def rows_at_once(layer: LinearLayer, rows: Rows) -> int:
+    """Return for how many rows a workgroup multiplies what it reads of the weights.
 
-
-def chunks(rows: Rows) -> Iterator[tuple[int, int]]:
-    """Yield (first row, rows) of runs of few rows for which there is a variant."""
-    widest = FEW_ROWS[-1]
-    for first in range(0, rows.count, widest):
-        yield first, min(widest, rows.count - first)
+    Few weights come from a cache anyway, and more workgroups fill the GPU. A row has the same
+    bits either way.
+    """
+    weights = layer.num_outputs * layer.parts[0][0].num_cols
+    return 1 if weights <= FEW_WEIGHTS else min(rows.count, FEW_ROWS[-1])
 
 
 @kernel(ops.Embed)
@@ -182,13 +184,14 @@ def few_rows(
     y: Tensor,
     shape: Binding,
     op: ops.Linear | ops.GatedLinear,
+    constants: Mapping[str, int] | None = None,
 ) -> None:
-    """Append matvec or packed_matvec for a shard, as often as it takes for all rows."""
-    for first, count in chunks(op.rows):
-        variant = f"{kernel_and_layout}.{count}.{form}"
-        groups = ceil(shard.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS"))
-        parts = [part_of(one, first, count) for one in (*inputs, y)]
-        b.dispatch(variant, [*shard.planes, *parts, shape], linear_grid(groups), op.label)
+    """Append matvec or packed_matvec for a shard."""
+    count = rows_at_once(op.layer, op.rows)
+    variant = f"{kernel_and_layout}.{count}.{form}"
+    groups = ceil(shard.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS"))
+    grid = linear_grid(groups, op.rows.count // count)
+    b.dispatch(variant, [*shard.planes, *inputs, y, shape], grid, op.label, constants)
 
 
 def _gates_by_factors(run: Run) -> bool:
@@ -219,6 +222,7 @@ def _adds_and_gates(run: Run) -> bool:
         _gates_by_factors(Run([linear, times], run.following, run.caps))
         and linear.x == add.h_out
         and add.scalar is None
+        and add.weight.length <= run.caps.constant("add_matvec.f32", "MAX_COLUMNS")
         and len(linear.layer.single_shard.shards[0].planes) <= MOST_ADDING_PLANES
     )
 
@@ -228,15 +232,11 @@ def add_matvec(b: PlanBuilder, add: ops.AddNorm, op: ops.Linear, times: ops.Gelu
     """The end of half a layer, and the gate behind it: every workgroup norms for itself."""
     stride, norm = times.factors.shape[-1], NormNumbers(add.eps)
     for matrix, shard, shape in shards(b, op.layer, times.y, times.offset, None, stride, norm):
-        for first, count in chunks(op.rows):
-            variant = f"add_matvec.{matrix.layout}.{count}"
-            groups = ceil(shard.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS"))
-            x, h, factors, h_out, y = (
-                part_of(one, first, count)
-                for one in (add.x, add.h, times.factors, add.h_out, times.y)
-            )
-            bindings = [*shard.planes, x, h, add.weight.binding, factors, h_out, y, shape]
-            b.dispatch(variant, bindings, linear_grid(groups), op.label)
+        variant = f"add_matvec.{matrix.layout}"
+        groups = ceil(shard.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS"))
+        bindings: list[Bound] = [*shard.planes, add.x, add.h, add.weight.binding]
+        bindings += [times.factors, add.h_out, times.y, shape]
+        b.dispatch(variant, bindings, linear_grid(groups, op.rows.count), op.label)
 
 
 def _is_single(run: Run) -> bool:

@@ -137,8 +137,8 @@ def add_norm_mlp(
         packed = b.scratch("packed_normed", *norm.y.shape)
         emit_add_norm(b, add, norm, packed, is_plain=False)
         for matrix, shard, shape in shards(b, gated.layer, inner):
-            variant = f"packed_matvec.{matrix.layout}"
-            few_rows(b, variant, "gated", shard, [packed], inner, shape, gated)
+            variant, bits = f"packed_matvec.{matrix.layout}", _bits(b)
+            few_rows(b, variant, "gated", shard, [packed], inner, shape, gated, bits)
     packed_linear(b, down, inner)
 
 
@@ -175,7 +175,7 @@ def _norm_inside(
         variant = f"norm_gated.{matrix.layout}"
         groups = ceil(shard.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS"))
         bindings: list[Bound] = [*shard.planes, add.x, add.h, vectors, add.h_out, y, shape]
-        b.dispatch(variant, bindings, linear_grid(groups), gated.label)
+        b.dispatch(variant, bindings, linear_grid(groups), gated.label, _bits(b))
 
 
 def _packs_attended(run: Run) -> bool:
@@ -219,4 +219,10 @@ def packed_linear(b: PlanBuilder, op: ops.Linear, x: Tensor) -> None:
     """Append a linear layer over packed activations."""
     for matrix, shard, shape in shards(b, op.layer, op.y, op.offset, op.softcap):
         form = matvec_form(op.layer.num_outputs, matrix.num_cols)
-        few_rows(b, f"packed_matvec.{matrix.layout}", form, shard, [x], op.y, shape, op)
+        variant = f"packed_matvec.{matrix.layout}"
+        few_rows(b, variant, form, shard, [x], op.y, shape, op, _bits(b))
+
+
+def _bits(b: PlanBuilder) -> dict[str, int]:
+    """Return whether the activations' low bytes count."""
+    return {"WITH_LOW": 0} if b.caps.is_fast else {}

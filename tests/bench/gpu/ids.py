@@ -154,6 +154,12 @@ def main() -> int:
     parser.add_argument("--tokens", type=int, default=10_000, help="of Nano's, with MTP")
     parser.add_argument("--models", default=",".join(("nano", *TINY)))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--precision",
+        choices=("accurate", "fast"),
+        default="accurate",
+        help="of the GPU; fast is not compared with NumPy, which has nothing but float32",
+    )
     args = parser.parse_args()
     names = args.models.split(",")
     subjects = {
@@ -171,9 +177,11 @@ def main() -> int:
         for i, (name, kind) in enumerate(loads):
             started = time.monotonic()
             runtime.subject = subjects[name]  # type: ignore[attr-defined]
-            info = runtime.load(lambda loaded, total: None, kind).info
+            options = {"precision": args.precision}
+            info = runtime.load(lambda loaded, total: None, kind, options).info
+            assert info["precision"] == args.precision, info
             numpy = None
-            if kind == "mtp" and name != "nano":
+            if kind == "mtp" and name != "nano" and args.precision == "accurate":
                 files = subjects[name].files
                 assert files is not None
                 numpy = asyncio.run(on_numpy(files))

@@ -20,7 +20,7 @@
       let q{{ o }} = {{ raw("w" ~ o, p ~ "u", i) }};
 {% endfor %}
 {% for r in range(rows) %}
-      let x{{ r }} = activations({{ r }}u, quads, at);
+      let x{{ r }} = activations(first_row + {{ r }}u, quads, at);
 {% if has_offset %}
       total_{{ r }} += x{{ r }}.x + x{{ r }}.y + x{{ r }}.z + x{{ r }}.w;
 {% endif %}

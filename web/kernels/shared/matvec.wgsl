@@ -1,10 +1,11 @@
 {#- What matvec and packed_matvec share: all but how a unit's products are added. They set `is_packed`, `binding`
     (the first behind the planes), and import raw and so on from shared/weights.wgsl. -#}
 {% set is_gated = form == "gated" %}
-{% set lanes = {"wide": 16, "gated": 8, "narrow": 64, "gelu_times": 64, "deep": 128}[form] %}
-{% set outputs = 2 if form in ("narrow", "gelu_times") else 4 %}
+{% set lanes = {"wide": 16, "shallow": 8, "gated": 8, "narrow": 64, "gelu_times": 64, "deep": 128}[form] %}
+{% set outputs = {"shallow": 2, "narrow": 2, "gelu_times": 2}.get(form, 4) %}
 {% set stored = outputs // 2 if is_gated else outputs %}
 {% set groups = 128 // lanes %}
+{% set ahead = ahead | default(1) %}
 {% set run = [lanes, 16] | min %}
 {% set chunk = [outputs * rows, 16] | min %}
 {% if is_gated %}
@@ -43,6 +44,7 @@ fn main(
   let group = thread / LANES;
   let first_group = (workgroup.y * workgroups.x + workgroup.x) * GROUPS;
   let first = (first_group + group) * STORED;
+  let first_row = workgroup.z * ROWS;
   let K = shape.columns;
   let quads = K / 4u;
   let blocks = K / 32u;
@@ -55,24 +57,34 @@ fn main(
   var sum_{{ o }}_{{ r }} = 0.0;
 {% endfor %}
 {% endfor %}
-  // What the next round needs is on its way while this one's is multiplied.
+  // What the next {{ ahead ~ " rounds need" if ahead > 1 else "round needs" }} is on its way while this one's is multiplied.
+{% for a in range(ahead) %}
 {% for o in range(outputs) %}
-  var next_{{ o }} = quants[base_{{ o }} + min(lane, units - 1u)];
+  var next_{{ a }}_{{ o }} = quants[base_{{ o }} + min(lane + {{ a }}u * LANES, units - 1u)];
 {% if has_scale %}
-  var bits_{{ o }} = scale_bits(base_{{ o }} + min(lane, units - 1u));
+  var bits_{{ a }}_{{ o }} = scale_bits(base_{{ o }} + min(lane + {{ a }}u * LANES, units - 1u));
 {% endif %}
 {% endfor %}
+{% endfor %}
 {% if is_adding %}
-  norm_rows(thread, quads, (workgroup.y * workgroups.x + workgroup.x) * THREADS, workgroups.x * workgroups.y * THREADS);
+  norm_row(thread, first_row, quads, workgroup.y * workgroups.x + workgroup.x, workgroups.x * workgroups.y);
 {% endif %}
   for (var unit = lane; unit < units; unit += LANES) {
-    let ahead = select(unit + LANES, unit, unit + LANES >= units);
+    let ahead = select(unit + {{ ahead }}u * LANES, unit, unit + {{ ahead }}u * LANES >= units);
 {% for o in range(outputs) %}
-    let w{{ o }} = next_{{ o }};
-    next_{{ o }} = quants[base_{{ o }} + ahead];
+    let w{{ o }} = next_0_{{ o }};
 {% if has_scale %}
-    let s{{ o }} = scale_of(bits_{{ o }});
-    bits_{{ o }} = scale_bits(base_{{ o }} + ahead);
+    let s{{ o }} = scale_of(bits_0_{{ o }});
+{% endif %}
+{% for a in range(1, ahead) %}
+    next_{{ a - 1 }}_{{ o }} = next_{{ a }}_{{ o }};
+{% if has_scale %}
+    bits_{{ a - 1 }}_{{ o }} = bits_{{ a }}_{{ o }};
+{% endif %}
+{% endfor %}
+    next_{{ ahead - 1 }}_{{ o }} = quants[base_{{ o }} + ahead];
+{% if has_scale %}
+    bits_{{ ahead - 1 }}_{{ o }} = scale_bits(base_{{ o }} + ahead);
 {% endif %}
 {% endfor %}
 {{ add_unit(outputs) }}
@@ -109,7 +121,8 @@ fn main(
 {% endif %}
   for (var i = thread; i < {{ values | length // per }}u * GROUPS; i += THREADS) {
     let value = i / GROUPS + {{ from // per }}u;
-    let row = value % ROWS;
+    let local_row = value % ROWS;
+    let row = first_row + local_row;
     let local = (i % GROUPS) * STORED + value / ROWS;
     let n = first_group * STORED + local;
 {% for p in range(per) %}
@@ -126,7 +139,7 @@ fn main(
 {% endif %}
 {% endfor %}
 {% if is_gated and is_packed %}
-    outs[row * 32u + local] = gelu(total_0) * total_1;
+    outs[local_row * 32u + local] = gelu(total_0) * total_1;
 {% else %}
     if (n < stored) {
 {% if is_gated %}
@@ -150,7 +163,7 @@ fn main(
 {{ quantize() }}
     let block = first_group * STORED / 32u;
     if (block < stored / 32u) {
-{{ store_packed("thread * (stored / 4u)", "(stored / 32u)", "block") }}
+{{ store_packed("(first_row + thread) * (stored / 4u)", "(stored / 32u)", "block") }}
     }
   }
 {% endif %}

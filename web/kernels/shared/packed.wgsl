@@ -11,7 +11,8 @@
     they do there. With B = K / 32 blocks, in vec4<u32>:
 
       [4][B]       columns 0 .. 15 and 16 .. 31 of each block, their high bytes (0, 1) and their low ones (2, 3)
-      [B / 2]      scale (f32 bits) and total (i32, the sum of the block's q) of two blocks
+      [B / 2]      scale (f32 bits) and total (i32) of two blocks; of a block's sums of high and of low bytes,
+                   total = 65536 high + low
 
     Words go into `packed`, or, where `is_staged`, into the workgroup's `x`, array<vec4<u32>>.
     q = round(x / scale), scale = the block's largest |x| / 32639, so that q = 256 high + low with two signed bytes. -#}
@@ -19,6 +20,9 @@
 {% set is_staged = is_staged | default(false) %}
 {% macro word(at) -%}
 {{ "x[(" ~ at ~ ") / 4u][(" ~ at ~ ") % 4u]" if is_staged else "packed[" ~ at ~ "]" }}
+{%- endmacro %}
+{% macro totalled(q) -%}
+{{ q }} + (({{ q }} + 128) >> vec4<u32>(8u)) * {{ 65536 - 256 }}
 {%- endmacro %}
 {% macro quantize() %}
     var largest = abs(v0);
@@ -31,7 +35,7 @@
     var totals = vec4<i32>();
 {% for c in range(8) %}
     let q{{ c }} = vec4<i32>(round(v{{ c }} * inverse));
-    totals += q{{ c }};
+    totals += {{ totalled("q" ~ c) }};
 {% endfor %}
     let total = bitcast<u32>(totals.x + totals.y + totals.z + totals.w);
 {% for p in range(2) %}
@@ -71,7 +75,8 @@
       }
       let inverse = select(0.0, 32639.0 / top, top > 1e-30);
       let q = vec4<i32>(round({{ value }} * inverse));
-      quad_totals[{{ i }}] = q.x + q.y + q.z + q.w;
+      let totals = {{ totalled("q") }};
+      quad_totals[{{ i }}] = totals.x + totals.y + totals.z + totals.w;
       let block = ({{ first }} + {{ i }}) / 8u;
       let part = (({{ i }}) % 8u) / 4u;
       let at = ({{ row }} + part * {{ blocks }} + block) * 4u + ({{ i }}) % 4u;
