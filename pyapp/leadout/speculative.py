@@ -74,10 +74,12 @@ class _Lane:
     Attributes:
         prefilled: tokens whose keys and values were made by prefill.
         written: positions below this may hold keys and values of any kind.
+        seen: the most positions that its rows can see in the passes so far; 0 while it is idle.
     """
 
     prefilled: list[int] = field(default_factory=list)
     written: int = 0
+    seen: int = 0
 
 
 @dataclass
@@ -313,6 +315,7 @@ class Decoder:
 
     def _begin(self, lane: int, prompt: Sequence[int], settings: sampling.Sampling) -> None:
         tables, device = self.tables, self.device
+        self._lanes.setdefault(lane, _Lane()).seen = len(prompt)
         device.write("settings", lane * sampling.SETTINGS_BYTES, settings.pack())
         device.write("seen", lane * tables.seen_bytes, tables.pack_seen(prompt))
         device.write("history", lane * tables.history_bytes, state.pack_tokens(prompt))
@@ -320,6 +323,8 @@ class Decoder:
 
     def _end(self, lane: int) -> None:
         """Make the lane idle, so that cycles of other lanes leave it alone."""
+        if lane in self._lanes:
+            self._lanes[lane].seen = 0
         self.device.write("state", lane * state.STATE_BYTES, bytes(state.STATE_BYTES))
 
     async def _prefill(
@@ -328,8 +333,6 @@ class Decoder:
         """Submit the prompt pass by pass, from the first token that is not in the cache."""
         known = self._lanes.setdefault(lane, _Lane())
         del known.prefilled[start:]
-        last = state.pack_rows(lane, len(prompt) - 1, prompt[-1:], 1)
-        self.device.write("last_row", 0, last)
         while start < len(prompt):
             left = len(prompt) - start
             is_last = left <= PREFILL_ROWS[-1]
@@ -341,6 +344,10 @@ class Decoder:
             start += len(tokens)
             known.prefilled += tokens
             known.written = max(known.written, start)
+            if is_last:
+                # With the pass itself: until then it may be another lane's.
+                last = state.pack_rows(lane, len(prompt) - 1, prompt[-1:], 1)
+                self.device.write("last_row", 0, last)
             plan = (self.passes.prefill_last if is_last else self.passes.prefill)[rows]
             yield self.device.submit(self._compiled[plan.name], len(prompt))
 
@@ -386,12 +393,21 @@ class Decoder:
             await before
 
     def _cycle(self, lane: int, known: int, num_drafts: int) -> Readback:
-        """Submit a cycle whose lane has at most `known` tokens before it."""
+        """Submit a cycle whose lane has at most `known` tokens before it.
+
+        All lanes that are not idle decode in it, and the longest one says how much is looked at.
+        """
         last = min(known + num_drafts, self.tables.context_length)
         lane_state = self._lanes.setdefault(lane, _Lane())
         lane_state.written = max(lane_state.written, last)
+        for other in self._lanes.values():
+            if other is lane_state:
+                other.seen = last
+            elif other.seen:
+                other.seen = min(other.seen + 1 + num_drafts, self.tables.context_length)
+                other.written = max(other.written, other.seen)
         compiled = self._compiled[self.passes.cycles[num_drafts].name]
-        return self.device.submit(compiled, last)
+        return self.device.submit(compiled, max(one.seen for one in self._lanes.values()))
 
     async def score(self, ids: Sequence[int], lane: int = 0) -> AsyncGenerator[bytes, None]:
         """Yield the logits of consecutive ids, for evaluation.

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from engine_cases import folder_files, generated, load
+from leadout import state
 from leadout.cycle_costs import CycleCosts
 from leadout.devices.numpy import NumpyDevice
 from leadout.request import GenerateRequest
@@ -78,6 +79,22 @@ async def test_ids_do_not_depend_on_the_lanes_beside_them(engines, num_lanes) ->
         run = decoder.run(prompt, sampling, 24, 2, lambda: False, FixedSchedule(num_drafts), lane=0)
         ids = [token async for cycle in run for token in cycle.tokens]
         assert ids == wanted, f"{num_drafts} drafts"
+
+
+async def test_prompts_that_are_prefilled_in_turns_are_as_if_alone(engines) -> None:
+    alone = await engines("trained-e2b", "mtp")
+    decoder = (await engines("trained-e2b", "mtp", 2)).decoder
+    prompts = [[2, *(3 + 7 * i % 90 for i in range(299))], [2, 9, 11, 40]]
+    wanted = [await generated(alone, prompt, drafter="none", max_tokens=1) for prompt in prompts]
+    for lane, prompt in enumerate(prompts):
+        decoder._begin(lane, prompt, Sampling())
+    # The second lane's prompt goes between the two passes of the first one's.
+    long, short = (decoder._prefill(lane, prompt, 0) for lane, prompt in enumerate(prompts))
+    (await anext(long)).discard()
+    chosen = {1: await (await anext(short)), 0: await (await anext(long))}
+    for lane in (0, 1):
+        assert state.read_result(chosen[lane], lane).tokens == wanted[lane]
+        decoder.unstage(lane)
 
 
 async def test_the_noise_of_a_draft_is_the_targets_noise_at_its_position(engines) -> None:
