@@ -12,6 +12,7 @@ from gpu_page import GpuPage, GpuRuntime, Words, open_page
 from page_hosts import IS_NODE
 from stage import Played, Stage, play
 
+from leadout.lowering import linear
 from lowered import caps
 
 RunKernel = Callable[
@@ -63,6 +64,14 @@ def kernel_runtime(opened_page: GpuPage) -> Iterator[GpuRuntime]:
 def run_kernel(kernel_runtime: GpuRuntime, gpu_page: GpuPage) -> RunKernel:
     """`run_kernel(variant, constants, bindings, workgroups)`; see GpuRuntime.run_kernel."""
     return kernel_runtime.run_kernel
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rows_together() -> Iterator[None]:
+    """Rows of the tests' small layers are multiplied together, as those of real layers are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linear, "FEW_WEIGHTS", 0)
+        yield
 
 
 @pytest.fixture

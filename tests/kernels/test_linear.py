@@ -9,7 +9,9 @@ from stage import Stage
 
 from leadout import ops
 from leadout.layouts import LAYOUTS
+from leadout.lowering import lower
 from leadout.ops import Tensor
+from lowered import caps
 
 #: Columns in blocks of 32: an odd number, where the layout's formats allow it.
 COLUMNS = {layout: 32 * 24 if "super" in layout else 32 * 17 for layout in LAYOUTS}
@@ -64,6 +66,19 @@ def test_few_rows_of_a_wide_matrix(run_stage, layout, rows) -> None:
 
 def test_more_rows_than_a_kernel_takes_at_once(run_stage) -> None:
     close(run_stage(linear("q8_scale", 16, 54, 64), takes=["matvec"]))
+
+
+@pytest.mark.parametrize("kind", [linear, gated])
+def test_rows_apart_have_the_bits_of_rows_together(run_stage, monkeypatch, kind) -> None:
+    """Small layers' rows have workgroups of their own; see `lowering.linear.rows_at_once`."""
+    n = 128 if kind is gated else 70
+    together = run_stage(kind("q4_scale", 4, n, 544))
+    monkeypatch.setattr("leadout.lowering.linear.FEW_WEIGHTS", n * 544)
+    apart = run_stage(kind("q4_scale", 4, n, 544))
+    close(apart)
+    (dispatch,) = lower(apart.stage.program.build(), caps()).dispatches
+    assert dispatch.workgroups[2] == 4
+    assert np.array_equal(apart.gpu["y"], together.gpu["y"])
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

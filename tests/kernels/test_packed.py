@@ -100,6 +100,15 @@ def test_a_row_has_the_same_bits_however_many_run_with_it(run_stage, layout) -> 
         assert np.array_equal(result, results[8][:rows])
 
 
+def test_rows_apart_have_the_bits_of_rows_together(run_stage, monkeypatch) -> None:
+    together = run_stage(mlp("q4_scale", 4, 256, 256))
+    monkeypatch.setattr("leadout.lowering.linear.FEW_WEIGHTS", 2 * 256 * 256)
+    apart = run_stage(mlp("q4_scale", 4, 256, 256))
+    variants = {one.variant for one in lower(apart.stage.program.build(), caps()).pipelines}
+    assert {"packed_matvec.q4_scale.1.gated", "packed_matvec.q4_scale.1.shallow"} <= variants
+    assert np.array_equal(apart.gpu["y"], together.gpu["y"])
+
+
 @pytest.mark.parametrize(("layout", "k"), [("q8_super16", 1536), ("q4_affine", 96)])
 def test_a_layer_that_norms_its_only_row_gives_the_bits_of_two(run_stage, layout, k) -> None:
     played = {rows: run_stage(mlp(layout, rows, k, 512)) for rows in (1, 2)}

@@ -6,13 +6,14 @@
 // outputs; a lane takes units of 16 bytes (shared/weights.wgsl), so that neighbours read neighbouring bytes.
 // A row's result does not depend on how many rows ran with it: whatever ROWS is, lane l takes units l, l + LANES, ...
 // in ascending order, and the lanes' sums are added in runs, in the order of the lanes. Form "wide" has few lanes and
-// many outputs, "deep" the other way round, "narrow" stands between; which one a matrix takes is part of its bits.
+// many outputs, "deep" the other way round, "narrow" stands between, "shallow" is for few columns and outputs; which one
+// a matrix takes is part of its bits.
 //
 // K, N, strides, offset and the cap are in the shape, see shared/shape.wgsl; softcap(s) is s where
 // the cap is 0, else cap * tanh(s / cap).
 // W: [N, K] in layout "{{ layout }}", K a multiple of 32.
 // x: [{{ rows }}, K] float32. y: [{{ rows }}, stride] float32, written from column `offset` (gelu_times: 0).
-// Grid: ceil(N / WORKGROUP_OUTPUTS) workgroups over x and y.
+// Grid: ceil(N / WORKGROUP_OUTPUTS) workgroups over x and y, z = rows / {{ rows }}.
 {% from "shared/weights.wgsl" import num_planes, unit_columns, has_scale with context %}
 {% from "shared/float_unit.wgsl" import add_unit with context %}
 {% set is_packed = false %}

@@ -5,7 +5,6 @@
 {% set outputs = {"shallow": 2, "narrow": 2, "gelu_times": 2}.get(form, 4) %}
 {% set stored = outputs // 2 if is_gated else outputs %}
 {% set groups = 128 // lanes %}
-{% set ahead = ahead | default(1) %}
 {% set run = [lanes, 16] | min %}
 {% set chunk = [outputs * rows, 16] | min %}
 {% if is_gated %}
@@ -57,34 +56,24 @@ fn main(
   var sum_{{ o }}_{{ r }} = 0.0;
 {% endfor %}
 {% endfor %}
-  // What the next {{ ahead ~ " rounds need" if ahead > 1 else "round needs" }} is on its way while this one's is multiplied.
-{% for a in range(ahead) %}
+  // What the next round needs is on its way while this one's is multiplied.
 {% for o in range(outputs) %}
-  var next_{{ a }}_{{ o }} = quants[base_{{ o }} + min(lane + {{ a }}u * LANES, units - 1u)];
+  var next_{{ o }} = quants[base_{{ o }} + min(lane, units - 1u)];
 {% if has_scale %}
-  var bits_{{ a }}_{{ o }} = scale_bits(base_{{ o }} + min(lane + {{ a }}u * LANES, units - 1u));
+  var bits_{{ o }} = scale_bits(base_{{ o }} + min(lane, units - 1u));
 {% endif %}
-{% endfor %}
 {% endfor %}
 {% if is_adding %}
   norm_row(thread, first_row, quads, workgroup.y * workgroups.x + workgroup.x, workgroups.x * workgroups.y);
 {% endif %}
   for (var unit = lane; unit < units; unit += LANES) {
-    let ahead = select(unit + {{ ahead }}u * LANES, unit, unit + {{ ahead }}u * LANES >= units);
+    let ahead = select(unit + LANES, unit, unit + LANES >= units);
 {% for o in range(outputs) %}
-    let w{{ o }} = next_0_{{ o }};
+    let w{{ o }} = next_{{ o }};
+    next_{{ o }} = quants[base_{{ o }} + ahead];
 {% if has_scale %}
-    let s{{ o }} = scale_of(bits_0_{{ o }});
-{% endif %}
-{% for a in range(1, ahead) %}
-    next_{{ a - 1 }}_{{ o }} = next_{{ a }}_{{ o }};
-{% if has_scale %}
-    bits_{{ a - 1 }}_{{ o }} = bits_{{ a }}_{{ o }};
-{% endif %}
-{% endfor %}
-    next_{{ ahead - 1 }}_{{ o }} = quants[base_{{ o }} + ahead];
-{% if has_scale %}
-    bits_{{ ahead - 1 }}_{{ o }} = scale_bits(base_{{ o }} + ahead);
+    let s{{ o }} = scale_of(bits_{{ o }});
+    bits_{{ o }} = scale_bits(base_{{ o }} + ahead);
 {% endif %}
 {% endfor %}
 {{ add_unit(outputs) }}
