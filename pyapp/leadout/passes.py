@@ -1,8 +1,8 @@
 """The Plans of a model: prefill, cycles, score, check.
 
     prefill(rows)   rows of one lane into the KV cache; with `is_last`, also the first token
-    cycle(k)        k drafts of every lane, one verify pass over 1 + k rows, accept; k = 0 is plain
-                    decoding
+    cycle(k)        k drafts of every lane that takes part, one verify pass over their 1 + k rows,
+                    accept; k = 0 is plain decoding. One Plan for one lane, one for two, and so on
     score(rows)     like prefill, with the logits of every row kept
     check(rows)     a verify pass over given rows that leaves digests of its logits, for the
                     self-test
@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from leadout import ops, sampling
+from leadout import ops, sampling, state
 from leadout.devices.base import Runnable
 from leadout.drafters.base import Drafter
 from leadout.models.base import Model
@@ -28,6 +28,10 @@ from leadout.state import Tables
 #: Row counts of prefill passes, ascending. A prompt is cut into passes of the last size, and the
 #: rest takes the smallest that holds it.
 PREFILL_ROWS = (32, 64, 256)
+
+#: Drafts of cycles in which several lanes take part. Fewer than of one lane: every number is a Plan
+#: more for each number of lanes.
+BATCH_DRAFTS = (0, 1, 3, 7)
 
 #: Rows of a scoring pass.
 SCORE_ROWS = 32
@@ -46,7 +50,8 @@ class Passes:
         tables: what stays on the device between them.
         prefill: by rows; the prompt's passes but the last.
         prefill_last: by rows; ends with the first token.
-        cycles: by number of drafts; each reads back the results table.
+        cycles: of one lane, by number of drafts; each reads back the results table.
+        batch_cycles: of more lanes: by the most that take part (2, 4, 8), then by number of drafts.
         checks: by rows; each reads back [rows, 2] words.
         buffers: scratch, tables, KV cache and constants, for all of these.
         constants: what to write into buffers once, after allocation.
@@ -67,6 +72,16 @@ class Passes:
     score_rows: int
     score_logits: Tensor
     score_buffers: dict[str, BufferSpec]
+    batch_cycles: dict[int, dict[int, Runnable]] = field(default_factory=dict)
+
+    def cycles_of(self, num_groups: int) -> dict[int, Runnable]:
+        """Return the cycles of so many lanes (a number of `group_counts`), by number of drafts."""
+        return self.cycles if num_groups == 1 else self.batch_cycles[num_groups]
+
+    @property
+    def group_counts(self) -> list[int]:
+        """For how many lanes there are cycles, ascending; fewer take the next larger one."""
+        return [1, *self.batch_cycles]
 
     def prefills(self) -> Iterator[Runnable]:
         """Yield the Plans that every prompt may take."""
@@ -90,7 +105,6 @@ class _Builder:
         self.tables = tables
         self.suppress_tokens = suppress_tokens
         self.min_rows = min_rows
-        self.lane_rows = rows_of("lane_rows", padded(tables.num_lanes))
 
     def prefill(self, count: int) -> Program:
         p = ProgramBuilder(f"prefill-{count}")
@@ -104,16 +118,17 @@ class _Builder:
         hidden = self.model.forward(p, rows_of("rows", count, is_prefill=True), last)
         return self._finish(p, hidden, last, num_groups=1, num_drafts=0)
 
-    def cycle(self, num_drafts: int) -> Program:
-        p = ProgramBuilder(f"cycle-{num_drafts}")
-        lanes = self.tables.num_lanes
-        rows = rows_of("cycle_rows", padded(lanes * (1 + num_drafts), self.min_rows))
-        p.add(ops.BeginCycle("begin_cycle", self.lane_rows, rows, self.tables, num_drafts))
+    def cycle(self, num_drafts: int, num_groups: int = 1) -> Program:
+        suffix = f"-of-{num_groups}" if num_groups > 1 else ""
+        p = ProgramBuilder(f"cycle-{num_drafts}{suffix}")
+        lane_rows = rows_of("lane_rows", num_groups)
+        rows = rows_of("cycle_rows", padded(num_groups * (1 + num_drafts), self.min_rows))
+        p.add(ops.BeginCycle("begin_cycle", lane_rows, rows, self.tables, num_drafts))
         if num_drafts > 0:
             assert self.drafter is not None
-            self.drafter.draft(p, self.lane_rows, rows, self.tables, num_drafts)
+            self.drafter.draft(p, lane_rows, rows, self.tables, num_drafts)
         hidden = self.model.forward(p, rows)
-        return self._finish(p, hidden, rows, lanes, num_drafts)
+        return self._finish(p, hidden, rows, num_groups, num_drafts)
 
     def check(self, count: int) -> Program:
         p = ProgramBuilder(f"check-{count}")
@@ -177,15 +192,23 @@ def build_passes(
             all of these passes use the same kernels, on devices where others differ in bits.
     """
     builder = _Builder(model, drafter, tables, suppress_tokens, min_rows)
-    prefills = {count: lower(builder.prefill(count)) for count in PREFILL_ROWS[-1:]}
+    lanes = tables.num_lanes
+    # A prompt beside which others decode is cut more finely.
+    sizes = PREFILL_ROWS if lanes > 1 else PREFILL_ROWS[-1:]
+    prefills = {count: lower(builder.prefill(count)) for count in sizes}
     prefills_last = {count: lower(builder.prefill_last(count)) for count in PREFILL_ROWS}
     num_drafts = range(1 + (max_draft_tokens if drafter is not None else 0))
     cycles = {k: lower(builder.cycle(k)) for k in num_drafts}
+    batch_cycles = {
+        groups: {k: lower(builder.cycle(k, groups)) for k in BATCH_DRAFTS if k in num_drafts}
+        for groups in FEW_ROWS
+        if 1 < groups <= lanes
+    }
     widest = padded(len(num_drafts))
     checks = {rows: lower(builder.check(rows)) for rows in FEW_ROWS if rows <= widest}
     buffers: dict[str, BufferSpec] = {}
     constants = dict(model.constants())
-    for plans in (prefills, prefills_last, cycles, checks):
+    for plans in (prefills, prefills_last, cycles, checks, *batch_cycles.values()):
         for plan in plans.values():
             constants |= plan.constants
             for name, spec in plan.buffers.items():
@@ -198,27 +221,27 @@ def build_passes(
         {
             "rows": PREFILL_ROWS[-1],
             "last_row": 1,
-            "lane_rows": builder.lane_rows.count,
-            "cycle_rows": max(
-                padded(tables.num_lanes * len(num_drafts), min_rows), padded(widest, min_rows)
-            ),
+            "lane_rows": lanes,
+            "cycle_rows": padded(lanes * widest, min_rows),
         }
     )
-    buffers |= sampling.buffers(tables.num_lanes)
+    buffers |= sampling.buffers(lanes)
     # Lanes that are idle are computed beside others, so their settings must make sense.
-    constants["settings"] = sampling.Sampling().pack() * tables.num_lanes
+    constants["settings"] = sampling.Sampling().pack() * lanes
+    constants["turns"] = state.pack_turns([0], lanes)
     buffers |= model.buffers()
     if suppress_tokens:
         buffers[_SUPPRESSED] = BufferSpec(4 * len(suppress_tokens))
         constants[_SUPPRESSED] = struct.pack(f"<{len(suppress_tokens)}I", *suppress_tokens)
     if drafter is not None:
-        buffers |= drafter.buffers(builder.lane_rows.count)
+        buffers |= drafter.buffers(lanes)
         constants |= drafter.constants()
     return Passes(
         tables=tables,
         prefill=prefills,
         prefill_last=prefills_last,
         cycles=cycles,
+        batch_cycles=batch_cycles,
         checks=checks,
         buffers=buffers,
         constants=constants,

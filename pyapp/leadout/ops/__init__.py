@@ -6,7 +6,15 @@ kernels for runs of them, `devices.numpy_ops` has their meaning in NumPy.
 
 from leadout.ops.attention import Attention, NormRope, WriteKv
 from leadout.ops.checks import CheckFinite, Digest, Fill
-from leadout.ops.choice import Accept, BeginCycle, Choose, PlaceDraft, Suppress, TakeAccepted
+from leadout.ops.choice import (
+    Accept,
+    BeginCycle,
+    Choose,
+    PlaceDraft,
+    Suppress,
+    TakeAccepted,
+    TakeLanes,
+)
 from leadout.ops.draft import CandidateLogits, NgramDraft, TopCentroids
 from leadout.ops.experts import (
     ExpertGatedLinear,
@@ -51,6 +59,7 @@ __all__ = [
     "Route",
     "Suppress",
     "TakeAccepted",
+    "TakeLanes",
     "TakeLastRow",
     "Tensor",
     "TopCentroids",
