@@ -191,6 +191,7 @@ def _staged(decoder: Decoder, request: ProfileRequest) -> tuple[Plan, int]:
     tokens = [(2 + 7919 * i) % tables.vocab_size for i in range(num_known + num_new)]
     if request.kind == "cycle":
         decoder.stage(tokens[:num_known], request.sampling)
+        decoder.set_turns([0])
         return plan, num_known + request.draft_tokens - 1
     decoder.stage(tokens, request.sampling)
     device, new = decoder.device, tokens[num_known:]

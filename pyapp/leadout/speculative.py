@@ -50,6 +50,7 @@ class Decoder:
     lanes: list[Lane] = field(init=False)
     loop: Loop = field(init=False)
     _costs: dict[int, CycleCosts] = field(init=False)
+    _turns: bytes = b""
     _compiled: dict[str, CompiledPlan] = field(default_factory=dict)
     _compiling: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
@@ -185,6 +186,14 @@ class Decoder:
     def submit(self, plan: Runnable, num_positions: int) -> Readback:
         """Queue a Plan that is compiled; see `Device.submit`."""
         return self.device.submit(self._compiled[plan.name], num_positions)
+
+    def set_turns(self, lanes: Sequence[int]) -> None:
+        """Say whose rows the next cycles have, where that has changed."""
+        num_lanes = self.tables.num_lanes
+        turns = state.pack_turns(lanes, num_lanes)
+        if num_lanes > 1 and turns != self._turns:
+            self.device.write("turns", 0, turns)
+            self._turns = turns
 
     def prepared(self, num_drafts: int, num_groups: int = 1) -> int:
         """Return the largest number of drafts up to this one whose cycle is compiled."""

@@ -28,6 +28,7 @@ LAYERS = (
     ("models", "weights", "cycle_times", "pager"),
     ("drafters", "checkpoint.synthetic"),
     ("passes",),
+    ("session",),
     ("speculative", "self_test"),
     ("planning",),
     ("forecast",),
@@ -42,7 +43,7 @@ LAYERS = (
 )
 
 #: Folders whose modules may import each other.
-FOLDERS = ("config", "checkpoint", "models", "drafters", "ops", "lowering", "bridge")
+FOLDERS = ("config", "checkpoint", "models", "drafters", "ops", "lowering", "session", "bridge")
 
 #: CPython's side, beside the layers: what it may know of the package is up to this layer.
 CPYTHON_ONLY = {

@@ -27,7 +27,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from leadout import state
 from leadout.beside import SharedLock
@@ -37,10 +36,8 @@ from leadout.passes import PREFILL_ROWS
 from leadout.rows import padded
 from leadout.scheduler import Schedule
 from leadout.session.batch import Batch
+from leadout.session.compiled import CompiledModel
 from leadout.session.stream import Cycle, Phase, Stream
-
-if TYPE_CHECKING:
-    from leadout.speculative import Decoder
 
 #: Passes of prompts that may be in flight; more would only delay an abort.
 PREFILL_IN_FLIGHT = 2
@@ -80,7 +77,7 @@ class Loop:
         batch: decides on drafts where several streams take part.
     """
 
-    def __init__(self, decoder: Decoder, batch: Batch) -> None:
+    def __init__(self, decoder: CompiledModel, batch: Batch) -> None:
         self._decoder = decoder
         self._batch = batch
         self._streams: list[Stream] = []
@@ -89,7 +86,6 @@ class Loop:
         self._work = asyncio.Event()
         self._gate = SharedLock()
         self._task: asyncio.Task[None] | None = None
-        self._turns: bytes | None = None
         self._was_prefill = False
         self._known: set[Stream] = set()
         self._ms_per_row = 0.0
@@ -310,7 +306,7 @@ class Loop:
         if any(one.is_first_cycle and one.written for one in ready):
             wanted = 0
         num_drafts = decoder.prepared(wanted, num_groups)
-        self._write_turns(ready)
+        decoder.set_turns([one.lane.number for one in ready if one.lane is not None])
         positions = 0
         for one in ready:
             assert one.lane is not None
@@ -326,17 +322,6 @@ class Loop:
         lanes = [(one, one.lane.number) for one in ready if one.lane is not None]
         self._in_flight.append(_Pass(readback, lanes, num_drafts, num_groups, 0, schedule))
         schedule.submitted(num_drafts)
-
-    def _write_turns(self, ready: Sequence[Stream]) -> None:
-        """Tell the device which lanes take part, where that has changed."""
-        num_lanes = self._decoder.tables.num_lanes
-        if num_lanes == 1:
-            return
-        lanes = [one.lane.number for one in ready if one.lane is not None]
-        turns = state.pack_turns(lanes, num_lanes)
-        if turns != self._turns:
-            self._decoder.device.write("turns", 0, turns)
-            self._turns = turns
 
     # ---- results -------------------------------------------------------------------------------
 

@@ -1,0 +1,64 @@
+"""What the loop asks of a compiled model; `speculative.Decoder` is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from leadout.cycle_costs import CycleCosts
+from leadout.cycle_times import CycleTime
+from leadout.devices.base import Device, Readback, Runnable
+from leadout.kv_cache import KvCache
+from leadout.pager import Pager
+from leadout.passes import Passes
+from leadout.sampling import Sampling
+from leadout.session.lane import Lane
+from leadout.state import Tables
+
+
+class CompiledModel(Protocol):
+    """The passes of one model on a device; see `speculative.Decoder`."""
+
+    device: Device
+    passes: Passes
+    caches: Sequence[KvCache]
+    pager: Pager | None
+    lanes: list[Lane]
+
+    @property
+    def tables(self) -> Tables:
+        """Sizes of what stays on the device."""
+
+    @property
+    def replay_plan(self) -> Runnable:
+        """The pass that known tokens are replayed through."""
+
+    async def compile_cycle(self, num_drafts: int, num_groups: int = 1) -> None:
+        """Compile the cycle of so many drafts and lanes, where that was not done."""
+
+    def prepared(self, num_drafts: int, num_groups: int = 1) -> int:
+        """Return the largest number of drafts up to this one whose cycle is compiled."""
+
+    def submit(self, plan: Runnable, num_positions: int) -> Readback:
+        """Queue a Plan that is compiled."""
+
+    def set_turns(self, lanes: Sequence[int]) -> None:
+        """Say whose rows the next cycles have."""
+
+    def depth(self, run_ahead: int) -> int:
+        """Return how many cycles to keep in flight."""
+
+    def costs_of(self, num_groups: int) -> CycleCosts:
+        """Return what cycles of so many lanes cost."""
+
+    def learn(self, timed: Sequence[CycleTime], num_groups: int = 1) -> float | None:
+        """Learn what cycles cost."""
+
+    def begin(self, lane: int, prompt: Sequence[int], settings: Sampling) -> None:
+        """Write what a lane begins with."""
+
+    def idle(self, lane: int) -> None:
+        """Make a lane inactive."""
+
+    def stage(self, tokens: Sequence[int], settings: Sampling, lane: int = 0) -> None:
+        """Have a lane decode behind known tokens."""
