@@ -84,6 +84,11 @@
  * @property {number} [top_p] 1 = off
  * @property {number} [min_p] 0 = off
  * @property {number} [repetition_penalty] 1 = off
+ * @property {number} [presence_penalty] -2 to 2, taken off the logits of tokens that were generated; 0 = off. It and
+ *   the next are rounded to 1/4096
+ * @property {number} [frequency_penalty] -2 to 2, taken off a token's logit for every time that it was generated
+ * @property {Record<string, number>} [logit_bias] by token id, for up to 1,024 of them: -100 to 100, rounded to
+ *   1/256 and added to its logit; -100 bans it
  * @property {number} [seed] any unsigned 32-bit integer; default 0
  * @property {string[]} [stop] strings that end the text (they are not part of it)
  * @property {boolean} [ignore_eos]

@@ -11,7 +11,7 @@ import asyncio
 import dataclasses
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -252,6 +252,7 @@ class Engine:
             on_prompt(prompt)
             written = resumption.tokens if resumption is not None else []
             self._check_ids(written)
+            self._check_ids(request.sampling.logit_bias)
             if not written:
                 resumption = None
             schedule = await self._schedule(request)
@@ -350,6 +351,7 @@ class Engine:
 
     async def profile(self, request: ProfileRequest) -> dict[str, object]:
         """Time a pass, op by op; see `profiling.profile_pass`."""
+        self._check_ids(request.sampling.logit_bias)
         async with self._busy:
             if request.kind == "cycle" and request.draft_tokens in self.decoder.passes.cycles:
                 await self.decoder.prepare(request.draft_tokens)
@@ -377,7 +379,7 @@ class Engine:
         self.device.free(self.model.buffers)
         self.model.buffers = []
 
-    def _check_ids(self, ids: Sequence[int]) -> None:
+    def _check_ids(self, ids: Iterable[int]) -> None:
         vocab_size = self.decoder.tables.vocab_size
         for token in ids:
             if not 0 <= token < vocab_size:

@@ -218,7 +218,7 @@ class Decoder:
                 prefills.append(in_flight.pop()[0])  # that token is known
                 is_prefill = False
                 await self._replay(lane, prompt, written, is_aborted)
-                self.stage([*prompt, *written], settings, lane)
+                self.stage([*prompt, *written], settings, lane, len(written))
                 yield Cycle([], 0, is_prefill=True, in_flight=0)
                 # What a drafter starts from is left by a cycle, so the first one has no drafts.
                 in_flight.append((self._cycle(lane, len(prompt) + collected, 0), 0))
@@ -293,10 +293,16 @@ class Decoder:
             [(cycle.num_drafts, cycle.busy_ms) for cycle in timed], resolution_ms
         )
 
-    def stage(self, tokens: Sequence[int], settings: sampling.Sampling, lane: int = 0) -> None:
+    def stage(
+        self,
+        tokens: Sequence[int],
+        settings: sampling.Sampling,
+        lane: int = 0,
+        num_generated: int = 0,
+    ) -> None:
         """Have a lane decode behind known tokens, on whatever the cache holds: to time passes."""
-        self._begin(lane, tokens, settings)
-        active = state.pack_active(len(tokens), tokens[-1])
+        self._begin(lane, tokens, settings, num_generated)
+        active = state.pack_active(len(tokens), tokens[-1], settings.moves)
         self.device.write("state", lane * state.STATE_BYTES, active)
 
     def unstage(self, lane: int = 0) -> None:
@@ -313,13 +319,25 @@ class Decoder:
         cycles = self.passes.cycles
         return max(k for k in cycles if k <= num_drafts and cycles[k].name in self._compiled)
 
-    def _begin(self, lane: int, prompt: Sequence[int], settings: sampling.Sampling) -> None:
+    def _begin(
+        self,
+        lane: int,
+        prompt: Sequence[int],
+        settings: sampling.Sampling,
+        num_generated: int = 0,
+    ) -> None:
+        """Write a lane's tables; the last `num_generated` tokens are no part of the prompt."""
         tables, device = self.tables, self.device
         self._lanes.setdefault(lane, _Lane()).seen = len(prompt)
         device.write("settings", lane * sampling.SETTINGS_BYTES, settings.pack())
         device.write("seen", lane * tables.seen_bytes, tables.pack_seen(prompt))
         device.write("history", lane * tables.history_bytes, state.pack_tokens(prompt))
-        device.write("state", lane * state.STATE_BYTES, state.pack_state(len(prompt)))
+        if settings.moves:
+            generated = prompt[len(prompt) - num_generated :]
+            moves = tables.pack_moves(settings.biases(), generated)
+            device.write("seen", lane * tables.seen_bytes + tables.moves_offset, moves)
+        before = state.pack_state(len(prompt), settings.moves)
+        device.write("state", lane * state.STATE_BYTES, before)
 
     def _end(self, lane: int) -> None:
         """Make the lane idle, so that cycles of other lanes leave it alone."""

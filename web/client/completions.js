@@ -18,7 +18,10 @@ import { LeadoutError } from "./errors.js";
  * @property {number | null} [top_k] 0 = off
  * @property {number | null} [top_p] 1 = off
  * @property {number | null} [min_p] 0 = off
- * @property {number | null} [repetition_penalty] 1 = off
+ * @property {number | null} [repetition_penalty] 1 = off; it counts the prompt, too
+ * @property {number | null} [presence_penalty] -2 to 2, off the logits of tokens that the answer has
+ * @property {number | null} [frequency_penalty] -2 to 2, for every time that the answer has the token
+ * @property {Record<string, number> | null} [logit_bias] by token id, -100 (never) to 100
  * @property {number | null} [seed] unsigned, 32 bits; default 0
  * @property {string | string[] | null} [stop] strings that end the text and are not part of it
  * @property {boolean | null} [ignore_eos]
@@ -126,6 +129,9 @@ const PASSED_PARAMS = /** @type {const} */ ([
   "top_p",
   "min_p",
   "repetition_penalty",
+  "presence_penalty",
+  "frequency_penalty",
+  "logit_bias",
   "seed",
   "ignore_eos",
   "run_ahead",

@@ -126,6 +126,14 @@ def _counts(low: int, high: int | None = None) -> Callable[[str], list[int]]:
     return lambda text: [one(word) for word in text.split(",")]
 
 
+def _bias(text: str) -> tuple[str, float]:
+    """Parse ID=B, a token's id and its bias."""
+    token, _, bias = text.partition("=")
+    if not (token.isascii() and token.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r}; wanted ID=B, a token's id and its bias")
+    return token, _number(lambda value: -100 <= value <= 100, "-100 to 100")(bias)
+
+
 def _samplings(text: str) -> list[str]:
     """Parse names of sampling settings, separated by commas."""
     names = text.split(",")
@@ -309,6 +317,28 @@ def _add_generate_arguments(parser: _Parser) -> None:
         default=1.0,
         metavar="R",
         help="above 1 makes tokens that were there already less likely; 1 is off",
+    )
+    add(
+        "--presence-penalty",
+        type=_number(lambda value: -2 <= value <= 2, "-2 to 2"),
+        default=0.0,
+        metavar="P",
+        help="taken off the logits of tokens that were written; 0 is off",
+    )
+    add(
+        "--frequency-penalty",
+        type=_number(lambda value: -2 <= value <= 2, "-2 to 2"),
+        default=0.0,
+        metavar="P",
+        help="taken off a token's logit for every time that it was written; 0 is off",
+    )
+    add(
+        "--logit-bias",
+        action="append",
+        type=_bias,
+        default=[],
+        metavar="ID=B",
+        help="add B, -100 (never) to 100, to the logit of a token id; repeatable",
     )
     add(
         "--seed",

@@ -29,7 +29,7 @@ class Suppress(Op):
 class Choose(Op):
     """Choose a token for every row, by the settings of its lane.
 
-    The choice is a function of the row's logits, the settings, the lane's seen ids and the
+    The choice is a function of the row's logits, the settings, the ids before it and the
     absolute position alone: argmax of filtered logit / temperature + noise, the noise a hash of
     seed, position and id; at temperature 0 the argmax of the logits.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from leadout import ops
 from leadout.devices.numpy_ops import Memory, meaning
-from leadout.state import AHEAD_BIT, RESULT_HEAD_WORDS, RESULT_WORDS, ROW_VALID
+from leadout.state import AHEAD_BIT, MAX_COUNT, RESULT_HEAD_WORDS, RESULT_WORDS, ROW_VALID
 
 
 @meaning(ops.BeginCycle)
@@ -47,6 +47,7 @@ def accept(op: ops.Accept, memory: Memory) -> None:
     lanes, capacity = tables.num_lanes, tables.context_length
     choices, rows = memory.words(op.choices).tolist(), memory.rows(op.rows)
     state, seen = memory.view(tables.state).reshape(-1, 4), memory.view(tables.seen)
+    seen_words = tables.seen_bytes // 4
     history = memory.view(tables.history).reshape(lanes, capacity)
     results = memory.view(tables.results).reshape(-1, RESULT_WORDS)
     slots = None if op.slots is None else memory.words(op.slots)
@@ -56,7 +57,8 @@ def accept(op: ops.Accept, memory: Memory) -> None:
         lane = int(rows[first, 0])
         if not rows[first, 3] & ROW_VALID:
             continue
-        length = int(state[lane, 0])
+        length, counts = int(state[lane, 0]), int(state[lane, 3])
+        lane_seen = seen[lane * seen_words : (lane + 1) * seen_words]
         group_rows = rows[first : first + 1 + drafts].tolist()
         # Drafts that are not valid stand behind all others.
         valid = list(itertools.takewhile(lambda row: row[3] & ROW_VALID, group_rows))
@@ -68,14 +70,17 @@ def accept(op: ops.Accept, memory: Memory) -> None:
             if i + 1 == len(known) or known[i + 1][2] != tokens[-1]:
                 break
         for i, token in enumerate(tokens):
-            seen[(lane * tables.vocab_size + token) // 32] |= np.uint32(1 << token % 32)
+            lane_seen[token // 32] |= np.uint32(1 << token % 32)
+            place = tables.moves_offset // 4 + token
+            if counts and lane_seen[place] & MAX_COUNT < MAX_COUNT:
+                lane_seen[place] += np.uint32(1)
             if length + i < capacity:
                 history[lane, length + i] = token
         listed = tokens + [valid[i][2] for i in missing]
         results[lane, :3] = (len(tokens), max(len(known) - 1, 0), len(missing))
         results[lane, RESULT_HEAD_WORDS : RESULT_HEAD_WORDS + len(listed)] = listed
         if tokens:
-            state[lane] = (length + len(tokens), tokens[-1], 1, 0)
+            state[lane] = (length + len(tokens), tokens[-1], 1, counts)
 
 
 @meaning(ops.TakeAccepted)
