@@ -7,13 +7,16 @@
     check(rows)     a verify pass over given rows that leaves digests of its logits, for the
                     self-test
 
+`prefill_with_logprobs` and `cycles_with_logprobs` say how likely their tokens are as well. Few
+requests ask, so these are lowered when one does.
+
 All share scratch buffers: a device runs one pass at a time.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 
 from leadout import ops, sampling
@@ -37,6 +40,21 @@ DIGEST_WORDS = 2
 
 _SUPPRESSED = "suppressed_ids"
 
+#: What a Plan's name ends with where it has log-probabilities.
+_LOGPROBS = "-logprobs"
+
+
+class LazyPlans(dict[int, Runnable]):
+    """Plans by a number, each made when it is first looked up."""
+
+    def __init__(self, make: Callable[[int], Runnable]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, number: int) -> Runnable:
+        self[number] = plan = self._make(number)
+        return plan
+
 
 @dataclass(frozen=True)
 class Passes:
@@ -51,6 +69,8 @@ class Passes:
         buffers: scratch, tables, KV cache and constants, for all of these.
         constants: what to write into buffers once, after allocation.
         min_rows: the fewest rows that a pass with few rows computes.
+        prefill_with_logprobs: as `prefill_last`, and their readback has log-probabilities.
+        cycles_with_logprobs: as `cycles`; likewise.
         score: leaves the logits of `score_rows` rows in `score_logits`.
         score_buffers: what it needs on top; large, and only for evaluation.
     """
@@ -60,6 +80,8 @@ class Passes:
     prefill_last: dict[int, Runnable]
     cycles: dict[int, Runnable]
     checks: dict[int, Runnable]
+    prefill_with_logprobs: LazyPlans
+    cycles_with_logprobs: LazyPlans
     buffers: dict[str, BufferSpec]
     constants: dict[str, bytes]
     min_rows: int
@@ -67,6 +89,23 @@ class Passes:
     score_rows: int
     score_logits: Tensor
     score_buffers: dict[str, BufferSpec]
+
+    def last_prefills(self, has_logprobs: bool) -> dict[int, Runnable]:
+        """Return the prompt's last passes, by rows."""
+        return self.prefill_with_logprobs if has_logprobs else self.prefill_last
+
+    def with_logprobs(self, num_tokens: int, compiled: Container[str]) -> Iterator[Runnable]:
+        """Yield what a request that asks for logprobs takes.
+
+        Args:
+            num_tokens: of its prompt that are prefilled.
+            compiled: names of Plans; cycles are wanted with as many drafts as are compiled without.
+        """
+        last = (num_tokens - 1) % PREFILL_ROWS[-1] + 1
+        yield self.prefill_with_logprobs[next(rows for rows in PREFILL_ROWS if rows >= last)]
+        for num_drafts, plan in self.cycles.items():
+            if plan.name in compiled:
+                yield self.cycles_with_logprobs[num_drafts]
 
     def prefills(self) -> Iterator[Runnable]:
         """Yield the Plans that every prompt may take."""
@@ -97,15 +136,15 @@ class _Builder:
         self.model.fill_cache(p, rows_of("rows", count, is_prefill=True))
         return p.build(readback=self.tables.results)  # only to know when the pass has ended
 
-    def prefill_last(self, count: int) -> Program:
+    def prefill_last(self, count: int, has_logprobs: bool = False) -> Program:
         # The row table is padded in front, so the prompt's last token is always the last row.
-        p = ProgramBuilder(f"prefill-{count}-last")
+        p = ProgramBuilder(f"prefill-{count}-last{_LOGPROBS if has_logprobs else ''}")
         last = rows_of("last_row", 1)
         hidden = self.model.forward(p, rows_of("rows", count, is_prefill=True), last)
-        return self._finish(p, hidden, last, num_groups=1, num_drafts=0)
+        return self._finish(p, hidden, last, 1, 0, has_logprobs)
 
-    def cycle(self, num_drafts: int) -> Program:
-        p = ProgramBuilder(f"cycle-{num_drafts}")
+    def cycle(self, num_drafts: int, has_logprobs: bool = False) -> Program:
+        p = ProgramBuilder(f"cycle-{num_drafts}{_LOGPROBS if has_logprobs else ''}")
         lanes = self.tables.num_lanes
         rows = rows_of("cycle_rows", padded(lanes * (1 + num_drafts), self.min_rows))
         p.add(ops.BeginCycle("begin_cycle", self.lane_rows, rows, self.tables, num_drafts))
@@ -113,7 +152,17 @@ class _Builder:
             assert self.drafter is not None
             self.drafter.draft(p, self.lane_rows, rows, self.tables, num_drafts)
         hidden = self.model.forward(p, rows)
-        return self._finish(p, hidden, rows, lanes, num_drafts)
+        return self._finish(p, hidden, rows, lanes, num_drafts, has_logprobs)
+
+    def logprobs_alone(self, num_drafts: int) -> Program:
+        """Return what has the scratch of all that a cycle with logprobs adds to one without."""
+        p = ProgramBuilder("logprobs")
+        lanes = self.tables.num_lanes
+        rows = rows_of("cycle_rows", padded(lanes * (1 + num_drafts), self.min_rows))
+        logits = p.tensor("logits", rows.count, self.tables.vocab_size)
+        choices = p.tensor("choices", rows.count, dtype="u32")
+        p.add(ops.Logprobs("logprobs", logits, choices, rows, self.tables, lanes, num_drafts))
+        return p.build()
 
     def check(self, count: int) -> Program:
         p = ProgramBuilder(f"check-{count}")
@@ -136,7 +185,13 @@ class _Builder:
         return logits
 
     def _finish(
-        self, p: ProgramBuilder, hidden: Tensor, rows: Rows, num_groups: int, num_drafts: int
+        self,
+        p: ProgramBuilder,
+        hidden: Tensor,
+        rows: Rows,
+        num_groups: int,
+        num_drafts: int,
+        has_logprobs: bool,
     ) -> Program:
         """Choose behind every row, accept, and let the drafter keep what it needs."""
         tables = self.tables
@@ -151,7 +206,11 @@ class _Builder:
         p.add(ops.Accept("accept", choices, rows, tables, num_groups, num_drafts, slots))
         if self.drafter is not None:
             self.drafter.keep(p, hidden, rows, tables, num_groups, num_drafts)
-        return p.build(readback=tables.results)
+        if not has_logprobs:
+            return p.build(readback=tables.results)
+        name = "logprobs"
+        p.add(ops.Logprobs(name, logits, choices, rows, tables, num_groups, num_drafts))
+        return p.build(readback=tables.results_and_logprobs)
 
 
 def build_passes(
@@ -193,6 +252,8 @@ def build_passes(
                 buffers[name] = BufferSpec(max(spec.bytes, known.bytes if known else 0))
     scoring, score_logits = builder.score()
     score = lower(scoring)
+    for name, spec in lower(builder.logprobs_alone(max(num_drafts))).buffers.items():
+        buffers.setdefault(name, spec)
     score_buffers = {name: spec for name, spec in score.buffers.items() if name not in buffers}
     buffers |= tables.buffers(
         {
@@ -220,6 +281,8 @@ def build_passes(
         prefill_last=prefills_last,
         cycles=cycles,
         checks=checks,
+        prefill_with_logprobs=LazyPlans(lambda count: lower(builder.prefill_last(count, True))),
+        cycles_with_logprobs=LazyPlans(lambda k: lower(builder.cycle(k, True))),
         buffers=buffers,
         constants=constants,
         min_rows=min_rows,

@@ -28,8 +28,12 @@ BIAS_PARTS = 256
 LEAST_BIAS = -100.0
 BANNED = -32768
 
-#: A flag of the settings: logits are moved.
+#: The most alternatives to a token whose log-probabilities can be asked for.
+MAX_TOP_LOGPROBS = 20
+
+#: A flag of the settings: logits are moved. And where the number of log-probabilities stands.
 _MOVES = 1
+_LOGPROBS_BIT = 8
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,9 @@ class Sampling:
         logit_bias: by id, -100 to 100, rounded to 1/256; added to its logit. -100 bans the token,
             whatever its logit.
         seed: unsigned 32-bit; the same seed gives the same text.
+        logprobs: whether log-probabilities of the tokens are wanted. They are the model's own:
+            before temperature, penalties, biases and filters.
+        top_logprobs: how many of the likeliest tokens' as well, up to 20.
     """
 
     temperature: float = 0.0
@@ -59,6 +66,8 @@ class Sampling:
     frequency_penalty: float = 0.0
     logit_bias: Mapping[int, float] = field(default_factory=dict, hash=False)
     seed: int = 0
+    logprobs: bool = False
+    top_logprobs: int = 0
 
     def __post_init__(self) -> None:
         _check("temperature", self.temperature, 0.0, 100.0, "0 to 100")
@@ -70,7 +79,12 @@ class Sampling:
         for name in ("presence_penalty", "frequency_penalty"):
             _check(name, getattr(self, name), -2.0, 2.0, "-2 to 2; 0 is off")
         object.__setattr__(self, "logit_bias", _checked_biases(self.logit_bias))
-        for name in ("top_k", "seed"):
+        _check("top_logprobs", self.top_logprobs, 0, MAX_TOP_LOGPROBS, "0 to 20")
+        if not isinstance(self.logprobs, bool):
+            raise RequestError(f"logprobs is {self.logprobs!r}; wanted true or false.")
+        if self.top_logprobs and not self.logprobs:
+            raise RequestError("top_logprobs needs logprobs: true.", field="top_logprobs")
+        for name in ("top_k", "seed", "top_logprobs"):
             if not isinstance(getattr(self, name), int):
                 raise RequestError(f"{name} is {getattr(self, name)!r}; wanted a whole number.")
 
@@ -98,7 +112,7 @@ class Sampling:
             self.seed,
             round(self.presence_penalty * PENALTY_PARTS),
             round(self.frequency_penalty * PENALTY_PARTS),
-            _MOVES if self.moves else 0,
+            self.moves * _MOVES | self.logprobs * (1 + self.top_logprobs) << _LOGPROBS_BIT,
         )
 
 

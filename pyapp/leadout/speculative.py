@@ -58,6 +58,7 @@ class Cycle:
         is_prefill: it was the prompt's last pass.
         in_flight: passes queued behind it when it was collected.
         times: of cycles that are known now, for several at once.
+        logprobs: of the tokens, where the settings ask for them; else empty.
     """
 
     tokens: list[int]
@@ -65,6 +66,7 @@ class Cycle:
     is_prefill: bool
     in_flight: int
     times: Sequence[CycleTime] = ()
+    logprobs: Sequence[state.TokenLogprobs] = ()
 
 
 @dataclass
@@ -75,11 +77,13 @@ class _Lane:
         prefilled: tokens whose keys and values were made by prefill.
         written: positions below this may hold keys and values of any kind.
         seen: the most positions that its rows can see in the passes so far; 0 while it is idle.
+        has_logprobs: whether they are asked for.
     """
 
     prefilled: list[int] = field(default_factory=list)
     written: int = 0
     seen: int = 0
+    has_logprobs: bool = False
 
 
 @dataclass
@@ -200,6 +204,8 @@ class Decoder:
             await self.compile([self._replay_plan()])
         start = self.reusable(prompt, lane)
         self._begin(lane, prompt, settings)
+        if settings.logprobs:
+            await self.compile(self.passes.with_logprobs(len(prompt) - start, self._compiled))
         in_flight: deque[tuple[Readback, int]] = deque()
         prefills: deque[Readback] = deque()
         times = CycleTimes()
@@ -237,7 +243,8 @@ class Decoder:
                 while prefills:
                     await prefills.popleft()
                 readback, num_drafts = in_flight.popleft()
-                result = state.read_result(await readback, lane)
+                words = await readback
+                result = state.read_result(words, lane)
                 if is_aborted():
                     return
                 timed = times.collected(None if is_prefill else num_drafts, readback.times)
@@ -252,7 +259,10 @@ class Decoder:
                     schedule.collected(num_drafts, result.num_drafted, len(result.tokens), dearness)
                 tokens = result.tokens[: budget - collected]
                 collected += len(tokens)
-                yield Cycle(tokens, result.num_drafted, is_prefill, len(in_flight), untold)
+                cycle = Cycle(tokens, result.num_drafted, is_prefill, len(in_flight), untold)
+                if settings.logprobs:
+                    cycle.logprobs = state.read_logprobs(words, lane, len(tokens))
+                yield cycle
                 is_prefill, untold = False, []
                 if not tokens:
                     return
@@ -316,8 +326,13 @@ class Decoder:
 
     def _prepared(self, num_drafts: int) -> int:
         """Return the largest number of drafts up to this one whose cycle is compiled."""
-        cycles = self.passes.cycles
+        cycles = self._cycles()
         return max(k for k in cycles if k <= num_drafts and cycles[k].name in self._compiled)
+
+    def _cycles(self) -> dict[int, Runnable]:
+        """Return the cycles that have what the lanes ask for."""
+        asks = any(lane.has_logprobs for lane in self._lanes.values())
+        return self.passes.cycles_with_logprobs if asks else self.passes.cycles
 
     def _begin(
         self,
@@ -328,7 +343,8 @@ class Decoder:
     ) -> None:
         """Write a lane's tables; the last `num_generated` tokens are no part of the prompt."""
         tables, device = self.tables, self.device
-        self._lanes.setdefault(lane, _Lane()).seen = len(prompt)
+        known = self._lanes.setdefault(lane, _Lane())
+        known.seen, known.has_logprobs = len(prompt), settings.logprobs
         device.write("settings", lane * sampling.SETTINGS_BYTES, settings.pack())
         device.write("seen", lane * tables.seen_bytes, tables.pack_seen(prompt))
         device.write("history", lane * tables.history_bytes, state.pack_tokens(prompt))
@@ -342,7 +358,7 @@ class Decoder:
     def _end(self, lane: int) -> None:
         """Make the lane idle, so that cycles of other lanes leave it alone."""
         if lane in self._lanes:
-            self._lanes[lane].seen = 0
+            self._lanes[lane].seen, self._lanes[lane].has_logprobs = 0, False
         self.device.write("state", lane * state.STATE_BYTES, bytes(state.STATE_BYTES))
 
     async def _prefill(
@@ -366,7 +382,8 @@ class Decoder:
                 # With the pass itself: until then it may be another lane's.
                 last = state.pack_rows(lane, len(prompt) - 1, prompt[-1:], 1)
                 self.device.write("last_row", 0, last)
-            plan = (self.passes.prefill_last if is_last else self.passes.prefill)[rows]
+            last_plans = self.passes.last_prefills(known.has_logprobs)
+            plan = (last_plans if is_last else self.passes.prefill)[rows]
             yield self.device.submit(self._compiled[plan.name], len(prompt))
 
     def _replay_plan(self) -> Runnable:
@@ -424,7 +441,7 @@ class Decoder:
             elif other.seen:
                 other.seen = min(other.seen + 1 + num_drafts, self.tables.context_length)
                 other.written = max(other.written, other.seen)
-        compiled = self._compiled[self.passes.cycles[num_drafts].name]
+        compiled = self._compiled[self._cycles()[num_drafts].name]
         return self.device.submit(compiled, max(one.seen for one in self._lanes.values()))
 
     async def score(self, ids: Sequence[int], lane: int = 0) -> AsyncGenerator[bytes, None]:

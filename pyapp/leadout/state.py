@@ -21,6 +21,9 @@ Keep in step with the kernels named behind each table.
     results     12 words a lane: (tokens of this pass, drafts verified, rows missing, 0, the tokens,
                 the ids of those rows), read back. All tokens but the last are accepted drafts.
                 Missing are rows whose ids have no row of a paged table here (accept).
+                Behind all lanes' there are, of each lane, 42 words for each of the tokens: how many
+                likeliest ids are listed, the token's log-probability, 20 ids, their
+                log-probabilities (logprobs_final), for lanes that ask for them.
     history     one word per lane and position: the lane's known tokens (accept).
     seen        of each lane, one bit per id of the vocabulary: which ids the lane's tokens include
                 (accept); then one word per id: in its low half how often the lane generated it, up
@@ -37,6 +40,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from leadout.plan import Binding, BufferSpec
+from leadout.sampling import MAX_TOP_LOGPROBS
 
 ROW_VALID = 1
 AHEAD_BIT = 8
@@ -52,6 +56,10 @@ MAX_COUNT = 0xFFFF
 RESULT_HEAD_WORDS = 4
 RESULT_WORDS = RESULT_HEAD_WORDS + MAX_DRAFT_TOKENS + 1
 RESULT_BYTES = 4 * RESULT_WORDS
+
+#: Words of a token's log-probabilities; keep in step with logprobs_final.wgsl.
+LOGPROB_WORDS = 2 + 2 * MAX_TOP_LOGPROBS
+LANE_LOGPROB_WORDS = (MAX_DRAFT_TOKENS + 1) * LOGPROB_WORDS
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,11 @@ class Tables:
         return Binding("results", 0, RESULT_BYTES * self.num_lanes)
 
     @property
+    def results_and_logprobs(self) -> Binding:
+        """The binding of all lanes' results, with what stands behind them."""
+        return Binding("results", 0, self.results.bytes + 4 * LANE_LOGPROB_WORDS * self.num_lanes)
+
+    @property
     def seen(self) -> Binding:
         """The binding of what is known of the ids of all lanes."""
         return Binding("seen", 0, self.num_lanes * self.seen_bytes)
@@ -105,7 +118,7 @@ class Tables:
 
     def buffers(self, num_rows: dict[str, int]) -> dict[str, BufferSpec]:
         """Return all buffers; `num_rows` has the rows of each row table."""
-        fixed = (self.state, self.results, self.seen, self.history)
+        fixed = (self.state, self.results_and_logprobs, self.seen, self.history)
         tables = {name: BufferSpec(ROW_BYTES * rows) for name, rows in num_rows.items()}
         return {**tables, **{binding.buffer: BufferSpec(binding.bytes) for binding in fixed}}
 
@@ -185,6 +198,43 @@ def read_result(words: Sequence[int], lane: int) -> Result:
     first = start + RESULT_HEAD_WORDS
     listed = [int(word) for word in words[first : first + count + num_missing]]
     return Result(listed[:count], drafted, listed[count:])
+
+
+@dataclass(frozen=True)
+class TokenLogprobs:
+    """How likely the model found a token, and others in its place.
+
+    Attributes:
+        logprob: the token's own, natural.
+        top: (id, log-probability) of the likeliest, the first one first; of equals, the lower id.
+    """
+
+    logprob: float
+    top: tuple[tuple[int, float], ...]
+
+
+def read_logprobs(words: Sequence[int], lane: int, num_tokens: int) -> list[TokenLogprobs]:
+    """Return the log-probabilities of a lane's tokens from the words read back.
+
+    Args:
+        words: `Tables.results_and_logprobs`.
+        lane: that asked for them.
+        num_tokens: as its result says.
+    """
+    num_lanes = len(words) // (RESULT_WORDS + LANE_LOGPROB_WORDS)
+    start = num_lanes * RESULT_WORDS + lane * LANE_LOGPROB_WORDS
+    found = []
+    for place in range(start, start + num_tokens * LOGPROB_WORDS, LOGPROB_WORDS):
+        num_top, logprob = int(words[place]), _float(words[place + 1])
+        ids = range(place + 2, place + 2 + num_top)
+        top = ((int(words[i]), _float(words[i + MAX_TOP_LOGPROBS])) for i in ids)
+        found.append(TokenLogprobs(logprob, tuple(top)))
+    return found
+
+
+def _float(word: int) -> float:
+    value: float = struct.unpack("<f", struct.pack("<I", int(word)))[0]
+    return value
 
 
 def pack_active(length: int, token: int, counts: bool = False) -> bytes:

@@ -6,7 +6,15 @@ kernels for runs of them, `devices.numpy_ops` has their meaning in NumPy.
 
 from leadout.ops.attention import Attention, NormRope, WriteKv
 from leadout.ops.checks import CheckFinite, Digest, Fill
-from leadout.ops.choice import Accept, BeginCycle, Choose, PlaceDraft, Suppress, TakeAccepted
+from leadout.ops.choice import (
+    Accept,
+    BeginCycle,
+    Choose,
+    Logprobs,
+    PlaceDraft,
+    Suppress,
+    TakeAccepted,
+)
 from leadout.ops.draft import CandidateLogits, NgramDraft, TopCentroids
 from leadout.ops.experts import (
     ExpertGatedLinear,
@@ -38,6 +46,7 @@ __all__ = [
     "GeluTimes",
     "Linear",
     "LinearLayer",
+    "Logprobs",
     "MixExperts",
     "NgramDraft",
     "NormRope",

@@ -74,6 +74,29 @@ class Accept(Op):
 
 
 @dataclass(frozen=True)
+class Logprobs(Op):
+    """Say how likely the model found what `Accept` committed, for lanes that ask; see `state.py`.
+
+    A row's log-probabilities are a function of its logits alone: log softmax, with no temperature.
+
+    Attributes:
+        logits: [rows, vocab_size] float32, as `Choose` had them.
+        choices: [rows] u32, as `Accept` had them.
+        rows: likewise.
+        tables: of the engine, whose results `Accept` wrote; what stands behind these is written.
+        num_groups: as `Accept` had them.
+        num_drafts: likewise.
+    """
+
+    logits: Tensor
+    choices: Tensor
+    rows: Rows
+    tables: Tables
+    num_groups: int
+    num_drafts: int
+
+
+@dataclass(frozen=True)
 class TakeAccepted(Op):
     """y[lane, offset :] = x[the row behind which the lane's last token was chosen].
 

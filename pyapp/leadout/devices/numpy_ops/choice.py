@@ -6,9 +6,17 @@ import itertools
 
 import numpy as np
 
-from leadout import ops
+from leadout import ops, sampling
 from leadout.devices.numpy_ops import Memory, meaning
-from leadout.state import AHEAD_BIT, MAX_COUNT, RESULT_HEAD_WORDS, RESULT_WORDS, ROW_VALID
+from leadout.devices.numpy_ops.sampling import SETTINGS
+from leadout.state import (
+    AHEAD_BIT,
+    LOGPROB_WORDS,
+    MAX_COUNT,
+    RESULT_HEAD_WORDS,
+    RESULT_WORDS,
+    ROW_VALID,
+)
 
 
 @meaning(ops.BeginCycle)
@@ -81,6 +89,30 @@ def accept(op: ops.Accept, memory: Memory) -> None:
         results[lane, RESULT_HEAD_WORDS : RESULT_HEAD_WORDS + len(listed)] = listed
         if tokens:
             state[lane] = (length + len(tokens), tokens[-1], 1, counts)
+
+
+@meaning(ops.Logprobs)
+def logprobs(op: ops.Logprobs, memory: Memory) -> None:
+    """Take log softmax of the rows that were committed; list the largest."""
+    tables, rows = op.tables, memory.rows(op.rows)
+    settings = memory.view(sampling.settings(tables.num_lanes)).view(SETTINGS)
+    logits, choices = memory.floats(op.logits), memory.words(op.choices)
+    results = memory.view(tables.results).reshape(-1, RESULT_WORDS)
+    everything = memory.view(tables.results_and_logprobs)
+    told = everything[results.size :].reshape(tables.num_lanes, -1, LOGPROB_WORDS)
+    for r in range(op.num_groups * (1 + op.num_drafts)):
+        lane, place = int(rows[r, 0]), r % (1 + op.num_drafts)
+        wanted = int(settings[lane]["logprobs"])
+        if not wanted or not rows[r, 3] & ROW_VALID or place >= results[lane, 0]:
+            continue
+        shifted = logits[r] - logits[r].max()
+        found = shifted - np.log(np.exp(shifted).sum(dtype=np.float32))
+        top = np.argsort(-logits[r], kind="stable")[: wanted - 1]
+        words = told[lane, place]
+        words[0], words[1:2] = len(top), found[choices[r]].reshape(1).view(np.uint32)
+        words[2 : 2 + len(top)] = top
+        first = 2 + sampling.MAX_TOP_LOGPROBS
+        words[first : first + len(top)] = found[top].view(np.uint32)
 
 
 @meaning(ops.TakeAccepted)

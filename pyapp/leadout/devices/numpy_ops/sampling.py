@@ -16,7 +16,7 @@ MOST_NEGATIVE = np.float32(-3.4028234e38)
 BANNED_LOGIT = np.float32(-1e30)
 
 # Fields of the Settings struct; keep in step with web/kernels/shared/settings.wgsl.
-_SETTINGS = np.dtype(
+SETTINGS = np.dtype(
     [
         ("temperature", "<f4"),
         ("top_k", "<u4"),
@@ -26,10 +26,12 @@ _SETTINGS = np.dtype(
         ("seed", "<u4"),
         ("presence_penalty", "<i2"),
         ("frequency_penalty", "<i2"),
-        ("moves", "<u4"),
+        ("moves", "u1"),
+        ("logprobs", "u1"),
+        ("reserved", "u1", (2,)),
     ]
 )
-assert _SETTINGS.itemsize == SETTINGS_BYTES
+assert SETTINGS.itemsize == SETTINGS_BYTES
 
 
 def _seen(seen: Words, lane: int, tables: Tables) -> tuple[npt.NDArray[np.bool_], Words]:
@@ -50,7 +52,7 @@ def suppress(op: ops.Suppress, memory: Memory) -> None:
 def choose(op: ops.Choose, memory: Memory) -> None:
     """Penalise, move, filter, add noise, take the best; of equals, the lowest id."""
     vocab_size, rows = op.tables.vocab_size, memory.rows(op.rows)
-    settings = memory.view(sampling.settings(op.tables.num_lanes)).view(_SETTINGS)
+    settings = memory.view(sampling.settings(op.tables.num_lanes)).view(SETTINGS)
     logits, choices = memory.floats(op.logits), memory.words(op.y)
     for r, raw in enumerate(logits):
         row, wanted = raw, settings[rows[r, 0]]
