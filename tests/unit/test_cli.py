@@ -165,7 +165,7 @@ def test_generate_passes_every_option_on(parsed: list[argparse.Namespace]) -> No
         *("--min-p", "0.1", "--repetition-penalty", "1.1", "--seed", "4294967295", "--stop", "a"),
         *("--stop", "b", "--run-ahead", "2", "--context-length", "512", "--placement", "paged"),
         *("--presence-penalty", "-0.5", "--frequency-penalty", "2"),
-        *("--logit-bias", "7=-100", "--logit-bias", "9=0.5"),
+        *("--logit-bias", "7=-100", "--logit-bias", "9=0.5", "--logprobs", "4"),
         *("--precision", "fast"),
         *("--raw", "--ignore-eos", "--json"),
     ]
@@ -191,6 +191,7 @@ def test_generate_passes_every_option_on(parsed: list[argparse.Namespace]) -> No
         "presence_penalty": -0.5,
         "frequency_penalty": 2.0,
         "logit_bias": [("7", -100.0), ("9", 0.5)],
+        "logprobs": 4,
         "seed": 4294967295,
         "stop": ["a", "b"],
         "run_ahead": 2,

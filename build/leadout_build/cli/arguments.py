@@ -348,6 +348,13 @@ def _add_generate_arguments(parser: _Parser) -> None:
         help="the same seed gives the same text",
     )
     add(
+        "--logprobs",
+        type=_whole(0, 20),
+        default=None,
+        metavar="N",
+        help="with --json, each token's log-probability, and those of the N likeliest",
+    )
+    add(
         "--stop",
         action="append",
         default=[],

@@ -127,6 +127,8 @@ def request_of(args: argparse.Namespace) -> dict[str, Any]:
         "stop": args.stop,
         "ignore_eos": args.ignore_eos,
     }
+    if args.logprobs is not None:
+        request |= {"logprobs": True, "top_logprobs": args.logprobs}
     if args.run_ahead is not None:
         request["run_ahead"] = args.run_ahead
     if args.draft_tokens != "auto":
