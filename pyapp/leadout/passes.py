@@ -99,7 +99,7 @@ class Passes:
 
         Args:
             num_tokens: of its prompt that are prefilled.
-            compiled: names of Plans; cycles are wanted with as many drafts as are compiled without.
+            compiled: names of Plans; cycles are wanted with as many drafts as these have.
         """
         last = (num_tokens - 1) % PREFILL_ROWS[-1] + 1
         yield self.prefill_with_logprobs[next(rows for rows in PREFILL_ROWS if rows >= last)]

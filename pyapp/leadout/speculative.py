@@ -205,7 +205,9 @@ class Decoder:
         start = self.reusable(prompt, lane)
         self._begin(lane, prompt, settings)
         if settings.logprobs:
-            await self.compile(self.passes.with_logprobs(len(prompt) - start, self._compiled))
+            num_tokens = len(prompt) - start
+            await self.compile(self.passes.with_logprobs(num_tokens, self._compiled))
+            self.begin_to_compile(self.passes.with_logprobs(num_tokens, [*self._compiling]))
         in_flight: deque[tuple[Readback, int]] = deque()
         prefills: deque[Readback] = deque()
         times = CycleTimes()

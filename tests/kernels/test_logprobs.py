@@ -6,7 +6,14 @@ from compare import POISON, assert_close, row_table, settings_table
 from stage import Stage
 
 from leadout import ops, sampling
-from leadout.state import LOGPROB_WORDS, RESULT_WORDS, Tables, TokenLogprobs, read_logprobs
+from leadout.state import (
+    LOGPROB_WORDS,
+    RESULT_WORDS,
+    ROW_VALID,
+    Tables,
+    TokenLogprobs,
+    read_logprobs,
+)
 
 #: More than two of a kernel's chunks, and no multiple of one.
 VOCAB = 4096 + 4096 + 96
@@ -45,7 +52,8 @@ def told(
     assert np.array_equal(per_token[0][:, ids], per_token[1][:, ids])
     for columns in (slice(1, 2), slice(ids.stop, None)):
         assert_close(per_token[0][:, columns], per_token[1][:, columns], TOLERANCE)
-    asked = [int(lane[-1]) >> 8 for lane in settings]
+    live = {int(lane) for lane, _, _, flags in table if flags & ROW_VALID}
+    asked = [lane in live and int(one[-1]) >> 8 for lane, one in enumerate(settings)]
     return [
         read_logprobs(gpu.tolist(), lane, count if asked[lane] else 0)
         for lane, count in enumerate(counts)
@@ -96,4 +104,4 @@ def test_only_lanes_that_ask_and_tokens_that_were_committed_are_told_of(run_stag
     first, _, third = told(run_stage, logits, range(6), table, [1, 2, 2], settings, 3, 1)
     assert (len(first), len(third)) == (1, 2)
     table[4:, 3] = 0  # idle, but its results say otherwise
-    told(run_stage, logits, range(6), table, [1, 2, 2], settings, 3, 1)
+    assert told(run_stage, logits, range(6), table, [1, 2, 2], settings, 3, 1) == [first, [], []]

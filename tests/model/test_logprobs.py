@@ -75,6 +75,12 @@ async def test_who_does_not_ask_gets_none_and_waits_for_nothing(engine) -> None:
     assert not any("logprobs" in name for name in fresh.decoder._compiled)
 
 
+async def test_the_first_request_that_asks_is_drafted_for_too() -> None:
+    fresh = await load(NumpyDevice(), *pair_files("trained-e2b"))
+    result = await answered(fresh, max_tokens=24)
+    assert result.stats.drafted_tokens > 0
+
+
 async def test_deltas_tell_of_every_token_once_and_what_a_stop_can_take_back(engine) -> None:
     plain = await generated(engine, PROMPT, max_tokens=24)
     engine.tokenizer, before = LetterTokenizer(), engine.tokenizer
