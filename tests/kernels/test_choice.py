@@ -317,8 +317,8 @@ def test_a_drafter_counts_the_token_that_it_drafted_last(run_stage) -> None:
     settings = np.tile(settings_table(presence_penalty=1.0), 2)
     assert choices(run_stage, logits, settings, table) == [7, 8]
     stage, op = choosing(logits, settings, table)
-    verified = stage.row_table(np.zeros((4, 4), np.uint32), "verified")
-    stage.add(ops.PlaceDraft("p", op.y, op.rows, verified, op.tables, 1))
+    verified = stage.row_table(np.zeros((6, 4), np.uint32), "verified")
+    stage.add(ops.PlaceDraft("p", op.y, op.rows, verified, op.tables, 2))
     played = run_stage(stage, takes=["choose_draft"])
     played.assert_equal("rows", "verified")
     assert played.gpu["rows"].reshape(-1, 4)[:, 2].tolist() == [7, 8]
