@@ -44,6 +44,9 @@ import { parseHubName } from "./hub/names.js";
  *   says elsewhere; or a model of its own. It changes the speed, never the text
  * @property {Hub} [hub] which hub, and the access token for it
  * @property {number} [maxDraftTokens] the most that requests may have drafted at a time, 0 to 7
+ * @property {1 | 2 | 4 | 8} [parallel] requests that run at once; default 1. Each has a KV cache of its own on the
+ *   device (see `estimate`), all share the weights and every pass over them, and more requests wait. It
+ *   changes the speed, never the text
  * @property {AbortSignal | null} [signal] ends the load and frees what it took
  * @property {boolean} [store] whether a model from afar is kept in this browser, so that the next load
  *   fetches nothing and needs no connection; default true. See `Leadout.models`
@@ -93,7 +96,7 @@ function isHubName(text) {
 }
 
 /**
- * A loaded model. Requests queue in the worker, which serves one at a time.
+ * A loaded model. As many requests as it was loaded for (`parallel`) run at once; others wait, in their order.
  *
  * When the worker or the device fails, the model is loaded again and open requests go on, with the same
  * ids; "healing" events (see `HealingEvent`) say so. Where that fails, or another failure comes

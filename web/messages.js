@@ -62,6 +62,7 @@
  * @property {number} [max_draft_tokens] the most that a request may have drafted per cycle, 0 to 7;
  *   default 7, and 3 on an adapter that computes on the CPU. What that needs is compiled now; irrelevant
  *   without a drafter
+ * @property {1 | 2 | 4 | 8} [parallel] requests that run at once; each has a KV cache of its own; default 1
  * @property {"accurate" | "fast"} [precision] "fast" lets decoding multiply quantised weights by activations of 8
  *   bits instead of 16; default "accurate"
  * @property {"auto" | "gpu" | "paged"} [placement] of the per-layer embeddings that some models have: on the
@@ -225,6 +226,7 @@
  * @property {DrafterInfo | null} drafter
  * @property {number} max_draft_tokens
  * @property {SelfTest} self_test
+ * @property {number} [parallel] requests that run at once
  * @property {Placement} [placement]
  * @property {"accurate" | "fast"} [precision] "fast" where that was asked for and the adapter has kernels for it
  * @property {Record<string, number | null>} [cycle_ms] what a cycle is believed to cost after loading, by

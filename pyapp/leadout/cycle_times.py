@@ -24,11 +24,13 @@ class CycleTime:
         num_drafts: of the cycle.
         ms: from the end of the pass before to its own.
         idle_ms: of these, before it began; None where the device has no clock.
+        num_groups: lanes that its Plan is for.
     """
 
     num_drafts: int
     ms: float
     idle_ms: float | None
+    num_groups: int = 1
 
     @property
     def busy_ms(self) -> float:
@@ -46,20 +48,23 @@ class CycleTimes:
     """Follows passes that run one behind the other."""
 
     def __init__(self) -> None:
-        self._untimed: list[int | None] = []
+        self._untimed: list[tuple[int | None, int]] = []
         self._before: PassTimes | None = None
 
-    def collected(self, num_drafts: int | None, times: Sequence[PassTimes]) -> list[CycleTime]:
+    def collected(
+        self, num_drafts: int | None, times: Sequence[PassTimes], num_groups: int = 1
+    ) -> list[CycleTime]:
         """Take what a pass brought, in the order of submission.
 
         Args:
             num_drafts: of a cycle; None for another pass.
             times: its readback's.
+            num_groups: lanes that its Plan is for.
 
         Returns:
             The times of cycles, in order, that are now known.
         """
-        self._untimed.append(num_drafts)
+        self._untimed.append((num_drafts, num_groups))
         if not times:
             return []
         passes, self._untimed = self._untimed, []
@@ -67,11 +72,11 @@ class CycleTimes:
         if length < len(passes):
             self._before = None  # some pass in between has no time
         known = []
-        for k, ran in zip(passes[-length:], times[-length:], strict=True):
+        for (k, groups), ran in zip(passes[-length:], times[-length:], strict=True):
             before, self._before = self._before, ran
             # Two clocks cannot be compared.
             if before is None or k is None or (before.began_ms is None) != (ran.began_ms is None):
                 continue
             idle_ms = None if ran.began_ms is None else ran.began_ms - before.ended_ms
-            known.append(CycleTime(k, ran.ended_ms - before.ended_ms, idle_ms))
+            known.append(CycleTime(k, ran.ended_ms - before.ended_ms, idle_ms, groups))
         return known

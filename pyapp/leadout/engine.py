@@ -1,7 +1,7 @@
 """The engine: a model on a device, ready to continue text.
 
 load       see loading.py
-generate   request -> ids -> cycles -> text, one request at a time
+generate   request -> ids -> cycles -> text, several requests at a time
 score      ids -> logits, for evaluation
 """
 
@@ -117,7 +117,6 @@ class Engine:
         self.model = model
         self.load_ms = load_ms
         self._templates = templates
-        self._busy = asyncio.Lock()
         self._byte_tokens: dict[int, int] | None = None
 
     @property
@@ -198,6 +197,7 @@ class Engine:
             "drafter": dataclasses.asdict(model.drafter) if model.drafter is not None else None,
             "max_draft_tokens": model.max_draft_tokens,
             "self_test": model.self_test,
+            "parallel": self.decoder.tables.num_lanes,
             "placement": model.placement,
             "precision": model.precision,
             "cycle_ms": rounded(model.cycle_ms),
@@ -245,7 +245,7 @@ class Engine:
         on_prompt: Callable[[list[int]], None] = lambda prompt: None,
         resumption: Resumption | None = None,
     ) -> Generated:
-        """Continue a prompt. Requests wait for one another.
+        """Continue a prompt, beside others that are under way; see session/loop.py.
 
         Args:
             request: checked.
@@ -259,124 +259,123 @@ class Engine:
             see `prompt_tokens`; DrafterError: another drafter was asked for than was loaded;
             DeviceLostError.
         """
-        async with self._busy:
-            prompt = await self.prompt_tokens(request)
-            on_prompt(prompt)
-            written = resumption.tokens if resumption is not None else []
-            self._check_ids(written)
-            self._check_ids(request.sampling.logit_bias)
-            if not written:
-                resumption = None
-            schedule = await self._schedule(request)
-            is_drafting = not isinstance(schedule, FixedSchedule) or schedule.num_drafts > 0
-            drafter = self.model.drafter
-            stats = Stats(
-                self.device.info.name,
-                request.run_ahead,
-                load_ms=self.load_ms,
-                prefill_tokens=len(prompt),
-                cached_tokens=self.decoder.reusable(prompt),
-                resumed_tokens=len(written),
-                drafter=drafter.kind if drafter is not None and is_drafting else "none",
-                draft_tokens=request.draft_tokens if is_drafting else 0,
-                self_test=self.model.self_test,
-                placement=self.model.placement,
-            )
-            pager = self.decoder.pager
-            paged_before = None if pager is None else dataclasses.replace(pager.counts)
-            clock = Clock(stats)
-            eos = () if request.ignore_eos else self.checkpoint.eos_token_ids
-            stream = self._stream(request.stop, eos, prompt)
-            finish_reason = "length"
-            is_thought: list[bool] = []  # of all tokens, in order
-            entries: list[Entry] | None = [] if request.sampling.logprobs else None
-            texts = LogprobTexts(self.tokenizer, self._byte_tokens)
+        prompt = await self.prompt_tokens(request)
+        on_prompt(prompt)
+        written = resumption.tokens if resumption is not None else []
+        self._check_ids(written)
+        self._check_ids(request.sampling.logit_bias)
+        if not written:
+            resumption = None
+        schedule = await self._schedule(request)
+        is_drafting = not isinstance(schedule, FixedSchedule) or schedule.num_drafts > 0
+        drafter = self.model.drafter
+        stats = Stats(
+            self.device.info.name,
+            request.run_ahead,
+            load_ms=self.load_ms,
+            prefill_tokens=len(prompt),
+            resumed_tokens=len(written),
+            drafter=drafter.kind if drafter is not None and is_drafting else "none",
+            draft_tokens=request.draft_tokens if is_drafting else 0,
+            self_test=self.model.self_test,
+            placement=self.model.placement,
+        )
+        pager = self.decoder.pager
+        paged_before = None if pager is None else dataclasses.replace(pager.counts)
+        clock = Clock(stats)
+        eos = () if request.ignore_eos else self.checkpoint.eos_token_ids
+        stream = self._stream(request.stop, eos, prompt)
+        finish_reason = "length"
+        is_thought: list[bool] = []  # of all tokens, in order
+        entries: list[Entry] | None = [] if request.sampling.logprobs else None
+        texts = LogprobTexts(self.tokenizer, self._byte_tokens)
 
-            def push(tokens: Sequence[int]) -> tuple[int, str, str]:
-                """Take tokens up to a stop; return how many these were, and what they gave."""
-                text = reasoning = ""
-                num_pushed = 0
-                for token in tokens:
-                    if stream.stopped:
-                        break
-                    num_pushed += 1
-                    before = stream.num_reasoning_tokens
-                    more_text, more_reasoning = stream.push([token])
-                    is_thought.append(stream.num_reasoning_tokens > before)
-                    text += more_text
-                    reasoning += more_reasoning
-                return num_pushed, text, reasoning
+        def push(tokens: Sequence[int]) -> tuple[int, str, str]:
+            """Take tokens up to a stop; return how many these were, and what they gave."""
+            text = reasoning = ""
+            num_pushed = 0
+            for token in tokens:
+                if stream.stopped:
+                    break
+                num_pushed += 1
+                before = stream.num_reasoning_tokens
+                more_text, more_reasoning = stream.push([token])
+                is_thought.append(stream.num_reasoning_tokens > before)
+                text += more_text
+                reasoning += more_reasoning
+            return num_pushed, text, reasoning
 
-            def tell(
-                tokens: list[int], num_drafted: int | None, logprobs: Sequence[TokenLogprobs]
-            ) -> int:
-                """Push tokens and pass on what they give; None: they are drafts."""
-                count, text, reasoning = push(tokens)
-                if count:
-                    rate = stats.decode_tokens_per_s
-                    delta = Delta(
-                        text, reasoning, tokens[:count], num_drafted is None, rate, num_drafted or 0
-                    )
-                    if entries is not None:
-                        told = texts.entries(delta.tokens, logprobs[:count], is_thought[-count:])
-                        entries.extend(told)
-                        delta = replace(delta, logprobs=told, num_settled=stream.num_settled)
-                    on_delta(delta)
-                return count
+        def tell(
+            tokens: list[int], num_drafted: int | None, logprobs: Sequence[TokenLogprobs]
+        ) -> int:
+            """Push tokens and pass on what they give; None: they are drafts."""
+            count, text, reasoning = push(tokens)
+            if count:
+                rate = stats.decode_tokens_per_s
+                is_draft = num_drafted is None
+                delta = Delta(text, reasoning, tokens[:count], is_draft, rate, num_drafted or 0)
+                if entries is not None:
+                    told = texts.entries(delta.tokens, logprobs[:count], is_thought[-count:])
+                    entries.extend(told)
+                    delta = replace(delta, logprobs=told, num_settled=stream.num_settled)
+                on_delta(delta)
+            return count
 
-            if resumption is not None:
-                for i, known in enumerate(resumption.cycles):
-                    clock.tokens(push(known.tokens)[0], i == 0, known.num_drafted)
-                clock.resume(resumption.ttft_ms, resumption.decode_ms)
-            if stream.stopped:
-                finish_reason = "stop"
-            cycles = self.decoder.run(
-                prompt,
-                request.sampling,
-                0 if stream.stopped else request.max_tokens,
-                request.run_ahead,
-                is_aborted,
-                schedule,
-                written=written,
-            )
-            async with aclosing(cycles):
-                async for cycle in cycles:
-                    if resumption is not None and cycle.is_prefill:
-                        clock.resume(resumption.ttft_ms, resumption.decode_ms)
-                        continue
-                    count = tell(cycle.tokens[:-1], None, cycle.logprobs[:-1])
-                    count += tell(cycle.tokens[-1:], cycle.num_drafted, cycle.logprobs[-1:])
-                    clock.tokens(count, cycle.is_prefill, cycle.num_drafted)
-                    for time_ in cycle.times:
-                        clock.cycle(time_.num_drafts, time_.ms, time_.idle_ms)
-                    if stream.stopped:
-                        finish_reason = "stop"
-                        break
-            if is_aborted():
-                finish_reason = "abort"
-            text, reasoning = stream.flush()
-            stats.reasoning_tokens = stream.num_reasoning_tokens
-            stats.cycle_ms = rounded(self.model.cycle_ms)
-            if pager is not None and paged_before is not None:
-                stats.paging = pager.counted_since(paged_before)
-            clock.finish()
-            if text or reasoning:
-                on_delta(Delta(text, reasoning, [], False, stats.decode_tokens_per_s))
-            if entries is not None:
-                del entries[max(len(stream.tokens) - len(written), 0) :]
-            whole = (stream.tokens, stream.text, stream.reasoning)
-            return Generated(prompt, *whole, finish_reason, stats, entries)
+        if resumption is not None:
+            for i, known in enumerate(resumption.cycles):
+                clock.tokens(push(known.tokens)[0], i == 0, known.num_drafted)
+            clock.resume(resumption.ttft_ms, resumption.decode_ms)
+        if stream.stopped:
+            finish_reason = "stop"
+        cycles = self.decoder.run(
+            prompt,
+            request.sampling,
+            0 if stream.stopped else request.max_tokens,
+            request.run_ahead,
+            is_aborted,
+            schedule,
+            written=written,
+        )
+        async with aclosing(cycles):
+            async for cycle in cycles:
+                stats.cached_tokens = cycle.num_reused if cycle.is_prefill else stats.cached_tokens
+                if resumption is not None and cycle.is_prefill:
+                    clock.resume(resumption.ttft_ms, resumption.decode_ms)
+                    continue
+                count = tell(cycle.tokens[:-1], None, cycle.logprobs[:-1])
+                place = max(len(cycle.tokens) - 1, 0)
+                count += tell(cycle.tokens[-1:], cycle.num_drafted, cycle.logprobs[place:])
+                clock.tokens(count, cycle.is_prefill, cycle.num_drafted)
+                for time_ in cycle.times:
+                    clock.cycle(time_.num_drafts, time_.ms, time_.idle_ms)
+                if stream.stopped:
+                    finish_reason = "stop"
+                    break
+        if is_aborted():
+            finish_reason = "abort"
+        text, reasoning = stream.flush()
+        stats.reasoning_tokens = stream.num_reasoning_tokens
+        stats.cycle_ms = rounded(self.model.cycle_ms)
+        if pager is not None and paged_before is not None:
+            stats.paging = pager.counted_since(paged_before)
+        clock.finish()
+        if text or reasoning:
+            on_delta(Delta(text, reasoning, [], False, stats.decode_tokens_per_s))
+        if entries is not None:
+            del entries[max(len(stream.tokens) - len(written), 0) :]
+        whole = (stream.tokens, stream.text, stream.reasoning)
+        return Generated(prompt, *whole, finish_reason, stats, entries)
 
     async def score(self, ids: Sequence[int]) -> AsyncIterator[bytes]:
         """Yield logits of consecutive ids; see `Decoder.score`."""
-        async with self._busy, aclosing(self.decoder.score(ids)) as chunks:
+        async with self.decoder.loop.alone(), aclosing(self.decoder.score(ids)) as chunks:
             async for logits in chunks:
                 yield logits
 
     async def profile(self, request: ProfileRequest) -> dict[str, object]:
         """Time a pass, op by op; see `profiling.profile_pass`."""
         self._check_ids(request.sampling.logit_bias)
-        async with self._busy:
+        async with self.decoder.loop.alone():
             if request.kind == "cycle" and request.draft_tokens in self.decoder.passes.cycles:
                 await self.decoder.prepare(request.draft_tokens)
             return await profile_pass(self.decoder, request)

@@ -30,7 +30,7 @@ from leadout.models.registry import (
     TargetConfig,
 )
 from leadout.pager import Pager
-from leadout.passes import Passes
+from leadout.passes import BATCH_DRAFTS, Passes
 from leadout.planning import DrafterInfo, LoadOptions, PlannedLoad, plan_load
 from leadout.rows import FEW_ROWS
 from leadout.scheduler import (
@@ -84,6 +84,7 @@ class LoadedModel:
 
     def __post_init__(self) -> None:
         self.acceptance = Acceptance(self.max_draft_tokens)
+        self.decoder.make_schedule = self.batch_schedule
 
     def schedule(self) -> Schedule:
         """Return a schedule that chooses by itself, for one request."""
@@ -91,6 +92,13 @@ class LoadedModel:
             return FixedSchedule(min(SOFTWARE_DRAFT_TOKENS, self.max_draft_tokens))
         counts = automatic_counts(self.max_draft_tokens)
         return AutoSchedule(counts, self.decoder.costs, self.acceptance, self.savings)
+
+    def batch_schedule(self, num_groups: int) -> Schedule:
+        """Return one for cycles in which so many streams take part."""
+        if self.decoder.device.info.is_software:
+            return FixedSchedule(min(SOFTWARE_DRAFT_TOKENS, self.max_draft_tokens))
+        counts = [k for k in BATCH_DRAFTS if k <= self.max_draft_tokens]
+        return AutoSchedule(counts, self.decoder.costs_of(num_groups), self.acceptance)
 
     @property
     def cycle_ms(self) -> dict[int, float | None]:
@@ -172,6 +180,8 @@ async def load_model(
                 await decoder.compile(_first_plans(passes))
         max_draft_tokens = max(passes.cycles)
         decoder.begin_to_compile(passes.cycles[k] for k in automatic_counts(max_draft_tokens))
+        for cycles in passes.batch_cycles.values():
+            decoder.begin_to_compile(cycles.values())
     except BaseException:
         decoder.release()
         device.free(allocated)

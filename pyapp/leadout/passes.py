@@ -1,8 +1,8 @@
 """The Plans of a model: prefill, cycles, score, check.
 
     prefill(rows)   rows of one lane into the KV cache; with `is_last`, also the first token
-    cycle(k)        k drafts of every lane, one verify pass over 1 + k rows, accept; k = 0 is plain
-                    decoding
+    cycle(k)        k drafts of every lane that takes part, one verify pass over their 1 + k rows,
+                    accept; k = 0 is plain decoding. One Plan for one lane, one for two, and so on
     score(rows)     like prefill, with the logits of every row kept
     check(rows)     a verify pass over given rows that leaves digests of its logits, for the
                     self-test
@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from leadout import ops, sampling
+from leadout import ops, sampling, state
 from leadout.devices.base import Runnable
 from leadout.drafters.base import Drafter
 from leadout.models.base import Model
@@ -31,6 +31,10 @@ from leadout.state import Tables
 #: Row counts of prefill passes, ascending. A prompt is cut into passes of the last size, and the
 #: rest takes the smallest that holds it.
 PREFILL_ROWS = (32, 64, 256)
+
+#: Drafts of cycles in which several lanes take part. Fewer than of one lane: every number is a Plan
+#: more for each number of lanes.
+BATCH_DRAFTS = (0, 1, 3, 7)
 
 #: Rows of a scoring pass.
 SCORE_ROWS = 32
@@ -64,13 +68,14 @@ class Passes:
         tables: what stays on the device between them.
         prefill: by rows; the prompt's passes but the last.
         prefill_last: by rows; ends with the first token.
-        cycles: by number of drafts; each reads back the results table.
+        cycles: of one lane, by number of drafts; each reads back the results table.
+        batch_cycles: of more lanes: by the most that take part (2, 4, 8), then by number of drafts.
         checks: by rows; each reads back [rows, 2] words.
         buffers: scratch, tables, KV cache and constants, for all of these.
         constants: what to write into buffers once, after allocation.
         min_rows: the fewest rows that a pass with few rows computes.
         prefill_with_logprobs: as `prefill_last`, and their readback has log-probabilities.
-        cycles_with_logprobs: as `cycles`; likewise.
+        cycles_with_logprobs: likewise those of cycles, by the most lanes that take part.
         score: leaves the logits of `score_rows` rows in `score_logits`.
         score_buffers: what it needs on top; large, and only for evaluation.
     """
@@ -81,7 +86,7 @@ class Passes:
     cycles: dict[int, Runnable]
     checks: dict[int, Runnable]
     prefill_with_logprobs: LazyPlans
-    cycles_with_logprobs: LazyPlans
+    cycles_with_logprobs: dict[int, LazyPlans]
     buffers: dict[str, BufferSpec]
     constants: dict[str, bytes]
     min_rows: int
@@ -89,23 +94,32 @@ class Passes:
     score_rows: int
     score_logits: Tensor
     score_buffers: dict[str, BufferSpec]
+    batch_cycles: dict[int, dict[int, Runnable]] = field(default_factory=dict)
+
+    def cycles_of(self, num_groups: int, has_logprobs: bool = False) -> dict[int, Runnable]:
+        """Return the cycles of so many lanes (a number of `group_counts`), by number of drafts."""
+        if has_logprobs:
+            return self.cycles_with_logprobs[num_groups]
+        return self.cycles if num_groups == 1 else self.batch_cycles[num_groups]
+
+    @property
+    def group_counts(self) -> list[int]:
+        """For how many lanes there are cycles, ascending; fewer take the next larger one."""
+        return [1, *self.batch_cycles]
 
     def last_prefills(self, has_logprobs: bool) -> dict[int, Runnable]:
         """Return the prompt's last passes, by rows."""
         return self.prefill_with_logprobs if has_logprobs else self.prefill_last
 
-    def with_logprobs(self, num_tokens: int, compiled: Container[str]) -> Iterator[Runnable]:
-        """Yield what a request that asks for logprobs takes.
+    def with_logprobs(self, compiled: Container[str]) -> Iterator[Runnable]:
+        """Yield the cycles that a request which asks for logprobs takes while it is alone.
 
         Args:
-            num_tokens: of its prompt that are prefilled.
             compiled: names of Plans; cycles are wanted with as many drafts as these have.
         """
-        last = (num_tokens - 1) % PREFILL_ROWS[-1] + 1
-        yield self.prefill_with_logprobs[next(rows for rows in PREFILL_ROWS if rows >= last)]
         for num_drafts, plan in self.cycles.items():
             if plan.name in compiled:
-                yield self.cycles_with_logprobs[num_drafts]
+                yield self.cycles_with_logprobs[1][num_drafts]
 
     def prefills(self) -> Iterator[Runnable]:
         """Yield the Plans that every prompt may take."""
@@ -129,7 +143,6 @@ class _Builder:
         self.tables = tables
         self.suppress_tokens = suppress_tokens
         self.min_rows = min_rows
-        self.lane_rows = rows_of("lane_rows", padded(tables.num_lanes))
 
     def prefill(self, count: int) -> Program:
         p = ProgramBuilder(f"prefill-{count}")
@@ -143,25 +156,26 @@ class _Builder:
         hidden = self.model.forward(p, rows_of("rows", count, is_prefill=True), last)
         return self._finish(p, hidden, last, 1, 0, has_logprobs)
 
-    def cycle(self, num_drafts: int, has_logprobs: bool = False) -> Program:
-        p = ProgramBuilder(f"cycle-{num_drafts}{_LOGPROBS if has_logprobs else ''}")
-        lanes = self.tables.num_lanes
-        rows = rows_of("cycle_rows", padded(lanes * (1 + num_drafts), self.min_rows))
-        p.add(ops.BeginCycle("begin_cycle", self.lane_rows, rows, self.tables, num_drafts))
+    def cycle(self, num_drafts: int, num_groups: int = 1, has_logprobs: bool = False) -> Program:
+        suffix = f"-of-{num_groups}" if num_groups > 1 else ""
+        p = ProgramBuilder(f"cycle-{num_drafts}{suffix}{_LOGPROBS if has_logprobs else ''}")
+        lane_rows = rows_of("lane_rows", num_groups)
+        rows = rows_of("cycle_rows", padded(num_groups * (1 + num_drafts), self.min_rows))
+        p.add(ops.BeginCycle("begin_cycle", lane_rows, rows, self.tables, num_drafts))
         if num_drafts > 0:
             assert self.drafter is not None
-            self.drafter.draft(p, self.lane_rows, rows, self.tables, num_drafts)
+            self.drafter.draft(p, lane_rows, rows, self.tables, num_drafts)
         hidden = self.model.forward(p, rows)
-        return self._finish(p, hidden, rows, lanes, num_drafts, has_logprobs)
+        return self._finish(p, hidden, rows, num_groups, num_drafts, has_logprobs)
 
-    def logprobs_alone(self, num_drafts: int) -> Program:
+    def logprobs_alone(self, num_drafts: int, num_groups: int) -> Program:
         """Return what has the scratch of all that a cycle with logprobs adds to one without."""
         p = ProgramBuilder("logprobs")
-        lanes = self.tables.num_lanes
-        rows = rows_of("cycle_rows", padded(lanes * (1 + num_drafts), self.min_rows))
+        rows = rows_of("cycle_rows", padded(num_groups * (1 + num_drafts), self.min_rows))
         logits = p.tensor("logits", rows.count, self.tables.vocab_size)
         choices = p.tensor("choices", rows.count, dtype="u32")
-        p.add(ops.Logprobs("logprobs", logits, choices, rows, self.tables, lanes, num_drafts))
+        name = "logprobs"
+        p.add(ops.Logprobs(name, logits, choices, rows, self.tables, num_groups, num_drafts))
         return p.build()
 
     def check(self, count: int) -> Program:
@@ -236,15 +250,23 @@ def build_passes(
             all of these passes use the same kernels, on devices where others differ in bits.
     """
     builder = _Builder(model, drafter, tables, suppress_tokens, min_rows)
-    prefills = {count: lower(builder.prefill(count)) for count in PREFILL_ROWS[-1:]}
+    lanes = tables.num_lanes
+    # A prompt beside which others decode is cut more finely.
+    sizes = PREFILL_ROWS if lanes > 1 else PREFILL_ROWS[-1:]
+    prefills = {count: lower(builder.prefill(count)) for count in sizes}
     prefills_last = {count: lower(builder.prefill_last(count)) for count in PREFILL_ROWS}
     num_drafts = range(1 + (max_draft_tokens if drafter is not None else 0))
     cycles = {k: lower(builder.cycle(k)) for k in num_drafts}
+    batch_cycles = {
+        groups: {k: lower(builder.cycle(k, groups)) for k in BATCH_DRAFTS if k in num_drafts}
+        for groups in FEW_ROWS
+        if 1 < groups <= lanes
+    }
     widest = padded(len(num_drafts))
     checks = {rows: lower(builder.check(rows)) for rows in FEW_ROWS if rows <= widest}
     buffers: dict[str, BufferSpec] = {}
     constants = dict(model.constants())
-    for plans in (prefills, prefills_last, cycles, checks):
+    for plans in (prefills, prefills_last, cycles, checks, *batch_cycles.values()):
         for plan in plans.values():
             constants |= plan.constants
             for name, spec in plan.buffers.items():
@@ -252,37 +274,42 @@ def build_passes(
                 buffers[name] = BufferSpec(max(spec.bytes, known.bytes if known else 0))
     scoring, score_logits = builder.score()
     score = lower(scoring)
-    for name, spec in lower(builder.logprobs_alone(max(num_drafts))).buffers.items():
+
+    def lazily(groups: int) -> LazyPlans:
+        return LazyPlans(lambda k: lower(builder.cycle(k, groups, True)))
+
+    most_groups = max((1, *batch_cycles))
+    for name, spec in lower(builder.logprobs_alone(max(num_drafts), most_groups)).buffers.items():
         buffers.setdefault(name, spec)
     score_buffers = {name: spec for name, spec in score.buffers.items() if name not in buffers}
     buffers |= tables.buffers(
         {
             "rows": PREFILL_ROWS[-1],
             "last_row": 1,
-            "lane_rows": builder.lane_rows.count,
-            "cycle_rows": max(
-                padded(tables.num_lanes * len(num_drafts), min_rows), padded(widest, min_rows)
-            ),
+            "lane_rows": lanes,
+            "cycle_rows": padded(lanes * widest, min_rows),
         }
     )
-    buffers |= sampling.buffers(tables.num_lanes)
+    buffers |= sampling.buffers(lanes)
     # Lanes that are idle are computed beside others, so their settings must make sense.
-    constants["settings"] = sampling.Sampling().pack() * tables.num_lanes
+    constants["settings"] = sampling.Sampling().pack() * lanes
+    constants["turns"] = state.pack_turns([0], lanes)
     buffers |= model.buffers()
     if suppress_tokens:
         buffers[_SUPPRESSED] = BufferSpec(4 * len(suppress_tokens))
         constants[_SUPPRESSED] = struct.pack(f"<{len(suppress_tokens)}I", *suppress_tokens)
     if drafter is not None:
-        buffers |= drafter.buffers(builder.lane_rows.count)
+        buffers |= drafter.buffers(lanes)
         constants |= drafter.constants()
     return Passes(
         tables=tables,
         prefill=prefills,
         prefill_last=prefills_last,
         cycles=cycles,
+        batch_cycles=batch_cycles,
         checks=checks,
         prefill_with_logprobs=LazyPlans(lambda count: lower(builder.prefill_last(count, True))),
-        cycles_with_logprobs=LazyPlans(lambda k: lower(builder.cycle(k, True))),
+        cycles_with_logprobs={groups: lazily(groups) for groups in (1, *batch_cycles)},
         buffers=buffers,
         constants=constants,
         min_rows=min_rows,

@@ -57,7 +57,7 @@ class LoadOptions:
         precision: "accurate", or "fast": where few rows are computed, the activations that
             quantised weights are multiplied by have 8 bits instead of 16. Adapters that compute
             on the CPU have no kernels for it.
-        num_lanes: sequences kept at once, 1, 2, 4 or 8.
+        parallel: requests that run at once, 1, 2, 4 or 8; each takes a KV cache. More wait.
         drafter: "auto" is MTP where a drafter's checkpoint is given, else none.
         max_draft_tokens: the most that a request can ask to be drafted in a cycle; None takes
             what the device can use.
@@ -72,7 +72,7 @@ class LoadOptions:
     context_length: int | None = None
     kv_dtype: str = "f32"
     precision: str = "accurate"
-    num_lanes: int = 1
+    parallel: int = 1
     drafter: str = "auto"
     max_draft_tokens: int | None = None
     placement: str = "auto"
@@ -87,8 +87,8 @@ class LoadOptions:
         length = self.context_length
         if length is not None and (not isinstance(length, int) or length < 2):
             raise RequestError(f"context_length is {length!r}; wanted a whole number from 2.")
-        if self.num_lanes not in FEW_ROWS:
-            raise RequestError(f"num_lanes is {self.num_lanes!r}; wanted one of {FEW_ROWS}.")
+        if self.parallel not in FEW_ROWS:
+            raise RequestError(f"parallel is {self.parallel!r}; wanted one of {FEW_ROWS}.")
         if self.drafter not in DRAFTERS:
             raise RequestError(f"drafter is {self.drafter!r}; wanted one of {DRAFTERS}.")
         if self.placement not in PLACEMENTS:
@@ -281,7 +281,7 @@ async def _plan(
         checkpoint,
         config,
         load,
-        num_lanes=options.num_lanes,
+        num_lanes=options.parallel,
         context_length=context_length,
         max_rows=PREFILL_ROWS[-1],
         kv_dtype=options.kv_dtype,
@@ -294,7 +294,7 @@ async def _plan(
     if placed is not None and placed.load_plan is not None:
         assert placed.checkpoint is not None
         weights.append((placed.load_plan, placed.checkpoint))
-    tables = Tables(options.num_lanes, model.vocab_size, context_length)
+    tables = Tables(options.parallel, model.vocab_size, context_length)
     drafter = placed.drafter if placed is not None else None
     return PlannedLoad(
         device=device,

@@ -83,6 +83,17 @@ class Schedule(Protocol):
             dearness: what `CycleCosts.note` said of it.
         """
 
+    def collected_together(
+        self, num_drafts: int, brought: Sequence[tuple[int, int]], dearness: float | None
+    ) -> None:
+        """As `collected`, of a cycle in which several streams took part.
+
+        Args:
+            num_drafts: of each.
+            brought: of each: how many drafts the drafter had, and new tokens; at least one.
+            dearness: as for `collected`.
+        """
+
     def repeated(self, dearness: float | None) -> None:
         """Note, in the place of `collected`, that a cycle brought nothing and is run again."""
 
@@ -102,6 +113,11 @@ class FixedSchedule:
 
     def collected(
         self, num_drafts: int, num_drafted: int, num_tokens: int, dearness: float | None
+    ) -> None:
+        """Nothing to learn."""
+
+    def collected_together(
+        self, num_drafts: int, brought: Sequence[tuple[int, int]], dearness: float | None
     ) -> None:
         """Nothing to learn."""
 
@@ -186,7 +202,7 @@ class AutoSchedule:
         self._costs = costs
         self._acceptance = acceptance
         self._spent = 0.0
-        self._earned_tokens = 0
+        self._earned_tokens = 0.0
         self._pause = _FIRST_PAUSE
         self._plain_cycles = 0
         self._drafting = _FIRST_DRAFTING
@@ -229,6 +245,13 @@ class AutoSchedule:
         self, num_drafts: int, num_drafted: int, num_tokens: int, dearness: float | None
     ) -> None:
         """Credit its tokens, settle what it cost, and learn."""
+        self.collected_together(num_drafts, [(num_drafted, num_tokens)], dearness)
+
+    def collected_together(
+        self, num_drafts: int, brought: Sequence[tuple[int, int]], dearness: float | None
+    ) -> None:
+        """As `collected`, the ledger being kept of what streams bring on average."""
+        num_tokens = sum(tokens for _, tokens in brought) / len(brought)
         self._earned_tokens += num_tokens - 1
         self._unsettled.append(self._in_flight.popleft())
         if dearness is not None:
@@ -239,7 +262,8 @@ class AutoSchedule:
         self._savings.plain_steps = min(max(left, 0.0), MOST_SAVINGS)
         if num_drafts == 0:
             return
-        self._acceptance.note(num_drafted, max(num_tokens - 1, 0))
+        for num_drafted, tokens in brought:
+            self._acceptance.note(num_drafted, max(tokens - 1, 0))
         paid = num_tokens >= self._costs.ratios[num_drafts]
         self._pause = _FIRST_PAUSE if paid else min(2 * self._pause, _LONGEST_PAUSE)
 

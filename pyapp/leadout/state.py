@@ -4,9 +4,11 @@ Keep in step with the kernels named behind each table.
 
     rows        the row table of a prefill pass, written by the host
     last_row    one row: the prompt's last token, written by the host
-    lane_rows   one row a lane: its last known token; as a drafter goes on, at the same position,
-                the token drafted last (begin_cycle, place_draft)
-    cycle_rows  the rows of a verify pass, 1 + k of each lane one behind the other (begin_cycle,
+    turns       one word a group of a cycle's rows: the lane that they are of, or NO_LANE; written
+                by the host
+    lane_rows   one row a group: its lane's last known token; as a drafter goes on, at the same
+                position, the token drafted last (begin_cycle, place_draft)
+    cycle_rows  the rows of a verify pass, 1 + k of each group one behind the other (begin_cycle,
                 place_draft, ngram_draft)
 
                 All of these: one vec4<u32> a row: (lane, position, token, flags). Flag 1 = valid;
@@ -45,6 +47,9 @@ from leadout.sampling import MAX_TOP_LOGPROBS
 ROW_VALID = 1
 AHEAD_BIT = 8
 ROW_BYTES = 16
+
+#: Of a group whose rows are computed for nobody.
+NO_LANE = 2**32 - 1
 STATE_BYTES = 16
 
 #: The most tokens that one cycle can propose; with the bonus token they fill a result.
@@ -97,6 +102,11 @@ class Tables:
         return Binding("state", 0, STATE_BYTES * self.num_lanes)
 
     @property
+    def turns(self) -> Binding:
+        """The binding of the groups' lanes."""
+        return Binding("turns", 0, 4 * self.num_lanes)
+
+    @property
     def results(self) -> Binding:
         """The binding of all lanes' results."""
         return Binding("results", 0, RESULT_BYTES * self.num_lanes)
@@ -118,7 +128,13 @@ class Tables:
 
     def buffers(self, num_rows: dict[str, int]) -> dict[str, BufferSpec]:
         """Return all buffers; `num_rows` has the rows of each row table."""
-        fixed = (self.state, self.results_and_logprobs, self.seen, self.history)
+        fixed = (
+            self.state,
+            self.turns,
+            self.results_and_logprobs,
+            self.seen,
+            self.history,
+        )
         tables = {name: BufferSpec(ROW_BYTES * rows) for name, rows in num_rows.items()}
         return {**tables, **{binding.buffer: BufferSpec(binding.bytes) for binding in fixed}}
 
@@ -162,6 +178,12 @@ def pack_rows(lane: int, start: int, tokens: Sequence[int], num_rows: int) -> by
     for i, token in enumerate(tokens):
         words += (lane, start + i, token, ROW_VALID)
     return struct.pack(f"<{len(words)}I", *words)
+
+
+def pack_turns(lanes: Sequence[int], num_groups: int) -> bytes:
+    """Return whose turn it is in a cycle: at most `num_groups` lanes."""
+    turns = [*lanes, *[NO_LANE] * (num_groups - len(lanes))]
+    return struct.pack(f"<{num_groups}I", *turns)
 
 
 def pack_state(length: int, counts: bool = False) -> bytes:

@@ -203,7 +203,7 @@ def test_a_prefill_pass_padded_in_front(run_stage, case, dtype, is_software) -> 
     if first < 2:
         rows = [(1, 0, False)] * 20 + [(1, 1 + i, True) for i in range(12)]
     stage, op = attending(case, dtype, rows, prefill=True)
-    takes = ["q_norm_rope", "attention_rows" if is_software else "attention_prefill"]
+    takes = ["q_norm_rope", "solo_attention" if is_software else "attention_prefill"]
     run_stage(stage, is_software=is_software, takes=takes).assert_close(op.y)
 
 

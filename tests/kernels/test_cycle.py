@@ -159,6 +159,7 @@ def test_active_lanes_begin_with_their_last_token_and_all_else_is_not_valid(run_
     tables, stage = Tables(4, VOCAB, CAPACITY), Stage()
     state = np.array([[10, 7, 1, 0], [0, 0, 0, 0], [65, 8, 1, 0], [64, 9, 1, 0]], np.uint32)
     stage.hold(tables.state, state)
+    stage.hold(tables.turns, np.arange(4, dtype=np.uint32))
     lane_rows = stage.row_table(poison(4, 4), "lane_rows")
     rows = stage.row_table(poison(16, 4))
     stage.add(ops.BeginCycle("b", lane_rows, rows, tables, 1))

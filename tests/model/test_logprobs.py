@@ -57,9 +57,9 @@ def test_drafts_change_no_bit_of_them(engine) -> None:
         asked = replace(case, sampling=replace(case.sampling, logprobs=True, top_logprobs=5))
         plain = replace(asked, draft_tokens=0, run_ahead=1)
         # What is prefilled beside fewer tokens differs in its last bits on this device.
-        engine.decoder._lanes.clear()
+        engine.decoder.lanes[0].forget()
         wanted = await engine.generate(plain.request("none"))
-        engine.decoder._lanes.clear()
+        engine.decoder.lanes[0].forget()
         got = await engine.generate(asked.request())
         assert (got.tokens, got.logprobs) == (wanted.tokens, wanted.logprobs)
         assert (await engine.generate(case.request())).tokens == got.tokens, "without logprobs"
@@ -112,3 +112,16 @@ async def test_alternatives_without_logprobs_are_refused(engine) -> None:
     for fields, message in (({"top_logprobs": 21}, "0 to 20"), ({"logprobs": 3}, "true or false")):
         with pytest.raises(RequestError, match=message):
             await answered(engine, **fields)
+
+
+async def test_they_are_the_same_beside_requests_that_ask_for_none(engine) -> None:
+    many = await load(NumpyDevice(), *pair_files("trained-e2b"), parallel=4)
+    fields = {"max_tokens": 20, "top_logprobs": 2, "temperature": 0.8, "seed": 5}
+    engine.decoder.lanes[0].forget()
+    wanted = await answered(engine, draft_tokens=0, **fields)
+    others = [
+        generated(many, [2, 30, 7 * i], max_tokens=10 + 9 * i, seed=i, draft_tokens=i)
+        for i in range(3)
+    ]
+    got, *_ = await asyncio.gather(answered(many, draft_tokens=3, **fields), *others)
+    assert (got.tokens, got.logprobs) == (wanted.tokens, wanted.logprobs)

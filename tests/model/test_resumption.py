@@ -35,7 +35,7 @@ def engines():
             files = assistant if drafter == "mtp" else None
             made[name, drafter] = await load(NumpyDevice(), target, files, drafter=drafter)
         engine = made[name, drafter]
-        engine.decoder._lanes.clear()  # as one that was just loaded
+        engine.decoder.lanes[0].forget()  # as one that was just loaded
         return engine
 
     return get
@@ -140,7 +140,7 @@ async def test_text_reasoning_stops_and_counts_go_on(engines, stop_at) -> None:
         assert wanted.finish_reason == ("stop" if stop_at else "length")
         for cut in range(0, len(whole) + 1, 1 if IS_THOROUGH else 2):
             rest: list[Delta] = []
-            engine.decoder._lanes.clear()
+            engine.decoder.lanes[0].forget()
             known = resumption_of(whole[:cut])
             got = await engine.generate(request, rest.append, resumption=known)
             assert (got.tokens, got.text, got.reasoning) == (

@@ -7,12 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from engine_cases import folder_files, generated, load
-from leadout import state
 from leadout.cycle_costs import CycleCosts
 from leadout.devices.numpy import NumpyDevice
 from leadout.request import GenerateRequest
 from leadout.sampling import Sampling
-from leadout.scheduler import MAX_LOSS, FixedSchedule
+from leadout.scheduler import MAX_LOSS
 from speculation_cases import TINY, Case, cases, check_case, pair_files
 from stand_in_tokenizer import LetterTokenizer
 from thoroughness import IS_THOROUGH
@@ -26,17 +25,15 @@ CYCLE_MS = {0: 5.9, 1: 6.8, 2: 7.4, 3: 8.1, 4: 9.0, 5: 9.9, 6: 10.8, 7: 11.7}
 
 @pytest.fixture(scope="module")
 def engines():
-    """Loaded engines by (pair, drafter, lanes), each loaded once."""
+    """Loaded engines by (pair, drafter), each loaded once."""
     made = {}
 
-    async def get(name: str, drafter: str, num_lanes: int = 1):
-        key = (name, drafter, num_lanes)
+    async def get(name: str, drafter: str):
+        key = (name, drafter)
         if key not in made:
             target, assistant = pair_files(name)
             files = assistant if drafter == "mtp" else None
-            made[key] = await load(
-                NumpyDevice(), target, files, drafter=drafter, num_lanes=num_lanes
-            )
+            made[key] = await load(NumpyDevice(), target, files, drafter=drafter)
         return made[key]
 
     return get
@@ -56,46 +53,6 @@ def test_ids_equal_plain_ids_for_every_drafter_length_and_run_ahead(engines, nam
         await check_case(await engines(name, drafter), case, plain)
 
     check()
-
-
-@pytest.mark.parametrize("num_lanes", [2, 4, 8])
-async def test_ids_do_not_depend_on_the_lanes_beside_them(engines, num_lanes) -> None:
-    alone = await engines("trained-e2b", "mtp")
-    engine = await engines("trained-e2b", "mtp", num_lanes)
-    request = {"max_tokens": 24, "temperature": 0.8, "seed": 3}
-    prompt = [2, 9, 11, 40]
-    wanted = await generated(alone, prompt, drafter="none", **request)
-    assert await generated(engine, prompt, draft_tokens=3, **request) == wanted, "others idle"
-
-    # Now with every other lane decoding a text of its own beside it.
-    decoder = engine.decoder
-    sampling = Sampling(temperature=0.8, seed=3)
-    for lane in range(1, num_lanes):
-        other = [2, 30 + lane, 7 * lane]
-        decoder._begin(lane, other, Sampling(temperature=1.0, seed=lane))
-        async for readback in decoder._prefill(lane, other, 0):
-            readback.discard()
-    for num_drafts in (0, 1, 3, 7):
-        await decoder.prepare(num_drafts)
-        run = decoder.run(prompt, sampling, 24, 2, lambda: False, FixedSchedule(num_drafts), lane=0)
-        ids = [token async for cycle in run for token in cycle.tokens]
-        assert ids == wanted, f"{num_drafts} drafts"
-
-
-async def test_prompts_that_are_prefilled_in_turns_are_as_if_alone(engines) -> None:
-    alone = await engines("trained-e2b", "mtp")
-    decoder = (await engines("trained-e2b", "mtp", 2)).decoder
-    prompts = [[2, *(3 + 7 * i % 90 for i in range(299))], [2, 9, 11, 40]]
-    wanted = [await generated(alone, prompt, drafter="none", max_tokens=1) for prompt in prompts]
-    for lane, prompt in enumerate(prompts):
-        decoder._begin(lane, prompt, Sampling())
-    # The second lane's prompt goes between the two passes of the first one's.
-    long, short = (decoder._prefill(lane, prompt, 0) for lane, prompt in enumerate(prompts))
-    (await anext(long)).discard()
-    chosen = {1: await (await anext(short)), 0: await (await anext(long))}
-    for lane in (0, 1):
-        assert state.read_result(chosen[lane], lane).tokens == wanted[lane]
-        decoder.unstage(lane)
 
 
 async def test_the_noise_of_a_draft_is_the_targets_noise_at_its_position(engines) -> None:
@@ -131,11 +88,13 @@ async def test_auto_costs_at_most_its_share_more_than_no_drafter(
     engine = await engines(name, "mtp")
     decoder = engine.decoder
     costs = CycleCosts(7)
-    monkeypatch.setattr(decoder, "costs", costs)
+    monkeypatch.setattr(decoder, "_costs", {1: costs})
     monkeypatch.setattr(
         decoder,
-        "_learn",
-        lambda timed: costs.note([(t.num_drafts, CYCLE_MS[t.num_drafts]) for t in timed], 0.1),
+        "learn",
+        lambda timed, num_groups: costs.note(
+            [(t.num_drafts, CYCLE_MS[t.num_drafts]) for t in timed], 0.1
+        ),
     )
     for first in (9, 40, 77):
         submitted: list[int] = []
@@ -241,7 +200,7 @@ async def test_the_next_turn_takes_over_what_was_prefilled_and_nothing_else(engi
     history = before = [2, 9, 11, 40]
     for turn in range(4):
         stats = await generated_with_stats(engine, history, **request)
-        fresh.decoder._lanes.clear()
+        fresh.decoder.lanes[0].forget()
         assert stats.tokens == await generated(fresh, history, **request)
         if turn:
             # All of the turn before but its answer, which no prefill has seen.

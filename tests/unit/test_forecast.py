@@ -32,7 +32,7 @@ SHAPES: tuple[tuple[str, str | None], ...] = (
 )
 OPTIONS = (
     LoadOptions(context_length=200),
-    LoadOptions(context_length=300, kv_dtype="f16", num_lanes=2, max_draft_tokens=2),
+    LoadOptions(context_length=300, kv_dtype="f16", parallel=2, max_draft_tokens=2),
     LoadOptions(context_length=200, placement="paged", paged_rows=256),
 )
 

@@ -152,7 +152,8 @@ function startWorker(worker) {
  * @returns {LoadOptions}
  */
 function toLoadOptions({ drafter, ...params }) {
-  const { contextLength, kvDtype, precision, runAhead, maxDraftTokens, placement, pagedRows, memoryBytes } = params;
+  const { contextLength, kvDtype, precision, runAhead, maxDraftTokens, parallel } = params;
+  const { placement, pagedRows, memoryBytes } = params;
   // A drafter of one's own is an "mtp" one: the worker sees its files.
   const isNamed = drafter === "none" || drafter === "mtp" || drafter === "ngram";
   return {
@@ -161,6 +162,7 @@ function toLoadOptions({ drafter, ...params }) {
     ...(memoryBytes !== undefined && { memory_bytes: memoryBytes }),
     ...(isNamed && { drafter }),
     ...(maxDraftTokens !== undefined && { max_draft_tokens: maxDraftTokens }),
+    ...(parallel !== undefined && { parallel }),
     ...(contextLength !== undefined && { context_length: contextLength }),
     ...(kvDtype !== undefined && { kv_dtype: kvDtype }),
     ...(precision !== undefined && { precision }),

@@ -1,33 +1,42 @@
-// The rows that a cycle begins with, from the lanes' state:
+// The rows that a cycle begins with, from the state of the lanes that take part:
 //
-//   rows[lane, 0] = lane_rows[lane] = (lane, position of its last known token, that token)
+//   rows[group, 0] = lane_rows[group] = (lane, position of its last known token, that token)
 //
-// valid while the lane is active and that position lies below CAPACITY. All other rows, where drafts may go
-// and what pads the pass, are not valid.
+// valid while the group has a lane, which is active, and that position lies below CAPACITY. All other rows, where
+// drafts may go and what pads the pass, are not valid.
 //
-// state: [LANES] of (length, last token, is active, 0). lane_rows: [lanes] rows. rows: [ROWS] rows, 1 + DRAFTS of
-// each lane. Grid: one workgroup of one thread. Layouts: pyapp/leadout/state.py.
+// state: [lanes] of (length, last token, is active, 0). turns: the lane of each group, or NO_LANE.
+// lane_rows: [GROUPS] rows. rows: [ROWS] rows, 1 + DRAFTS of each group. Grid: one workgroup of one thread.
+// Layouts: pyapp/leadout/state.py.
 
-override LANES: u32;
+override GROUPS: u32;
 override DRAFTS: u32;
 override ROWS: u32;
 override CAPACITY: u32;
 
 @group(0) @binding(0) var<storage, read> state: array<vec4<u32>>;
-@group(0) @binding(1) var<storage, read_write> lane_rows: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read_write> rows: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read> turns: array<u32>;
+@group(0) @binding(2) var<storage, read_write> lane_rows: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read_write> rows: array<vec4<u32>>;
+
+const NO_LANE = 0xffffffffu;
 
 @compute @workgroup_size(1)
 fn main() {
   for (var i = 0u; i < ROWS; i++) {
     rows[i] = vec4<u32>(0u);
   }
-  for (var lane = 0u; lane < LANES; lane++) {
+  for (var group = 0u; group < GROUPS; group++) {
+    let lane = turns[group];
+    if (lane == NO_LANE) {
+      lane_rows[group] = vec4<u32>(0u);
+      continue;
+    }
     let now = state[lane];
     let position = now.x - 1u;  // wraps for an empty lane, which is not active
     let is_valid = now.z == 1u && position < CAPACITY;
     let row = vec4<u32>(lane, position, now.y, select(0u, 1u, is_valid));
-    lane_rows[lane] = row;
-    rows[lane * (1u + DRAFTS)] = row;
+    lane_rows[group] = row;
+    rows[group * (1u + DRAFTS)] = row;
   }
 }

@@ -11,14 +11,15 @@
 //
 // "place" puts the token, a lane's next draft, into the rows of the verify pass and into the drafter's own:
 //
-//   rows[lane] = (lane, position of its last known token, the draft), which stands `ahead` tokens behind it
-//   placed[lane, ahead] = (lane, that position + ahead, the draft)
+//   rows[group] = (lane, position of its last known token, the draft), which stands `ahead` tokens behind it
+//   placed[group, ahead] = (lane, that position + ahead, the draft)
 //
 // valid where the lane is and the draft's position lies below CAPACITY. See pyapp/leadout/state.py for `ahead`.
 //
 // logits: [rows, COUNT] float32, of all ids in their order ("all", COUNT a multiple of 4), or of ids: [rows, COUNT] u32
-// ("mapped"). rows: the row table; for "place" one row a lane. settings: [lanes]. seen: of the lanes, see pyapp/leadout/state.py.
-// choices: [rows]. placed: 1 + DRAFTS rows of each lane. sizes: (DRAFTS, CAPACITY, 0, 0), no constants, since this
+// ("mapped"). rows: the row table; for "place" one row a group. settings: [lanes]. seen: of the lanes, see
+// pyapp/leadout/state.py.
+// choices: [rows]. placed: 1 + DRAFTS rows of each group. sizes: (DRAFTS, CAPACITY, 0, 0), no constants, since this
 // takes a while to compile. Grid: x = rows.
 
 override V: u32;

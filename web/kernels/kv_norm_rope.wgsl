@@ -32,10 +32,9 @@ override QUADS: u32 = D / 4u;
 
 {% include "shared/kv.wgsl" %}
 {% include "shared/head_norm_rope.wgsl" %}
+{% include "shared/squares_of_head.wgsl" %}
 
-var<workgroup> squares: array<f32, 16>;
-
-@compute @workgroup_size(64)
+@compute @workgroup_size({{ threads }})
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
@@ -44,28 +43,20 @@ fn main(
   let is_value = group.x >= KV_HEADS;
   let kv_head = group.x % KV_HEADS;
   let start = (group.y * IN_HEADS + kv_head + select(FIRST_KEY, FIRST_VALUE, is_value)) * QUADS;
-  if (thread < 16u) {
-    squares[thread] = squares_of_part(start, thread);
-  }
-  workgroupBarrier();
-  var sum = 0.0;
-  for (var part = 0u; part < 16u; part++) {
-    sum += squares[part];
-  }
-  let factor = norm_factor(sum, EPS);
+  let factor = norm_factor(squares_of_head(thread, start), EPS);
   if ((row.w & 1u) == 0u) {
     return;
   }
   let tile = tile_base(row.x, kv_head, row.y, KV_HEADS, QUADS, CAPACITY);
   if (is_value) {
     let base = tile + row.y % TILE * QUADS;
-    for (var i = thread; i < QUADS; i += 64u) {
+    for (var i = thread; i < QUADS; i += {{ threads }}u) {
       values[base + i] = kv_pack(x[start + i] * select(1.0, factor, NORM_VALUES == 1u));
     }
     return;
   }
   let base = tile + row.y % TILE;
-  for (var i = thread; i < QUADS / 2u; i += 64u) {
+  for (var i = thread; i < QUADS / 2u; i += {{ threads }}u) {
     let result = normed_and_turned(start, i, factor, row.y);
     keys[base + i * TILE] = kv_pack(result.low);
     keys[base + (i + QUADS / 2u) * TILE] = kv_pack(result.high);

@@ -6,8 +6,8 @@
 //
 // They go behind the lane's first row; without a match, and at or past CAPACITY, rows stay as they are.
 //
-// lane_rows: [lanes] rows. history: [lanes, CAPACITY] u32. rows: [rows] rows, 1 + DRAFTS of each lane.
-// Grid: x = lanes.
+// lane_rows: [groups] rows. history: [lanes, CAPACITY] u32. rows: [rows] rows, 1 + DRAFTS of each group.
+// Grid: x = groups.
 
 override DRAFTS: u32;
 override CAPACITY: u32;
@@ -27,8 +27,8 @@ fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let lane = group.x;
-  let row = lane_rows[lane];
+  let row = lane_rows[group.x];
+  let lane = row.x;
   let is_valid = (row.w & 1u) == 1u;
   let start = lane * CAPACITY;
   let last = row.y;
@@ -59,6 +59,6 @@ fn main(
   let end = found & ((1u << POSITION_BITS) - 1u);
   for (var i = 0u; i < min(DRAFTS, CAPACITY - 1u - last); i++) {
     let draft = history[start + end + 1u + i % (last - end)];
-    rows[lane * (1u + DRAFTS) + 1u + i] = vec4<u32>(lane, last + 1u + i, draft, 1u);
+    rows[group.x * (1u + DRAFTS) + 1u + i] = vec4<u32>(lane, last + 1u + i, draft, 1u);
   }
 }

@@ -15,11 +15,11 @@ override SCALE: f32;
 @group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 
-{% include "shared/sum64.wgsl" %}
+{% include "shared/sum_threads.wgsl" %}
 
 const HALF_ROOT = 0.7071067811865476;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size({{ threads }})
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
@@ -28,12 +28,12 @@ fn main(
   let quads = D / 4u;
   let start = (group.y * groups.x + group.x) * quads;
   var squares = 0.0;
-  for (var i = thread; i < quads; i += 64u) {
+  for (var i = thread; i < quads; i += {{ threads }}u) {
     let value = SCALE * projected[start + i];
     squares += dot(value, value);
   }
-  let scale = inverseSqrt(sum64(thread, squares) / f32(D) + EPS);
-  for (var i = thread; i < quads; i += 64u) {
+  let scale = inverseSqrt(sum_threads(thread, squares) / f32(D) + EPS);
+  for (var i = thread; i < quads; i += {{ threads }}u) {
     let normed = SCALE * projected[start + i] * scale * weight[i];
     y[start + i] = (normed + embedded[start + i]) * HALF_ROOT;
   }

@@ -20,26 +20,17 @@ override EPS: f32;
 override QUADS: u32 = D / 4u;
 
 {% include "shared/head_norm_rope.wgsl" %}
+{% include "shared/squares_of_head.wgsl" %}
 
-var<workgroup> squares: array<f32, 16>;
-
-@compute @workgroup_size(64)
+@compute @workgroup_size({{ threads }})
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
   let start = (group.y * IN_HEADS + group.x) * QUADS;
-  if (thread < 16u) {
-    squares[thread] = squares_of_part(start, thread);
-  }
-  workgroupBarrier();
-  var sum = 0.0;
-  for (var part = 0u; part < 16u; part++) {
-    sum += squares[part];
-  }
-  let factor = norm_factor(sum, EPS);
+  let factor = norm_factor(squares_of_head(thread, start), EPS);
   let out = (group.y * HEADS + group.x) * QUADS;
-  for (var i = thread; i < QUADS / 2u; i += 64u) {
+  for (var i = thread; i < QUADS / 2u; i += {{ threads }}u) {
     let result = normed_and_turned(start, i, factor, rows[group.y].y);
     q[out + i] = result.low;
     q[out + i + QUADS / 2u] = result.high;

@@ -31,10 +31,10 @@ override CAPACITY: u32;
 @group(0) @binding(7) var<storage, read_write> values: array<KvQuad>;
 
 {% include "shared/kv.wgsl" %}
-{% include "shared/sum64.wgsl" %}
+{% include "shared/sum_threads.wgsl" %}
 {% include "shared/rope.wgsl" %}
 
-@compute @workgroup_size(64)
+@compute @workgroup_size({{ threads }})
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
@@ -48,17 +48,17 @@ fn main(
   let start = (group.y * IN_HEADS + in_head) * quads;
 
   var squares = 0.0;
-  for (var i = thread; i < quads; i += 64u) {
+  for (var i = thread; i < quads; i += {{ threads }}u) {
     squares += dot(x[start + i], x[start + i]);
   }
-  let scale = inverseSqrt(sum64(thread, squares) / f32(D) + EPS);
+  let scale = inverseSqrt(sum_threads(thread, squares) / f32(D) + EPS);
 
   if (is_value) {
     if (is_valid) {
       let kv_head = head - HEADS - KV_HEADS;
       let tile = tile_base(row.x, kv_head, row.y, KV_HEADS, quads, CAPACITY);
       let base = tile + (row.y % TILE) * quads;
-      for (var i = thread; i < quads; i += 64u) {
+      for (var i = thread; i < quads; i += {{ threads }}u) {
         values[base + i] = kv_pack(x[start + i] * select(1.0, scale, NORM_VALUES == 1u));
       }
     }
@@ -66,7 +66,7 @@ fn main(
   }
 
   let is_query = head < HEADS;
-  for (var i = thread; i < quads / 2u; i += 64u) {
+  for (var i = thread; i < quads / 2u; i += {{ threads }}u) {
     let j = i + quads / 2u;
     let low = x[start + i] * scale * select(k_weight[i], q_weight[i], is_query);
     let high = x[start + j] * scale * select(k_weight[j], q_weight[j], is_query);

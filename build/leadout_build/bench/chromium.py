@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,6 +88,9 @@ _BEGIN = f"""(args) => {{
   bench.loading = {_settled(_LOAD)}(args).finally(() => {{ bench.isOver = true; }});
 }}"""
 _GENERATE = _settled("({request}) => bench.engine.generate(request)")
+_GENERATE_TOGETHER = _settled(
+    "({requests}) => Promise.all(requests.map((request) => bench.engine.generate(request)))"
+)
 
 # What the client has no method for. Its own ids are small, and it lets answers to others pass.
 _ASK = _settled("""(message) => new Promise((resolve, reject) => {
@@ -152,6 +155,12 @@ class ChromiumRuntime:
         """Run one request; see `Runtime`."""
         arguments: dict[str, object] = {"request": dict(request)}
         generated: dict[str, Any] = self._answer(_GENERATE, arguments)
+        return generated
+
+    def generate_together(self, requests: Sequence[Mapping[str, object]]) -> list[dict[str, Any]]:
+        """Run requests at once; see `Runtime`."""
+        arguments: dict[str, object] = {"requests": [dict(request) for request in requests]}
+        generated: list[dict[str, Any]] = self._answer(_GENERATE_TOGETHER, arguments)
         return generated
 
     def assume(self, ids: list[int]) -> None:

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -105,6 +105,14 @@ class RunnerRuntime:
         generated: dict[str, Any] = self._ask({"type": "generate", "request": dict(request)})
         return generated
 
+    def generate_together(self, requests: Sequence[Mapping[str, object]]) -> list[dict[str, Any]]:
+        """Run requests at once; see `Runtime`."""
+        ids = [self._send({"type": "generate", "request": dict(request)}) for request in requests]
+        answers: dict[int, dict[str, Any]] = {}
+        while len(answers) < len(ids):
+            id_, answers[id_] = self._next_answer(lambda event: None)
+        return [answers[id_] for id_ in ids]
+
     def assume(self, ids: list[int]) -> None:
         """Take ids as prefilled; see `Runtime`."""
         self._ask({"type": "assume", "ids": ids})
@@ -123,20 +131,29 @@ class RunnerRuntime:
         request: dict[str, object],
         on_event: Callable[[dict[str, Any]], None] = lambda event: None,
     ) -> Any:
+        self._send(request)
+        return self._next_answer(on_event)[1]
+
+    def _send(self, request: dict[str, object]) -> int:
+        """Send a request; return its number."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._last_id += 1
         try:
             self._process.stdin.write(json.dumps({**request, "id": self._last_id}) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             raise self._ended() from None
+        return self._last_id
+
+    def _next_answer(self, on_event: Callable[[dict[str, Any]], None]) -> tuple[int, Any]:
+        """Wait for a result; return it with the number of its request."""
+        assert self._process.stdout is not None
         for line in self._process.stdout:
             answer = json.loads(line)
             if answer["type"] in ("error", "device_lost"):
                 raise_named(answer["error"])
             if answer["type"] == "result":
-                return answer["value"]
+                return answer["id"], answer["value"]
             on_event(answer)
         raise self._ended()
 

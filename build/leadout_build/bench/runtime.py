@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -104,6 +104,9 @@ class Runtime(Protocol):
 
     def generate(self, request: Mapping[str, object]) -> dict[str, Any]:
         """Return `Generated` of web/messages.js for a `GenerateRequest`."""
+
+    def generate_together(self, requests: Sequence[Mapping[str, object]]) -> list[dict[str, Any]]:
+        """Return what `generate` does, of requests that are made at once, in their order."""
 
     def assume(self, ids: list[int]) -> None:
         """Take ids as prefilled, where weights are made up."""

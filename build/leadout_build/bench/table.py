@@ -10,6 +10,7 @@ from typing import Any
 
 from leadout.request import DEFAULT_RUN_AHEAD
 from leadout_build.bench.measures import RUN_AHEADS, Spread
+from leadout_build.bench.parallel import parallel_parts
 from leadout_build.bench.profiles import profile_lines
 from leadout_build.store.sizes import format_bytes
 
@@ -126,6 +127,8 @@ def _add_drafter(lines: _Lines, drafter: Mapping[str, Any]) -> None:
         )
         for cycle in run["cycles"]:
             lines.add("cycles" if label == "none" else label, *_cycle_parts(cycle))
+        for entry in run.get("parallel", ()):
+            lines.add("parallel", *parallel_parts(entry))
     for written in drafter.get("drafting", ()):
         _add_drafting(lines, written)
 

@@ -14,6 +14,9 @@ from leadout_build.cli.terminal import say_error
 #: Keep in step with `GenerateRequest` in web/messages.js.
 MAX_DRAFT_TOKENS = 7
 
+#: How many requests a model can be loaded for, as in pyapp/leadout/rows.py.
+PARALLEL = (1, 2, 4, 8)
+
 BAD_USAGE = 2
 
 _MODEL_HELP = (
@@ -132,6 +135,14 @@ def _bias(text: str) -> tuple[str, float]:
     if not (token.isascii() and token.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r}; wanted ID=B, a token's id and its bias")
     return token, _number(lambda value: -100 <= value <= 100, "-100 to 100")(bias)
+
+
+def _parallel(text: str) -> list[int]:
+    """Parse numbers of requests at once, separated by commas."""
+    numbers = [_whole(1)(word) for word in text.split(",")]
+    if wrong := [number for number in numbers if number not in PARALLEL]:
+        raise argparse.ArgumentTypeError(f"{wrong[0]}; wanted 1, 2, 4 or 8")
+    return numbers
 
 
 def _samplings(text: str) -> list[str]:
@@ -427,6 +438,13 @@ def _add_bench_arguments(parser: _Parser) -> None:
         type=_counts(1),
         metavar="N,N,…",
         help="measure prefill of prompts of so many tokens (default: 32,256,512,2048)",
+    )
+    add(
+        "--parallel",
+        type=_parallel,
+        metavar="N,N,…",
+        help="also measure so many requests at once (1, 2, 4 or 8), without and with 1, 3 and 7 "
+        "drafts, as far as --rows or --draft-tokens has them",
     )
     add("--kv-dtype", choices=("f32", "f16"), help="storage of the KV cache")
     _add_placement_argument(parser)

@@ -54,6 +54,7 @@ from leadout_build.bench.memory import (
     shortage,
 )
 from leadout_build.bench.node import open_node
+from leadout_build.bench.parallel import measure_parallel
 from leadout_build.bench.profiles import profile_passes
 from leadout_build.bench.runtime import Loaded, Runtime, Subject
 from leadout_build.bench.table import is_software, table
@@ -147,6 +148,7 @@ class _Session:
                         sampling=sampling,
                         is_shape=subject.is_shape,
                     ),
+                    **self._parallel(kind, effort, counts, context_tokens, sampling),
                 }
                 for context_tokens in args.context or (effort.context_tokens,)
                 for sampling in args.sampling
@@ -159,6 +161,30 @@ class _Session:
                 contexts = args.context or (effort.context_tokens,)
                 report["profiles"] = profile_passes(runtime, counts, args.sampling, contexts)
         return report | step_figures(report, config.num_hidden_layers, self.target)
+
+    def _parallel(
+        self,
+        kind: str,
+        effort: Effort,
+        counts: Sequence[int],
+        context_tokens: int,
+        sampling: str,
+    ) -> dict[str, Any]:
+        if not self.args.parallel or kind == "ngram":
+            return {}
+        config = check_target(read_config(self.target), self.subject.name)
+        return {
+            "parallel": measure_parallel(
+                self.runtime,
+                effort,
+                config.vocab_size,
+                self.args.parallel,
+                counts,
+                context_tokens=context_tokens,
+                sampling=sampling,
+                is_shape=self.subject.is_shape,
+            )
+        }
 
     def _drafting(
         self, loaded: Loaded, effort: Effort, counts: Sequence[int], vocab_size: int
@@ -212,6 +238,8 @@ def load_options(args: argparse.Namespace, limit: int) -> dict[str, Any]:
         options["placement"] = args.placement
     if args.precision != "accurate":
         options["precision"] = args.precision
+    if args.parallel:
+        options["parallel"] = max(args.parallel)
     if args.draft_tokens is not None:  # what is not measured need not be compiled
         options["max_draft_tokens"] = max(args.draft_tokens)
     behind = tokens_behind(MAX_DRAFT_TOKENS, FULL_EFFORT) + MAX_DRAFT_TOKENS + 1

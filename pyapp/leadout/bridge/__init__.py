@@ -15,7 +15,6 @@ with the Python objects that wrap them here.
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,6 +22,7 @@ from typing import Any
 import js
 from pyodide.ffi import JsException, to_js
 
+from leadout.beside import SharedLock
 from leadout.bridge.values import JsSource, JsTemplates, JsTokenizer, js_errors, parsed
 from leadout.bridge.webgpu import WebGpuDevice
 from leadout.checkpoint import Checkpoint, open_checkpoint
@@ -55,7 +55,7 @@ class Bridge:
     _defaults: dict[str, Any] = field(default_factory=dict)
     _aborted: set[int] = field(default_factory=set)
     _controllers: dict[int, Any] = field(default_factory=dict)
-    _serving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _serving: SharedLock = field(default_factory=SharedLock)
 
     async def handle(self, message: Any) -> None:
         """Serve one message of web/messages.js; answers go through `host.post`."""
@@ -66,7 +66,9 @@ class Bridge:
             return
         try:
             is_quick = request["type"] == "tokenize" and self._engine is not None
-            async with nullcontext() if is_quick else self._serving:
+            beside_others = request["type"] == "generate"
+            lock = self._serving.shared() if beside_others else self._serving.alone()
+            async with nullcontext() if is_quick else lock:
                 value = await self._serve(request, number)
             self._post(type="result", id=number, value=value)
         except LeadoutError as error:

@@ -19,8 +19,8 @@ class Drafter(Protocol):
 
     kind: str
 
-    def buffers(self, num_rows: int) -> dict[str, BufferSpec]:
-        """Return its buffers (not the weights' nor scratch), for so many rows in a step."""
+    def buffers(self, num_lanes: int) -> dict[str, BufferSpec]:
+        """Return its buffers (not the weights' nor scratch), for so many lanes."""
 
     def constants(self) -> dict[str, bytes]:
         """Return what to write into buffers once, after allocation."""
@@ -32,10 +32,10 @@ class Drafter(Protocol):
 
         Args:
             p: gets the ops.
-            lane_rows: each lane's last known token; its own to change.
+            lane_rows: one a group: its lane's last known token; its own to change.
             rows: of the verify pass; drafts are not valid where none is put.
             tables: of the engine.
-            num_drafts: of each lane, ≥ 1.
+            num_drafts: of each group, ≥ 1.
         """
 
     def keep(
@@ -54,6 +54,6 @@ class Drafter(Protocol):
             hidden: the target's final hidden states, [rows, hidden_size] float32.
             rows: of the pass.
             tables: of the engine.
-            num_groups: lanes in `rows`.
+            num_groups: lanes that take part.
             num_drafts: of each.
         """

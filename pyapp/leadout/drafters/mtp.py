@@ -33,9 +33,9 @@ class MtpDrafter:
         self.assistant = assistant
         self._columns = 2 * assistant.config.backbone_hidden_size
 
-    def buffers(self, num_rows: int) -> dict[str, BufferSpec]:
-        """Return the assistant's, and the input that holds the states."""
-        return {**self.assistant.buffers(), _INPUT: BufferSpec(self._input(num_rows).bytes)}
+    def buffers(self, num_lanes: int) -> dict[str, BufferSpec]:
+        """Return the assistant's, and the input that holds the lanes' states."""
+        return {**self.assistant.buffers(), _INPUT: BufferSpec(self._input(num_lanes).bytes)}
 
     def constants(self) -> dict[str, bytes]:
         """Return the assistant's."""
@@ -45,8 +45,11 @@ class MtpDrafter:
         self, p: ProgramBuilder, lane_rows: Rows, rows: Rows, tables: Tables, num_drafts: int
     ) -> None:
         """Run the assistant `num_drafts` times; see `Drafter.draft`."""
-        x = self._input(lane_rows.count)
-        following = p.tensor(_NEXT_INPUT, *x.shape)
+        x = self._input(tables.num_lanes)
+        following = p.tensor(_NEXT_INPUT, lane_rows.count, self._columns)
+        if tables.num_lanes > 1:  # else the only group is of the only lane
+            states, x = x, p.tensor("draft_first_input", lane_rows.count, self._columns)
+            p.add(ops.TakeLanes("drafter.take_lanes", states, lane_rows, x))
         drafts = p.tensor("drafts", lane_rows.count, dtype="u32")
         for _ in range(num_drafts):
             self.assistant.target.embed(p, lane_rows, x)

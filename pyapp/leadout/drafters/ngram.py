@@ -19,7 +19,7 @@ class NgramDrafter:
 
     kind = "ngram"
 
-    def buffers(self, num_rows: int) -> dict[str, BufferSpec]:  # noqa: ARG002
+    def buffers(self, num_lanes: int) -> dict[str, BufferSpec]:  # noqa: ARG002
         """It has none."""
         return {}
 

@@ -41,7 +41,7 @@ def qk_norm_rope(b: PlanBuilder, write: ops.WriteKv, norm: ops.NormRope) -> None
     """A workgroup a row and head, of queries, keys or values."""
     cache, heads = write.cache, norm.y.shape[1]
     b.dispatch(
-        f"qk_norm_rope.{cache.dtype}",
+        f"qk_norm_rope.{cache.dtype}.{b.caps.norm_threads}",
         [
             write.x,
             write.rows.table,
@@ -72,7 +72,7 @@ def kv_norm_rope(b: PlanBuilder, op: ops.WriteKv) -> None:
     """A workgroup a row and head, of keys or values."""
     cache = op.cache
     b.dispatch(
-        f"kv_norm_rope.{cache.dtype}",
+        f"kv_norm_rope.{cache.dtype}.{b.caps.norm_threads}",
         [op.x, op.rows.table, op.k_norm.binding, op.inv_freq, cache.keys, cache.values],
         (2 * cache.num_key_value_heads, op.rows.count, 1),
         op.label,
@@ -94,7 +94,7 @@ def q_norm_rope(b: PlanBuilder, op: ops.NormRope) -> None:
     """A workgroup a row and head."""
     _, heads, dim = op.y.shape
     b.dispatch(
-        "q_norm_rope",
+        f"q_norm_rope.{b.caps.norm_threads}",
         [op.x, op.rows.table, op.weight.binding, op.inv_freq, op.y],
         (heads, op.rows.count, 1),
         op.label,
@@ -108,20 +108,6 @@ def _shared_heads(op: ops.Attention) -> int:
     return next(heads for heads in (4, 2, 1) if group % heads == 0)
 
 
-def _attending(op: ops.Attention, slots: int) -> bytes:
-    cache = op.cache
-    return ATTENDING.pack(
-        op.q.shape[1],
-        cache.num_key_value_heads,
-        cache.head_dim,
-        op.window,
-        op.behind,
-        cache.capacity,
-        slots,
-        op.scale,
-    )
-
-
 @kernel(ops.Attention, when=lambda run: run.ops[0].rows.is_prefill and not run.caps.is_software)
 def attention_prefill(b: PlanBuilder, op: ops.Attention) -> None:
     """Many rows: a workgroup a block of them and a part of the cache's tiles."""
@@ -129,7 +115,18 @@ def attention_prefill(b: PlanBuilder, op: ops.Attention) -> None:
     variant = f"attention_prefill.{256 if dim <= 256 else 512}.{cache.dtype}"
     part_o = b.scratch("prefill_o", rows, heads, PREFILL_SPLITS, dim)
     part_ml = b.scratch("prefill_ml", rows, heads, PREFILL_SPLITS, 2)
-    attending = b.uniform(_attending(op, PREFILL_SPLITS))
+    attending = b.uniform(
+        ATTENDING.pack(
+            heads,
+            cache.num_key_value_heads,
+            dim,
+            op.window,
+            op.behind,
+            cache.capacity,
+            PREFILL_SPLITS,
+            op.scale,
+        )
+    )
     queries = rows * heads // cache.num_key_value_heads
     blocks = ceil(queries, b.caps.constant(variant, "BLOCK_QUERIES"))
     b.dispatch(
@@ -144,18 +141,6 @@ def attention_prefill(b: PlanBuilder, op: ops.Attention) -> None:
         [part_o, part_ml, op.rows.table, op.y, attending],
         (groups, rows, 1),
         op.label + ".merge",
-    )
-
-
-@kernel(ops.Attention, when=lambda run: run.ops[0].rows.is_prefill)
-def attention_rows(b: PlanBuilder, op: ops.Attention) -> None:
-    """In prefill on software, a workgroup a row and group of heads."""
-    heads, cache = _shared_heads(op), op.cache
-    b.dispatch(
-        f"attention.{heads}.{cache.dtype}",
-        [op.q, op.rows.table, cache.keys, cache.values, op.y, b.uniform(_attending(op, 0))],
-        (1, op.q.shape[1] // heads, op.rows.count),
-        op.label,
     )
 
 

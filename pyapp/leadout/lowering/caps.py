@@ -30,6 +30,11 @@ class Caps:
         """Return the capabilities of a device."""
         return cls(info.kernels, frozenset(info.features), info.is_software)
 
+    @property
+    def norm_threads(self) -> int:
+        """Threads that norm a head: one on the CPU, where waiting for others costs the most."""
+        return 1 if self.is_software else 64
+
     def has(self, variant: str) -> bool:
         """Return whether a kernel variant was built, and the device has its features."""
         known = self.kernels.get(variant)

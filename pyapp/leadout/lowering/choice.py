@@ -56,13 +56,13 @@ def _choice(choose: ops.Choose) -> tuple[list[Bound], list[Bound], dict[str, int
     ),
 )
 def choose_draft(b: PlanBuilder, choose: ops.Choose, place: ops.PlaceDraft) -> None:
-    """A workgroup a lane, with all candidates in registers."""
+    """A workgroup a group of rows, with all candidates in registers."""
     variant = _few(b.caps, choose, "place")
     assert variant is not None
     first, last, constants = _choice(choose)
     sizes = b.uniform(struct.pack("<2I", place.num_drafts, choose.tables.context_length))
     bindings = [*first, place.rows.table, sizes, *last]
-    b.dispatch(variant, bindings, (choose.tables.num_lanes, 1, 1), choose.label, constants)
+    b.dispatch(variant, bindings, (place.lane_rows.count, 1, 1), choose.label, constants)
 
 
 @kernel(ops.Choose, when=lambda run: _few(run.caps, run.ops[0], "choose") is not None)
@@ -190,17 +190,25 @@ def take_accepted(b: PlanBuilder, op: ops.TakeAccepted) -> None:
     )
 
 
+@kernel(ops.TakeLanes)
+def take_lanes(b: PlanBuilder, op: ops.TakeLanes) -> None:
+    """A thread four columns and group."""
+    groups, columns = op.y.shape
+    grid = (ceil(columns, 256), groups, 1)
+    b.dispatch("take_lanes", [op.x, op.rows.table, op.y], grid, op.label, {"D": columns})
+
+
 @kernel(ops.BeginCycle)
 def begin_cycle(b: PlanBuilder, op: ops.BeginCycle) -> None:
     """One workgroup."""
     tables = op.tables
     b.dispatch(
         "begin_cycle",
-        [tables.state, op.lane_rows.table, op.rows.table],
+        [tables.state, tables.turns, op.lane_rows.table, op.rows.table],
         (1, 1, 1),
         op.label,
         {
-            "LANES": tables.num_lanes,
+            "GROUPS": op.lane_rows.count,
             "DRAFTS": op.num_drafts,
             "ROWS": op.rows.count,
             "CAPACITY": tables.context_length,
@@ -218,7 +226,7 @@ def place_draft(b: PlanBuilder, op: ops.PlaceDraft) -> None:
         (1, 1, 1),
         op.label,
         {
-            "LANES": tables.num_lanes,
+            "GROUPS": op.lane_rows.count,
             "DRAFTS": op.num_drafts,
             "CAPACITY": tables.context_length,
         },

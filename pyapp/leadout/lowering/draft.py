@@ -40,11 +40,11 @@ def candidate_logits(b: PlanBuilder, op: ops.CandidateLogits) -> None:
 
 @kernel(ops.NgramDraft)
 def ngram_draft(b: PlanBuilder, op: ops.NgramDraft) -> None:
-    """A workgroup a lane."""
+    """A workgroup a group of rows."""
     b.dispatch(
         "ngram_draft",
         [op.lane_rows.table, op.tables.history, op.rows.table],
-        (op.tables.num_lanes, 1, 1),
+        (op.lane_rows.count, 1, 1),
         op.label,
         {
             "DRAFTS": op.num_drafts,

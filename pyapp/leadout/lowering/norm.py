@@ -20,7 +20,8 @@ def emit_norm(
     """Append a norm; its output is packed if there is memory for it, and plain if it is wanted."""
     constants = {"D": op.weight.length, "EPS": op.eps, "SCALE": op.scale}
     bindings: list[Bound] = [op.x, op.weight.binding, *_outputs(op.y, packed, is_plain)]
-    variant = f"rms_norm.{_output(packed, is_plain)}"
+    solo = b.caps.is_software and packed is None
+    variant = "solo_rms_norm" if solo else f"rms_norm.{_output(packed, is_plain)}"
     b.dispatch(variant, bindings, (op.x.shape[0], 1, 1), op.label, constants)
 
 
@@ -68,7 +69,8 @@ def emit_add_norm(
     if norm is not None:
         bindings += [norm.weight.binding, *_outputs(norm.y, packed, is_plain)]
     following = "none" if norm is None else _output(packed, is_plain)
-    variant = f"add_rms_norm.{following}.{'scaled' if add.scalar else 'plain'}"
+    kernel_name = "solo_add_norm" if b.caps.is_software and packed is None else "add_rms_norm"
+    variant = f"{kernel_name}.{following}.{'scaled' if add.scalar else 'plain'}"
     constants = {"D": add.weight.length, "EPS": add.eps}
     b.dispatch(variant, bindings, (add.x.shape[0], 1, 1), add.label, constants)
 
@@ -90,7 +92,7 @@ def per_layer_input(b: PlanBuilder, op: ops.PerLayerInput) -> None:
     """A workgroup a row and layer."""
     rows, layers, size = op.projected.shape
     b.dispatch(
-        "per_layer_input",
+        f"per_layer_input.{b.caps.norm_threads}",
         [op.projected, op.embedded, op.weight.binding, op.y],
         (layers, rows, 1),
         op.label,

@@ -14,6 +14,7 @@ from leadout.ops.choice import (
     PlaceDraft,
     Suppress,
     TakeAccepted,
+    TakeLanes,
 )
 from leadout.ops.draft import CandidateLogits, NgramDraft, TopCentroids
 from leadout.ops.experts import (
@@ -60,6 +61,7 @@ __all__ = [
     "Route",
     "Suppress",
     "TakeAccepted",
+    "TakeLanes",
     "TakeLastRow",
     "Tensor",
     "TopCentroids",

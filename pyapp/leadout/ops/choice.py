@@ -120,14 +120,29 @@ class TakeAccepted(Op):
 
 
 @dataclass(frozen=True)
-class BeginCycle(Op):
-    """Write the rows that a cycle begins with: each lane's last known token.
+class TakeLanes(Op):
+    """y[g] = x[the lane of group g].
 
     Attributes:
-        lane_rows: one row a lane, written.
-        rows: 1 + num_drafts rows of each lane, written; drafts and padding are not valid yet.
-        tables: of the engine.
-        num_drafts: of each lane in this cycle.
+        x: [lanes, columns] float32.
+        rows: one a group.
+        y: [groups, columns] float32.
+    """
+
+    x: Tensor
+    rows: Rows
+    y: Tensor
+
+
+@dataclass(frozen=True)
+class BeginCycle(Op):
+    """Write the rows that a cycle begins with: the last known token of each lane that takes part.
+
+    Attributes:
+        lane_rows: one row a group, written.
+        rows: 1 + num_drafts rows of each group, written; drafts and padding are not valid yet.
+        tables: of the engine, whose turns say which lane each group is of.
+        num_drafts: of each group in this cycle.
     """
 
     lane_rows: Rows
@@ -141,11 +156,11 @@ class PlaceDraft(Op):
     """Put the next draft of every lane into the verify pass's rows and the drafter's.
 
     Attributes:
-        choices: [lanes] u32, the drafts.
-        lane_rows: the drafter's rows, whose tokens become the drafts.
+        choices: [groups] u32, the drafts.
+        lane_rows: the drafter's rows, one a group, whose tokens become the drafts.
         rows: the verify pass's rows, written.
         tables: of the engine.
-        num_drafts: of each lane in this cycle.
+        num_drafts: of each group in this cycle.
     """
 
     choices: Tensor

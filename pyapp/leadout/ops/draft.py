@@ -56,10 +56,10 @@ class NgramDraft(Op):
     """Put drafts from the lane's own text into the verify pass's rows: prompt lookup.
 
     Attributes:
-        lane_rows: each lane's last known token.
+        lane_rows: one a group: its lane's last known token.
         rows: the verify pass's rows; where nothing is found they stay as they are.
         tables: of the engine.
-        num_drafts: of each lane.
+        num_drafts: of each group.
     """
 
     lane_rows: Rows

@@ -4,8 +4,9 @@
 
 Nano and the tiny members of the Gemma 4 family (tests/vectors), with their MTP drafters and with
 n-grams: for prompts, seeds and sampling settings at random, one text without drafts, then the same
-with several numbers of drafts and of cycles in flight. The tiny ones' texts are also compared with
-those of the NumPy device. Prints what was compared; the exit code is 1 when anything differs.
+with several numbers of drafts and of cycles in flight; with --parallel, several such texts at
+once. The tiny ones' texts are also compared with those of the NumPy device. Prints what was
+compared; the exit code is 1 when anything differs.
 """
 
 from __future__ import annotations
@@ -117,10 +118,13 @@ def compare(
     most: int,
     numpy: Engine | None,
     max_drafts: int,
+    parallel: int = 1,
 ) -> Tally:
     """Compare until the time is over, or so many tokens were compared."""
     tally = Tally()
     drafts = [k for k in DRAFTS if k == "auto" or k <= max_drafts]
+    if parallel > 1:
+        return compare_together(runtime, subject, rng, until, most, drafts, parallel)
     for request in requests_of(subject, rng):
         plain = runtime.generate({**request, "draft_tokens": 0})["tokens"]
         for k in rng.sample(drafts, COMPARED):
@@ -139,6 +143,40 @@ def compare(
         if time.monotonic() > until or tally.tokens >= most:
             return tally
     raise AssertionError
+
+
+def compare_together(
+    runtime: Any,
+    subject: Subject,
+    rng: random.Random,
+    until: float,
+    most: int,
+    drafts: list[Any],
+    parallel: int,
+) -> Tally:
+    """Compare texts that are written at once with the same alone, without drafts."""
+    tally = Tally()
+    source = requests_of(subject, rng)
+    while True:
+        # More than fit at once, so that some join while others run.
+        requests = [next(source) for _ in range(parallel + rng.randrange(4))]
+        plain = [runtime.generate({**one, "draft_tokens": 0})["tokens"] for one in requests]
+        ways = [
+            {"draft_tokens": rng.choice([0, *drafts]), "run_ahead": rng.choice((1, 2, 3, 4))}
+            for _ in requests
+        ]
+        together = runtime.generate_together(
+            [{**request, **way} for request, way in zip(requests, ways, strict=True)]
+        )
+        for request, way, wanted, found in zip(requests, ways, plain, together, strict=True):
+            tally.generations += 1
+            tally.tokens += len(found["tokens"])
+            tally.accepted += found["stats"]["accepted_tokens"]
+            if found["tokens"] != wanted:
+                what = f"{way} among {len(requests)}"
+                tally.differences.append(where(request, wanted, found["tokens"], what))
+        if time.monotonic() > until or tally.tokens >= most:
+            return tally
 
 
 def where(request: Mapping[str, Any], wanted: list[int], found: list[int], what: str) -> str:
@@ -160,6 +198,7 @@ def main() -> int:
         default="accurate",
         help="of the GPU; fast is not compared with NumPy, which has nothing but float32",
     )
+    parser.add_argument("--parallel", type=int, default=1, help="texts that are written at once")
     args = parser.parse_args()
     names = args.models.split(",")
     subjects = {
@@ -177,11 +216,12 @@ def main() -> int:
         for i, (name, kind) in enumerate(loads):
             started = time.monotonic()
             runtime.subject = subjects[name]  # type: ignore[attr-defined]
-            options = {"precision": args.precision}
+            options = {"precision": args.precision, "parallel": args.parallel}
             info = runtime.load(lambda loaded, total: None, kind, options).info
             assert info["precision"] == args.precision, info
             numpy = None
-            if kind == "mtp" and name != "nano" and args.precision == "accurate":
+            is_alone = args.parallel == 1
+            if kind == "mtp" and name != "nano" and args.precision == "accurate" and is_alone:
                 files = subjects[name].files
                 assert files is not None
                 numpy = asyncio.run(on_numpy(files))
@@ -189,7 +229,9 @@ def main() -> int:
             until = time.monotonic() + left * weights[i] / sum(weights[i:])
             most = args.tokens if name == "nano" else 10**9
             max_drafts = info["max_draft_tokens"]
-            tally = compare(runtime, subjects[name], rng, until, most, numpy, max_drafts)
+            tally = compare(
+                runtime, subjects[name], rng, until, most, numpy, max_drafts, args.parallel
+            )
             what = f"{name} {kind} on {info['device']} in {args.runtime}, {info['self_test']}"
             print(tally.line(what, time.monotonic() - started), flush=True)
             for line in tally.differences[:5]:

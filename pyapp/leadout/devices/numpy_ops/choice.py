@@ -13,6 +13,7 @@ from leadout.state import (
     AHEAD_BIT,
     LOGPROB_WORDS,
     MAX_COUNT,
+    NO_LANE,
     RESULT_HEAD_WORDS,
     RESULT_WORDS,
     ROW_VALID,
@@ -23,14 +24,24 @@ from leadout.state import (
 def begin_cycle(op: ops.BeginCycle, memory: Memory) -> None:
     """Write the rows that a cycle begins with."""
     state = memory.view(op.tables.state).reshape(-1, 4)
+    turns = memory.view(op.tables.turns).tolist()
     lane_rows, rows = memory.rows(op.lane_rows), memory.rows(op.rows)
+    lane_rows[:] = 0
     rows[:] = 0
-    for lane in range(op.tables.num_lanes):
+    for group, lane in enumerate(turns[: op.lane_rows.count]):
+        if lane == NO_LANE:
+            continue
         length, token, is_active, _ = state[lane].tolist()
         position = (length - 1) % 2**32
         is_valid = int(is_active == 1 and position < op.tables.context_length)
         row = (lane, position, token, is_valid)
-        lane_rows[lane] = rows[lane * (1 + op.num_drafts)] = row
+        lane_rows[group] = rows[group * (1 + op.num_drafts)] = row
+
+
+@meaning(ops.TakeLanes)
+def take_lanes(op: ops.TakeLanes, memory: Memory) -> None:
+    """Copy the rows of the groups' lanes."""
+    memory.floats(op.y)[:] = memory.floats(op.x)[memory.rows(op.rows)[:, 0]]
 
 
 @meaning(ops.PlaceDraft)
@@ -38,14 +49,14 @@ def place_draft(op: ops.PlaceDraft, memory: Memory) -> None:
     """Put one draft of every lane into the rows of the verify pass and of the drafter."""
     lane_rows, rows = memory.rows(op.lane_rows), memory.rows(op.rows)
     choices = memory.words(op.choices)
-    for lane in range(op.tables.num_lanes):
-        number, last, _, flags = lane_rows[lane].tolist()
-        ahead, draft = (flags >> AHEAD_BIT) + 1, int(choices[lane])
+    for group in range(op.lane_rows.count):
+        lane, last, _, flags = lane_rows[group].tolist()
+        ahead, draft = (flags >> AHEAD_BIT) + 1, int(choices[group])
         is_valid = flags & ROW_VALID
-        lane_rows[lane] = (number, last, draft, is_valid | ahead << AHEAD_BIT)
+        lane_rows[group] = (lane, last, draft, is_valid | ahead << AHEAD_BIT)
         position = (last + ahead) % 2**32
         is_valid &= position < op.tables.context_length
-        rows[lane * (1 + op.num_drafts) + ahead] = (number, position, draft, is_valid)
+        rows[group * (1 + op.num_drafts) + ahead] = (lane, position, draft, is_valid)
 
 
 @meaning(ops.Accept)

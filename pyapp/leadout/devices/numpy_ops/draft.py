@@ -17,9 +17,9 @@ def ngram_draft(op: ops.NgramDraft, memory: Memory) -> None:
     lanes, capacity = tables.num_lanes, tables.context_length
     lane_rows, rows = memory.rows(op.lane_rows), memory.rows(op.rows)
     histories = memory.view(tables.history).reshape(lanes, capacity)
-    for lane in range(lanes):
-        last = int(lane_rows[lane, 1])
-        if not lane_rows[lane, 3] & ROW_VALID or last == 0:
+    for group in range(op.lane_rows.count):
+        lane, last = int(lane_rows[group, 0]), int(lane_rows[group, 1])
+        if not lane_rows[group, 3] & ROW_VALID or last == 0:
             continue
         history = histories[lane, : last + 1]
         runs = np.zeros(last, np.int64)
@@ -34,7 +34,7 @@ def ngram_draft(op: ops.NgramDraft, memory: Memory) -> None:
         end = int(np.flatnonzero(runs == runs.max())[-1])
         for i in range(min(drafts, capacity - 1 - last)):
             draft = histories[lane, end + 1 + i % (last - end)]
-            rows[lane * (1 + drafts) + 1 + i] = (lane, last + 1 + i, draft, ROW_VALID)
+            rows[group * (1 + drafts) + 1 + i] = (lane, last + 1 + i, draft, ROW_VALID)
 
 
 @meaning(ops.TopCentroids)

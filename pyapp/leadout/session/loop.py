@@ -1,0 +1,421 @@
+"""The loop: it alone submits passes, for all streams, and hands out what they bring.
+
+    1. admit    a stream that waits gets a lane that is free, the one that knows most of its prompt
+    2. prefill  its prompt goes through in passes of fixed sizes; the last one chooses a token
+    3. cycle    draft k tokens for every stream that decodes, verify them and the last known token
+                in one pass, accept: all on the device, from what the cycle before left there, so
+                `run_ahead` of them are queued before the first is read
+    4. collect  passes are read back in the order in which they were queued, and each stream gets
+                its own; with a paged table, rows that were missing are brought, and a cycle that
+                brought nothing is run again (pager.py)
+
+Prompts' passes and cycles take turns, and beside streams that decode a prompt is cut so finely that
+none of its passes holds them up for long. A stream that nobody reads, or that waits for a lane,
+takes no part. Lanes that take no part cost nothing: a cycle has rows for the others alone.
+
+A row's bits depend neither on the rows beside it nor on how a prompt is cut, so ids do not depend
+on what runs beside a stream, nor on when it joined.
+
+A stream that goes on after another engine was lost is prefilled as before, and the tokens that it
+had brought are replayed through passes with few rows, as they were made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from leadout import state
+from leadout.beside import SharedLock
+from leadout.cycle_times import CycleTimes
+from leadout.devices.base import Readback
+from leadout.passes import PREFILL_ROWS
+from leadout.rows import padded
+from leadout.scheduler import Schedule
+from leadout.session.batch import Batch
+from leadout.session.stream import Cycle, Phase, Stream
+
+if TYPE_CHECKING:
+    from leadout.speculative import Decoder
+
+#: Passes of prompts that may be in flight; more would only delay an abort.
+PREFILL_IN_FLIGHT = 2
+
+#: The longest that a prompt's pass may hold up streams that decode, as far as that is known, and
+#: the rows of one while it is not.
+MAX_STALL_MS = 100.0
+_UNKNOWN_ROWS = 64
+
+
+@dataclass
+class _Pass:
+    """A pass in flight.
+
+    Attributes:
+        readback: its results.
+        streams: that it brings something, with their lanes.
+        num_drafts: of a cycle; None of another pass.
+        num_groups: lanes that its Plan is for.
+        num_rows: of a prompt's pass; 0 of a cycle.
+        schedule: what decided on the drafts.
+    """
+
+    readback: Readback
+    streams: Sequence[tuple[Stream, int]] = ()
+    num_drafts: int | None = None
+    num_groups: int = 1
+    num_rows: int = 0
+    schedule: Schedule | None = None
+
+
+class Loop:
+    """See the module's docstring.
+
+    Args:
+        decoder: the compiled passes, the lanes, and what cycles cost.
+        batch: decides on drafts where several streams take part.
+    """
+
+    def __init__(self, decoder: Decoder, batch: Batch) -> None:
+        self._decoder = decoder
+        self._batch = batch
+        self._streams: list[Stream] = []
+        self._in_flight: deque[_Pass] = deque()
+        self._times = CycleTimes()
+        self._work = asyncio.Event()
+        self._gate = SharedLock()
+        self._task: asyncio.Task[None] | None = None
+        self._turns: bytes | None = None
+        self._was_prefill = False
+        self._known: set[Stream] = set()
+        self._ms_per_row = 0.0
+        self._uses = 0
+
+    async def run(self, stream: Stream) -> AsyncGenerator[Cycle, None]:
+        """Take a stream in, and yield what it brings; closing the iterator ends it.
+
+        Raises:
+            LeadoutError: the device failed, of all streams alike.
+        """
+        async with self._gate.shared():
+            self._streams.append(stream)
+            if self._task is None:
+                self._task = asyncio.ensure_future(self._serve())
+            self._wake()
+            try:
+                async for cycle in stream.cycles(self._wake):
+                    yield cycle
+            finally:
+                self._leave(stream)
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Have the device for oneself: wait for all streams, and let none begin."""
+        async with self._gate.alone():
+            if self._task is not None:
+                await asyncio.shield(self._task)
+            yield
+
+    def _leave(self, stream: Stream, failure: BaseException | None = None) -> None:
+        """End a stream; its lane is free for the next one."""
+        if stream.phase is not Phase.ENDED:
+            stream.end(failure)
+        if stream in self._streams:
+            self._streams.remove(stream)
+        self._known.discard(stream)
+        if stream.lane is not None:
+            self._decoder.idle(stream.lane.number)
+            stream.lane.is_taken = False
+            stream.lane = None
+        self._wake()
+
+    def _wake(self) -> None:
+        """Look for something to do again."""
+        self._work.set()
+
+    async def _serve(self) -> None:
+        """Serve streams until there are none."""
+        self._work = asyncio.Event()  # the last one may be another event loop's
+        try:
+            while self._streams:
+                self._work.clear()
+                for stream in [one for one in self._streams if one.is_aborted()]:
+                    self._leave(stream)
+                self._admit()
+                if await self._submit():
+                    continue
+                if self._in_flight:
+                    await self._collect()
+                elif self._streams:
+                    await self._work.wait()
+        except BaseException as error:
+            for stream in list(self._streams):
+                self._leave(stream, error)
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            for one in self._in_flight:
+                one.readback.discard()
+            self._in_flight.clear()
+            self._times, self._batch = CycleTimes(), self._batch.anew()
+            self._known.clear()
+            self._task = None
+
+    def _admit(self) -> None:
+        """Give free lanes to streams that wait, in the order in which they came."""
+        decoder = self._decoder
+        for stream in self._streams:
+            free = [lane for lane in decoder.lanes if not lane.is_taken]
+            if not free:
+                return
+            if stream.phase is not Phase.WAITING:
+                continue
+            # Of lanes that know as much, the one that was not used for the longest.
+            lane = max(
+                free,
+                key=lambda lane: (lane.reusable(stream.prompt, decoder.caches), -lane.last_use),
+            )
+            self._uses += 1
+            lane.is_taken, lane.last_use = True, self._uses
+            stream.lane, stream.phase = lane, Phase.PREFILLING
+            stream.position = stream.num_reused = lane.reusable(stream.prompt, decoder.caches)
+            del lane.prefilled[stream.position :]
+            decoder.begin(lane.number, stream.prompt, stream.settings)
+
+    async def _submit(self) -> bool:
+        """Submit what is next; return whether there was anything."""
+        num_prefills = sum(one.num_drafts is None for one in self._in_flight)
+        waiting = [one for one in self._streams if one.phase in (Phase.PREFILLING, Phase.REPLAYING)]
+        ready, depth = self._ready()
+        if waiting and num_prefills < PREFILL_IN_FLIGHT and not (self._was_prefill and ready):
+            stream = waiting[0]
+            if stream.phase is Phase.PREFILLING:
+                await self._prefill(stream)
+            else:
+                await self._replay(stream)
+            # Prompts take turns, too.
+            if stream in self._streams:
+                self._streams.remove(stream)
+                self._streams.append(stream)
+            self._was_prefill = True
+            return True
+        if ready and sum(one.num_drafts is not None for one in self._in_flight) < depth:
+            await self._cycle(ready, depth)
+            self._was_prefill = False
+            return True
+        return False
+
+    def _ready(self) -> tuple[list[Stream], int]:
+        """Return the streams that the next cycle may be of, and how many cycles to queue."""
+        ready = [
+            one
+            for one in self._streams
+            if one.phase is Phase.DECODING and one.left > 0 and one.wants_more
+        ]
+        depth = min((one.run_ahead for one in ready), default=0)
+        return ready, self._decoder.depth(depth)
+
+    # ---- prompts -------------------------------------------------------------------------------
+
+    def _rows_of_next(self, left: int) -> tuple[int, bool]:
+        """Return the rows of a prompt's next pass, and whether it is the last one."""
+        most = PREFILL_ROWS[-1]
+        if any(one.phase is Phase.DECODING for one in self._streams):
+            most = _UNKNOWN_ROWS
+            if self._ms_per_row > 0:
+                fitting = [n for n in PREFILL_ROWS if n * self._ms_per_row <= MAX_STALL_MS]
+                most = max(fitting, default=PREFILL_ROWS[0])
+        rows = next(size for size in PREFILL_ROWS if size >= min(left, most))
+        return rows, left <= rows
+
+    async def _prefill(self, stream: Stream) -> None:
+        """Submit the next pass of a prompt."""
+        decoder, lane, prompt = self._decoder, stream.lane, stream.prompt
+        assert lane is not None
+        start = stream.position
+        rows, is_last = self._rows_of_next(len(prompt) - start)
+        tokens = prompt[start : start + rows]
+        passes = decoder.passes
+        plans = passes.last_prefills(stream.settings.logprobs) if is_last else passes.prefill
+        if is_last and stream.settings.logprobs:
+            await decoder.compile([plans[rows]])
+        if decoder.pager is not None:
+            await decoder.pager.bring(tokens)
+        if stream.phase is Phase.ENDED:
+            return
+        decoder.device.write("rows", 0, state.pack_rows(lane.number, start, tokens, rows))
+        end = start + len(tokens)
+        lane.prefilled += tokens
+        lane.written = max(lane.written, end)
+        stream.position = end
+        if is_last:
+            last = state.pack_rows(lane.number, end - 1, prompt[-1:], 1)
+            decoder.device.write("last_row", 0, last)
+        one = _Pass(decoder.submit(plans[rows], len(prompt)), num_rows=rows)
+        self._in_flight.append(one)
+        if not is_last:
+            return
+        if stream.written:
+            stream.phase = Phase.REPLAYING  # the token that this pass chooses is known
+            return
+        one.streams = [(stream, lane.number)]
+        stream.phase = Phase.DECODING
+        stream.in_flight, stream.most = 1, len(prompt) + 1
+
+    async def _replay(self, stream: Stream) -> None:
+        """Bring known tokens into the cache, behind the prompt, or begin to decode behind them.
+
+        The last of them stays out, as always: the next cycle begins with it.
+        """
+        decoder, lane = self._decoder, stream.lane
+        assert lane is not None
+        prompt, written = stream.prompt, stream.written
+        first = stream.position - len(prompt)
+        rows = max(decoder.passes.checks)
+        tokens = written[first : min(first + rows, len(written) - 1)]
+        if not tokens:
+            known = [*prompt, *written]
+            decoder.stage(known, stream.settings, lane.number, len(written))
+            stream.phase = Phase.DECODING
+            stream.most = len(prompt) + len(written)
+            stream.bring(Cycle([], 0, True, 0, num_reused=stream.num_reused))
+            return
+        if decoder.pager is not None:
+            await decoder.pager.bring(tokens)
+            if stream.phase is Phase.ENDED:
+                return
+        start = stream.position
+        stream.position = end = start + len(tokens)
+        padding = padded(rows, decoder.passes.min_rows) - len(tokens)
+        table = state.pack_rows(lane.number, start, tokens, len(tokens))
+        decoder.device.write("cycle_rows", 0, table + bytes(state.ROW_BYTES * padding))
+        lane.written = max(lane.written, end)
+        self._in_flight.append(_Pass(decoder.submit(decoder.replay_plan, end), num_rows=rows))
+
+    # ---- cycles --------------------------------------------------------------------------------
+
+    async def _cycle(self, ready: Sequence[Stream], depth: int) -> None:
+        """Submit a cycle of these streams."""
+        decoder = self._decoder
+        num_groups = next(n for n in decoder.passes.group_counts if n >= len(ready))
+        has_logprobs = any(one.settings.logprobs for one in ready)
+        await decoder.compile_cycle(0, num_groups, has_logprobs)
+        ready = [one for one in ready if one.phase is Phase.DECODING]
+        if not ready:
+            return
+        if not self._known.issuperset(ready):
+            self._known.update(ready)
+            decoder.costs_of(num_groups).rest()
+        schedule = self._batch.schedule_of(ready, num_groups)
+        wanted = min(schedule.choose(), max(one.left for one in ready) - 1)
+        if any(one.is_first_cycle and one.written for one in ready):
+            wanted = 0
+        num_drafts = decoder.prepared(wanted, num_groups, has_logprobs)
+        self._write_turns(ready)
+        positions = 0
+        for one in ready:
+            assert one.lane is not None
+            seen = min(one.most + num_drafts, decoder.tables.context_length)
+            one.lane.written = max(one.lane.written, seen)
+            positions = max(positions, seen)
+            one.in_flight += 1
+            one.most += 1 + num_drafts
+            one.is_first_cycle = False
+            if decoder.pager is not None and depth < one.run_ahead:
+                decoder.pager.counts.single_cycles += 1
+        plan = decoder.passes.cycles_of(num_groups, has_logprobs)[num_drafts]
+        readback = decoder.submit(plan, positions)
+        lanes = [(one, one.lane.number) for one in ready if one.lane is not None]
+        self._in_flight.append(_Pass(readback, lanes, num_drafts, num_groups, 0, schedule))
+        schedule.submitted(num_drafts)
+
+    def _write_turns(self, ready: Sequence[Stream]) -> None:
+        """Tell the device which lanes take part, where that has changed."""
+        num_lanes = self._decoder.tables.num_lanes
+        if num_lanes == 1:
+            return
+        lanes = [one.lane.number for one in ready if one.lane is not None]
+        turns = state.pack_turns(lanes, num_lanes)
+        if turns != self._turns:
+            self._decoder.device.write("turns", 0, turns)
+            self._turns = turns
+
+    # ---- results -------------------------------------------------------------------------------
+
+    async def _collect(self) -> None:
+        """Wait for the oldest pass, and hand out what it brought."""
+        one = self._in_flight.popleft()
+        try:
+            words = await one.readback
+        except BaseException:
+            self._in_flight.appendleft(one)
+            raise
+        timed = self._times.collected(one.num_drafts, one.readback.times, one.num_groups)
+        for stream, _ in one.streams:
+            stream.untold += timed
+        self._learn_of_prompts(one)
+        dearness = self._decoder.learn(timed, one.num_groups)
+        results = [
+            (stream, lane, state.read_result(words, lane))
+            for stream, lane in one.streams
+            if stream.phase is not Phase.ENDED
+        ]
+        brought = []
+        for stream, lane, result in results:
+            if self._decoder.pager is not None:
+                await self._decoder.pager.follow(result.tokens, result.missing)
+            stream.in_flight -= 1
+            stream.most -= 1 + (one.num_drafts or 0) - len(result.tokens)
+            if stream.phase is Phase.ENDED:
+                continue
+            if result.missing and not result.tokens:
+                continue
+            brought.append((result.num_drafted, len(result.tokens)))
+            logprobs: Sequence[state.TokenLogprobs] = ()
+            if stream.settings.logprobs:
+                logprobs = state.read_logprobs(words, lane, len(result.tokens))
+            self._tell(stream, result, one, logprobs)
+        if one.schedule is None or one.num_drafts is None:
+            return
+        if brought:
+            one.schedule.collected_together(one.num_drafts, brought, dearness)
+        else:  # and where its streams have ended
+            one.schedule.repeated(dearness)
+
+    def _tell(
+        self,
+        stream: Stream,
+        result: state.Result,
+        one: _Pass,
+        logprobs: Sequence[state.TokenLogprobs],
+    ) -> None:
+        """Give a stream what a pass brought it."""
+        is_prefill = one.num_drafts is None
+        tokens = result.tokens[: stream.budget - stream.collected]
+        stream.collected += len(tokens)
+        stream.bring(
+            Cycle(
+                tokens,
+                result.num_drafted,
+                is_prefill,
+                stream.in_flight,
+                stream.untold,
+                stream.num_reused,
+                logprobs,
+            )
+        )
+        stream.untold = []
+        if not tokens or stream.collected >= stream.budget:
+            self._leave(stream)
+
+    def _learn_of_prompts(self, one: _Pass) -> None:
+        """Learn how long a prompt's pass takes, from the device's clock."""
+        if one.num_rows == 0 or not one.readback.times:
+            return
+        ran = one.readback.times[-1]
+        if ran.began_ms is not None:
+            self._ms_per_row = (ran.ended_ms - ran.began_ms) / one.num_rows

@@ -1,0 +1,142 @@
+"""A request on its way through the loop.
+
+    waiting -> (a lane is free) prefilling -> [replaying ->] decoding -> ended
+
+The loop moves it on; who asked for it takes `Cycle`s from it. It ends when its tokens are all
+there, when it is aborted, when nobody takes them any more, or when the device fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from leadout.cycle_times import CycleTime
+from leadout.sampling import Sampling
+from leadout.scheduler import Schedule
+from leadout.session.lane import Lane
+from leadout.state import TokenLogprobs
+
+
+class Phase(Enum):
+    """Where a stream is."""
+
+    WAITING = auto()
+    PREFILLING = auto()
+    REPLAYING = auto()
+    DECODING = auto()
+    ENDED = auto()
+
+
+@dataclass
+class Cycle:
+    """What one collected pass brought a stream.
+
+    Attributes:
+        tokens: ids, in order; all but the last were drafted. Empty when the context was full.
+        num_drafted: drafts that were verified.
+        is_prefill: it was the prompt's last pass.
+        in_flight: passes of the stream that were queued behind it when it was collected.
+        times: of cycles that are known now, for several at once.
+        num_reused: of the prompt's ids, how many needed no prefill.
+        logprobs: of the tokens, where the settings ask for them; else empty.
+    """
+
+    tokens: list[int]
+    num_drafted: int
+    is_prefill: bool
+    in_flight: int
+    times: Sequence[CycleTime] = ()
+    num_reused: int = 0
+    logprobs: Sequence[TokenLogprobs] = ()
+
+
+@dataclass(eq=False)
+class Stream:
+    """See the module's docstring.
+
+    Attributes:
+        prompt: 1 to context_length - 1 ids.
+        settings: how ids are chosen.
+        budget: how many ids to generate at most, those of `written` included.
+        run_ahead: cycles kept in flight.
+        is_aborted: asked between passes; ends the stream early.
+        schedule: says how many tokens to draft while it is alone.
+        written: ids that were generated before, by another engine, and are not generated again.
+        lane: where it runs, once it does.
+        phase: where it is.
+        num_reused: of the prompt's ids, how many needed no prefill.
+        position: ids of the prompt, then of `written`, that passes were submitted for.
+        collected: ids that came.
+        in_flight: passes whose tokens are still to come.
+        most: ids known at most when all that is in flight has ended.
+        is_first_cycle: none was submitted yet. What a drafter starts from is left by a pass that
+            chooses, which a replay does not.
+    """
+
+    prompt: Sequence[int]
+    settings: Sampling
+    budget: int
+    run_ahead: int
+    is_aborted: Callable[[], bool]
+    schedule: Schedule
+    written: Sequence[int] = ()
+    lane: Lane | None = None
+    phase: Phase = Phase.WAITING
+    num_reused: int = 0
+    position: int = 0
+    collected: int = 0
+    in_flight: int = 0
+    most: int = 0
+    is_first_cycle: bool = True
+    untold: list[CycleTime] = field(default_factory=list)
+    _cycles: deque[Cycle] = field(default_factory=deque)
+    _failure: BaseException | None = None
+    _is_waited_for: bool = False
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.collected = len(self.written)
+
+    async def cycles(self, on_wait: Callable[[], None]) -> AsyncGenerator[Cycle, None]:
+        """Yield what passes bring.
+
+        Args:
+            on_wait: called when all was taken, and more is waited for.
+        """
+        while True:
+            while self._cycles:
+                yield self._cycles.popleft()
+            if self.phase is Phase.ENDED:
+                if self._failure is not None:
+                    raise self._failure
+                return
+            self._changed.clear()
+            self._is_waited_for = True
+            on_wait()
+            await self._changed.wait()
+            self._is_waited_for = False
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether a pass may be submitted for it: what came before is taken, or nearly so."""
+        return self._is_waited_for or (self.run_ahead > 1 and len(self._cycles) <= 1)
+
+    @property
+    def left(self) -> int:
+        """How many ids may still be asked for. Every pass in flight brings one at least."""
+        return self.budget - self.collected - self.in_flight
+
+    def bring(self, cycle: Cycle) -> None:
+        """Hand a cycle to who waits for it."""
+        self._cycles.append(cycle)
+        self._changed.set()
+
+    def end(self, failure: BaseException | None = None) -> None:
+        """Bring nothing more; what has come is still taken, then `failure` is raised."""
+        self.phase = Phase.ENDED
+        self._failure = failure
+        self._changed.set()

@@ -1,0 +1,239 @@
+"""Several requests at once: whatever runs beside one, its ids are those of running alone."""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engine_cases import generated, load
+from leadout.devices.numpy import NumpyDevice
+from leadout.errors import DeviceError
+from leadout.request import GenerateRequest
+from leadout.sampling import Sampling
+from speculation_cases import Case, cases, pair_files
+from thoroughness import IS_THOROUGH
+
+#: Schedules of several requests drawn per engine.
+NUM_SCHEDULES = 300 if IS_THOROUGH else 8
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A request among others.
+
+    Attributes:
+        case: the request.
+        turns: of the event loop before it comes.
+        cancelled_after: tokens after which it is cancelled; None: not at all.
+        drafter: what it asks for.
+    """
+
+    case: Case
+    turns: int
+    cancelled_after: int | None
+    drafter: str
+
+
+ARRIVALS = st.lists(
+    st.builds(
+        Arrival,
+        st.builds(
+            lambda case, more: replace(case, prompt=case.prompt + more),
+            cases(24),
+            st.one_of(
+                st.just(()),
+                st.integers(30, 300).map(lambda n: tuple(3 + 7 * i % 90 for i in range(n))),
+            ),
+        ),
+        st.integers(0, 60),
+        st.one_of(st.none(), st.none(), st.integers(1, 12)),
+        st.sampled_from(["auto", "auto", "none"]),
+    ),
+    min_size=2,
+    max_size=10,
+)
+
+
+@pytest.fixture(scope="module")
+def engines():
+    """Loaded engines by (pair, drafter, parallel), each loaded once."""
+    made = {}
+
+    async def get(name: str, drafter: str, parallel: int = 1):
+        key = (name, drafter, parallel)
+        if key not in made:
+            target, assistant = pair_files(name)
+            files = assistant if drafter == "mtp" else None
+            device = NumpyDevice()
+            made[key] = await load(device, target, files, drafter=drafter, parallel=parallel)
+        return made[key]
+
+    return get
+
+
+async def run(engine, arrival: Arrival) -> tuple[list[int], str]:
+    """Run a request that comes later, and perhaps goes early; return ids and why it ended."""
+    for _ in range(arrival.turns):
+        await asyncio.sleep(0)
+    told: list[int] = []
+    limit = arrival.cancelled_after
+    result = await engine.generate(
+        arrival.case.request(arrival.drafter),
+        lambda delta: told.extend(delta.tokens),
+        lambda: limit is not None and len(told) >= limit,
+    )
+    assert result.tokens == told
+    return result.tokens, result.finish_reason
+
+
+@pytest.mark.parametrize(
+    ("name", "drafter", "parallel"),
+    [("trained-e2b", "mtp", 2), ("trained-e2b", "mtp", 8), ("trained-31b", "ngram", 4)],
+)
+def test_ids_do_not_depend_on_what_runs_beside_joins_or_leaves(
+    engines, name, drafter, parallel
+) -> None:
+    plain: dict[Case, list[int]] = {}
+
+    @settings(
+        max_examples=NUM_SCHEDULES, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    @given(arrivals=ARRIVALS)
+    def check(arrivals: list[Arrival]) -> None:
+        asyncio.run(check_all(arrivals))
+
+    async def check_all(arrivals: list[Arrival]) -> None:
+        alone, together = await engines(name, drafter), await engines(name, drafter, parallel)
+        for arrival in arrivals:
+            undrafted = replace(arrival.case, draft_tokens=0, run_ahead=1)
+            if undrafted not in plain:
+                plain[undrafted] = (await alone.generate(undrafted.request("none"))).tokens
+        ended = await asyncio.gather(*(run(together, arrival) for arrival in arrivals))
+        for arrival, (tokens, reason) in zip(arrivals, ended, strict=True):
+            wanted = plain[replace(arrival.case, draft_tokens=0, run_ahead=1)]
+            if reason == "abort":
+                assert tokens == wanted[: len(tokens)], arrival
+            else:
+                assert tokens == wanted, arrival
+
+    check()
+
+
+def request(prompt: list[int], **fields: object) -> GenerateRequest:
+    return GenerateRequest.from_json({"prompt_ids": prompt, "ignore_eos": True, **fields})
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    for _ in range(10_000):
+        if is_so():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never was")
+
+
+def a_prompt(length: int, first: int = 3) -> list[int]:
+    return [2, *(3 + (first + 7 * i) % 90 for i in range(length - 1))]
+
+
+async def test_more_requests_than_lanes_wait_and_are_served_in_order(engines) -> None:
+    engine = await engines("trained-e2b", "mtp", 2)
+    began: list[int] = []
+
+    async def one(number: int) -> None:
+        def note(delta) -> None:
+            if number not in began:
+                began.append(number)
+
+        await engine.generate(request([2, 9, number + 3], max_tokens=12), note)
+
+    await asyncio.gather(*(one(number) for number in range(6)))
+    assert sorted(began[:2]) == [0, 1]
+    assert sorted(began) == list(range(6))
+    assert began.index(5) > began.index(2)
+
+
+async def test_a_long_prompt_does_not_hold_up_a_stream_that_runs(engines, monkeypatch) -> None:
+    engine = await engines("trained-e2b", "mtp", 2)
+    loop = engine.decoder.loop
+    monkeypatch.setattr(loop, "_ms_per_row", 2.0)
+    monkeypatch.setattr(loop, "_learn_of_prompts", lambda one: None)
+    submitted: list[str] = []
+    submit = engine.decoder.submit
+    monkeypatch.setattr(
+        engine.decoder, "submit", lambda plan, n: (submitted.append(plan.name), submit(plan, n))[1]
+    )
+    running = asyncio.ensure_future(
+        engine.generate(request([2, 9, 11], max_tokens=40, draft_tokens=0))
+    )
+    await until(lambda: any(name.startswith("cycle") for name in submitted))
+    await engine.generate(request(a_prompt(300), max_tokens=1))
+    await running
+    prompts = [i for i, name in enumerate(submitted) if name.startswith("prefill")][1:]
+    assert len(prompts) == 10, "no pass takes longer than 100 ms"
+    assert all(b > a + 1 for a, b in itertools.pairwise(prompts)), submitted
+
+
+async def test_a_lane_that_knows_the_prompt_is_taken(engines) -> None:
+    engine = await engines("trained-e2b", "mtp", 4)
+    prompts = [a_prompt(40, first) for first in (3, 17, 31)]
+    await asyncio.gather(*(engine.generate(request(one, max_tokens=4)) for one in prompts))
+    for prompt in reversed(prompts):
+        result = await engine.generate(request([*prompt, 5, 6], max_tokens=4))
+        assert result.stats.cached_tokens == len(prompt)
+
+
+async def test_a_device_that_fails_fails_all_streams_and_then_serves_again(
+    engines, monkeypatch
+) -> None:
+    engine = await engines("trained-e2b", "mtp", 2)
+    wanted = await generated(engine, [2, 9, 11], max_tokens=20)
+    submit, count = engine.decoder.submit, 0
+
+    def fails(plan, positions):
+        nonlocal count
+        count += 1
+        if count == 9:
+            raise DeviceError("it broke")
+        return submit(plan, positions)
+
+    monkeypatch.setattr(engine.decoder, "submit", fails)
+    both = [engine.generate(request([2, 9, 11], max_tokens=20, draft_tokens=0)) for _ in range(2)]
+    ended = await asyncio.gather(*both, return_exceptions=True)
+    assert [str(one) for one in ended] == ["it broke"] * 2
+    monkeypatch.undo()
+    assert await generated(engine, [2, 9, 11], max_tokens=20) == wanted
+
+
+async def test_a_score_waits_for_streams_and_streams_wait_for_it(engines) -> None:
+    engine = await engines("trained-e2b", "mtp", 2)
+    wanted = await generated(engine, [2, 9, 11], max_tokens=30)
+    first = asyncio.ensure_future(generated(engine, [2, 9, 11], max_tokens=30))
+    await asyncio.sleep(0)
+
+    async def score() -> list[bytes]:
+        return [bytes(chunk) async for chunk in engine.score([2, 9, 11, 40])]
+
+    scored = asyncio.ensure_future(score())
+    await asyncio.sleep(0)
+    assert await generated(engine, [2, 9, 11], max_tokens=30) == wanted
+    assert first.done(), "the score waited for it"
+    assert scored.done(), "it came before"
+    assert await first == wanted
+    assert len(await scored) == 1
+
+
+async def test_a_stream_that_nobody_reads_stops_and_leaves_its_lane(engines) -> None:
+    engine = await engines("trained-e2b", "mtp", 2)
+    decoder = engine.decoder
+    schedule = engine.model.schedule()
+    stream = decoder.run([2, 9, 11], Sampling(), 400, 1, lambda: False, schedule)
+    await anext(stream)
+    # It takes no part while nobody asks for more; the other one is served.
+    wanted = await generated(engine, [2, 40, 11], max_tokens=30)
+    assert len(wanted) == 30
+    await stream.aclose()
+    assert not any(lane.is_taken for lane in decoder.lanes)
