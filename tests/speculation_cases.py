@@ -58,8 +58,15 @@ def cases(max_tokens: int = 16, vocab_size: int = 90) -> st.SearchStrategy[Case]
         st.lists(token, min_size=2, max_size=6),
         st.integers(2, 8),
     )
+    biases = st.dictionaries(token, st.sampled_from([-100.0, -3.0, 0.7, 5.0]), max_size=8)
     sampling = st.one_of(
         st.just(Sampling()),
+        st.builds(  # greedy, where every draft that repeats counts
+            Sampling,
+            presence_penalty=st.sampled_from([0.0, 1.5, -0.5]),
+            frequency_penalty=st.floats(-2.0, 2.0),
+            logit_bias=biases,
+        ),
         st.builds(
             Sampling,
             temperature=st.floats(0.1, 2.0),
@@ -67,6 +74,9 @@ def cases(max_tokens: int = 16, vocab_size: int = 90) -> st.SearchStrategy[Case]
             top_p=st.sampled_from([1.0, 0.95, 0.5]),
             min_p=st.sampled_from([0.0, 0.05]),
             repetition_penalty=st.sampled_from([1.0, 1.0, 1.3]),
+            presence_penalty=st.sampled_from([0.0, 0.0, 0.6, -1.0]),
+            frequency_penalty=st.sampled_from([0.0, 0.0, 0.4, 2.0, -0.3]),
+            logit_bias=st.one_of(st.just({}), st.just({}), biases),
             seed=st.integers(0, 2**32 - 1),
         ),
     )

@@ -11,25 +11,21 @@
 /** @import {FetchEvent, GenerateRequest, Generated, ModelInfo, PassProfile, ProfileRequest} from "./messages.js" */
 /** @import {Scored} from "./messages.js" */
 /** @import {WorkerLike} from "./client/channel.js" */
-/** @import {ChatCompletion, ChatCompletionChunk, ChatParams, ChunkFigures} from "./client/completions.js" */
-/** @import {Completion, CompletionChunk, CompletionParams} from "./client/completions.js" */
+/** @import {ChatCompletion, ChatCompletionChunk, Completion, CompletionChunk} from "./client/completions.js" */
+/** @import {Generating} from "./client/generating.js" */
 /** @import {HealingChannel} from "./client/healing.js" */
 /** @import {DrafterChoice, Hub, ModelChoice} from "./client/models.js" */
+/** @import {ChatParams, CompletionParams} from "./client/parameters.js" */
+/** @import {Stream} from "./client/stream.js" */
 
-import {
-  newHead,
-  toChatChunk,
-  toChatCompletion,
-  toChunk,
-  toCompletion,
-  toGenerateRequest,
-  toLastChunk,
-} from "./client/completions.js";
+import { answerStream, answerWhole } from "./client/answering.js";
+import { chatChunks, completionChunks, newHead, toChatCompletion, toCompletion } from "./client/completions.js";
 import { LeadoutError } from "./client/errors.js";
+import { Follower } from "./client/generating.js";
 import { estimate, loadModel } from "./client/loading.js";
 import { listModels } from "./client/models.js";
+import { toAsked } from "./client/parameters.js";
 import { models } from "./client/store.js";
-import { Stream } from "./client/stream.js";
 import { isSupported } from "./client/support.js";
 import { listKnownModels } from "./hub/known_models.js";
 import { parseHubName } from "./hub/names.js";
@@ -123,6 +119,8 @@ export class Engine extends EventTarget {
     this.completions = new Completions(this);
     /** OpenAI's `chat.completions`: the model answers messages. */
     this.chat = { completions: new ChatCompletions(this) };
+    /** OpenAI's `embeddings`, which say by name that they are not here. */
+    this.embeddings = new Embeddings();
   }
 
   /** What the model is, and where it runs. @returns {ModelInfo} */
@@ -149,23 +147,16 @@ export class Engine extends EventTarget {
    * Run one request, without OpenAI's shapes around it.
    *
    * @param {GenerateRequest} request
-   * @param {{signal?: AbortSignal | null, onDelta?: (text: string, figures: ChunkFigures & {reasoning: string}) => void}} [options]
-   *   onDelta gets the answer's text, and beside the figures what was reasoned; either may be ""
+   * @param {Generating} [options]
    * @returns {Promise<Generated>}
    */
-  generate(request, { signal, onDelta } = {}) {
-    return this.#request(
+  async generate(request, { signal, onDelta } = {}) {
+    const follower = new Follower(onDelta);
+    const generated = await this.#request(
       { type: "generate", request },
-      {
-        signal,
-        onEvent: (event) => {
-          if (event.type === "delta" && (event.text || event.reasoning)) {
-            const { text, reasoning, tokens, is_draft, decode_tokens_per_s } = event;
-            onDelta?.(text, { reasoning, tokens, is_draft, decode_tokens_per_s });
-          }
-        },
-      },
+      { signal, onEvent: (event) => follower.take(event) },
     );
+    return follower.finish(generated);
   }
 
   /**
@@ -276,12 +267,13 @@ class Completions {
    * @returns {Promise<Stream<CompletionChunk> | Completion>}
    */
   async create(params, { signal = params.signal } = {}) {
-    const request = toGenerateRequest(params, "completion");
+    const asked = toAsked(params, "completion");
     const head = newHead("cmpl", this.#engine.info.name);
+    const generate = this.#engine.generate.bind(this.#engine);
     if (!params.stream) {
-      return toCompletion(head, await this.#engine.generate(request, { signal }));
+      return toCompletion(head, await answerWhole(generate, asked, signal));
     }
-    return streamChunks(this.#engine, request, head, signal, (chunk) => chunk);
+    return answerStream(generate, asked, signal, (index) => completionChunks(head, index));
   }
 }
 
@@ -313,59 +305,29 @@ class ChatCompletions {
    * @returns {Promise<Stream<ChatCompletionChunk> | ChatCompletion>}
    */
   async create(params, { signal = params.signal } = {}) {
-    const request = toGenerateRequest(params, "chat");
+    const asked = toAsked(params, "chat");
     const head = newHead("chatcmpl", this.#engine.info.name);
+    const generate = this.#engine.generate.bind(this.#engine);
     if (!params.stream) {
-      return toChatCompletion(head, await this.#engine.generate(request, { signal }));
+      return toChatCompletion(head, await answerWhole(generate, asked, signal));
     }
-    return streamChunks(this.#engine, request, head, signal, toChatChunk);
+    return answerStream(generate, asked, signal, (index) => chatChunks(head, index));
   }
 }
 
-/**
- * @template T
- * @param {Engine} engine
- * @param {GenerateRequest} request
- * @param {ReturnType<typeof newHead>} head
- * @param {AbortSignal | null | undefined} signal
- * @param {(chunk: CompletionChunk, isFirst: boolean) => T} shape
- * @returns {Stream<T>}
- */
-function streamChunks(engine, request, head, signal, shape) {
-  signal?.throwIfAborted();
-  const leaving = new AbortController();
-  const onAbort = () => leaving.abort(signal?.reason);
-  signal?.addEventListener("abort", onAbort);
-  return new Stream(
-    async (push) => {
-      const numSent = { text: 0, reasoning: 0 };
-      let isFirst = true;
-      /** @param {CompletionChunk} chunk */
-      const send = (chunk) => {
-        push(shape(chunk, isFirst));
-        isFirst = false;
-      };
-      try {
-        const generated = await engine.generate(request, {
-          signal: leaving.signal,
-          onDelta: (text, { reasoning, ...figures }) => {
-            numSent.text += text.length;
-            numSent.reasoning += reasoning.length;
-            send(toChunk(head, { text, reasoning, figures }));
-          },
-        });
-        // What the worker held back (it might have begun a stop string) comes with the result.
-        const rest = {
-          text: generated.text.slice(numSent.text),
-          reasoning: generated.reasoning.slice(numSent.reasoning),
-        };
-        send(toLastChunk(head, rest, generated));
-      } finally {
-        signal?.removeEventListener("abort", onAbort);
-      }
-    },
-    () => leaving.abort(new DOMException("The generation was left.", "AbortError")),
-  );
+/** What Leadout has not. */
+class Embeddings {
+  /**
+   * @returns {Promise<never>}
+   * @throws {LeadoutError} RequestError
+   */
+  async create() {
+    throw new LeadoutError(
+      "RequestError",
+      "Leadout makes no embeddings: its models write text. Use a model that was made for them, elsewhere.",
+      { parameter: "embeddings" },
+    );
+  }
 }
 
 /** The way in. */

@@ -85,8 +85,16 @@
  * @property {number} [top_p] 1 = off
  * @property {number} [min_p] 0 = off
  * @property {number} [repetition_penalty] 1 = off
+ * @property {number} [presence_penalty] -2 to 2, taken off the logits of tokens that were generated; 0 = off. It and
+ *   the next are rounded to 1/4096
+ * @property {number} [frequency_penalty] -2 to 2, taken off a token's logit for every time that it was generated
+ * @property {Record<string, number>} [logit_bias] by token id, for up to 1,024 of them: -100 to 100, rounded to
+ *   1/256 and added to its logit; -100 bans it
  * @property {number} [seed] any unsigned 32-bit integer; default 0
- * @property {string[]} [stop] strings that end the text (they are not part of it)
+ * @property {boolean} [logprobs] tell each token's log-probability: the model's own, before temperature, penalties,
+ *   biases and filters
+ * @property {number} [top_logprobs] with it, tell those of the likeliest tokens, 0 to 20
+ * @property {string[]} [stop] strings that end the text (they are not part of it): up to 16 of up to 256 characters
  * @property {boolean} [ignore_eos]
  * @property {number} [run_ahead] passes in flight, 1 to 8; changes the speed, never the tokens
  * @property {"auto" | "none" | "mtp" | "ngram"} [drafter] default "auto": what was loaded
@@ -258,6 +266,16 @@
  */
 
 /**
+ * How likely a token was: natural, at least -9999. `bytes` is null for parts of characters that are no byte tokens.
+ * @typedef {{id: number, token: string, logprob: number, bytes: number[] | null}} Logprob
+ */
+
+/**
+ * Of a token that was generated, with the likeliest ones in its place, the first one first.
+ * @typedef {Logprob & {top_logprobs: Logprob[], is_reasoning?: true}} TokenLogprob
+ */
+
+/**
  * The result of "generate"; `text`, `reasoning` and `tokens` hold what was not cut off by a stop.
  * @typedef {object} Generated
  * @property {number[]} prompt_tokens
@@ -266,6 +284,7 @@
  * @property {string} reasoning what the model thought before it; "" where it did not
  * @property {"stop" | "length" | "abort"} finish_reason
  * @property {Stats} stats
+ * @property {TokenLogprob[]} [logprobs] of the tokens; the client puts together what came with "delta" events
  */
 
 /**
@@ -314,13 +333,14 @@
  * ids. Its "delta" events carry text of the answer and of the reasoning that is final (never half a
  * character, never the start of a stop string); either may be "", or both. The tokens of one event were
  * all drafted and accepted (`is_draft`), or none was; of these, the last one ends a pass that verified
- * `num_drafted` drafts. Together they are all tokens, but for those of a `resumption`. The result of
+ * `num_drafted` drafts. Together they are all tokens, but for those of a `resumption`. Where a request asks for
+ * logprobs they come with the tokens, and `num_settled` says how many of all tokens no stop string can take back. The result of
  * "tokenize" is the ids that a prompt of that text has, of "boot" and "unload" null.
  * An "estimate" that probes says before that what it knows, in a "forecast" event.
  * @typedef {{type: "phase", id: number, phase: Phase}
  *   | {type: "progress", id: number, phase: Phase, loaded_bytes: number, total_bytes: number}
  *   | {type: "delta", id: number, text: string, reasoning: string, tokens: number[], is_draft: boolean,
- *       num_drafted: number, decode_tokens_per_s: number}
+ *       num_drafted: number, decode_tokens_per_s: number, logprobs?: TokenLogprob[], num_settled?: number}
  *   | {type: "prompt", id: number, tokens: number[]}
  *   | {type: "fetch", id: number} & FetchEvent
  *   | {type: "forecast", id: number, forecast: Forecast}

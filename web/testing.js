@@ -9,7 +9,7 @@
  */
 
 /** @import {Forecast, ClientMessage, DrafterInfo, ErrorMessage, GenerateRequest, LoadOptions} from "./messages.js" */
-/** @import {ModelInfo, ModelRef, PassProfile, Phase, Resumption, Stats, WorkerMessage} from "./messages.js" */
+/** @import {ModelInfo, ModelRef, PassProfile, Phase, Resumption, Stats, TokenLogprob, WorkerMessage} from "./messages.js" */
 /** @import {Engine} from "./client.js" */
 
 import { Leadout } from "./client.js";
@@ -216,6 +216,10 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
         is_draft,
         num_drafted: isFirst || is_draft ? 0 : drafting.draftTokens,
         decode_tokens_per_s: seconds > 0 ? (written.length - 1) / seconds : 0,
+        ...(request.logprobs && {
+          logprobs: [toLogprob(token, request.top_logprobs ?? 0)],
+          num_settled: written.length,
+        }),
       });
     }
     const decodeMs = performance.now() - started - firstMs;
@@ -290,6 +294,27 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
     } else {
       queue = queue.then(answer);
     }
+  };
+}
+
+/**
+ * Every token is as likely as the words "yes" and "no", which are the likeliest.
+ *
+ * @param {{text: string, reasoning: string}} token
+ * @param {number} numTop
+ * @returns {TokenLogprob}
+ */
+function toLogprob({ text, reasoning }, numTop) {
+  const entry = (/** @type {string} */ token) => ({
+    id: toId(token),
+    token,
+    logprob: -1.5,
+    bytes: [...new TextEncoder().encode(token)],
+  });
+  return {
+    ...entry(text + reasoning),
+    top_logprobs: ["yes", "no"].slice(0, numTop).map(entry),
+    ...(reasoning && { is_reasoning: /** @type {const} */ (true) }),
   };
 }
 

@@ -11,9 +11,9 @@ import asyncio
 import dataclasses
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leadout.beside import beside
 from leadout.chat import ChatTemplate, TemplateRunner
@@ -29,8 +29,10 @@ from leadout.request import GenerateRequest
 from leadout.resumption import Resumption
 from leadout.scheduler import FixedSchedule, Schedule
 from leadout.speculative import Decoder
+from leadout.state import TokenLogprobs
 from leadout.stats import Clock, Stats, rounded
 from leadout.text_stream import byte_tokens_of
+from leadout.token_logprobs import Entry, LogprobTexts
 from leadout.tokenizer import Tokenizer, tokenizer_json_from_gguf
 
 __all__ = ["Delta", "Engine", "Generated", "LoadOptions", "OnDelta", "OnPhase", "TokenizerFactory"]
@@ -47,6 +49,8 @@ class Delta:
         is_draft: whether these were drafted and accepted.
         decode_tokens_per_s: so far.
         num_drafted: how many drafts were verified in the cycle that ends here; 0 where none does.
+        logprobs: of the tokens, where the request asks for them.
+        num_settled: how many of all tokens so far no stop string can take back.
     """
 
     text: str
@@ -55,6 +59,8 @@ class Delta:
     is_draft: bool
     decode_tokens_per_s: float
     num_drafted: int = 0
+    logprobs: list[Entry] | None = None
+    num_settled: int = 0
 
 
 #: Called with every piece of output, in order, as it becomes final.
@@ -66,7 +72,10 @@ TokenizerFactory = Callable[[str], Awaitable[Tokenizer]]
 
 @dataclass(frozen=True)
 class Generated:
-    """The result of a generation; keep in step with `Generated` in web/messages.js."""
+    """The result of a generation; keep in step with `Generated` in web/messages.js.
+
+    `logprobs` are those of `tokens`, but of what another engine brought; None: nobody asked.
+    """
 
     prompt_tokens: list[int]
     tokens: list[int]
@@ -74,15 +83,18 @@ class Generated:
     reasoning: str
     finish_reason: str
     stats: Stats
+    logprobs: list[Entry] | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return the fields by name."""
+        told = {} if self.logprobs is None else {"logprobs": self.logprobs}
         return {
             "prompt_tokens": self.prompt_tokens,
             "tokens": self.tokens,
             "text": self.text,
             "reasoning": self.reasoning,
             "finish_reason": self.finish_reason,
+            **told,
             "stats": self.stats.to_json(),
         }
 
@@ -251,6 +263,7 @@ class Engine:
         on_prompt(prompt)
         written = resumption.tokens if resumption is not None else []
         self._check_ids(written)
+        self._check_ids(request.sampling.logit_bias)
         if not written:
             resumption = None
         schedule = await self._schedule(request)
@@ -273,6 +286,9 @@ class Engine:
         eos = () if request.ignore_eos else self.checkpoint.eos_token_ids
         stream = self._stream(request.stop, eos, prompt)
         finish_reason = "length"
+        is_thought: list[bool] = []  # of all tokens, in order
+        entries: list[Entry] | None = [] if request.sampling.logprobs else None
+        texts = LogprobTexts(self.tokenizer, self._byte_tokens)
 
         def push(tokens: Sequence[int]) -> tuple[int, str, str]:
             """Take tokens up to a stop; return how many these were, and what they gave."""
@@ -282,18 +298,27 @@ class Engine:
                 if stream.stopped:
                     break
                 num_pushed += 1
+                before = stream.num_reasoning_tokens
                 more_text, more_reasoning = stream.push([token])
+                is_thought.append(stream.num_reasoning_tokens > before)
                 text += more_text
                 reasoning += more_reasoning
             return num_pushed, text, reasoning
 
-        def tell(tokens: list[int], num_drafted: int | None) -> int:
+        def tell(
+            tokens: list[int], num_drafted: int | None, logprobs: Sequence[TokenLogprobs]
+        ) -> int:
             """Push tokens and pass on what they give; None: they are drafts."""
             count, text, reasoning = push(tokens)
             if count:
                 rate = stats.decode_tokens_per_s
                 is_draft = num_drafted is None
-                on_delta(Delta(text, reasoning, tokens[:count], is_draft, rate, num_drafted or 0))
+                delta = Delta(text, reasoning, tokens[:count], is_draft, rate, num_drafted or 0)
+                if entries is not None:
+                    told = texts.entries(delta.tokens, logprobs[:count], is_thought[-count:])
+                    entries.extend(told)
+                    delta = replace(delta, logprobs=told, num_settled=stream.num_settled)
+                on_delta(delta)
             return count
 
         if resumption is not None:
@@ -317,8 +342,9 @@ class Engine:
                 if resumption is not None and cycle.is_prefill:
                     clock.resume(resumption.ttft_ms, resumption.decode_ms)
                     continue
-                count = tell(cycle.tokens[:-1], None)
-                count += tell(cycle.tokens[-1:], cycle.num_drafted)
+                count = tell(cycle.tokens[:-1], None, cycle.logprobs[:-1])
+                place = max(len(cycle.tokens) - 1, 0)
+                count += tell(cycle.tokens[-1:], cycle.num_drafted, cycle.logprobs[place:])
                 clock.tokens(count, cycle.is_prefill, cycle.num_drafted)
                 for time_ in cycle.times:
                     clock.cycle(time_.num_drafts, time_.ms, time_.idle_ms)
@@ -335,7 +361,10 @@ class Engine:
         clock.finish()
         if text or reasoning:
             on_delta(Delta(text, reasoning, [], False, stats.decode_tokens_per_s))
-        return Generated(prompt, stream.tokens, stream.text, stream.reasoning, finish_reason, stats)
+        if entries is not None:
+            del entries[max(len(stream.tokens) - len(written), 0) :]
+        whole = (stream.tokens, stream.text, stream.reasoning)
+        return Generated(prompt, *whole, finish_reason, stats, entries)
 
     async def score(self, ids: Sequence[int]) -> AsyncIterator[bytes]:
         """Yield logits of consecutive ids; see `Decoder.score`."""
@@ -345,6 +374,7 @@ class Engine:
 
     async def profile(self, request: ProfileRequest) -> dict[str, object]:
         """Time a pass, op by op; see `profiling.profile_pass`."""
+        self._check_ids(request.sampling.logit_bias)
         async with self.decoder.loop.alone():
             if request.kind == "cycle" and request.draft_tokens in self.decoder.passes.cycles:
                 await self.decoder.prepare(request.draft_tokens)
@@ -372,7 +402,7 @@ class Engine:
         self.device.free(self.model.buffers)
         self.model.buffers = []
 
-    def _check_ids(self, ids: Sequence[int]) -> None:
+    def _check_ids(self, ids: Iterable[int]) -> None:
         vocab_size = self.decoder.tables.vocab_size
         for token in ids:
             if not 0 <= token < vocab_size:

@@ -13,6 +13,7 @@ class IdStream:
         tokens: the ids before it.
         text: always empty.
         stop_string: always None.
+        is_waiting: always false.
     """
 
     def __init__(self, eos_ids: Collection[int]) -> None:
@@ -20,6 +21,7 @@ class IdStream:
         self.tokens: list[int] = []
         self.text = ""
         self.stop_string: str | None = None
+        self.is_waiting = False
         self._eos_ids = frozenset(eos_ids)
 
     def push(self, ids: Iterable[int]) -> str:

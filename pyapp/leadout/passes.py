@@ -7,13 +7,16 @@
     check(rows)     a verify pass over given rows that leaves digests of its logits, for the
                     self-test
 
+`prefill_with_logprobs` and `cycles_with_logprobs` say how likely their tokens are as well. Few
+requests ask, so these are lowered when one does.
+
 All share scratch buffers: a device runs one pass at a time.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from leadout import ops, sampling, state
@@ -41,6 +44,21 @@ DIGEST_WORDS = 2
 
 _SUPPRESSED = "suppressed_ids"
 
+#: What a Plan's name ends with where it has log-probabilities.
+_LOGPROBS = "-logprobs"
+
+
+class LazyPlans(dict[int, Runnable]):
+    """Plans by a number, each made when it is first looked up."""
+
+    def __init__(self, make: Callable[[int], Runnable]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, number: int) -> Runnable:
+        self[number] = plan = self._make(number)
+        return plan
+
 
 @dataclass(frozen=True)
 class Passes:
@@ -56,6 +74,8 @@ class Passes:
         buffers: scratch, tables, KV cache and constants, for all of these.
         constants: what to write into buffers once, after allocation.
         min_rows: the fewest rows that a pass with few rows computes.
+        prefill_with_logprobs: as `prefill_last`, and their readback has log-probabilities.
+        cycles_with_logprobs: likewise those of cycles, by the most lanes that take part.
         score: leaves the logits of `score_rows` rows in `score_logits`.
         score_buffers: what it needs on top; large, and only for evaluation.
     """
@@ -65,6 +85,8 @@ class Passes:
     prefill_last: dict[int, Runnable]
     cycles: dict[int, Runnable]
     checks: dict[int, Runnable]
+    prefill_with_logprobs: LazyPlans
+    cycles_with_logprobs: dict[int, LazyPlans]
     buffers: dict[str, BufferSpec]
     constants: dict[str, bytes]
     min_rows: int
@@ -74,14 +96,30 @@ class Passes:
     score_buffers: dict[str, BufferSpec]
     batch_cycles: dict[int, dict[int, Runnable]] = field(default_factory=dict)
 
-    def cycles_of(self, num_groups: int) -> dict[int, Runnable]:
+    def cycles_of(self, num_groups: int, has_logprobs: bool = False) -> dict[int, Runnable]:
         """Return the cycles of so many lanes (a number of `group_counts`), by number of drafts."""
+        if has_logprobs:
+            return self.cycles_with_logprobs[num_groups]
         return self.cycles if num_groups == 1 else self.batch_cycles[num_groups]
 
     @property
     def group_counts(self) -> list[int]:
         """For how many lanes there are cycles, ascending; fewer take the next larger one."""
         return [1, *self.batch_cycles]
+
+    def last_prefills(self, has_logprobs: bool) -> dict[int, Runnable]:
+        """Return the prompt's last passes, by rows."""
+        return self.prefill_with_logprobs if has_logprobs else self.prefill_last
+
+    def with_logprobs(self, compiled: Container[str]) -> Iterator[Runnable]:
+        """Yield the cycles that a request which asks for logprobs takes while it is alone.
+
+        Args:
+            compiled: names of Plans; cycles are wanted with as many drafts as these have.
+        """
+        for num_drafts, plan in self.cycles.items():
+            if plan.name in compiled:
+                yield self.cycles_with_logprobs[1][num_drafts]
 
     def prefills(self) -> Iterator[Runnable]:
         """Yield the Plans that every prompt may take."""
@@ -111,16 +149,16 @@ class _Builder:
         self.model.fill_cache(p, rows_of("rows", count, is_prefill=True))
         return p.build(readback=self.tables.results)  # only to know when the pass has ended
 
-    def prefill_last(self, count: int) -> Program:
+    def prefill_last(self, count: int, has_logprobs: bool = False) -> Program:
         # The row table is padded in front, so the prompt's last token is always the last row.
-        p = ProgramBuilder(f"prefill-{count}-last")
+        p = ProgramBuilder(f"prefill-{count}-last{_LOGPROBS if has_logprobs else ''}")
         last = rows_of("last_row", 1)
         hidden = self.model.forward(p, rows_of("rows", count, is_prefill=True), last)
-        return self._finish(p, hidden, last, num_groups=1, num_drafts=0)
+        return self._finish(p, hidden, last, 1, 0, has_logprobs)
 
-    def cycle(self, num_drafts: int, num_groups: int = 1) -> Program:
+    def cycle(self, num_drafts: int, num_groups: int = 1, has_logprobs: bool = False) -> Program:
         suffix = f"-of-{num_groups}" if num_groups > 1 else ""
-        p = ProgramBuilder(f"cycle-{num_drafts}{suffix}")
+        p = ProgramBuilder(f"cycle-{num_drafts}{suffix}{_LOGPROBS if has_logprobs else ''}")
         lane_rows = rows_of("lane_rows", num_groups)
         rows = rows_of("cycle_rows", padded(num_groups * (1 + num_drafts), self.min_rows))
         p.add(ops.BeginCycle("begin_cycle", lane_rows, rows, self.tables, num_drafts))
@@ -128,7 +166,17 @@ class _Builder:
             assert self.drafter is not None
             self.drafter.draft(p, lane_rows, rows, self.tables, num_drafts)
         hidden = self.model.forward(p, rows)
-        return self._finish(p, hidden, rows, num_groups, num_drafts)
+        return self._finish(p, hidden, rows, num_groups, num_drafts, has_logprobs)
+
+    def logprobs_alone(self, num_drafts: int, num_groups: int) -> Program:
+        """Return what has the scratch of all that a cycle with logprobs adds to one without."""
+        p = ProgramBuilder("logprobs")
+        rows = rows_of("cycle_rows", padded(num_groups * (1 + num_drafts), self.min_rows))
+        logits = p.tensor("logits", rows.count, self.tables.vocab_size)
+        choices = p.tensor("choices", rows.count, dtype="u32")
+        name = "logprobs"
+        p.add(ops.Logprobs(name, logits, choices, rows, self.tables, num_groups, num_drafts))
+        return p.build()
 
     def check(self, count: int) -> Program:
         p = ProgramBuilder(f"check-{count}")
@@ -151,7 +199,13 @@ class _Builder:
         return logits
 
     def _finish(
-        self, p: ProgramBuilder, hidden: Tensor, rows: Rows, num_groups: int, num_drafts: int
+        self,
+        p: ProgramBuilder,
+        hidden: Tensor,
+        rows: Rows,
+        num_groups: int,
+        num_drafts: int,
+        has_logprobs: bool,
     ) -> Program:
         """Choose behind every row, accept, and let the drafter keep what it needs."""
         tables = self.tables
@@ -166,7 +220,11 @@ class _Builder:
         p.add(ops.Accept("accept", choices, rows, tables, num_groups, num_drafts, slots))
         if self.drafter is not None:
             self.drafter.keep(p, hidden, rows, tables, num_groups, num_drafts)
-        return p.build(readback=tables.results)
+        if not has_logprobs:
+            return p.build(readback=tables.results)
+        name = "logprobs"
+        p.add(ops.Logprobs(name, logits, choices, rows, tables, num_groups, num_drafts))
+        return p.build(readback=tables.results_and_logprobs)
 
 
 def build_passes(
@@ -216,6 +274,13 @@ def build_passes(
                 buffers[name] = BufferSpec(max(spec.bytes, known.bytes if known else 0))
     scoring, score_logits = builder.score()
     score = lower(scoring)
+
+    def lazily(groups: int) -> LazyPlans:
+        return LazyPlans(lambda k: lower(builder.cycle(k, groups, True)))
+
+    most_groups = max((1, *batch_cycles))
+    for name, spec in lower(builder.logprobs_alone(max(num_drafts), most_groups)).buffers.items():
+        buffers.setdefault(name, spec)
     score_buffers = {name: spec for name, spec in score.buffers.items() if name not in buffers}
     buffers |= tables.buffers(
         {
@@ -243,6 +308,8 @@ def build_passes(
         cycles=cycles,
         batch_cycles=batch_cycles,
         checks=checks,
+        prefill_with_logprobs=LazyPlans(lambda count: lower(builder.prefill_last(count, True))),
+        cycles_with_logprobs={groups: lazily(groups) for groups in (1, *batch_cycles)},
         buffers=buffers,
         constants=constants,
         min_rows=min_rows,

@@ -29,6 +29,9 @@ _NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
 #: Scratch that is as long as the context, of which a pass uses what is visible.
 _TILE_SCRATCH = "part_"
 
+#: Read where a request asks for penalties or biases, and then in part.
+_PENALTIES = "seen"
+
 Numbers = Mapping[str, int | float]
 
 #: Kernels that read few rows of their weights: (constants, grid) → the share that they read.
@@ -236,6 +239,8 @@ class _Traffic:
             cache, visible = self._caches[name]
             positions = grid[1] if is_written else visible
             return binding.bytes * min(1.0, positions / cache.capacity)
+        if name == _PENALTIES:
+            return 0.0
         if name.startswith(_TILE_SCRATCH):
             return binding.bytes * self._context_share
         # What only looks into a table does not read it; results are bound as they are.

@@ -89,6 +89,7 @@ class ReasoningStream:
         assert tokenizer is not None or not stop, "stop strings need a tokenizer"
         self.stopped = False
         self.tokens: list[int] = []
+        self._num_settled = 0
         self._tokenizer = tokenizer
         self._byte_tokens = byte_tokens
         self._eos_ids = frozenset(eos_ids)
@@ -128,6 +129,13 @@ class ReasoningStream:
     def num_reasoning_tokens(self) -> int:
         """How many of `tokens` are no part of the answer, the channels' marks among them."""
         return len(self.tokens) - len(self._answer.tokens)
+
+    @property
+    def num_settled(self) -> int:
+        """How many of `tokens` no stop string that comes can take back."""
+        if not self._answer.is_waiting:
+            self._num_settled = len(self.tokens)
+        return min(self._num_settled, len(self.tokens))
 
     def push(self, ids: Iterable[int]) -> tuple[str, str]:
         """Take the next ids; return the text and the reasoning that became final through them."""

@@ -104,9 +104,11 @@ class Decoder:
         """Compile cycles with so many drafts, where that was not done."""
         await self.compile_cycle(num_drafts)
 
-    async def compile_cycle(self, num_drafts: int, num_groups: int = 1) -> None:
+    async def compile_cycle(
+        self, num_drafts: int, num_groups: int = 1, has_logprobs: bool = False
+    ) -> None:
         """Compile the cycle of so many drafts and lanes, where that was not done."""
-        plan = self.passes.cycles_of(num_groups)[num_drafts]
+        plan = self.passes.cycles_of(num_groups, has_logprobs)[num_drafts]
         if plan.name not in self._compiled:
             await self.compile([plan])
 
@@ -170,6 +172,9 @@ class Decoder:
             return
         if written:
             await self.compile([self.replay_plan])
+        if settings.logprobs:
+            await self.compile(self.passes.with_logprobs(self._compiled))
+            self.begin_to_compile(self.passes.with_logprobs([*self._compiling]))
         stream = Stream(prompt, settings, budget, run_ahead, is_aborted, schedule, written)
         async with aclosing(self.loop.run(stream)) as cycles:
             async for cycle in cycles:
@@ -195,9 +200,9 @@ class Decoder:
             self.device.write("turns", 0, turns)
             self._turns = turns
 
-    def prepared(self, num_drafts: int, num_groups: int = 1) -> int:
+    def prepared(self, num_drafts: int, num_groups: int = 1, has_logprobs: bool = False) -> int:
         """Return the largest number of drafts up to this one whose cycle is compiled."""
-        cycles = self.passes.cycles_of(num_groups)
+        cycles = self.passes.cycles_of(num_groups, has_logprobs)
         return max(k for k in cycles if k <= num_drafts and cycles[k].name in self._compiled)
 
     def depth(self, run_ahead: int) -> int:
@@ -220,22 +225,42 @@ class Decoder:
                 dearness = known
         return dearness
 
-    def begin(self, lane: int, prompt: Sequence[int], settings: sampling.Sampling) -> None:
-        """Write what a lane begins with; it is not active before its prompt's last pass."""
+    def begin(
+        self,
+        lane: int,
+        prompt: Sequence[int],
+        settings: sampling.Sampling,
+        num_generated: int = 0,
+    ) -> None:
+        """Write what a lane begins with; it is not active before its prompt's last pass.
+
+        The last `num_generated` ids are no part of the prompt.
+        """
         tables, device = self.tables, self.device
         device.write("settings", lane * sampling.SETTINGS_BYTES, settings.pack())
         device.write("seen", lane * tables.seen_bytes, tables.pack_seen(prompt))
         device.write("history", lane * tables.history_bytes, state.pack_tokens(prompt))
-        device.write("state", lane * state.STATE_BYTES, state.pack_state(len(prompt)))
+        if settings.moves:
+            generated = prompt[len(prompt) - num_generated :]
+            moves = tables.pack_moves(settings.biases(), generated)
+            device.write("seen", lane * tables.seen_bytes + tables.moves_offset, moves)
+        before = state.pack_state(len(prompt), settings.moves)
+        device.write("state", lane * state.STATE_BYTES, before)
 
     def idle(self, lane: int) -> None:
         """Make a lane inactive, whatever is in flight."""
         self.device.write("state", lane * state.STATE_BYTES, bytes(state.STATE_BYTES))
 
-    def stage(self, tokens: Sequence[int], settings: sampling.Sampling, lane: int = 0) -> None:
+    def stage(
+        self,
+        tokens: Sequence[int],
+        settings: sampling.Sampling,
+        lane: int = 0,
+        num_generated: int = 0,
+    ) -> None:
         """Have a lane decode behind known tokens, on whatever its cache holds."""
-        self.begin(lane, tokens, settings)
-        active = state.pack_active(len(tokens), tokens[-1])
+        self.begin(lane, tokens, settings, num_generated)
+        active = state.pack_active(len(tokens), tokens[-1], settings.moves)
         self.device.write("state", lane * state.STATE_BYTES, active)
 
     def unstage(self, lane: int = 0) -> None:

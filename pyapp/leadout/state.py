@@ -17,23 +17,32 @@ Keep in step with the kernels named behind each table.
                 A row that is not valid is padding: it writes nothing to the KV cache and is not
                 attended to.
 
-    state       one vec4<u32> a lane: (length, last token, is active, 0). `length` counts the known
-                tokens, prompt and generated; the last of them is not in the KV cache yet (accept).
+    state       one vec4<u32> a lane: (length, last token, is active, counts). `length` counts the
+                known tokens, prompt and generated; the last of them is not in the KV cache yet.
+                `counts` is 1 where `seen` counts what is generated (accept).
     results     12 words a lane: (tokens of this pass, drafts verified, rows missing, 0, the tokens,
                 the ids of those rows), read back. All tokens but the last are accepted drafts.
                 Missing are rows whose ids have no row of a paged table here (accept).
+                Behind all lanes' there are, of each lane, 42 words for each of the tokens: how many
+                likeliest ids are listed, the token's log-probability, 20 ids, their
+                log-probabilities (logprobs_final), for lanes that ask for them.
     history     one word per lane and position: the lane's known tokens (accept).
-    seen        one bit per lane and id of the vocabulary: which ids the lane's tokens include
-                (accept).
+    seen        of each lane, one bit per id of the vocabulary: which ids the lane's tokens include
+                (accept); then one word per id: in its low half how often the lane generated it, up
+                to 65,535 (accept), in its high half its bias, see `sampling.py`. The words are
+                written, counted and read only for lanes whose settings move logits
+                (shared/candidates.wgsl).
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from leadout.plan import Binding, BufferSpec
+from leadout.sampling import MAX_TOP_LOGPROBS
 
 ROW_VALID = 1
 AHEAD_BIT = 8
@@ -46,9 +55,16 @@ STATE_BYTES = 16
 #: The most tokens that one cycle can propose; with the bonus token they fill a result.
 MAX_DRAFT_TOKENS = 7
 
+#: How often an id is counted at most.
+MAX_COUNT = 0xFFFF
+
 RESULT_HEAD_WORDS = 4
 RESULT_WORDS = RESULT_HEAD_WORDS + MAX_DRAFT_TOKENS + 1
 RESULT_BYTES = 4 * RESULT_WORDS
+
+#: Words of a token's log-probabilities; keep in step with logprobs_final.wgsl.
+LOGPROB_WORDS = 2 + 2 * MAX_TOP_LOGPROBS
+LANE_LOGPROB_WORDS = (MAX_DRAFT_TOKENS + 1) * LOGPROB_WORDS
 
 
 @dataclass(frozen=True)
@@ -67,7 +83,12 @@ class Tables:
 
     @property
     def seen_bytes(self) -> int:
-        """Bytes of one lane's bits of seen ids."""
+        """Bytes of one lane in `seen`."""
+        return self.moves_offset + 4 * self.vocab_size
+
+    @property
+    def moves_offset(self) -> int:
+        """Where a lane's words in `seen` begin, behind its bits."""
         return self.vocab_size // 8
 
     @property
@@ -91,8 +112,13 @@ class Tables:
         return Binding("results", 0, RESULT_BYTES * self.num_lanes)
 
     @property
+    def results_and_logprobs(self) -> Binding:
+        """The binding of all lanes' results, with what stands behind them."""
+        return Binding("results", 0, self.results.bytes + 4 * LANE_LOGPROB_WORDS * self.num_lanes)
+
+    @property
     def seen(self) -> Binding:
-        """The binding of all lanes' bits of seen ids."""
+        """The binding of what is known of the ids of all lanes."""
         return Binding("seen", 0, self.num_lanes * self.seen_bytes)
 
     @property
@@ -102,16 +128,36 @@ class Tables:
 
     def buffers(self, num_rows: dict[str, int]) -> dict[str, BufferSpec]:
         """Return all buffers; `num_rows` has the rows of each row table."""
-        fixed = (self.state, self.turns, self.results, self.seen, self.history)
+        fixed = (
+            self.state,
+            self.turns,
+            self.results_and_logprobs,
+            self.seen,
+            self.history,
+        )
         tables = {name: BufferSpec(ROW_BYTES * rows) for name, rows in num_rows.items()}
         return {**tables, **{binding.buffer: BufferSpec(binding.bytes) for binding in fixed}}
 
     def pack_seen(self, tokens: Sequence[int]) -> bytes:
         """Return a lane's bits of seen ids."""
-        bits = bytearray(self.seen_bytes)
+        bits = bytearray(self.moves_offset)
         for token in tokens:
             bits[token // 8] |= 1 << token % 8
         return bytes(bits)
+
+    def pack_moves(self, biases: Mapping[int, int], generated: Sequence[int]) -> bytes:
+        """Return a lane's words in `seen`.
+
+        Args:
+            biases: by id, signed, of 16 bits.
+            generated: the ids so far.
+        """
+        words = bytearray(4 * self.vocab_size)
+        for token, count in Counter(generated).items():
+            struct.pack_into("<H", words, 4 * token, min(count, MAX_COUNT))
+        for token, bias in biases.items():
+            struct.pack_into("<h", words, 4 * token + 2, bias)
+        return bytes(words)
 
 
 def pack_rows(lane: int, start: int, tokens: Sequence[int], num_rows: int) -> bytes:
@@ -140,9 +186,9 @@ def pack_turns(lanes: Sequence[int], num_groups: int) -> bytes:
     return struct.pack(f"<{num_groups}I", *turns)
 
 
-def pack_state(length: int) -> bytes:
+def pack_state(length: int, counts: bool = False) -> bytes:
     """Return a lane's state before its prompt's last pass: inactive until a token is chosen."""
-    return struct.pack("<4I", length, 0, 0, 0)
+    return struct.pack("<4I", length, 0, 0, counts)
 
 
 def pack_tokens(tokens: Sequence[int]) -> bytes:
@@ -176,6 +222,43 @@ def read_result(words: Sequence[int], lane: int) -> Result:
     return Result(listed[:count], drafted, listed[count:])
 
 
-def pack_active(length: int, token: int) -> bytes:
+@dataclass(frozen=True)
+class TokenLogprobs:
+    """How likely the model found a token, and others in its place.
+
+    Attributes:
+        logprob: the token's own, natural.
+        top: (id, log-probability) of the likeliest, the first one first; of equals, the lower id.
+    """
+
+    logprob: float
+    top: tuple[tuple[int, float], ...]
+
+
+def read_logprobs(words: Sequence[int], lane: int, num_tokens: int) -> list[TokenLogprobs]:
+    """Return the log-probabilities of a lane's tokens from the words read back.
+
+    Args:
+        words: `Tables.results_and_logprobs`.
+        lane: that asked for them.
+        num_tokens: as its result says.
+    """
+    num_lanes = len(words) // (RESULT_WORDS + LANE_LOGPROB_WORDS)
+    start = num_lanes * RESULT_WORDS + lane * LANE_LOGPROB_WORDS
+    found = []
+    for place in range(start, start + num_tokens * LOGPROB_WORDS, LOGPROB_WORDS):
+        num_top, logprob = int(words[place]), _float(words[place + 1])
+        ids = range(place + 2, place + 2 + num_top)
+        top = ((int(words[i]), _float(words[i + MAX_TOP_LOGPROBS])) for i in ids)
+        found.append(TokenLogprobs(logprob, tuple(top)))
+    return found
+
+
+def _float(word: int) -> float:
+    value: float = struct.unpack("<f", struct.pack("<I", int(word)))[0]
+    return value
+
+
+def pack_active(length: int, token: int, counts: bool = False) -> bytes:
     """Return the state of a lane that decodes: its known tokens, and the last of them."""
-    return struct.pack("<4I", length, token, 1, 0)
+    return struct.pack("<4I", length, token, 1, counts)

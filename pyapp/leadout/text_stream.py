@@ -97,6 +97,12 @@ class TextStream:
         self._released = ["".join(self._released)]
         return self._released[0]
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there are tokens whose text may yet be cut off by a stop string."""
+        is_undecided = self._is_in_byte_run or self._num_certain_chars < len(self._window_text)
+        return bool(self._matchers) and (is_undecided or self._matching != "")
+
     def push(self, ids: Iterable[int]) -> str:
         """Take the next ids; return the text that became final through them, often none."""
         assert not self._is_flushed, "push after flush"

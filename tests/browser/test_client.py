@@ -48,6 +48,7 @@ def test_a_completion_has_openais_shape(blank: Chat) -> None:
         "prompt_tokens": 3,
         "completion_tokens": 2,
         "total_tokens": 5,
+        "prompt_tokens_details": {"cached_tokens": 0},
         "completion_tokens_details": {
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,
@@ -90,7 +91,8 @@ def test_a_chat_has_openais_shape_with_and_without_a_stream(blank: Chat) -> None
         text="Hi there",
     )
     assert whole["object"] == "chat.completion"
-    assert whole["choices"][0]["message"] == {"role": "assistant", "content": "Hi there"}
+    message = {"role": "assistant", "content": "Hi there", "refusal": None}
+    assert whole["choices"][0]["message"] == message
     assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
     assert [chunk["choices"][0]["delta"] for chunk in chunks] == [
         {"role": "assistant", "content": "Hi"},
@@ -163,7 +165,22 @@ def test_requests_are_answered_one_after_the_other(blank: Chat) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ("completions.create({ prompt: 'x', best_of: 2 })", 'no parameter "best_of"'),
+        ("completions.create({ prompt: 'x', best_of: 2 })", "best_of is 2"),
+        ("completions.create({ prompt: 'x', suffix: 'y' })", 'suffix is "y"'),
+        ("completions.create({ prompt: 'x', echo: true })", "echo is true"),
+        ("completions.create({ prompt: 'x', tempreature: 1 })", 'no parameter "tempreature"'),
+        ("completions.create({ prompt: 'x', top_logprobs: 1 })", 'no parameter "top_logprobs"'),
+        ("completions.create({ prompt: 'x', n: 0 })", "n is 0"),
+        ("completions.create({ prompt: 'x', n: 129 })", "from 1 to 128"),
+        ("completions.create({ prompt: 'x', stream_options: {} })", "for stream: true alone"),
+        (
+            "completions.create({ prompt: 'x', stream: true, stream_options: { often: true } })",
+            "no stream_options.often",
+        ),
+        ("embeddings.create({ model: 'x', input: 'y' })", "makes no embeddings"),
+        ("chat.completions.create({ messages: [], audio: {} })", 'no parameter "audio"'),
+        ("chat.completions.create({ messages: [], reasoning_effort: 'low' })", "enable_thinking"),
+        ("chat.completions.create({ messages: [], modalities: ['audio'] })", "modalities is"),
         ("completions.create({})", "Wanted prompt or prompt_ids; given: none"),
         ("completions.create({ prompt: 'x', prompt_ids: [1] })", "given: prompt and prompt_ids"),
         ("chat.completions.create({ prompt: 'x' })", "Wanted messages; given: prompt"),

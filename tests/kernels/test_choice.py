@@ -6,6 +6,7 @@ from compare import row_table, settings_table
 from stage import Stage
 
 from leadout import ops, sampling
+from leadout.sampling import Sampling
 from leadout.state import AHEAD_BIT, Tables
 
 #: More than two of any kernel's chunks, and no multiple of one.
@@ -48,16 +49,26 @@ def choosing(
     seen: np.ndarray | None = None,
     ids: np.ndarray | None = None,
     vocab_size: int | None = None,
+    moves: np.ndarray | None = None,
 ) -> tuple[Stage, ops.Choose]:
-    """Return a stage that chooses for every row."""
+    """Return a stage that chooses for every row.
+
+    Args:
+        seen: [lanes, V / 32] bits.
+        moves: [lanes, V] words of counts and biases.
+    """
     stage, count = Stage(), len(logits)
     num_lanes = settings.nbytes // sampling.SETTINGS_BYTES
     tables = Tables(num_lanes, vocab_size or logits.shape[1], 64)
     if table is None:
         table = row_table([(0, 11 + i, 0, True) for i in range(count)])
     stage.hold(sampling.settings(num_lanes), settings)
-    seen = np.zeros(tables.seen.bytes // 4, np.uint32) if seen is None else seen
-    stage.hold(tables.seen, seen)
+    held = np.zeros((num_lanes, tables.seen_bytes // 4), np.uint32)
+    if seen is not None:
+        held[:, : tables.moves_offset // 4] = seen
+    if moves is not None:
+        held[:, tables.moves_offset // 4 :] = moves
+    stage.hold(tables.seen, held)
     rows = stage.row_table(table)
     ids = None if ids is None else stage.tensor("ids", ids)
     y = stage.output("y", count, dtype="u32")
@@ -233,6 +244,84 @@ def test_a_penalty_counts_history_and_earlier_rows_but_no_later_ones(
     found = choices(run_stage, logits, settings, table, seen)
     if penalty == 1.3 and not filters:
         assert found == [6, 9, 200]
+
+
+def words_of(vocab: int, biases: dict[int, int], counts: dict[int, int]) -> np.ndarray:
+    """Return a lane's words of counts and biases."""
+    generated = [token for token, count in counts.items() for _ in range(count)]
+    return np.frombuffer(Tables(1, vocab, 64).pack_moves(biases, generated), np.uint32)
+
+
+@pytest.mark.parametrize("filters", [{}, {"temperature": 0.9}, {"temperature": 0.9, "top_k": 5}])
+@pytest.mark.parametrize("vocab", [544, 8320])
+def test_presence_and_frequency_count_what_was_generated_and_drafts_before_the_row(
+    run_stage, vocab, filters
+) -> None:
+    logits = np.zeros((4, vocab), np.float32)
+    logits[:] = 0.5 * normal(0, vocab)
+    logits[:, [64, 66, 5, 6, 9]] = [9.0, 8.9, 8.6, 8.5, 8.4]
+    moves = np.zeros((2, vocab), np.uint32)
+    moves[1] = words_of(vocab, {}, {64: 3, 5: 1})
+    # The first row is the last known token, which is counted already; the others are drafts.
+    table = row_table([(1, 7, 5, True), (1, 8, 66, True), (1, 9, 66, True), (1, 10, 9, True)])
+    for fields in (
+        {"presence_penalty": 0.35},
+        {"frequency_penalty": 0.15},
+        {"presence_penalty": -0.2, "frequency_penalty": 0.25},
+        {"presence_penalty": 1.5, "frequency_penalty": -2.0},
+        {"presence_penalty": 0.35, "repetition_penalty": 1.2},
+    ):
+        settings = [settings_table(), settings_table(**fields, **filters, seed=2)]
+        found = choices(run_stage, logits, np.concatenate(settings), table, moves=moves)
+        if filters:
+            continue
+        if fields == {"presence_penalty": 0.35}:
+            assert found == [66, 64, 64, 64]
+        elif fields == {"frequency_penalty": 0.15}:
+            assert found == [66, 66, 66, 66], "8.9, 8.75, 8.6 beside 8.55 and 8.5"
+
+
+@pytest.mark.parametrize("filters", [{}, {"temperature": 0.9, "top_p": 0.9}])
+@pytest.mark.parametrize("vocab", [544, 8320])
+def test_biases_are_added_and_the_least_bans(run_stage, vocab, filters) -> None:
+    logits = 3 * normal(1, 2, vocab)
+    best = np.argsort(-logits[0])
+    banned = Sampling(logit_bias={int(id_): -100 for id_ in best[:5]})
+    for wanted in (
+        banned,
+        Sampling(logit_bias={7: 100.0, 9: 50.0}),
+        Sampling(logit_bias={int(best[i]): -0.7 * i for i in range(40)}),
+        Sampling(logit_bias={int(best[0]): -5}, frequency_penalty=1.0),
+    ):
+        fields = {"logit_bias": wanted.logit_bias, **filters, "seed": 3}
+        settings = settings_table(**fields, frequency_penalty=wanted.frequency_penalty)
+        moves = words_of(vocab, wanted.biases(), {int(best[1]): 2})[None]
+        found = choices(run_stage, logits, settings, moves=moves)
+        if wanted is banned:
+            assert not set(found) & set(best[:5].tolist())
+        if 7 in wanted.logit_bias:
+            assert found == [7, 7]
+
+
+def test_words_of_lanes_that_ask_for_nothing_are_not_read(run_stage) -> None:
+    logits = normal(2, 1, 544)
+    moves = np.full((1, 544), 0x80007FFF, np.uint32)
+    assert choices(run_stage, logits, settings_table(), moves=moves) == [int(logits.argmax())]
+
+
+def test_a_drafter_counts_the_token_that_it_drafted_last(run_stage) -> None:
+    logits = np.zeros((2, 544), np.float32)
+    logits[:, [7, 8]] = [4.0, 3.5]
+    table = row_table([(0, 5, 7, True), (1, 5, 7, True)])
+    table[1, 3] |= 1 << AHEAD_BIT  # this 7 is a draft, the other one known
+    settings = np.tile(settings_table(presence_penalty=1.0), 2)
+    assert choices(run_stage, logits, settings, table) == [7, 8]
+    stage, op = choosing(logits, settings, table)
+    verified = stage.row_table(np.zeros((6, 4), np.uint32), "verified")
+    stage.add(ops.PlaceDraft("p", op.y, op.rows, verified, op.tables, 2))
+    played = run_stage(stage, takes=["choose_draft"])
+    played.assert_equal("rows", "verified")
+    assert played.gpu["rows"].reshape(-1, 4)[:, 2].tolist() == [7, 8]
 
 
 @pytest.mark.parametrize("fields", [{}, {"temperature": 0.8}, {"temperature": 1.0, "top_k": 20}])

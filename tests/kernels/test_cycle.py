@@ -6,18 +6,19 @@ from compare import poison, row_table
 from stage import Stage
 
 from leadout import ops
-from leadout.state import AHEAD_BIT, RESULT_WORDS, Tables, read_result
+from leadout.state import AHEAD_BIT, MAX_COUNT, RESULT_WORDS, Tables, read_result
 
 VOCAB, LANES, CAPACITY = 96, 2, 64
 TABLES = Tables(LANES, VOCAB, CAPACITY)
 STATE_TABLES = ("rows", "state", "seen", "history", "results")
 
 
-def accept(run_stage, rows, state, choices, groups: int, drafts: int, here=None) -> list:
+def accept(run_stage, rows, state, choices, groups: int, drafts: int, here=None, seen=None) -> list:
     stage = Stage()
     table = stage.row_table(rows)
     stage.hold(TABLES.state, np.array(state, np.uint32))
-    stage.hold(TABLES.seen, np.zeros((LANES, VOCAB // 32), np.uint32))
+    seen = np.zeros(TABLES.seen.bytes // 4, np.uint32) if seen is None else seen
+    stage.hold(TABLES.seen, seen)
     stage.hold(TABLES.history, np.zeros((LANES, CAPACITY), np.uint32))
     stage.hold(TABLES.results, poison(LANES, RESULT_WORDS))
     choices = stage.tensor("choices", np.array(choices, np.uint32))
@@ -46,7 +47,9 @@ def test_after_prefill_the_chosen_token_is_the_lanes_last(run_stage) -> None:
         run_stage, rows, [[0] * 4, [2, 0, 0, 0]], [70], 1, 0
     )
     assert state.reshape(-1, 4)[1].tolist() == [3, 70, 1, 0]
-    assert seen.tolist() == [0, 0, 0, 0, 0, 1 << 6]
+    lanes = seen.reshape(LANES, -1)
+    assert lanes[1, :3].tolist() == [0, 0, 1 << 6]
+    assert seen.sum() == 1 << 6, "nothing is counted where nobody asked"
     assert history.reshape(LANES, -1)[1, :4].tolist() == [0, 0, 70, 0]
     assert read_result(results.tolist(), 1).tokens == [70]
     assert read_result(results.tolist(), 0).tokens == []
@@ -65,8 +68,23 @@ def test_drafts_are_kept_up_to_the_first_that_differs(run_stage) -> None:
         history = gpu[4].reshape(LANES, -1)[0]
         assert history[10 : 11 + accepted].tolist() == result.tokens
         assert not history[11 + accepted :].any()
-        seen = np.unpackbits(gpu[3].view(np.uint8), bitorder="little")
+        bits = gpu[3].view(np.uint8)[: TABLES.moves_offset]
+        seen = np.unpackbits(bits, bitorder="little")
         assert set(np.flatnonzero(seen)) == set(result.tokens)
+
+
+def test_a_lane_counts_what_it_generated_up_to_16_bits(run_stage) -> None:
+    seen = np.zeros((LANES, TABLES.seen_bytes // 4), np.uint32)
+    words = seen[:, TABLES.moves_offset // 4 :]
+    bias = np.uint32(0xFFF0 << 16)  # stays as it is
+    words[1, [20, 21, 22]] = bias + np.array([0, 7, MAX_COUNT], np.uint32)
+    rows = row_table([(1, 9, 21, True), *((1, 10 + i, 20 + i, True) for i in range(3))])
+    state = [[0] * 4, [10, 21, 1, 1]]
+    gpu = accept(run_stage, rows, state, [20, 21, 22, 20], 1, 3, seen=seen.reshape(-1))
+    found = gpu[3].reshape(LANES, -1)[:, TABLES.moves_offset // 4 :] - (words & 0xFFFF0000)
+    assert found[1, [20, 21, 22]].tolist() == [2, 8, MAX_COUNT]
+    assert found.sum() == 2 + 8 + MAX_COUNT
+    assert gpu[2].reshape(-1, 4)[1].tolist() == [14, 20, 1, 1]
 
 
 def test_a_draft_behind_a_rejected_one_is_not_kept_even_if_it_fits(run_stage) -> None:

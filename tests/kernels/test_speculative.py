@@ -10,6 +10,7 @@ from page_device import PageDevice
 
 from engine_cases import generated, load
 from leadout.devices.numpy import NumpyDevice
+from leadout.request import GenerateRequest
 from speculation_cases import Case, cases, check_case, pair_files, ways
 from thoroughness import IS_THOROUGH
 
@@ -60,6 +61,30 @@ async def test_drafted_ids_equal_those_of_the_numpy_device(kernel_runtime) -> No
         request = {"max_tokens": 32, "draft_tokens": 3, **fields}
         wanted = await generated(on_numpy, [2, 9, 11, 40], **request)
         assert await generated(on_gpu, [2, 9, 11, 40], **request) == wanted
+    on_gpu.close()
+
+
+async def test_logprobs_have_the_same_bits_with_drafts_and_those_of_numpy_nearly(
+    kernel_runtime,
+) -> None:
+    target, _ = pair_files("trained-31b")
+    device = PageDevice(kernel_runtime, is_software=True)
+    on_gpu = await load(device, target, drafter="ngram", max_draft_tokens=3)
+    on_numpy = await load(NumpyDevice(), target, drafter="none")
+    for fields in ({}, {"temperature": 0.6, "seed": 4, "frequency_penalty": -1.0}):
+        request = {
+            "prompt_ids": [2, 9, 11, 40], "ignore_eos": True, "max_tokens": 16,
+            "logprobs": True, "top_logprobs": 3, **fields,
+        }  # fmt: skip
+        found = [
+            await engine.generate(GenerateRequest.from_json({**request, "draft_tokens": k}))
+            for engine, k in ((on_gpu, 0), (on_gpu, 3), (on_numpy, 0))
+        ]
+        plain, drafted, wanted = ([(e["id"], e["logprob"]) for e in one.logprobs] for one in found)
+        assert found[0].logprobs == found[1].logprobs
+        assert found[1].stats.accepted_tokens > 0 or fields
+        assert [id_ for id_, _ in plain] == [id_ for id_, _ in wanted] == found[0].tokens
+        assert [p for _, p in drafted] == pytest.approx([p for _, p in wanted], abs=1e-4)
     on_gpu.close()
 
 

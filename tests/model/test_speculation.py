@@ -13,6 +13,7 @@ from leadout.request import GenerateRequest
 from leadout.sampling import Sampling
 from leadout.scheduler import MAX_LOSS
 from speculation_cases import TINY, Case, cases, check_case, pair_files
+from stand_in_tokenizer import LetterTokenizer
 from thoroughness import IS_THOROUGH
 
 #: Cases drawn per engine; each compares a generation with drafts to plain decoding.
@@ -249,16 +250,3 @@ async def test_deltas_say_which_tokens_were_drafted(engines) -> None:
     assert "".join(delta.text for delta in deltas) == result.text
     drafted = sum(len(delta.tokens) for delta in deltas if delta.is_draft)
     assert 0 < drafted == result.stats.accepted_tokens
-
-
-class LetterTokenizer:
-    """A letter an id, for engines whose checkpoint has no tokenizer."""
-
-    def encode(self, text: str, add_special_tokens: bool) -> list[int]:
-        return [ord(char) - 0x4E00 for char in text]
-
-    def decode(self, ids, skip_special_tokens: bool = True) -> str:
-        return "".join(chr(0x4E00 + token) for token in ids)
-
-    def id_of(self, token: str) -> int | None:
-        return None

@@ -18,7 +18,8 @@ WEB = REPOSITORY / "web"
 LAYERS = (
     ("beside", "cycle_costs", "errors", "shown", "stats"),
     ("plan",),
-    ("config", "layouts", "kv_cache", "state", "sampling", "scheduler"),
+    ("config", "layouts", "kv_cache", "sampling", "scheduler"),
+    ("state",),
     ("rows",),
     ("checkpoint", "tokenizer"),
     ("tokenizer_parts",),
@@ -34,7 +35,7 @@ LAYERS = (
     ("forecast",),
     ("memory_advice",),
     ("loading",),
-    ("request", "resumption", "text_stream", "id_stream", "profiling"),
+    ("request", "resumption", "text_stream", "id_stream", "profiling", "token_logprobs"),
     ("reasoning",),
     ("chat",),
     ("engine",),

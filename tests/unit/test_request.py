@@ -2,6 +2,7 @@ import pytest
 
 from leadout.errors import RequestError
 from leadout.request import GenerateRequest
+from leadout.sampling import BANNED
 
 
 def test_a_full_request_is_read() -> None:
@@ -16,6 +17,14 @@ def test_a_full_request_is_read() -> None:
     )
     assert request.stop == ("\n",)
     assert request.run_ahead == 2
+
+
+def test_biases_are_read_by_id_and_rounded_for_the_device() -> None:
+    request = GenerateRequest.from_json({"prompt": "a", "logit_bias": {"7": -100, "9": 0.1}})
+    assert request.sampling.logit_bias == {7: -100, 9: 0.1}
+    assert request.sampling.biases() == {7: BANNED, 9: 26}
+    assert request.sampling.moves
+    assert not GenerateRequest.from_json({"prompt": "a"}).sampling.moves
 
 
 def test_null_means_not_given() -> None:
@@ -43,6 +52,14 @@ def test_null_means_not_given() -> None:
         ({"prompt": "a", "min_p": 2}, "min_p"),
         ({"prompt": "a", "repetition_penalty": 0}, "repetition_penalty"),
         ({"prompt": "a", "seed": 2**32}, "seed"),
+        ({"prompt": "a", "presence_penalty": 2.5}, "presence_penalty"),
+        ({"prompt": "a", "frequency_penalty": "much"}, "frequency_penalty"),
+        ({"prompt": "a", "logit_bias": [3]}, "logit_bias is a list"),
+        ({"prompt": "a", "logit_bias": {"the": 1}}, "key 'the'"),
+        ({"prompt": "a", "logit_bias": {"-1": 1}}, "key '-1'"),
+        ({"prompt": "a", "logit_bias": {"7": 101}}, "logit_bias of token 7"),
+        ({"prompt": "a", "logit_bias": {"7": None}}, "logit_bias of token 7"),
+        ({"prompt": "a", "logit_bias": {str(i): 1 for i in range(1025)}}, "at most 1024"),
         ({"prompt": "a", "stop": [""]}, "stop string"),
         ({"prompt": "a", "stop": ["x"] * 17}, "at most 16"),
         ({"prompt": "a", "tempreature": 1}, "tempreature"),

@@ -3,7 +3,8 @@
 //   1. For each group of 1 + DRAFTS rows, the rows of one lane: choices[i] is the target's own token behind row
 //      i. Row 0 is a known token, so choices[0] is one more; while the next row's draft equals it, the
 //      next choice is one more again. The last of these is the bonus token.
-//   2. They go to the lane's positions from `length` on: into history, seen and results; length grows.
+//   2. They go to the lane's positions from `length` on: into history, seen and results; length grows. Where the
+//      lane counts how often it generated an id, they are counted.
 //
 // KV entries of rejected drafts stay: rows at the same positions will overwrite them before they are read.
 {% if tables == "paged" %}
@@ -13,8 +14,8 @@
 // begins where this one did. The host learns which ids were missing.
 {% endif %}
 //
-// choices: [rows] u32. rows: the row table. state: [lanes] of (length, last token, is active, 0).
-// {{ "slots: a word an id, 0 = none. " if tables == "paged" }}seen: [lanes, V / 32] bits. history: [lanes, CAPACITY] u32. results: [lanes] of 12 words.
+// choices: [rows] u32. rows: the row table. state: [lanes] of (length, last token, is active, counts).
+// {{ "slots: a word an id, 0 = none. " if tables == "paged" }}seen: [lanes, V / 32 + V] words. history: [lanes, CAPACITY] u32. results: [lanes] of 12 words.
 // Grid: one workgroup of one thread. Layouts: pyapp/leadout/state.py.
 
 override V: u32;
@@ -47,7 +48,9 @@ fn main() {
     if ((rows[first].w & 1u) == 0u) {
       continue;
     }
-    let length = state[lane].x;
+    let before = state[lane];
+    let length = before.x;
+    let seen_start = lane * (V / 32u + V);
     let result = lane * RESULT_WORDS;
     // Rows that count: drafts that are not valid stand behind all others.
     var known = 1u;
@@ -67,7 +70,12 @@ fn main() {
     for (var i = 0u; i < known; i++) {
       token = choices[first + i];
       results[result + HEAD_WORDS + i] = token;
-      seen[lane * (V / 32u) + token / 32u] |= 1u << (token % 32u);
+      seen[seen_start + token / 32u] |= 1u << (token % 32u);
+      if (before.w == 1u) {
+        let place = seen_start + V / 32u + token;
+        let word = seen[place];
+        seen[place] = word + select(0u, 1u, (word & 0xffffu) < 0xffffu);
+      }
       if (length + i < CAPACITY) {
         history[lane * CAPACITY + length + i] = token;
       }
@@ -92,6 +100,6 @@ fn main() {
 {% endif %}
     results[result] = count;
     results[result + 1u] = known - 1u;
-    state[lane] = vec4<u32>(length + count, token, 1u, 0u);
+    state[lane] = vec4<u32>(length + count, token, 1u, before.w);
   }
 }

@@ -96,7 +96,7 @@ fn main(
     if (quad > last) {
       break;
     }
-    let x = penalised(quads[q], row, wanted.repetition_penalty, r, quad);
+    let x = penalised(quads[q], row, wanted, r, quad);
     quads[q] = x;
     for (var j = 0u; j < 4u; j++) {
       if (4u * quad + j < COUNT) {

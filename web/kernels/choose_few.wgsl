@@ -2,7 +2,7 @@
 //
 //   argmax over candidates with logit ≥ threshold of   logit / temperature + gumbel(seed, position + ahead + 1, id)
 //
-// or of the logit alone at temperature 0; of equals, the lowest id. Logits are penalised as they are read. The
+// or of the logit alone at temperature 0; of equals, the lowest id. Logits get their penalties and biases as they are read. The
 // threshold is what top-k, top-p and min-p leave, in this order, on softmax(logits / temperature):
 //
 //   top-k  keeps the k largest logits, and those equal to the smallest of them;
@@ -17,7 +17,8 @@
 // valid where the lane is and the draft's position lies below CAPACITY. See pyapp/leadout/state.py for `ahead`.
 //
 // logits: [rows, COUNT] float32, of all ids in their order ("all", COUNT a multiple of 4), or of ids: [rows, COUNT] u32
-// ("mapped"). rows: the row table; for "place" one row a group. settings: [lanes]. seen: [lanes, V / 32] bits.
+// ("mapped"). rows: the row table; for "place" one row a group. settings: [lanes]. seen: of the lanes, see
+// pyapp/leadout/state.py.
 // choices: [rows]. placed: 1 + DRAFTS rows of each group. sizes: (DRAFTS, CAPACITY, 0, 0), no constants, since this
 // takes a while to compile. Grid: x = rows.
 
@@ -82,7 +83,7 @@ fn main(
     if (quad > last) {
       break;
     }
-    let x = penalised(quads[q], row, wanted.repetition_penalty, r, quad);
+    let x = penalised(quads[q], row, wanted, r, quad);
     for (var j = 0u; j < 4u; j++) {
       let key = select(0u, key_of(x[j]), 4u * quad + j < COUNT);
       keys[4u * q + j] = key;

@@ -59,7 +59,7 @@ fn add_swept(
       if (quad > last) {
         break;
       }
-      let x = penalised(quads[q], row, wanted.repetition_penalty, r, quad);
+      let x = penalised(quads[q], row, wanted, r, quad);
       for (var j = 0u; j < 4u; j++) {
         let key = key_of(x[j]);
         if (4u * quad + j < COUNT && key >= at_least && is_within(key, prefix, level)) {
@@ -87,7 +87,7 @@ fn gather(thread: u32, r: u32, row: vec4<u32>, wanted: Settings, level: u32, pre
       if (quad > last) {
         break;
       }
-      let x = penalised(quads[q], row, wanted.repetition_penalty, r, quad);
+      let x = penalised(quads[q], row, wanted, r, quad);
       for (var j = 0u; j < 4u; j++) {
         let key = key_of(x[j]);
         if (4u * quad + j < COUNT && is_within(key, prefix, level)) {
@@ -263,7 +263,7 @@ fn main(
         continue;
       }
       for (var quad = p * PART_QUADS + thread; quad < min((p + 1u) * PART_QUADS, num_quads()); quad += 256u) {
-        let x = penalised(raw_logits_of(r, quad), row, wanted.repetition_penalty, r, quad);
+        let x = penalised(raw_logits_of(r, quad), row, wanted, r, quad);
         let tokens = ids_of(r, quad);
         for (var j = 0u; j < 4u; j++) {
           if (4u * quad + j < COUNT && x[j] >= least) {

@@ -6,12 +6,12 @@
 //
 // or of the logit alone at temperature 0; of equals, the lowest id. The noise depends on the position of
 // the token to choose, not on how it was drafted, which is what makes speculation change nothing.
-// With filters, the largest logit of each SPLIT-th part of them. Logits are penalised as they are read.
+// With filters, the largest logit of each SPLIT-th part of them. Logits get their penalties and biases as they are read.
 // Source: Gumbel-max sampling; drafter invariance, arXiv:2408.07978.
 //
 // logits: [rows, COUNT] float32, of all ids in their order ("all"), or of ids: [rows, COUNT] u32 ("mapped").
 // rows: the row table; `ahead` is 0 but for a drafter's rows, see pyapp/leadout/state.py. settings: [lanes].
-// seen: [lanes, V / 32] bits. best: [rows, ceil(COUNT / 4096)] of (value as bits, id), without filters.
+// seen: of the lanes, see pyapp/leadout/state.py. best: [rows, ceil(COUNT / 4096)] of (value as bits, id), without filters.
 // maxima: [rows, ceil(COUNT / 4096) * SPLIT] keys, with filters; SPLIT a power of two up to 256. found: [rows] of
 // shared/found.wgsl, whose head is zeroed. Grid: x = ceil(COUNT / 4096), y = rows.
 {% set quads = 4 %}
@@ -64,7 +64,7 @@ fn main(
       if (quad > last) {
         break;
       }
-      let x = penalised(quads[q], row, wanted.repetition_penalty, r, quad);
+      let x = penalised(quads[q], row, wanted, r, quad);
       for (var j = 0u; j < 4u; j++) {
         largest = max(largest, select(0u, key_of(x[j]), 4u * quad + j < COUNT));
       }
@@ -103,7 +103,7 @@ fn main(
     if (quad > last) {
       break;
     }
-    let logit = penalised(quads[q], row, wanted.repetition_penalty, r, quad);
+    let logit = penalised(quads[q], row, wanted, r, quad);
     let tokens = ids_of(r, quad);
     for (var j = 0u; j < 4u; j++) {
       var x = logit[j];

@@ -5,7 +5,7 @@
  */
 
 /** @import {ChatCompletionChunk, ChunkFigures, CompletionChunk, FinishReason} from "../client/completions.js" */
-/** @import {ChatMessage, SharedParams} from "../client/completions.js" */
+/** @import {ChatMessage, SharedParams} from "../client/parameters.js" */
 /** @import {Engine} from "../client.js" */
 /** @import {Stats} from "../messages.js" */
 /** @import {View} from "./view.js" */
@@ -19,7 +19,7 @@ import { describeState, formatMs, formatSpeed } from "./words.js";
  * @typedef {object} Written
  * @property {string} text
  * @property {string} reasoning
- * @property {FinishReason} finish_reason
+ * @property {FinishReason | "abort"} finish_reason
  * @property {number} num_tokens
  * @property {Stats | null} stats null after an abort: nobody waits for the worker to count
  */
@@ -54,7 +54,7 @@ export async function follow(stream, view, { append, onDelta }) {
   /** @type {WrittenPiece[]} */
   let unshown = [];
   let frame = 0;
-  /** @type {FinishReason} */
+  /** @type {FinishReason | "abort"} */
   let finish_reason = "abort";
   /** @type {Stats | null} */
   let stats = null;

@@ -4,7 +4,7 @@
  * @module params
  */
 
-/** @import {SharedParams} from "../client/completions.js" */
+/** @import {SharedParams} from "../client/parameters.js" */
 /** @import {DrafterChoice} from "../client/models.js" */
 /** @import {ModelInfo} from "../messages.js" */
 /** @import {Settings} from "./settings.js" */

@@ -105,7 +105,7 @@ export function formatPart(part, total) {
 }
 
 /**
- * @param {FinishReason} reason
+ * @param {FinishReason | "abort"} reason
  * @param {number} numTokens
  * @returns {string}
  */

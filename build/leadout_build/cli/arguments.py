@@ -129,6 +129,14 @@ def _counts(low: int, high: int | None = None) -> Callable[[str], list[int]]:
     return lambda text: [one(word) for word in text.split(",")]
 
 
+def _bias(text: str) -> tuple[str, float]:
+    """Parse ID=B, a token's id and its bias."""
+    token, _, bias = text.partition("=")
+    if not (token.isascii() and token.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r}; wanted ID=B, a token's id and its bias")
+    return token, _number(lambda value: -100 <= value <= 100, "-100 to 100")(bias)
+
+
 def _parallel(text: str) -> list[int]:
     """Parse numbers of requests at once, separated by commas."""
     numbers = [_whole(1)(word) for word in text.split(",")]
@@ -322,11 +330,40 @@ def _add_generate_arguments(parser: _Parser) -> None:
         help="above 1 makes tokens that were there already less likely; 1 is off",
     )
     add(
+        "--presence-penalty",
+        type=_number(lambda value: -2 <= value <= 2, "-2 to 2"),
+        default=0.0,
+        metavar="P",
+        help="taken off the logits of tokens that were written; 0 is off",
+    )
+    add(
+        "--frequency-penalty",
+        type=_number(lambda value: -2 <= value <= 2, "-2 to 2"),
+        default=0.0,
+        metavar="P",
+        help="taken off a token's logit for every time that it was written; 0 is off",
+    )
+    add(
+        "--logit-bias",
+        action="append",
+        type=_bias,
+        default=[],
+        metavar="ID=B",
+        help="add B, -100 (never) to 100, to the logit of a token id; repeatable",
+    )
+    add(
         "--seed",
         type=_whole(0, 2**32 - 1),
         default=0,
         metavar="S",
         help="the same seed gives the same text",
+    )
+    add(
+        "--logprobs",
+        type=_whole(0, 20),
+        default=None,
+        metavar="N",
+        help="with --json, each token's log-probability, and those of the N likeliest",
     )
     add(
         "--stop",

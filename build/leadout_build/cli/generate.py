@@ -120,10 +120,15 @@ def request_of(args: argparse.Namespace) -> dict[str, Any]:
         "top_p": args.top_p,
         "min_p": args.min_p,
         "repetition_penalty": args.repetition_penalty,
+        "presence_penalty": args.presence_penalty,
+        "frequency_penalty": args.frequency_penalty,
+        "logit_bias": dict(args.logit_bias),
         "seed": args.seed,
         "stop": args.stop,
         "ignore_eos": args.ignore_eos,
     }
+    if args.logprobs is not None:
+        request |= {"logprobs": True, "top_logprobs": args.logprobs}
     if args.run_ahead is not None:
         request["run_ahead"] = args.run_ahead
     if args.draft_tokens != "auto":

@@ -118,12 +118,17 @@ class Bridge:
                 is_draft=delta.is_draft,
                 num_drafted=delta.num_drafted,
                 decode_tokens_per_s=round(delta.decode_tokens_per_s, 3),
+                **(
+                    {}
+                    if delta.logprobs is None
+                    else {"logprobs": delta.logprobs, "num_settled": delta.num_settled}
+                ),
             ),
             lambda: number in self._aborted,
             lambda prompt: self._post(type="prompt", id=number, tokens=prompt),
             None if resumption is None else Resumption.from_json(resumption),
         )
-        return generated.to_json()
+        return replace(generated, logprobs=None).to_json()  # they have been told
 
     async def _load(self, request: dict[str, Any], number: int) -> object:
         self._unload()

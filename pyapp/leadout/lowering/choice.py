@@ -141,6 +141,36 @@ def accept(b: PlanBuilder, op: ops.Accept) -> None:
     )
 
 
+@kernel(ops.Logprobs)
+def logprobs(b: PlanBuilder, op: ops.Logprobs) -> None:
+    """What each part of a row tells alone, then a workgroup a row; see logprobs_partial.wgsl."""
+    tables, (rows, vocab_size) = op.tables, op.logits.shape
+    parts = ceil(vocab_size, b.caps.constant("logprobs_partial", "CHUNK"))
+    assert parts <= MAX_MAXIMA, f"{op.label}: {vocab_size} logits"
+    words = b.caps.constant("logprobs_partial", "PART_WORDS")
+    found = b.scratch("logprob_parts", rows, parts, words)
+    first: list[Bound] = [op.logits, op.rows.table, sampling.settings(tables.num_lanes)]
+    constants = {
+        "V": vocab_size,
+        "DRAFTS": op.num_drafts,
+        "RESULT_WORDS": state.RESULT_WORDS,
+    }
+    b.dispatch(
+        "logprobs_partial",
+        [*first, tables.results, found],
+        (parts, rows, 1),
+        op.label + ".partial",
+        constants,
+    )
+    b.dispatch(
+        "logprobs_final",
+        [*first, op.choices, found, tables.results_and_logprobs],
+        (rows, 1, 1),
+        op.label + ".final",
+        {**constants, "LANES": tables.num_lanes, "PARTS": parts},
+    )
+
+
 @kernel(ops.TakeAccepted)
 def take_accepted(b: PlanBuilder, op: ops.TakeAccepted) -> None:
     """A thread a column and lane."""

@@ -29,7 +29,7 @@ class Suppress(Op):
 class Choose(Op):
     """Choose a token for every row, by the settings of its lane.
 
-    The choice is a function of the row's logits, the settings, the lane's seen ids and the
+    The choice is a function of the row's logits, the settings, the ids before it and the
     absolute position alone: argmax of filtered logit / temperature + noise, the noise a hash of
     seed, position and id; at temperature 0 the argmax of the logits.
 
@@ -71,6 +71,29 @@ class Accept(Op):
     num_groups: int
     num_drafts: int
     slots: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Logprobs(Op):
+    """Say how likely the model found what `Accept` committed, for lanes that ask; see `state.py`.
+
+    A row's log-probabilities are a function of its logits alone: log softmax, with no temperature.
+
+    Attributes:
+        logits: [rows, vocab_size] float32, as `Choose` had them.
+        choices: [rows] u32, as `Accept` had them.
+        rows: likewise.
+        tables: of the engine, whose results `Accept` wrote; what stands behind these is written.
+        num_groups: as `Accept` had them.
+        num_drafts: likewise.
+    """
+
+    logits: Tensor
+    choices: Tensor
+    rows: Rows
+    tables: Tables
+    num_groups: int
+    num_drafts: int
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from leadout.cycle_costs import CycleCosts
@@ -33,10 +33,15 @@ class CompiledModel(Protocol):
     def replay_plan(self) -> Runnable:
         """The pass that known tokens are replayed through."""
 
-    async def compile_cycle(self, num_drafts: int, num_groups: int = 1) -> None:
+    async def compile(self, plans: Iterable[Runnable]) -> None:
+        """Wait until Plans are compiled."""
+
+    async def compile_cycle(
+        self, num_drafts: int, num_groups: int = 1, has_logprobs: bool = False
+    ) -> None:
         """Compile the cycle of so many drafts and lanes, where that was not done."""
 
-    def prepared(self, num_drafts: int, num_groups: int = 1) -> int:
+    def prepared(self, num_drafts: int, num_groups: int = 1, has_logprobs: bool = False) -> int:
         """Return the largest number of drafts up to this one whose cycle is compiled."""
 
     def submit(self, plan: Runnable, num_positions: int) -> Readback:
@@ -60,5 +65,7 @@ class CompiledModel(Protocol):
     def idle(self, lane: int) -> None:
         """Make a lane inactive."""
 
-    def stage(self, tokens: Sequence[int], settings: Sampling, lane: int = 0) -> None:
+    def stage(
+        self, tokens: Sequence[int], settings: Sampling, lane: int = 0, num_generated: int = 0
+    ) -> None:
         """Have a lane decode behind known tokens."""

@@ -235,16 +235,19 @@ class Loop:
         start = stream.position
         rows, is_last = self._rows_of_next(len(prompt) - start)
         tokens = prompt[start : start + rows]
+        passes = decoder.passes
+        plans = passes.last_prefills(stream.settings.logprobs) if is_last else passes.prefill
+        if is_last and stream.settings.logprobs:
+            await decoder.compile([plans[rows]])
         if decoder.pager is not None:
             await decoder.pager.bring(tokens)
-            if stream.phase is Phase.ENDED:
-                return
+        if stream.phase is Phase.ENDED:
+            return
         decoder.device.write("rows", 0, state.pack_rows(lane.number, start, tokens, rows))
         end = start + len(tokens)
         lane.prefilled += tokens
         lane.written = max(lane.written, end)
         stream.position = end
-        plans = decoder.passes.prefill_last if is_last else decoder.passes.prefill
         if is_last:
             last = state.pack_rows(lane.number, end - 1, prompt[-1:], 1)
             decoder.device.write("last_row", 0, last)
@@ -271,7 +274,8 @@ class Loop:
         rows = max(decoder.passes.checks)
         tokens = written[first : min(first + rows, len(written) - 1)]
         if not tokens:
-            decoder.stage([*prompt, *written], stream.settings, lane.number)
+            known = [*prompt, *written]
+            decoder.stage(known, stream.settings, lane.number, len(written))
             stream.phase = Phase.DECODING
             stream.most = len(prompt) + len(written)
             stream.bring(Cycle([], 0, True, 0, num_reused=stream.num_reused))
@@ -294,7 +298,8 @@ class Loop:
         """Submit a cycle of these streams."""
         decoder = self._decoder
         num_groups = next(n for n in decoder.passes.group_counts if n >= len(ready))
-        await decoder.compile_cycle(0, num_groups)
+        has_logprobs = any(one.settings.logprobs for one in ready)
+        await decoder.compile_cycle(0, num_groups, has_logprobs)
         ready = [one for one in ready if one.phase is Phase.DECODING]
         if not ready:
             return
@@ -305,7 +310,7 @@ class Loop:
         wanted = min(schedule.choose(), max(one.left for one in ready) - 1)
         if any(one.is_first_cycle and one.written for one in ready):
             wanted = 0
-        num_drafts = decoder.prepared(wanted, num_groups)
+        num_drafts = decoder.prepared(wanted, num_groups, has_logprobs)
         decoder.set_turns([one.lane.number for one in ready if one.lane is not None])
         positions = 0
         for one in ready:
@@ -318,7 +323,8 @@ class Loop:
             one.is_first_cycle = False
             if decoder.pager is not None and depth < one.run_ahead:
                 decoder.pager.counts.single_cycles += 1
-        readback = decoder.submit(decoder.passes.cycles_of(num_groups)[num_drafts], positions)
+        plan = decoder.passes.cycles_of(num_groups, has_logprobs)[num_drafts]
+        readback = decoder.submit(plan, positions)
         lanes = [(one, one.lane.number) for one in ready if one.lane is not None]
         self._in_flight.append(_Pass(readback, lanes, num_drafts, num_groups, 0, schedule))
         schedule.submitted(num_drafts)
@@ -339,12 +345,12 @@ class Loop:
         self._learn_of_prompts(one)
         dearness = self._decoder.learn(timed, one.num_groups)
         results = [
-            (stream, state.read_result(words, lane))
+            (stream, lane, state.read_result(words, lane))
             for stream, lane in one.streams
             if stream.phase is not Phase.ENDED
         ]
         brought = []
-        for stream, result in results:
+        for stream, lane, result in results:
             if self._decoder.pager is not None:
                 await self._decoder.pager.follow(result.tokens, result.missing)
             stream.in_flight -= 1
@@ -354,7 +360,10 @@ class Loop:
             if result.missing and not result.tokens:
                 continue
             brought.append((result.num_drafted, len(result.tokens)))
-            self._tell(stream, result, one)
+            logprobs: Sequence[state.TokenLogprobs] = ()
+            if stream.settings.logprobs:
+                logprobs = state.read_logprobs(words, lane, len(result.tokens))
+            self._tell(stream, result, one, logprobs)
         if one.schedule is None or one.num_drafts is None:
             return
         if brought:
@@ -362,7 +371,13 @@ class Loop:
         else:  # and where its streams have ended
             one.schedule.repeated(dearness)
 
-    def _tell(self, stream: Stream, result: state.Result, one: _Pass) -> None:
+    def _tell(
+        self,
+        stream: Stream,
+        result: state.Result,
+        one: _Pass,
+        logprobs: Sequence[state.TokenLogprobs],
+    ) -> None:
         """Give a stream what a pass brought it."""
         is_prefill = one.num_drafts is None
         tokens = result.tokens[: stream.budget - stream.collected]
@@ -375,6 +390,7 @@ class Loop:
                 stream.in_flight,
                 stream.untold,
                 stream.num_reused,
+                logprobs,
             )
         )
         stream.untold = []

@@ -18,6 +18,7 @@ from leadout.cycle_times import CycleTime
 from leadout.sampling import Sampling
 from leadout.scheduler import Schedule
 from leadout.session.lane import Lane
+from leadout.state import TokenLogprobs
 
 
 class Phase(Enum):
@@ -41,6 +42,7 @@ class Cycle:
         in_flight: passes of the stream that were queued behind it when it was collected.
         times: of cycles that are known now, for several at once.
         num_reused: of the prompt's ids, how many needed no prefill.
+        logprobs: of the tokens, where the settings ask for them; else empty.
     """
 
     tokens: list[int]
@@ -49,6 +51,7 @@ class Cycle:
     in_flight: int
     times: Sequence[CycleTime] = ()
     num_reused: int = 0
+    logprobs: Sequence[TokenLogprobs] = ()
 
 
 @dataclass(eq=False)

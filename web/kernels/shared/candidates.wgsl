@@ -1,7 +1,14 @@
 // A row's candidates, four at a time (quad q has candidates 4 q .. 4 q + 3): their ids, and their logits
-// with the repetition penalty. The penalty is for ids that occur at or before the row's position: in
-// the lane's history, or in a row of the same lane in this pass.
-// Source: repetition penalty of CTRL, arXiv:1909.05858, with the sign rule that transformers uses.
+// with the penalties and the biases, in this order:
+//
+//   repetition  logit / penalty if logit > 0 else logit * penalty, for ids that occur at or before the row's
+//               position: in the lane's history, or in a row of the same lane in this pass
+//   moved       logit + bias - presence * (n > 0) - frequency * n, where the id was generated n times at or before
+//               the row's position, or drafted there in this pass; a banned id has BANNED_LOGIT
+//
+// What moves a logit is a sum of whole numbers, so that no compiler's way of rounding makes a difference.
+// Source: repetition penalty of CTRL, arXiv:1909.05858, with the sign rule that transformers uses; the others
+// are OpenAI's.
 //
 // Whoever includes this has the overrides V (a multiple of 32) and COUNT, and binds logits, rows, seen and,
 // where candidates are not all ids in their order, ids.
@@ -37,8 +44,13 @@ fn raw_logits_of(r: u32, quad: u32) -> vec4<f32> {
 }
 {% endif %}
 
+// Of a lane in `seen`; keep in step with pyapp/leadout/state.py and accept.wgsl.
+fn seen_words() -> u32 {
+  return V / 32u + V;
+}
+
 fn is_known(row: vec4<u32>, token: u32) -> bool {
-  var known = ((seen[row.x * (V / 32u) + token / 32u] >> (token % 32u)) & 1u) == 1u;
+  var known = ((seen[row.x * seen_words() + token / 32u] >> (token % 32u)) & 1u) == 1u;
 {% if then is defined and then == "place" %}
   // A drafter has one row a lane.
   known = known || (row.z == token && (row.w & 1u) == 1u);
@@ -51,14 +63,61 @@ fn is_known(row: vec4<u32>, token: u32) -> bool {
   return known;
 }
 
-fn penalised(raw: vec4<f32>, row: vec4<u32>, penalty: f32, r: u32, quad: u32) -> vec4<f32> {
+// How often a token is drafted at or before a row's position. A lane's first row holds a known token, unless it stands
+// ahead of its position.
+fn num_drafted(row: vec4<u32>, token: u32) -> u32 {
+{% if then is defined and then == "place" %}
+  return select(0u, 1u, row.z == token && (row.w & 1u) == 1u && (row.w >> 8u) > 0u);
+{% else %}
+  var num = 0u;
+  var is_first = true;
+  for (var other = 0u; other < arrayLength(&rows); other++) {
+    let before = rows[other];
+    if (before.x == row.x && (before.w & 1u) == 1u) {
+      let is_draft = !is_first || (before.w >> 8u) > 0u;
+      num += select(0u, 1u, is_draft && before.y <= row.y && before.z == token);
+      is_first = false;
+    }
+  }
+  return num;
+{% endif %}
+}
+
+const BANNED = -32768;
+// Divided by a temperature it is still finite.
+const BANNED_LOGIT = -1e30;
+
+fn moved(x: f32, row: vec4<u32>, token: u32, penalties: u32) -> f32 {
+  let word = seen[row.x * seen_words() + V / 32u + token];
+  let bias = bitcast<i32>(word) >> 16u;
+  if (bias == BANNED) {
+    return BANNED_LOGIT;
+  }
+  var sum = bias * 16;
+  if (penalties != 0u) {
+    let num = i32(min((word & 0xffffu) + num_drafted(row, token), 0xffffu));
+    let presence = bitcast<i32>(penalties << 16u) >> 16u;
+    let frequency = bitcast<i32>(penalties) >> 16u;
+    sum -= select(0, presence, num > 0) + frequency * num;
+  }
+  return x + f32(sum) * 0.000244140625;  // 2^-12
+}
+
+fn penalised(raw: vec4<f32>, row: vec4<u32>, wanted: Settings, r: u32, quad: u32) -> vec4<f32> {
   var x = raw;
+  let penalty = wanted.repetition_penalty;
   if (penalty != 1.0) {
     let tokens = ids_of(r, quad);
     for (var j = 0u; j < 4u; j++) {
       if (is_known(row, tokens[j])) {
         x[j] = select(x[j] * penalty, x[j] / penalty, x[j] > 0.0);
       }
+    }
+  }
+  if ((wanted.flags & 1u) == 1u) {
+    let tokens = ids_of(r, quad);
+    for (var j = 0u; j < 4u; j++) {
+      x[j] = moved(x[j], row, tokens[j], wanted.penalties);
     }
   }
   return x;

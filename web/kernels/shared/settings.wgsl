@@ -6,6 +6,7 @@ struct Settings {
   min_p: f32,               // 0 = off
   repetition_penalty: f32,  // 1 = off
   seed: u32,
-  reserved_0: u32,
-  reserved_1: u32,
+  penalties: u32,           // two i16 in 1/4096: presence in the low half, frequency in the high one
+  flags: u32,               // 1: logits are moved, by these penalties or by biases; from 256 on: 1 + how many of the
+                            // largest log-probabilities are wanted, or 0
 }

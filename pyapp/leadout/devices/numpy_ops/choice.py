@@ -6,9 +6,18 @@ import itertools
 
 import numpy as np
 
-from leadout import ops
+from leadout import ops, sampling
 from leadout.devices.numpy_ops import Memory, meaning
-from leadout.state import AHEAD_BIT, NO_LANE, RESULT_HEAD_WORDS, RESULT_WORDS, ROW_VALID
+from leadout.devices.numpy_ops.sampling import SETTINGS
+from leadout.state import (
+    AHEAD_BIT,
+    LOGPROB_WORDS,
+    MAX_COUNT,
+    NO_LANE,
+    RESULT_HEAD_WORDS,
+    RESULT_WORDS,
+    ROW_VALID,
+)
 
 
 @meaning(ops.BeginCycle)
@@ -57,6 +66,7 @@ def accept(op: ops.Accept, memory: Memory) -> None:
     lanes, capacity = tables.num_lanes, tables.context_length
     choices, rows = memory.words(op.choices).tolist(), memory.rows(op.rows)
     state, seen = memory.view(tables.state).reshape(-1, 4), memory.view(tables.seen)
+    seen_words = tables.seen_bytes // 4
     history = memory.view(tables.history).reshape(lanes, capacity)
     results = memory.view(tables.results).reshape(-1, RESULT_WORDS)
     slots = None if op.slots is None else memory.words(op.slots)
@@ -66,7 +76,8 @@ def accept(op: ops.Accept, memory: Memory) -> None:
         lane = int(rows[first, 0])
         if not rows[first, 3] & ROW_VALID:
             continue
-        length = int(state[lane, 0])
+        length, counts = int(state[lane, 0]), int(state[lane, 3])
+        lane_seen = seen[lane * seen_words : (lane + 1) * seen_words]
         group_rows = rows[first : first + 1 + drafts].tolist()
         # Drafts that are not valid stand behind all others.
         valid = list(itertools.takewhile(lambda row: row[3] & ROW_VALID, group_rows))
@@ -78,14 +89,41 @@ def accept(op: ops.Accept, memory: Memory) -> None:
             if i + 1 == len(known) or known[i + 1][2] != tokens[-1]:
                 break
         for i, token in enumerate(tokens):
-            seen[(lane * tables.vocab_size + token) // 32] |= np.uint32(1 << token % 32)
+            lane_seen[token // 32] |= np.uint32(1 << token % 32)
+            place = tables.moves_offset // 4 + token
+            if counts and lane_seen[place] & MAX_COUNT < MAX_COUNT:
+                lane_seen[place] += np.uint32(1)
             if length + i < capacity:
                 history[lane, length + i] = token
         listed = tokens + [valid[i][2] for i in missing]
         results[lane, :3] = (len(tokens), max(len(known) - 1, 0), len(missing))
         results[lane, RESULT_HEAD_WORDS : RESULT_HEAD_WORDS + len(listed)] = listed
         if tokens:
-            state[lane] = (length + len(tokens), tokens[-1], 1, 0)
+            state[lane] = (length + len(tokens), tokens[-1], 1, counts)
+
+
+@meaning(ops.Logprobs)
+def logprobs(op: ops.Logprobs, memory: Memory) -> None:
+    """Take log softmax of the rows that were committed; list the largest."""
+    tables, rows = op.tables, memory.rows(op.rows)
+    settings = memory.view(sampling.settings(tables.num_lanes)).view(SETTINGS)
+    logits, choices = memory.floats(op.logits), memory.words(op.choices)
+    results = memory.view(tables.results).reshape(-1, RESULT_WORDS)
+    everything = memory.view(tables.results_and_logprobs)
+    told = everything[results.size :].reshape(tables.num_lanes, -1, LOGPROB_WORDS)
+    for r in range(op.num_groups * (1 + op.num_drafts)):
+        lane, place = int(rows[r, 0]), r % (1 + op.num_drafts)
+        wanted = int(settings[lane]["logprobs"])
+        if not wanted or not rows[r, 3] & ROW_VALID or place >= results[lane, 0]:
+            continue
+        shifted = logits[r] - logits[r].max()
+        found = shifted - np.log(np.exp(shifted).sum(dtype=np.float32))
+        top = np.argsort(-logits[r], kind="stable")[: wanted - 1]
+        words = told[lane, place]
+        words[0], words[1:2] = len(top), found[choices[r]].reshape(1).view(np.uint32)
+        words[2 : 2 + len(top)] = top
+        first = 2 + sampling.MAX_TOP_LOGPROBS
+        words[first : first + len(top)] = found[top].view(np.uint32)
 
 
 @meaning(ops.TakeAccepted)

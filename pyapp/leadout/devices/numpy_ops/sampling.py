@@ -7,13 +7,16 @@ import numpy.typing as npt
 
 from leadout import ops, sampling
 from leadout.devices.numpy_ops import Floats, Memory, Words, meaning
-from leadout.sampling import SETTINGS_BYTES
-from leadout.state import AHEAD_BIT, ROW_VALID
+from leadout.sampling import BANNED, BIAS_PARTS, PENALTY_PARTS, SETTINGS_BYTES
+from leadout.state import AHEAD_BIT, MAX_COUNT, ROW_VALID, Tables
 
 MOST_NEGATIVE = np.float32(-3.4028234e38)
 
+# Keep in step with web/kernels/shared/candidates.wgsl.
+BANNED_LOGIT = np.float32(-1e30)
+
 # Fields of the Settings struct; keep in step with web/kernels/shared/settings.wgsl.
-_SETTINGS = np.dtype(
+SETTINGS = np.dtype(
     [
         ("temperature", "<f4"),
         ("top_k", "<u4"),
@@ -21,15 +24,22 @@ _SETTINGS = np.dtype(
         ("min_p", "<f4"),
         ("repetition_penalty", "<f4"),
         ("seed", "<u4"),
-        ("reserved", "<u4", (2,)),
+        ("presence_penalty", "<i2"),
+        ("frequency_penalty", "<i2"),
+        ("moves", "u1"),
+        ("logprobs", "u1"),
+        ("reserved", "u1", (2,)),
     ]
 )
-assert _SETTINGS.itemsize == SETTINGS_BYTES
+assert SETTINGS.itemsize == SETTINGS_BYTES
 
 
-def _seen(seen: Words, lane: int, vocab_size: int) -> npt.NDArray[np.bool_]:
-    words = seen[lane * vocab_size // 32 : (lane + 1) * vocab_size // 32]
-    return np.unpackbits(words.view(np.uint8), bitorder="little").astype(np.bool_)
+def _seen(seen: Words, lane: int, tables: Tables) -> tuple[npt.NDArray[np.bool_], Words]:
+    """Return which ids occur in a lane's tokens, and the words of all ids."""
+    start, num_bits = lane * tables.seen_bytes // 4, tables.moves_offset // 4
+    bits = seen[start : start + num_bits].view(np.uint8)
+    words = seen[start + num_bits : start + tables.seen_bytes // 4]
+    return np.unpackbits(bits, bitorder="little").astype(np.bool_), words
 
 
 @meaning(ops.Suppress)
@@ -40,32 +50,59 @@ def suppress(op: ops.Suppress, memory: Memory) -> None:
 
 @meaning(ops.Choose)
 def choose(op: ops.Choose, memory: Memory) -> None:
-    """Penalise, filter, add noise, take the best; of equals, the lowest id."""
+    """Penalise, move, filter, add noise, take the best; of equals, the lowest id."""
     vocab_size, rows = op.tables.vocab_size, memory.rows(op.rows)
-    settings = memory.view(sampling.settings(op.tables.num_lanes)).view(_SETTINGS)
+    settings = memory.view(sampling.settings(op.tables.num_lanes)).view(SETTINGS)
     logits, choices = memory.floats(op.logits), memory.words(op.y)
     for r, raw in enumerate(logits):
         row, wanted = raw, settings[rows[r, 0]]
         ids = np.arange(vocab_size) if op.ids is None else memory.words(op.ids)[r].astype(np.int64)
         penalty = wanted["repetition_penalty"]
+        seen = memory.view(op.tables.seen)
         if penalty != 1.0:
-            occurs = _occurring(rows, r, memory.view(op.tables.seen), vocab_size)[ids]
+            occurs = _occurring(rows, r, seen, op.tables)[ids]
             row = np.where(occurs, np.where(row > 0, row / penalty, row * penalty), row)
+        if wanted["moves"]:
+            row = _moved(row, _words_with_drafts(rows, r, seen, op.tables)[ids], wanted)
         values, inside = row, np.ones(len(row), bool)
         if wanted["temperature"] != 0.0:
             position = int(rows[r, 1]) + int(rows[r, 3] >> AHEAD_BIT) + 1
             noise = gumbel(int(wanted["seed"]), position, vocab_size)
-            values = row / wanted["temperature"] + noise[ids]
+            with np.errstate(over="ignore"):  # ids that are suppressed
+                values = row / wanted["temperature"] + noise[ids]
             inside = row >= threshold_of(row, wanted)
         candidates = np.flatnonzero(inside)
         best = candidates[values[candidates] == values[candidates].max()]
         choices[r] = ids[best].min()
 
 
-def _occurring(rows: Words, r: int, seen: Words, vocab_size: int) -> npt.NDArray[np.bool_]:
+def _words_with_drafts(rows: Words, r: int, seen: Words, tables: Tables) -> Words:
+    """Return the words of all ids, with what is drafted at or before row r's position counted."""
+    lane, position = int(rows[r, 0]), int(rows[r, 1])
+    words = _seen(seen, lane, tables)[1].copy()
+    own = [row for row in rows.tolist() if row[0] == lane and row[3] & ROW_VALID]
+    for place, (_, other_position, token, flags) in enumerate(own):
+        # A lane's first row holds a known token, unless it stands ahead of its position.
+        is_draft = place > 0 or flags >> AHEAD_BIT > 0
+        if is_draft and other_position <= position and words[token] & MAX_COUNT < MAX_COUNT:
+            words[token] += np.uint32(1)
+    return words
+
+
+def _moved(row: Floats, words: Words, wanted: np.void) -> Floats:
+    """Return logits with presence and frequency penalty and biases; see candidates.wgsl."""
+    counts = (words & MAX_COUNT).astype(np.int32)
+    biases = words.view(np.int32) >> 16
+    presence, frequency = int(wanted["presence_penalty"]), int(wanted["frequency_penalty"])
+    sums = biases * (PENALTY_PARTS // BIAS_PARTS) - presence * (counts > 0) - frequency * counts
+    moved: Floats = row + sums.astype(np.float32) / np.float32(PENALTY_PARTS)
+    return np.where(biases == BANNED, BANNED_LOGIT, moved)
+
+
+def _occurring(rows: Words, r: int, seen: Words, tables: Tables) -> npt.NDArray[np.bool_]:
     """Return which ids occur at or before row r's position: its history, or rows of this pass."""
     lane, position = int(rows[r, 0]), int(rows[r, 1])
-    occurs = _seen(seen, lane, vocab_size)
+    occurs = _seen(seen, lane, tables)[0]
     for other_lane, other_position, token, flags in rows.tolist():
         if other_lane == lane and other_position <= position and flags & ROW_VALID:
             occurs[token] = True

@@ -1,0 +1,59 @@
+/**
+ * A generation's events, as a caller wants them.
+ *
+ * @module generating
+ */
+
+/** @import {Generated, TokenLogprob} from "../messages.js" */
+/** @import {WorkerEvent} from "./channel.js" */
+/** @import {ChunkFigures} from "./completions.js" */
+
+/**
+ * @typedef {object} Generating
+ * @property {AbortSignal | null} [signal]
+ * @property {(text: string, figures: ChunkFigures & {reasoning: string, logprobs?: TokenLogprob[]}) => void} [onDelta]
+ *   gets the answer's text, and beside the figures what was reasoned; either may be "". Logprobs, where they were asked
+ *   for, are of all tokens that no stop string can take back any more and that were not told yet
+ */
+
+/**
+ * Takes the events of one generation. Logprobs come with the tokens, which may be taken back as long as their text is
+ * held.
+ */
+export class Follower {
+  #onDelta;
+  /** Of all tokens that came. @type {TokenLogprob[] | null} */
+  #logprobs = null;
+  #numTold = 0;
+
+  /** @param {Generating["onDelta"]} onDelta */
+  constructor(onDelta) {
+    this.#onDelta = onDelta;
+  }
+
+  /** @param {WorkerEvent} event */
+  take(event) {
+    if (event.type !== "delta") {
+      return;
+    }
+    if (event.logprobs) {
+      this.#logprobs = [...(this.#logprobs ?? []), ...event.logprobs];
+    }
+    if (!event.text && !event.reasoning) {
+      return;
+    }
+    const { text, reasoning, tokens, is_draft, decode_tokens_per_s, num_settled = this.#numTold } = event;
+    const logprobs = this.#logprobs?.slice(this.#numTold, num_settled);
+    this.#numTold = Math.max(this.#numTold, num_settled);
+    this.#onDelta?.(text, { reasoning, tokens, is_draft, decode_tokens_per_s, ...(logprobs && { logprobs }) });
+  }
+
+  /**
+   * @param {Generated} generated as the worker gave it
+   * @returns {Generated} with the logprobs of its tokens, where they were asked for
+   */
+  finish(generated) {
+    const logprobs = this.#logprobs?.slice(0, generated.tokens.length);
+    return logprobs ? { ...generated, logprobs } : generated;
+  }
+}

@@ -1,0 +1,253 @@
+/**
+ * OpenAI's parameters, and Leadout's own: what becomes of each. The worker checks their ranges.
+ *
+ * @module parameters
+ */
+
+/** @import {GenerateRequest} from "../messages.js" */
+
+import { LeadoutError } from "./errors.js";
+
+/**
+ * Parameters of both kinds. Null is the default, as OpenAI's clients have it.
+ *
+ * @typedef {object} SharedParams
+ * @property {string} [model] taken for OpenAI's sake; the loaded model answers
+ * @property {boolean | null} [stream]
+ * @property {StreamOptions | null} [stream_options]
+ * @property {number | null} [n] choices, 1 to 128, written one after another with the seeds seed, seed + 1, …;
+ *   default 1
+ * @property {number | null} [max_tokens] default 256
+ * @property {number | null} [max_completion_tokens] OpenAI's newer name of max_tokens
+ * @property {number | null} [temperature] default 0 (greedy)
+ * @property {number | null} [top_k] 0 = off
+ * @property {number | null} [top_p] 1 = off
+ * @property {number | null} [min_p] 0 = off
+ * @property {number | null} [repetition_penalty] 1 = off; it counts the prompt, too
+ * @property {number | null} [presence_penalty] -2 to 2, off the logits of tokens that the answer has
+ * @property {number | null} [frequency_penalty] -2 to 2, for every time that the answer has the token
+ * @property {Record<string, number> | null} [logit_bias] by token id, -100 (never) to 100
+ * @property {number | null} [seed] unsigned, 32 bits; default 0
+ * @property {string | string[] | null} [stop] strings that end the text and are not part of it: up to 16, of up to
+ *   256 characters
+ * @property {boolean | null} [ignore_eos]
+ * @property {number | null} [run_ahead] cycles in flight, 1 to 8
+ * @property {"auto" | "none" | "mtp" | "ngram" | null} [drafter] default "auto": what was loaded
+ * @property {number | "auto" | null} [draft_tokens] drafted per cycle, 0 to 7; default "auto"
+ * @property {AbortSignal | null} [signal]
+ */
+
+/**
+ * `include_usage`: true has a last chunk with the usage and no choices, as OpenAI has it; false none at all.
+ * Without it, usage comes with the last choice's last chunk. `include_obfuscation` is ignored.
+ * @typedef {{include_usage?: boolean | null, include_obfuscation?: boolean | null}} StreamOptions
+ */
+
+/**
+ * `logprobs`: how many of the likeliest tokens' log-probabilities are told beside each token's own, 0 to 20. As in
+ * chats, they are the model's own: before temperature, penalties, biases and filters.
+ * @typedef {SharedParams & {prompt?: string, prompt_ids?: number[], logprobs?: number | null}} CompletionParams
+ */
+
+/** @typedef {{type: "text", text: string}} TextPart */
+
+/**
+ * A message may carry more, such as an answer's `reasoning_content`; it is left out of the prompt.
+ * @typedef {{role: string, content: string | TextPart[]}} ChatMessage
+ */
+
+/**
+ * What only chats take. `enable_thinking`: have the model reason before it answers, where its chat template knows
+ * how. `logprobs`: tell each token's log-probability, and `top_logprobs` (0 to 20) of the likeliest.
+ * @typedef {SharedParams & {messages: ChatMessage[], enable_thinking?: boolean | null, logprobs?: boolean | null,
+ *   top_logprobs?: number | null}} ChatParams
+ */
+
+/**
+ * What becomes of a call: a request a choice, and when usage is told in a stream.
+ * @typedef {{requests: GenerateRequest[], usage: "with last" | "alone" | "never"}} Asked
+ */
+
+/** Parameters that go to the worker as they are. */
+const PASSED_PARAMS = [
+  "prompt",
+  "prompt_ids",
+  "max_tokens",
+  "temperature",
+  "top_k",
+  "top_p",
+  "min_p",
+  "repetition_penalty",
+  "presence_penalty",
+  "frequency_penalty",
+  "logit_bias",
+  "seed",
+  "ignore_eos",
+  "run_ahead",
+  "drafter",
+  "draft_tokens",
+];
+
+/** Those that chats alone have. */
+const PASSED_CHAT_PARAMS = ["enable_thinking", "logprobs", "top_logprobs"];
+
+/** Parameters that end here. */
+const OWN_PARAMS = ["model", "stream", "stream_options", "signal", "stop", "messages", "max_completion_tokens", "n"];
+
+/**
+ * Accepted and ignored: they say nothing about the answer but what becomes of it at OpenAI's, who asks, how fast it
+ * comes or what it costs there. Nothing leaves the machine, and nothing is kept.
+ */
+const IGNORED_PARAMS = [
+  "user",
+  "safety_identifier",
+  "metadata",
+  "store",
+  "service_tier",
+  "prompt_cache_key",
+  "prompt_cache_retention",
+  "prediction",
+];
+
+/** OpenAI's parameters that are accepted with these values, which mean nothing. @type {Record<string, unknown[]>} */
+const NEUTRAL_VALUES = { best_of: [1], echo: [false], suffix: [""], modalities: [["text"]] };
+
+/** What to do instead of what is not here. @type {Record<string, string>} */
+const INSTEAD = {
+  reasoning_effort: "Use enable_thinking.",
+  verbosity: "Ask for it in the messages.",
+  functions: "They are OpenAI's old name of tools.",
+  function_call: "It is OpenAI's old name of tool_choice.",
+  best_of: "Use n, and choose among the answers.",
+};
+
+const MAX_CHOICES = 128;
+
+/**
+ * Translate OpenAI's parameters.
+ *
+ * @param {CompletionParams | ChatParams} params
+ * @param {"completion" | "chat"} kind
+ * @returns {Asked}
+ * @throws {LeadoutError} RequestError, for a parameter that would otherwise be ignored in silence
+ */
+export function toAsked(params, kind) {
+  const given = /** @type {Record<string, any>} */ (
+    // OpenAI's clients send null for "the default".
+    Object.fromEntries(Object.entries(params).filter(([, value]) => value != null))
+  );
+  const passed = kind === "chat" ? [...PASSED_PARAMS, ...PASSED_CHAT_PARAMS] : PASSED_PARAMS;
+  const ownParams = kind === "chat" ? OWN_PARAMS : [...OWN_PARAMS, "logprobs"];
+  refuseUnknown(given, [...passed, ...ownParams, ...IGNORED_PARAMS]);
+  const inputs = ["prompt", "prompt_ids", "messages"].filter((name) => name in given);
+  const wanted = kind === "chat" ? ["messages"] : ["prompt", "prompt_ids"];
+  if (inputs.length !== 1 || !wanted.includes(inputs[0])) {
+    throw requestError(
+      `Wanted ${wanted.join(" or ")}; given: ${inputs.join(" and ") || "none of them"}.`,
+      wanted[0],
+    );
+  }
+  /** @type {Record<string, any>} */
+  const request = Object.fromEntries(passed.filter((name) => name in given).map((name) => [name, given[name]]));
+  if ("max_completion_tokens" in given) {
+    request.max_tokens = given.max_completion_tokens;
+  }
+  if ("stop" in given) {
+    request.stop = typeof given.stop === "string" ? [given.stop] : given.stop;
+  }
+  if (kind === "completion" && "logprobs" in given) {
+    request.logprobs = true;
+    request.top_logprobs = given.logprobs;
+  }
+  if (kind === "chat") {
+    if (!Array.isArray(given.messages)) {
+      throw requestError("messages must be a list of {role, content}.", "messages");
+    }
+    request.messages = given.messages.map(toPlainMessage);
+  }
+  return { requests: perChoice(request, given.n ?? 1), usage: toUsageTime(given) };
+}
+
+/**
+ * @param {Record<string, unknown>} given
+ * @param {string[]} known
+ */
+function refuseUnknown(given, known) {
+  for (const [name, value] of Object.entries(given)) {
+    const neutral = NEUTRAL_VALUES[name]?.map((one) => JSON.stringify(one)) ?? [];
+    if (known.includes(name) || neutral.includes(JSON.stringify(value))) {
+      continue;
+    }
+    throw requestError(
+      neutral.length > 0
+        ? `${name} is ${JSON.stringify(value)}; Leadout knows ${neutral.join(", ")} alone. ${INSTEAD[name] ?? "Leave it out."}`
+        : `Leadout has no parameter "${name}". ${INSTEAD[name] ?? "Leave it out."}`,
+      name,
+    );
+  }
+}
+
+/**
+ * @param {Record<string, any>} request
+ * @param {unknown} count
+ * @returns {GenerateRequest[]} with a seed each
+ */
+function perChoice(request, count) {
+  if (typeof count !== "number" || !Number.isInteger(count) || count < 1 || count > MAX_CHOICES) {
+    throw requestError(`n is ${JSON.stringify(count)}; wanted a whole number from 1 to ${MAX_CHOICES}.`, "n");
+  }
+  if (count === 1) {
+    return [request];
+  }
+  const first = request.seed ?? 0;
+  // A seed that is none is for the worker to refuse.
+  return Array.from({ length: count }, (_, i) => ({
+    ...request,
+    seed: i === 0 || !Number.isInteger(first) ? first : (first + i) % 2 ** 32,
+  }));
+}
+
+/**
+ * @param {Record<string, any>} given
+ * @returns {Asked["usage"]}
+ */
+function toUsageTime({ stream, stream_options }) {
+  if (stream_options === undefined) {
+    return "with last";
+  }
+  if (!stream || typeof stream_options !== "object") {
+    throw requestError("stream_options is an object, for stream: true alone. Leave it out.", "stream_options");
+  }
+  for (const name of Object.keys(stream_options)) {
+    if (!["include_usage", "include_obfuscation"].includes(name)) {
+      throw requestError(`Leadout has no stream_options.${name}. Leave it out.`, `stream_options.${name}`);
+    }
+  }
+  const { include_usage } = stream_options;
+  if (include_usage == null) {
+    return "with last";
+  }
+  return include_usage ? "alone" : "never";
+}
+
+/**
+ * @param {ChatMessage} message
+ * @returns {{role: string, content: string}}
+ */
+function toPlainMessage({ role, content }) {
+  if (typeof content === "string") {
+    return { role, content };
+  }
+  if (Array.isArray(content) && content.every((part) => part?.type === "text")) {
+    return { role, content: content.map((part) => part.text).join("") };
+  }
+  throw requestError("A message's content must be text, or a list of text parts.", "messages");
+}
+
+/**
+ * @param {string} message
+ * @param {string} parameter
+ */
+function requestError(message, parameter) {
+  return new LeadoutError("RequestError", message, { parameter });
+}
