@@ -64,7 +64,9 @@ import { parseHubName } from "./hub/names.js";
  * @property {number} [memoryBytes] what the device has, where somebody knows; browsers do not say
  * @property {number} [runAhead] cycles in flight, 1 to 8
  * @property {boolean} [heal] whether the engine comes back by itself where its worker or its device
- *   fails; default true
+ *   fails, and a load begins once again; default true
+ * @property {(event: HealingEvent) => void} [onHealing] told when the load begins again, and what comes of it: what
+ *   the engine's "healing" events say once there is an engine
  * @property {WorkerLike | (() => WorkerLike)} [worker] instead of Leadout's own (for tests, or for a
  *   bundler's), or what starts one; the engine then owns it and terminates it. Without a function
  *   nothing heals
@@ -81,7 +83,8 @@ async function load(params) {
   /** @type {Engine | null} */
   let engine = null;
   const channel = await loadModel(params, (detail) => {
-    engine?.dispatchEvent(new CustomEvent("healing", { detail }));
+    if (engine) engine.dispatchEvent(new CustomEvent("healing", { detail }));
+    else params.onHealing?.(detail);
   });
   engine = new Engine(channel);
   return engine;

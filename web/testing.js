@@ -33,6 +33,7 @@ const NO_PROFILE = { name: "DeviceError", message: "this device gives no timesta
  * @property {Partial<ModelInfo>} [info] what "load" says about the model
  * @property {ErrorMessage} [bootError] "boot" fails with it
  * @property {ErrorMessage} [loadError] "load" fails with it, half-way through the weights
+ * @property {boolean} [crashesAtLoad] the worker dies half-way through the weights; default false
  * @property {ErrorMessage} [generateError] each "generate" fails with it
  * @property {Forecast} [forecast] the answer to "estimate"; default: there is none
  * @property {number} [probeMs] how long after the first forecast it comes; default 0
@@ -58,7 +59,7 @@ const TOKEN_PATTERN = /\s*\S+|\s+$/g;
  *
  * @param {(message: WorkerMessage) => void} post
  * @param {FakeOptions} [options]
- * @param {() => void} [crash] what `crashAfterTokens` does
+ * @param {() => void} [crash] how the worker dies
  * @returns {(message: ClientMessage) => void} takes the client's messages
  */
 export function createFakeBackend(post, options = {}, crash = () => {}) {
@@ -126,6 +127,10 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       post({ type: "progress", id, phase: "loading_weights", loaded_bytes, total_bytes });
       if (step === NUM_PROGRESS_EVENTS / 2) {
         throwIfGiven(options.loadError);
+        if (options.crashesAtLoad) {
+          crash();
+          return new Promise(() => {});
+        }
       }
       await sleep((options.loadMs ?? 0) / NUM_PROGRESS_EVENTS);
     }

@@ -95,6 +95,26 @@ LAYOUTS: dict[str, Layout] = {
 
 
 @dataclass(frozen=True)
+class Exponents:
+    """Where a block of a checkpoint has the exponents of its floats; integers are always finite.
+
+    Attributes:
+        words: which 16-bit words of the block hold one.
+        mask: its bits in such a word; all are set in an infinity or a NaN.
+    """
+
+    words: tuple[int, ...]
+    mask: int
+
+
+_F16, _BF16 = 0x7C00, 0x7F80
+
+_NONE = Exponents((), 0)
+_SCALE = Exponents((0,), _F16)
+_TWO_SCALES = Exponents((0, 1), _F16)
+
+
+@dataclass(frozen=True)
 class Part:
     """One run of a tensor's bytes: all of it, or what MLX stores as a tensor of its own.
 
@@ -102,12 +122,14 @@ class Part:
         columns: values in one block of it; a row is a whole number of blocks.
         bytes: the block's size.
         repack: the pipeline that writes it into the layout.
+        exponents: of the floats in a block.
         plane: index of the one plane that it writes; None is all of them.
     """
 
     columns: int
     bytes: int
     repack: Pipeline
+    exponents: Exponents
     plane: int | None = None
 
 
@@ -139,13 +161,15 @@ class Format:
         return self.parts[0].repack
 
 
-def _whole(columns: int, num_bytes: int, layout: str, repack: Pipeline) -> Format:
-    return Format(layout, (Part(columns, num_bytes, repack),))
+def _whole(
+    columns: int, num_bytes: int, layout: str, repack: str, exponents: Exponents = _SCALE
+) -> Format:
+    return Format(layout, (Part(columns, num_bytes, Pipeline(repack), exponents),))
 
 
-def _copied(num_bytes: int, layout: str) -> Format:
-    vec4s = BLOCK * num_bytes // 16
-    return _whole(1, num_bytes, layout, Pipeline("repack_float", {"VEC4S_PER_BLOCK": vec4s}))
+def _copied(num_bytes: int, layout: str, exponents: Exponents) -> Format:
+    pipeline = Pipeline("repack_float", {"VEC4S_PER_BLOCK": BLOCK * num_bytes // 16})
+    return Format(layout, (Part(1, num_bytes, pipeline, exponents),))
 
 
 #: What MLX may be asked for, and Leadout reads.
@@ -162,29 +186,31 @@ def mlx_format(bits: int, group_size: int, scales: str) -> str:
 def _mlx(bits: int, group_size: int, scales: str) -> Format:
     def halves(shift: int) -> Part:
         constants = {"BLOCKS_PER_GROUP": group_size // BLOCK, "SHIFT": shift}
-        return Part(group_size, 2, Pipeline("repack_mlx_scales", constants), plane=1)
+        exponents = Exponents((0,), _BF16 if scales == "BF16" else _F16)
+        return Part(group_size, 2, Pipeline("repack_mlx_scales", constants), exponents, plane=1)
 
-    quants = Pipeline(f"repack_mlx_quants.{bits}")
+    repack = Pipeline(f"repack_mlx_quants.{bits}")
+    quants = Part(group_size, group_size * bits // 8, repack, _NONE, plane=0)
     return Format(
-        f"q{bits}_affine" + ("_bf16" if scales == "BF16" else ""),
-        (Part(group_size, group_size * bits // 8, quants, plane=0), halves(0), halves(16)),
+        f"q{bits}_affine" + ("_bf16" if scales == "BF16" else ""), (quants, halves(0), halves(16))
     )
 
 
 #: Every tensor format that Leadout reads, by GGUF's name (safetensors shares the first three).
 #: Block sizes: ggml-common.h of ggml-org/ggml. MLX's have three parts: quants, scales, biases.
 FORMATS: dict[str, Format] = {
-    "F32": _copied(4, "f32"),
-    "F16": _copied(2, "f16"),
-    "BF16": _copied(2, "bf16"),
-    "Q4_0": _whole(32, 18, "q4_scale", Pipeline("repack_blocks.q4_0")),
-    "Q4_1": _whole(32, 20, "q4_affine", Pipeline("repack_blocks.q4_1")),
-    "Q5_0": _whole(32, 22, "q8_scale", Pipeline("repack_blocks.q5_0")),
-    "Q5_1": _whole(32, 24, "q8_affine", Pipeline("repack_blocks.q5_1")),
-    "Q8_0": _whole(32, 34, "q8_scale", Pipeline("repack_blocks.q8_0")),
-    "Q4_K": _whole(256, 144, "q4_super", Pipeline("repack_super.q4_k")),
-    "Q5_K": _whole(256, 176, "q8_super", Pipeline("repack_super.q5_k")),
-    "Q6_K": _whole(256, 210, "q8_super16", Pipeline("repack_super.q6_k")),
+    # A float32's upper half has bfloat16's exponent.
+    "F32": _copied(4, "f32", Exponents((1,), _BF16)),
+    "F16": _copied(2, "f16", Exponents((0,), _F16)),
+    "BF16": _copied(2, "bf16", Exponents((0,), _BF16)),
+    "Q4_0": _whole(32, 18, "q4_scale", "repack_blocks.q4_0"),
+    "Q4_1": _whole(32, 20, "q4_affine", "repack_blocks.q4_1", _TWO_SCALES),
+    "Q5_0": _whole(32, 22, "q8_scale", "repack_blocks.q5_0"),
+    "Q5_1": _whole(32, 24, "q8_affine", "repack_blocks.q5_1", _TWO_SCALES),
+    "Q8_0": _whole(32, 34, "q8_scale", "repack_blocks.q8_0"),
+    "Q4_K": _whole(256, 144, "q4_super", "repack_super.q4_k", _TWO_SCALES),
+    "Q5_K": _whole(256, 176, "q8_super", "repack_super.q5_k", _TWO_SCALES),
+    "Q6_K": _whole(256, 210, "q8_super16", "repack_super.q6_k", Exponents((104,), _F16)),
     **{
         mlx_format(bits, group_size, scales): _mlx(bits, group_size, scales)
         for bits in MLX_BITS

@@ -34,30 +34,43 @@ def advised(error: OutOfMemoryError, planned: PlannedLoad) -> OutOfMemoryError:
     Args:
         error: of an allocation; its `missing_bytes`, if it has any, are what it lacked at least.
         planned: the load.
+
+    Returns:
+        An error whose detail has the `savings` as well, and that error's message as `cause`.
     """
     memory = Memory.of(planned.buffers)
-    savings = _savings(planned, memory, error.detail.get("missing_bytes"))
+    savings = savings_of(planned, error.detail.get("missing_bytes"))
+    context_length = planned.tables.context_length
     parts = [
-        f"{_shown(memory.weights_bytes)} of weights",
-        f"{_shown(memory.kv_cache_bytes)} of KV cache for {planned.tables.context_length:,} tokens",
-        f"{_shown(memory.drafter_bytes + memory.other_bytes)} of all else",
+        f"{shown_bytes(memory.weights_bytes)} of weights",
+        f"{shown_bytes(memory.kv_cache_bytes)} of KV cache for {context_length:,} tokens",
+        f"{shown_bytes(memory.drafter_bytes + memory.other_bytes)} of all else",
     ]
     ways = [
-        f"{saving.option} {saving.value} takes {_shown(saving.saves_bytes)} less"
+        f"{saving.option} {saving.value} takes {shown_bytes(saving.saves_bytes)} less"
         for saving in savings
     ]
     ways.append("a smaller model")
     return OutOfMemoryError(
-        f"{error.message.rstrip('.')}. In all it takes {_shown(memory.total_bytes)}: "
+        f"{error.message.rstrip('.')}. In all it takes {shown_bytes(memory.total_bytes)}: "
         f"{', '.join(parts)}. To need less: {'; '.join(ways)}.",
         **error.detail,
+        cause=error.message,
         needed_bytes=memory.total_bytes,
         savings=[dataclasses.asdict(saving) for saving in savings],
     )
 
 
-def _savings(planned: PlannedLoad, memory: Memory, missing_bytes: object) -> list[Saving]:
+def savings_of(planned: PlannedLoad, missing_bytes: object) -> list[Saving]:
+    """Return the options with which a load takes less.
+
+    Args:
+        planned: the load.
+        missing_bytes: what the device lacks at least, where that is a number: the longest context
+            that frees as much is proposed; else one that frees half of the KV cache.
+    """
     savings = []
+    memory = Memory.of(planned.buffers)
     contexts = Contexts(planned, memory, None)
     length = planned.tables.context_length
     wanted = missing_bytes if isinstance(missing_bytes, int) else memory.kv_cache_bytes // 2
@@ -76,7 +89,7 @@ def _savings(planned: PlannedLoad, memory: Memory, missing_bytes: object) -> lis
     return savings
 
 
-def _shown(num_bytes: int) -> str:
+def shown_bytes(num_bytes: int) -> str:
     """Return a size for people, in units of 1000."""
     if num_bytes >= 1e9:
         return f"{num_bytes / 1e9:.2f} GB"

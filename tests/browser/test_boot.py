@@ -25,8 +25,12 @@ _LOAD = """async ({ patienceMs, abortAt }) => {
     phases.push(phase);
     if (phase === abortAt) abort.abort();
   };
+  const healing = [];
+  const onHealing = ({ state, reason }) => {
+    if (state !== "loading") healing.push([state, reason.name]);
+  };
   const patience = new Promise((_, reject) => setTimeout(reject, patienceMs, new Error("hangs")));
-  const loading = Leadout.load({ model: "nano", onPhase, signal: abort.signal });
+  const loading = Leadout.load({ model: "nano", onPhase, onHealing, signal: abort.signal });
   const end = await Promise.race([loading, patience]).then(
     (engine) => {
       window.engine = engine;
@@ -34,7 +38,7 @@ _LOAD = """async ({ patienceMs, abortAt }) => {
     },
     ({ name, message }) => ({ name, message }),
   );
-  return { ...end, phases };
+  return { ...end, phases, healing };
 }"""
 
 #: Before the worker's own code: the device goes away in the midst of %(when)s.
@@ -118,17 +122,37 @@ def test_a_model_that_is_gone_is_named(page: Page) -> None:
     assert "nano-assistant.gguf cannot be fetched: the server answered 404" in end["message"]
 
 
-@pytest.mark.parametrize("pipelines", [0, 1, 12])
-def test_a_device_lost_at_any_moment_of_a_load_is_a_named_error(page: Page, pipelines: int) -> None:
+def lose_device(page: Page, pipelines: int, num_times: int) -> None:
+    """Have the first workers' devices go away when so many pipelines have been asked for."""
+    left = num_times
+
     def lose(route: Route) -> None:
-        code = route.fetch().text()
-        prelude = _LOSING % {"when": "a load", "pipelines": pipelines}
-        route.fulfill(body=prelude + code, content_type="text/javascript")
+        nonlocal left
+        left -= 1
+        prelude = _LOSING % {"when": "a load", "pipelines": pipelines} if left >= 0 else ""
+        body = prelude + route.fetch().text()
+        route.fulfill(body=body, content_type="text/javascript")
 
     page.context.route("**/worker.js", lose)
+
+
+@pytest.mark.parametrize("pipelines", [0, 1, 12])
+def test_a_device_lost_twice_at_any_moment_of_a_load_is_a_named_error(
+    page: Page, pipelines: int
+) -> None:
+    lose_device(page, pipelines, num_times=2)
     end = load(page)
     assert end["name"] == "DeviceLostError", end
     assert "load the model again" in end["message"]
+    assert "Loading had begun again" in end["message"]
+    assert end["healing"] == [["started", "DeviceLostError"]]
+
+
+def test_a_device_lost_before_anything_is_loaded_has_the_load_begin_again(page: Page) -> None:
+    lose_device(page, 0, num_times=1)
+    end = load(page)
+    assert end["info"]["self_test"] == "identical", end
+    assert end["healing"] == [["started", "DeviceLostError"], ["done", "DeviceLostError"]]
 
 
 @pytest.mark.parametrize("phase", ["loading_runtime", "loading_package", "loading_weights"])

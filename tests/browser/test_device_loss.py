@@ -1,4 +1,6 @@
-"""Real losses in the midst of streams: GPU process, worker, a frozen tab. Ids must not change.
+"""Real losses, in the midst of streams and of loads: GPU process, worker, a frozen tab.
+
+Streams go on with the same ids; loads begin once again, with what the store has by then.
 
 The GPU process is ended by Chromium itself; every device of every page is lost with it.
 """
@@ -13,7 +15,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
+from flaky_server import FlakyFile, FlakyServer, flaky_server
 from leadout_build.serving.headless import BLANK, headless_page, serving
+from leadout_build.store.built_in import built_in_models
 from leadout_build.store.model_store import Store
 from thoroughness import IS_THOROUGH
 
@@ -25,6 +29,9 @@ FLAGS = ("--disable-gpu-process-crash-limit", "--disable-domain-blocking-for-3d-
 PROMPT = "BTC fell by 3.2 % this week and ETH rose by 1.1 %, while SOL did not move."
 
 MAX_TOKENS = 48
+
+#: For a load without a GPU, on a machine that other work shares.
+PATIENCE_MS = 300_000
 
 REQUESTS: dict[str, dict[str, Any]] = {
     "greedy": {},
@@ -68,6 +75,18 @@ def cases() -> list[Case]:
     return CASES + others + losses
 
 
+#: When a load is to fail, and how: what every commit checks, and with all, every phase.
+FAILING_LOADS = [("gpu", "loading_weights"), ("worker", "warming_up")]
+if IS_THOROUGH:
+    FAILING_LOADS = [
+        (kind, phase)
+        for kind in ("gpu", "worker")
+        for phase in (
+            *("loading_runtime", "loading_package", "loading_weights"),
+            *("compiling_kernels", "warming_up"),
+        )
+    ]
+
 _LOAD = """async (drafter) => {
   const { Leadout } = await import(new URL("./leadout.js", location.href).href);
   window.engine?.dispose();
@@ -97,6 +116,29 @@ _GENERATE = """async ({ request, failAt }) => {
   return { tokens, text, stats, told, events, failure: engine.failure?.message };
 }"""
 
+#: Loads a model and has something fail when a phase begins, or so many bytes are in the store.
+_LOAD_FAILING = """async ({ model, failAt, patienceMs }) => {
+  const { Leadout } = await import(new URL("./leadout.js", location.href).href);
+  const healing = [];
+  let isFailing = false;
+  const failOnce = () => {
+    if (!isFailing) fail();
+    isFailing = true;
+  };
+  const loading = Leadout.load({
+    model,
+    onPhase: (phase) => phase === failAt && failOnce(),
+    onFetch: ({ stored_bytes }) => stored_bytes >= failAt && failOnce(),
+    onHealing: ({ state, reason }) => state !== "loading" && healing.push([state, reason.name]),
+  });
+  const patience = new Promise((_, reject) => setTimeout(reject, patienceMs, new Error("hangs")));
+  const engine = await Promise.race([loading, patience]);
+  const { tokens } = await engine.generate({ prompt: "BTC", max_tokens: 8 });
+  const failure = engine.failure?.message;
+  engine.dispose();
+  return { healing, tokens, failure };
+}"""
+
 #: Lets a minute pass.
 _LATER = """() => {
   const now = performance.now.bind(performance);
@@ -107,10 +149,12 @@ _LATER = """() => {
 class Losing:
     """A page whose engine fails as a test wants it to."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, files: FlakyServer) -> None:
         self.page = page
+        self.files = files
         self.kind = ""
         self.loaded = ""
+        self._after_a_load: list[int] | None = None
         self._undisturbed: dict[str, dict[str, Any]] = {}
         assert page.context.browser is not None
         self._browser = page.context.browser.new_browser_cdp_session()
@@ -122,6 +166,24 @@ class Losing:
         if drafter != self.loaded:
             assert self.page.evaluate(_LOAD, drafter) == "identical"
             self.loaded = drafter
+
+    @property
+    def after_a_load(self) -> list[int]:
+        """What Nano says after a load in which nothing fails."""
+        if self._after_a_load is None:
+            found = self.load_failing("nano", "", None)
+            assert found["healing"] == []
+            self._after_a_load = found["tokens"]
+        return self._after_a_load
+
+    def load_failing(self, model: str, kind: str, fail_at: str | int | None) -> dict[str, Any]:
+        """Return what came of a load that fails in its midst, and of a request after it."""
+        self.page.evaluate("window.engine?.dispose()")
+        self.loaded = ""
+        self.kind = kind
+        options = {"model": model, "failAt": fail_at, "patienceMs": PATIENCE_MS}
+        found: dict[str, Any] = self.page.evaluate(_LOAD_FAILING, options)
+        return found
 
     def generate(self, request: dict[str, Any], fail_at: int | None = None) -> dict[str, Any]:
         """Return what came of a request, and of the healing in its midst."""
@@ -152,8 +214,12 @@ class Losing:
 def losing(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Losing]:
     """The site in a Chromium of its own, which is none the better for these tests."""
     store = Store(tmp_path_factory.mktemp("store"))
-    with serving(site, store=store) as url, headless_page(url + BLANK, FLAGS) as page:
-        yield Losing(page)
+    with (
+        flaky_server() as files,
+        serving(site, store=store, allow_origins=[files.url.removesuffix("/")]) as url,
+        headless_page(url + BLANK, FLAGS) as page,
+    ):
+        yield Losing(page, files)
 
 
 @pytest.mark.parametrize(("kind", "sampling", "drafting", "fail_at"), cases())
@@ -185,3 +251,30 @@ def test_a_stream_goes_on_with_the_same_ids(losing, kind, sampling, drafting, fa
         f"back after {(ended - began) / 1000:.1f} s"
     )
     losing.page.evaluate(_LATER)
+
+
+@pytest.mark.parametrize(("kind", "phase"), FAILING_LOADS)
+def test_a_load_begins_again(losing: Losing, kind: str, phase: str) -> None:
+    found = losing.load_failing("nano", kind, phase)
+    name = {"gpu": "DeviceLostError", "worker": "WorkerError"}[kind]
+    assert found["healing"] == [["started", name], ["done", name]]
+    assert found["failure"] is None
+    assert found["tokens"] == losing.after_a_load
+
+
+@pytest.mark.parametrize("kind", ["worker", *(["gpu"] if IS_THOROUGH else [])])
+def test_a_load_that_begins_again_fetches_nothing_twice_that_was_kept(
+    losing: Losing, kind: str
+) -> None:
+    """Of a model that comes from afar; what was under way may come again."""
+    (nano,) = (model for model in built_in_models() if model.name == "nano")
+    data = nano.files["nano.gguf"].read_bytes()
+    file = FlakyFile(data, etag=f'"{kind}"', delay_s=0.05)
+    losing.files.files[f"{kind}.gguf"] = file
+    kept = 0.4
+    found = losing.load_failing(f"{losing.files.url}{kind}.gguf", kind, int(kept * len(data)))
+    assert [state for state, _ in found["healing"]] == ["started", "done"]
+    assert found["tokens"] == losing.after_a_load
+    assert file.sent.min() >= 1
+    print(f"\n{kind}: {(file.sent > 1).mean():.1%} fetched again")
+    assert (file.sent > 1).mean() <= 1 - kept

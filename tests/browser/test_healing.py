@@ -35,9 +35,36 @@ async ({ perWorker, load }) => {
 }
 """
 
+#: The same without the engine: `begin` starts its load, and `told` has what that told.
+WHILE_LOADING = """
+async ({ perWorker, load }) => {
+  const { Leadout } = await import("/leadout.js");
+  const testing = await importApp("testing.js");
+  const workers = [];
+  const worker = () => {
+    const options = perWorker[Math.min(workers.length, perWorker.length - 1)];
+    workers.push(new testing.FakeWorker(options));
+    return workers.at(-1);
+  };
+  const told = [];
+  const begin = (options = {}) => Leadout.load({
+    model: { name: "fake", files: [] },
+    worker,
+    onPhase: (phase) => told.push(phase),
+    onHealing: ({ state, reason, progress }) => told.push([state, reason.name, progress?.phase]),
+    ...load,
+    ...options,
+  });
+  const caught = (promise) => promise.then(() => "no error", (e) => `${e.name}: ${e.message}`);
+  %s
+}
+"""
+
 LOSES = {"text": TEXT, "loseDeviceAfterTokens": 4}
 CRASHES = {"text": TEXT, "crashAfterTokens": 4}
 WORKS = {"text": TEXT}
+LOSES_AT_LOAD = {"loadError": {"name": "DeviceLostError", "message": "It was lost."}}
+CRASHES_AT_LOAD = {"crashesAtLoad": True}
 
 
 @pytest.fixture
@@ -46,10 +73,11 @@ def blank(open_page: OpenPage) -> Chat:
     return open_page(path="icon.svg", wait_for=None)
 
 
-def run(blank: Chat, body: str, *per_worker: dict[str, Any], **load: Any) -> Any:
+def run(
+    blank: Chat, body: str, *per_worker: dict[str, Any], around: str = WITH_WORKERS, **load: Any
+) -> Any:
     """Run a body over an engine of such workers and return its value."""
-    options = {"perWorker": per_worker, "load": load}
-    return blank.page.evaluate(WITH_WORKERS % body, options)
+    return blank.page.evaluate(around % body, {"perWorker": per_worker, "load": load})
 
 
 @pytest.mark.parametrize(
@@ -104,6 +132,122 @@ def test_open_requests_go_on_in_another_worker(blank: Chat, fails: dict, name: s
     assert ["loading", name, "warming_up"] in result["events"]
     assert result["failure"] is None
     assert result["needsReload"] is False
+
+
+@pytest.mark.parametrize(
+    ("fails", "name"),
+    [(LOSES_AT_LOAD, "DeviceLostError"), (CRASHES_AT_LOAD, "WorkerError")],
+    ids=["lost", "crash"],
+)
+def test_a_load_that_fails_in_its_midst_begins_once_again(
+    blank: Chat, fails: dict, name: str
+) -> None:
+    result = run(
+        blank,
+        """
+        const engine = await begin();
+        const { text } = await engine.generate({ prompt: "a" });
+        return { told, text, num: workers.length, needsReload: engine.needsReload };
+        """,
+        fails,
+        WORKS,
+        around=WHILE_LOADING,
+    )
+    phases = ["loading_runtime", "loading_package", "loading_weights"]
+    told = result["told"]
+    assert told[:3] == phases
+    assert told[3] == ["started", name, None]
+    # The page hears of the phases as ever, and beside them what they are for.
+    assert [one for one in told[4:] if isinstance(one, str)] == [
+        *phases,
+        *("compiling_kernels", "warming_up", "ready"),
+    ]
+    assert told[4:6] == ["loading_runtime", ["loading", name, "loading_runtime"]]
+    assert told[-1] == ["done", name, None]
+    assert (result["text"], result["num"], result["needsReload"]) == (TEXT, 2, False)
+
+
+def test_a_second_failure_of_a_load_is_final(blank: Chat) -> None:
+    result = run(
+        blank,
+        "return [await caught(begin()), workers.length, told.at(-1)[0]];",
+        LOSES_AT_LOAD,
+        CRASHES_AT_LOAD,
+        around=WHILE_LOADING,
+    )
+    assert result[0].startswith("WorkerError: The worker stopped: the fake worker crashed.")
+    assert "Loading had begun again 0 s before, after another failure" in result[0]
+    assert result[1:] == [2, "loading"]
+
+
+def test_a_failure_soon_after_a_load_that_began_again_is_final_and_a_later_one_is_not(
+    blank: Chat,
+) -> None:
+    result = run(
+        blank,
+        """
+        const soon = await caught((await begin()).generate({ prompt: "a" }));
+        workers.length = 0;
+        const engine = await begin();
+        const now = performance.now.bind(performance);
+        performance.now = () => now() + 61_000;
+        return [soon, await caught(engine.generate({ prompt: "a" })), workers.length];
+        """,
+        CRASHES_AT_LOAD,
+        LOSES,
+        WORKS,
+        around=WHILE_LOADING,
+    )
+    assert result[0].startswith("DeviceLostError: ")
+    assert "It had been loaded again 0 s before, after another failure." in result[0]
+    assert result[1:] == ["no error", 3]
+
+
+@pytest.mark.parametrize(
+    ("first", "load", "end"),
+    [
+        (LOSES_AT_LOAD, {"heal": False}, "DeviceLostError: It was lost."),
+        ({"loadError": {"name": "SourceError", "message": "gone"}}, {}, "SourceError: gone"),
+        (
+            {"loadError": {"name": "DeviceUnavailableError", "message": "none"}},
+            {},
+            "DeviceUnavailableError: none",
+        ),
+    ],
+    ids=["unwanted", "no failure of the worker's", "no device at all"],
+)
+def test_what_does_not_begin_again(blank: Chat, first: dict, load: dict, end: str) -> None:
+    body = "return [await caught(begin()), workers.length, told.at(-1)];"
+    result = run(blank, body, first, WORKS, around=WHILE_LOADING, **load)
+    assert result == [end, 1, "loading_weights"]
+
+
+def test_a_load_that_begins_again_waits_for_a_device_and_not_for_who_has_left(
+    blank: Chat,
+) -> None:
+    result = run(
+        blank,
+        """
+        const patient = await caught(begin());
+        const numPatient = workers.length;
+        workers.length = 0;
+        const controller = new AbortController();
+        const left = caught(begin({ signal: controller.signal }));
+        while (workers.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+        await new Promise((resolve) => setTimeout(resolve, 100)); // within the first wait
+        const began = performance.now();
+        controller.abort();
+        return [patient, numPatient, await left, performance.now() - began, workers.length];
+        """,
+        LOSES_AT_LOAD,
+        {"loadError": {"name": "DeviceUnavailableError", "message": "none yet"}},
+        WORKS,
+        around=WHILE_LOADING,
+    )
+    assert result[:2] == ["no error", 3]
+    assert result[2].startswith("AbortError")
+    assert result[3] < 200
+    assert result[4] == 2
 
 
 def test_a_second_failure_within_a_minute_is_final_and_a_later_one_is_not(blank: Chat) -> None:
@@ -249,3 +393,15 @@ def test_the_page_says_so_in_a_line_and_goes_on(open_page: OpenPage) -> None:
     expect(chat.notice).to_be_hidden()
     states = chat.page.evaluate("window.states")
     assert (states[0], states[-1]) == ("started", "done")
+
+
+def test_the_page_says_that_a_load_begins_again_and_why_it_failed_at_last(
+    open_page: OpenPage,
+) -> None:
+    chat = open_page(crashesAtLoad=True, loadMs=4000, wait_for=None)
+    expect(chat.loading).to_contain_text("The model's worker stopped. Coming back: Loading weights")
+    expect(chat.status).to_have_text("The model's worker stopped. Coming back…")
+    assert chat.value("chat.state") == "loading_weights"
+    chat.wait_for_state("failed")
+    expect(chat.notice).to_contain_text("Loading had begun again")
+    expect(chat.loading).to_be_hidden()

@@ -33,7 +33,10 @@ const methods = {
     return nextHandle++;
   },
   async createWithGpu({ gpu }) {
-    await requestDevice(gpu === "none" ? undefined : { requestAdapter: async () => null });
+    const answers = { none: [], "no adapter": [null, null], late: [null, await navigator.gpu.requestAdapter()] }[gpu];
+    const asked = { requestAdapter: async () => answers.shift() };
+    const { device } = await requestDevice(gpu === "none" ? undefined : asked);
+    device.destroy();
   },
   async state({ handle }) {
     const { runtime, lost } = runtimes.get(handle);

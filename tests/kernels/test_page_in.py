@@ -14,10 +14,10 @@ from leadout.checkpoint.source import MemorySource, Source
 from leadout.checkpoint.tensors import TensorInfo
 from leadout.devices.base import Device
 from leadout.devices.numpy import NumpyDevice
-from leadout.errors import SourceError
+from leadout.errors import SourceError, TensorError
 from leadout.layouts import FORMATS
 from mlx_matrices import FILE, mlx_matrices
-from raw_blocks import WHOLE_FORMATS, raw_blocks
+from raw_blocks import SCALE_OFFSETS, WHOLE_FORMATS, raw_blocks
 
 MLX_MATRICES = mlx_matrices()
 
@@ -97,3 +97,54 @@ async def test_a_row_that_cannot_be_read_changes_nothing(kernel_runtime) -> None
     slots = np.frombuffer(await device.read(plan.slots.buffer, 0, plan.slots.bytes), np.uint32)
     assert np.flatnonzero(slots).tolist() == [64]
     device.free(buffers)
+
+
+#: The upper halves of a NaN and of an infinity or a NaN, whether of float16, bfloat16 or float32.
+NO_NUMBERS = (b"\xc0\x7f", b"\x80\xff")
+
+
+async def check_refused(
+    device: Device, tensor: TensorInfo, data: bytes, places: Sequence[int], num_rows: int
+) -> None:
+    """Damage the table's last row at each of some places in the file; it is not brought."""
+    last = tensor.shape[0] - 1
+    for place in places:
+        for value in NO_NUMBERS:
+            damaged = data[:place] + value + data[place + 2 :]
+            load_plan = LoadPlanBuilder(1 << 27)
+            plan = place_paged(load_plan, "table", tensor, num_rows)
+            buffers = load_plan.build().buffers
+            await device.allocate(buffers)
+            sources = [MemorySource("file", damaged)]
+            moves = [Move(last - 1, 0, 0), Move(last, 1, 1)]
+            with pytest.raises(TensorError, match=f"row {last} holds values that are") as caught:
+                await device.page_in(plan, sources, moves)
+            assert caught.value.detail == {"tensor": tensor.name, "row": last}
+            for one in (plan.slots, *plan.cache.shards[0].planes):
+                assert not any(await device.read(one.buffer, one.offset, one.bytes))
+            await device.page_in(plan, sources, moves[:1])
+            device.free(buffers)
+
+
+@pytest.mark.parametrize("format_name", WHOLE_FORMATS)
+async def test_a_row_with_a_value_that_is_no_number_changes_nothing(
+    kernel_runtime, format_name
+) -> None:
+    tensor, data = table_in(format_name)
+    last_block = len(data) - FORMATS[format_name].bytes
+    offsets = SCALE_OFFSETS.get(format_name, (FORMATS[format_name].bytes - 2,))
+    for device in (NumpyDevice(), PageDevice(kernel_runtime)):
+        places = [last_block + offset for offset in offsets]
+        await check_refused(device, tensor, data, places, NUM_ROWS)
+
+
+@pytest.mark.parametrize("scales", ["F16", "BF16"])
+async def test_mlx_s_scales_and_biases_are_looked_at(kernel_runtime, scales) -> None:
+    tensor = next(one.tensor for one in MLX_MATRICES if one.tensor.format.endswith(f"_{scales}"))
+    rows = tensor.shape[0]
+    halves = [part for part in FORMATS[tensor.format].parts if part.bytes == 2]
+    groups = tensor.shape[1] // halves[0].columns
+    places = [offset + 2 * rows * groups - 2 for _, offset in tensor.ranges[1:]]
+    assert len(places) == 2
+    for device in (NumpyDevice(), PageDevice(kernel_runtime)):
+        await check_refused(device, tensor, FILE.read_bytes(), places, 4)

@@ -429,6 +429,10 @@ def test_without_webgpu_the_error_says_what_to_do(
         gpu_page.call("createWithGpu", gpu=gpu)
 
 
+def test_an_adapter_that_is_there_when_asked_again_is_taken(gpu_page: GpuPage) -> None:
+    gpu_page.call("createWithGpu", gpu="late")
+
+
 def test_a_lost_device_rejects_what_is_pending_and_all_that_follows(runtime: GpuRuntime) -> None:
     runtime.allocate({"x": 256, "y": 256})
     plan = runtime.compile(accumulate_plan())

@@ -15,6 +15,7 @@ from leadout.checkpoint.synthetic import SHAPES, synthetic_checkpoint
 from leadout.devices.numpy import NumpyDevice
 from leadout.engine import Engine
 from leadout.errors import OutOfMemoryError
+from leadout.forecast import Memory
 from leadout.planning import LoadOptions
 from leadout.request import GenerateRequest
 from leadout_build.bench import memory
@@ -101,7 +102,8 @@ async def test_what_is_planned_is_what_is_allocated() -> None:
     device, options = NumpyDevice(), LoadOptions(drafter="mtp", max_draft_tokens=1)
     target, drafter = open_shape("tiny")
     # The plan runs a loop of its own, as on the command line.
-    plan = await asyncio.to_thread(memory.plan_memory, target, drafter, options)
+    planned = await asyncio.to_thread(memory.plan_memory, target, drafter, options)
+    plan = Memory.of(planned.buffers)
     engine = await Engine.load(
         device,
         target,
@@ -162,10 +164,48 @@ def test_memory_that_the_device_does_not_have_is_said_in_bytes(
     bench_with(runtime, "--shape", "31b", exit_code=1)
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert "1,500,000,000 bytes are missing: the device has no 1.5 GB. Take a smaller" in err
+    assert "1,500,000,000 bytes are missing: the device has no 1.5 GB. Take --kv" in err
+    assert "--placement" not in err
     runtime.error = OutOfMemoryError("no.")
     bench_with(runtime, "--shape", "31b", exit_code=1)
     assert "memory is missing: no. Take" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shape", ["e2b", "e4b"])
+def test_what_paging_saves_is_named_where_there_is_a_table_to_page(
+    bench_with: Run, capsys: Captured, monkeypatch: pytest.MonkeyPatch, shape: str
+) -> None:
+    monkeypatch.setattr(command, "has_gpu", lambda: False)
+    monkeypatch.setattr(command, "machine_bytes", lambda: 1_000_000_000)
+    bench_with(FakeRuntime(), "--shape", shape, exit_code=1)
+    err = capsys.readouterr().err
+    whole, paged = (
+        command.plan_of(*open_shape(shape), "mtp", {"placement": one}).total_bytes
+        for one in ("gpu", "paged")
+    )
+    assert f"--placement paged ({(whole - paged) / 1e9:.2f} GB less), --drafter ngram (" in err
+    assert err.endswith("a smaller model or shape, or another device.\n")
+    bench_with(FakeRuntime(), "--shape", shape, "--placement", "paged", exit_code=1)
+    assert "--placement" not in capsys.readouterr().err
+
+
+def test_what_the_engine_has_tried_already_is_not_named(
+    bench_with: Run, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left to itself it pages where the table found no room: what then fails was paged."""
+    monkeypatch.setattr(command, "has_gpu", lambda: True)
+    runtime = FakeRuntime()
+    drafter = {"option": "drafter", "value": "none", "saves_bytes": 300_000_000}
+    paged = {"option": "placement", "value": "paged", "saves_bytes": 1_300_000_000}
+    for savings, named in (
+        ([drafter], "Take --drafter ngram (300.0 MB less), a smaller"),
+        ([paged], "Take --placement paged (1.30 GB less), a smaller"),
+    ):
+        runtime.error = OutOfMemoryError(
+            "no. In all it takes: …", missing_bytes=1, cause="no.", savings=savings
+        )
+        bench_with(runtime, "--shape", "e2b", exit_code=1)
+        assert f"1 bytes are missing: no. {named} model" in capsys.readouterr().err
 
 
 def test_a_model_s_own_error_is_left_as_it_is(bench_with: Run, capsys: Captured) -> None:
@@ -182,6 +222,6 @@ def test_the_machine_s_memory_is_known_here() -> None:
 
 @pytest.mark.parametrize(("shape", "most_gb"), [("e2b", 4), ("e4b", 6), ("12b", 9.5)])
 def test_the_small_shapes_fit_into_small_devices(shape: str, most_gb: float) -> None:
-    plan = command.plan_of(*open_shape(shape), "mtp")
+    plan = Memory.of(command.plan_of(*open_shape(shape), "mtp").buffers)
     assert plan.total_bytes < most_gb * 1e9
     assert plan.largest_buffer_bytes < 1 << 31

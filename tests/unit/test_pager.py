@@ -19,7 +19,7 @@ from leadout.checkpoint.source import Source
 from leadout.checkpoint.synthetic import synthetic_checkpoint
 from leadout.checkpoint.tensors import TensorInfo
 from leadout.devices.numpy import NumpyDevice
-from leadout.errors import OutOfMemoryError, RequestError, SourceError
+from leadout.errors import OutOfMemoryError, RequestError, SourceError, TensorError
 from leadout.forecast import forecast
 from leadout.models import gemma4_text
 from leadout.pager import Pager
@@ -108,6 +108,29 @@ async def test_a_request_whose_row_cannot_be_read_is_refused_and_the_next_one_ru
         await generated(engine, [2, 300, 9], max_tokens=4)
     source.data = data
     assert await generated(engine, [2, 300, 9], max_tokens=4) == wanted
+
+
+async def test_a_row_with_a_value_that_is_no_number_is_an_error_and_not_a_text() -> None:
+    """In the prompt, and among the tokens that come; the next request runs."""
+    engine = await load(NumpyDevice(), folder_files(TRAINED), **PAGED)
+    whole = await load(NumpyDevice(), folder_files(TRAINED), placement="gpu")
+    pager = engine.decoder.pager
+    assert pager is not None
+    (part,) = pager.plan.parts
+    source = engine.checkpoint.sources[part.source]
+    assert isinstance(source, MemorySource)
+    data = source.data
+    options = {"max_tokens": 12, "ignore_eos": True, "temperature": 3.0}
+    wanted = await generated(whole, [2, 3, 9], **options)
+    own = next(id_ for id_ in wanted if id_ >= PAGED["paged_rows"])
+    for prompt, id_ in (([2, 300, 9], 300), ([2, 3, 9], own)):
+        start = part.offset + id_ * part.bytes
+        source.data = data[: start + 64] + b"\xc0\x7f" + data[start + 66 :]
+        with pytest.raises(TensorError, match=f"row {id_} holds values that are infinite or not"):
+            await generated(engine, prompt, **options)
+        assert len(await generated(engine, [2, 4, 9], max_tokens=1)) == 1
+    source.data = data
+    assert await generated(engine, [2, 3, 9], **options) == wanted
 
 
 @pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q8_0", "Q6_K"])

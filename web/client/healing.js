@@ -2,6 +2,7 @@
  * A channel to a loaded model that comes back by itself: when its worker or its device fails, another
  * worker loads the model again, and what was asked goes on there. Callers notice a pause.
  *
+ * 0. loading   Where the worker or its device fails, another worker begins again, once. Then → 1.
  * 1. working   Requests go to the worker. A failure → 2; one that follows too soon → 3.
  * 2. healing   Another worker loads the model, from where it came from the first time. New requests
  *              wait. Then → 1 with all open requests, in their order; if it fails → 3.
@@ -20,9 +21,9 @@ import { OpenRequest } from "./open_request.js";
 
 /** A loaded model. @typedef {{channel: Channel, info: ModelInfo}} Loaded */
 
-/** @typedef {{signal: AbortSignal, onEvent: (event: WorkerEvent) => void}} ReloadOptions */
+/** @typedef {{signal?: AbortSignal | null, onEvent: (event: WorkerEvent) => void}} ReloadOptions */
 
-/** How a model is loaded again. @typedef {(options: ReloadOptions) => Promise<Loaded>} Reload */
+/** How a model is loaded, in a worker of its own. @typedef {(options: ReloadOptions) => Promise<Loaded>} Reload */
 
 /** @typedef {{phase: import("../messages.js").Phase, loaded_bytes: number, total_bytes: number}} Progress */
 
@@ -33,6 +34,9 @@ import { OpenRequest } from "./open_request.js";
 
 /** A failure within this time after the last healing is final. */
 const QUIET_MS = 60_000;
+
+/** What an answer that never comes fails with: its worker is gone, or of no use; see channel.js. */
+const GONE = new Set(["DeviceLostError", "WorkerError"]);
 
 /**
  * What may pass while a browser starts its GPU process again and gives memory back, and how long to
@@ -50,7 +54,7 @@ export class HealingChannel {
   /** In the order in which they were asked. @type {Set<OpenRequest>} */
   #open = new Set();
   #isHealing = false;
-  #healedMs = -Infinity;
+  #healedMs;
   /** @type {Error | null} */
   #failure = null;
   /** @type {(failure: Error) => void} */
@@ -58,14 +62,44 @@ export class HealingChannel {
   #ending = new AbortController();
 
   /**
-   * @param {Loaded} loaded
-   * @param {{reload: Reload | null, onHealing?: (event: HealingEvent) => void}} options null: every
-   *   failure is final
+   * Load a model, and once again where its worker or its device fails meanwhile.
+   *
+   * @param {Reload} load
+   * @param {ReloadOptions & {canHeal: boolean, onHealing: (event: HealingEvent) => void}} options not
+   *   canHeal: every failure is final; onHealing is told as long as the channel is there
+   * @returns {Promise<HealingChannel>}
+   * @throws {LeadoutError} by name; an abort rejects with the signal's reason
    */
-  constructor({ channel, info }, { reload, onHealing = () => {} }) {
+  static async open(load, { signal, onEvent, canHeal, onHealing }) {
+    const reload = canHeal ? load : null;
+    let reason;
+    try {
+      return new HealingChannel(await load({ signal, onEvent }), { reload, onHealing });
+    } catch (error) {
+      if (!canHeal || !isGone(error)) throw error;
+      reason = error;
+    }
+    const failedMs = performance.now();
+    onHealing({ state: "started", reason, progress: null });
+    try {
+      const loaded = await loadPatiently(load, reason, { signal, onEvent, onHealing });
+      onHealing({ state: "done", reason, progress: null });
+      return new HealingChannel(loaded, { reload, onHealing, healedMs: performance.now() });
+    } catch (error) {
+      throw isGone(error) ? again(error, performance.now() - failedMs, "Loading had begun again") : error;
+    }
+  }
+
+  /**
+   * @param {Loaded} loaded
+   * @param {{reload: Reload | null, onHealing?: (event: HealingEvent) => void, healedMs?: number}} options
+   *   reload: null: every failure is final; healedMs: when it was, if it failed before
+   */
+  constructor({ channel, info }, { reload, onHealing = () => {}, healedMs = -Infinity }) {
     this.info = info;
     this.#reload = reload;
     this.#onHealing = onHealing;
+    this.#healedMs = healedMs;
     /**
      * Resolves, and never rejects, with the failure that was final.
      * @type {Promise<Error>}
@@ -158,13 +192,14 @@ export class HealingChannel {
     }
     const sinceMs = performance.now() - this.#healedMs;
     if (this.#reload === null || sinceMs < QUIET_MS) {
-      this.#fail(this.#reload === null ? failure : again(failure, sinceMs));
+      this.#fail(this.#reload === null ? failure : again(failure, sinceMs, "It had been loaded again"));
       return;
     }
     this.#isHealing = true;
     this.#onHealing({ state: "started", reason: failure, progress: null });
     try {
-      const { channel, info } = await this.#reloadPatiently(this.#reload, failure);
+      const events = { signal: this.#ending.signal, onEvent: () => {}, onHealing: this.#onHealing };
+      const { channel, info } = await loadPatiently(this.#reload, failure, events);
       this.info = info;
       this.#channel = this.#follow(channel);
     } catch (error) {
@@ -180,35 +215,6 @@ export class HealingChannel {
     }
   }
 
-  /**
-   * @param {Reload} reload
-   * @param {Error} reason
-   * @returns {Promise<Loaded>}
-   */
-  async #reloadPatiently(reload, reason) {
-    const { signal } = this.#ending;
-    const onEvent = (/** @type {WorkerEvent} */ event) => {
-      if (event.type === "phase" || event.type === "progress") {
-        const { phase } = event;
-        const { loaded_bytes, total_bytes } = event.type === "progress" ? event : { loaded_bytes: 0, total_bytes: 0 };
-        this.#onHealing({ state: "loading", reason, progress: { phase, loaded_bytes, total_bytes } });
-      }
-    };
-    for (const waitMs of WAITS_MS) {
-      try {
-        return await reload({ signal, onEvent });
-      } catch (error) {
-        if (!(error instanceof Error) || !MAY_PASS.has(error.name)) {
-          throw error;
-        }
-      }
-      await new Promise((resolve) => setTimeout(resolve, waitMs));
-      await untilVisible(signal); // a tab in the background may get no device
-      signal.throwIfAborted();
-    }
-    return reload({ signal, onEvent });
-  }
-
   /** @param {Error} failure */
   #fail(failure) {
     if (!this.#failure) {
@@ -219,31 +225,96 @@ export class HealingChannel {
 }
 
 /**
+ * @param {unknown} error
+ * @returns {error is Error} whether a worker or its device failed, and not what was asked of it
+ */
+function isGone(error) {
+  return error instanceof Error && GONE.has(error.name);
+}
+
+/**
+ * Load again, as often as it takes until what may pass has passed.
+ *
+ * @param {Reload} load
+ * @param {Error} reason
+ * @param {ReloadOptions & {onHealing: (event: HealingEvent) => void}} options
+ * @returns {Promise<Loaded>}
+ */
+async function loadPatiently(load, reason, { signal, onEvent, onHealing }) {
+  const events = {
+    signal,
+    onEvent: (/** @type {WorkerEvent} */ event) => {
+      onEvent(event);
+      if (event.type === "phase" || event.type === "progress") {
+        const { phase } = event;
+        const { loaded_bytes, total_bytes } = event.type === "progress" ? event : { loaded_bytes: 0, total_bytes: 0 };
+        onHealing({ state: "loading", reason, progress: { phase, loaded_bytes, total_bytes } });
+      }
+    },
+  };
+  for (const waitMs of WAITS_MS) {
+    try {
+      return await load(events);
+    } catch (error) {
+      if (!(error instanceof Error) || !MAY_PASS.has(error.name)) {
+        throw error;
+      }
+    }
+    await pause(waitMs, signal);
+    await untilVisible(signal); // a tab in the background may get no device
+    signal?.throwIfAborted();
+  }
+  return load(events);
+}
+
+/**
  * @param {Error} failure
  * @param {number} sinceMs
+ * @param {string} what happened then
  * @returns {Error} what says that it is not the first one
  */
-function again(failure, sinceMs) {
+function again(failure, sinceMs, what) {
   const seconds = Math.round(sinceMs / 1000);
   return new LeadoutError(
     failure.name,
-    `${failure.message} (It had been loaded again ${seconds} s before, after another failure.)`,
+    `${failure.message} (${what} ${seconds} s before, after another failure.)`,
     failure instanceof LeadoutError ? failure.detail : {},
   );
 }
 
 /**
- * @param {AbortSignal} signal ends the wait
+ * @param {number} ms
+ * @param {AbortSignal | null} [signal] ends it
+ * @returns {Promise<void>}
+ */
+function pause(ms, signal) {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal?.addEventListener("abort", end);
+  });
+}
+
+/**
+ * @param {AbortSignal | null} [signal] ends the wait
  * @returns {Promise<void>}
  */
 function untilVisible(signal) {
   const { document } = globalThis;
-  if (!document?.hidden) {
+  if (!document?.hidden || signal?.aborted) {
     return Promise.resolve();
   }
   return new Promise((resolve) => {
-    const done = () => resolve();
-    document.addEventListener("visibilitychange", done, { once: true, signal });
-    signal.addEventListener("abort", done, { once: true });
+    const end = () => {
+      document.removeEventListener("visibilitychange", end);
+      signal?.removeEventListener("abort", end);
+      resolve();
+    };
+    document.addEventListener("visibilitychange", end);
+    signal?.addEventListener("abort", end);
   });
 }

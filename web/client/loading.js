@@ -22,7 +22,8 @@ import { isSupported } from "./support.js";
  * Start a worker and load a model into it.
  *
  * @param {LoadParams} params
- * @param {(event: import("./healing.js").HealingEvent) => void} onHealing
+ * @param {(event: import("./healing.js").HealingEvent) => void} onHealing told from the first failure on, while it
+ *   loads as well
  * @returns {Promise<HealingChannel>}
  * @throws {LeadoutError} by name; an abort rejects with the signal's reason (an AbortError)
  */
@@ -53,10 +54,11 @@ export async function loadModel(params, onHealing) {
   };
   const options = toLoadOptions(params);
   const pair = lookUp();
-  const loaded = await loadPair(startWorker(worker), pair, options, { signal, onEvent });
   const canHeal = params.heal !== false && (worker === undefined || typeof worker === "function");
-  return new HealingChannel(loaded, {
-    reload: canHeal ? (events) => loadPair(startWorker(worker), pair, options, events) : null,
+  return HealingChannel.open((events) => loadPair(startWorker(worker), pair, options, events), {
+    signal,
+    onEvent,
+    canHeal,
     onHealing,
   });
 }

@@ -2,14 +2,15 @@
  * Rows of a table that stays in its file, brought to the device as they are used.
  *
  * pyapp/leadout/checkpoint/page_plan.py describes a PagePlan (keep in step), pager.py there decides
- * which rows. All rows that are asked for are read first, so that a source that fails changes nothing. Then
- * they are staged, some at a time, and repacked by a load's kernels into the rows of the cache; nobody
- * waits for the device. Passes that were submitted before see the cache as it was.
+ * which rows. All rows that are asked for are read and looked at first, so that a source that fails, or a
+ * value that is no number, changes nothing. Then they are staged, some at a time, and repacked by a load's
+ * kernels into the rows of the cache; nobody waits for the device. Passes that were submitted before see
+ * the cache as it was.
  *
  * @module paging
  */
 
-import { errorAt, namedGpuError } from "./errors.js";
+import { LeadoutError, errorAt, namedGpuError } from "./errors.js";
 
 /** @import {Binding} from "./buffers.js" */
 /** @import {LoadDevice} from "./load.js" */
@@ -21,6 +22,8 @@ import { errorAt, namedGpuError } from "./errors.js";
  * @property {number} source index into the sources
  * @property {number} offset the first row's first byte there
  * @property {number} bytes of a row
+ * @property {number} block_bytes of each block in it
+ * @property {{words: number[], mask: number}} exponents of the floats in a block: which 16-bit words hold one
  * @property {PipelineSpec} pipeline repacks it
  * @property {Binding[]} bindings the kernel's bindings after the first, which is the staging
  * @property {number} staged_bytes of a row, behind four words of parameters
@@ -81,7 +84,7 @@ export class RowPager {
 
   /**
    * @param {Move[]} moves
-   * @throws {LeadoutError} SourceError or StoreError; nothing was changed
+   * @throws {LeadoutError} SourceError, StoreError or TensorError; nothing was changed
    */
   async bring(moves) {
     const { slots, staged_rows } = this.#plan;
@@ -122,6 +125,7 @@ export class RowPager {
         for (const [start, part] of this.#starts()) {
           const payload = rows[i].subarray(start + PARAMS_BYTES, start + PARAMS_BYTES + part.bytes);
           await this.#readPart(part, moves[i].id, payload);
+          this.#checkFinite(part, moves[i].id, payload);
         }
       }
     };
@@ -142,6 +146,28 @@ export class RowPager {
       else await source.read(at, bytes, payload);
     } catch (error) {
       throw errorAt(error, this.#plan.label, { tensor: this.#plan.label, row: id });
+    }
+  }
+
+  /**
+   * As `_read_finite` of pyapp/leadout/devices/numpy.py does it (keep in step).
+   *
+   * @param {PagePart} part
+   * @param {number} id
+   * @param {Uint8Array<ArrayBuffer>} payload
+   */
+  #checkFinite({ exponents: { words, mask }, block_bytes }, id, payload) {
+    const halves = new Uint16Array(payload.buffer, payload.byteOffset, payload.length / 2);
+    for (const word of words) {
+      for (let i = word; i < halves.length; i += block_bytes / 2) {
+        if ((halves[i] & mask) !== mask) continue;
+        const { label } = this.#plan;
+        throw new LeadoutError(
+          "TensorError",
+          `${label}: row ${id} holds values that are infinite or not a number; get the checkpoint again, or another one`,
+          { tensor: label, row: id },
+        );
+      }
     }
   }
 

@@ -5,6 +5,7 @@
  */
 
 import { LeadoutError, firstLine } from "./errors.js";
+import { sleep } from "./remote_file.js";
 
 /**
  * Limits of which we take all that the adapter has.
@@ -25,6 +26,12 @@ const WANTED_LIMITS = [
 /** Features that kernel variants may ask for. */
 export const WANTED_FEATURES = ["subgroups", "shader-f16", "timestamp-query"];
 
+/**
+ * When to ask once more. A browser whose GPU process has just ended says that there is no adapter, or
+ * gives one without a device, though the next one will have both.
+ */
+const AGAIN_MS = 1000;
+
 /** A device and what it was taken from. @typedef {{adapter: GPUAdapter, device: GPUDevice}} RequestedDevice */
 
 /**
@@ -40,6 +47,19 @@ export async function requestDevice(gpu) {
         "https or on localhost",
     );
   }
+  try {
+    return await request(gpu);
+  } catch {
+    await sleep(AGAIN_MS);
+    return request(gpu);
+  }
+}
+
+/**
+ * @param {GPU} gpu
+ * @returns {Promise<RequestedDevice>}
+ */
+async function request(gpu) {
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
   if (adapter === null) {
     throw new LeadoutError(

@@ -19,7 +19,7 @@
  * 4. "generating": the end, a stop or an error of the request → 3.
  * 5. "failed": the load failed, or the engine failed for good. load() → 2.
  *
- * While an engine comes back by itself (see Engine) the state stays, and a line says so.
+ * While an engine comes back by itself (see Engine) the state stays. A line says so, as where a load begins again.
  *
  * @module leadout-chat
  */
@@ -41,7 +41,7 @@ import { Manuscript } from "./manuscript.js";
 import { errorNotice, unsupportedNotice } from "./notices.js";
 import { findSupport } from "./offer.js";
 import { toParams } from "./params.js";
-import { followHealing, showModel } from "./recovery.js";
+import { followHealing, showHealing, showModel } from "./recovery.js";
 import { getStyleSheet } from "./styles.js";
 import { View } from "./view.js";
 import { describeError, describeFinish, describeState } from "./words.js";
@@ -254,6 +254,7 @@ export class LeadoutChat extends ElementBase {
           this.#emit("progress", progress);
         },
         onFetch,
+        onHealing: (event) => this.#emit("healing", event) && showHealing(this.#view, event),
       });
       this.#loading = null;
       this.#adopt(engine, true);
@@ -331,11 +332,7 @@ export class LeadoutChat extends ElementBase {
     showModel(this.#view, engine);
     this.#view.drafting.setDrafter(engine.info.drafter, engine.info.max_draft_tokens);
     this.#takePhase("ready");
-    followHealing(engine, this.#view, (detail) => {
-      const isMine = engine === this.#engine;
-      if (isMine) this.#emit("healing", detail);
-      return isMine;
-    });
+    followHealing(engine, this.#view, (event) => engine === this.#engine && this.#emit("healing", event));
     engine.lost.then((error) => {
       if (engine === this.#engine) {
         this.#fail(error);
@@ -494,6 +491,6 @@ export class LeadoutChat extends ElementBase {
 
   /** @param {"phase" | "progress" | "fetch" | "healing" | "delta" | "finish" | "error"} name @param {object} detail */
   #emit(name, detail) {
-    this.dispatchEvent(new CustomEvent(`leadout-${name}`, { detail, bubbles: true, composed: true }));
+    return this.dispatchEvent(new CustomEvent(`leadout-${name}`, { detail, bubbles: true, composed: true }));
   }
 }

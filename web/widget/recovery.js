@@ -28,19 +28,29 @@ export function showModel(view, { info }) {
 export function followHealing(engine, view, onHealing) {
   engine.addEventListener("healing", (event) => {
     const { detail } = /** @type {CustomEvent<HealingEvent>} */ (event);
-    if (!onHealing(detail)) {
-      return;
-    }
-    const { state, progress } = detail;
-    const words = describeHealing(detail);
-    if (state === "done") {
-      view.setLoading(null);
-      showModel(view, engine);
-    } else {
-      view.setLoading(words, progress?.total_bytes ? progress.loaded_bytes / progress.total_bytes : null);
-    }
-    if (state !== "loading") {
-      view.setStatus(words);
+    if (onHealing(detail)) {
+      showHealing(view, detail);
+      if (detail.state === "done") showModel(view, engine);
     }
   });
+}
+
+/**
+ * @param {View} view
+ * @param {HealingEvent} event of an engine, or of a load that began again
+ */
+export function showHealing(view, event) {
+  const { state, reason, progress } = event;
+  if (state === "done") {
+    view.setLoading(null);
+    view.setStatus(describeHealing(event));
+    return;
+  }
+  if (!view.isFetching) {
+    view.setLoading(describeHealing(event), progress?.total_bytes ? progress.loaded_bytes / progress.total_bytes : null);
+  }
+  if (!progress?.total_bytes) {
+    // A phase that begins had its own say.
+    view.setStatus(describeHealing({ state: "started", reason, progress: null }));
+  }
 }

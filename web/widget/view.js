@@ -147,6 +147,11 @@ export class View {
     }
   }
 
+  /** Whether files are on their way; that says more than how much of them was read. */
+  get isFetching() {
+    return this.#fetches.isOpen;
+  }
+
   /**
    * @param {Phase} phase
    * @param {{loaded_bytes: number, total_bytes: number} | null} progress
@@ -154,8 +159,7 @@ export class View {
   showPhase(phase, progress) {
     if (phase === "ready") {
       this.setLoading(null);
-    } else if (!this.#fetches.isOpen) {
-      // What is still being fetched says more than how much of it was read.
+    } else if (!this.isFetching) {
       const fraction = progress && progress.total_bytes > 0 ? progress.loaded_bytes / progress.total_bytes : null;
       this.setLoading(describePhase(phase, progress), fraction);
     }

@@ -17,8 +17,9 @@ def load_figures(loaded: Loaded) -> dict[str, Any]:
     """Return what loading cost: "load" and "memory" of the report.
 
     Where weights are made up there is no progress, and nothing is read. The heap's growth is from
-    the last sample before the load to the highest one in it, garbage that was not collected yet
-    included. It is None where no sample fell into either.
+    the last sample before the load to the highest one in it, in Chromium with garbage that was not
+    collected yet, in Node with little of it (probe.mjs). It is None where no sample fell into
+    either.
     """
     progress = [event for event in loaded.events if event["type"] == "progress"]
     begun = {event["phase"]: event["at_ms"] for event in loaded.events if event["type"] == "phase"}

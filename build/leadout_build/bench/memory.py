@@ -1,6 +1,6 @@
 """What a model takes of a device's memory, before anything is allocated.
 
-The engine itself is asked (forecast.py). WebGPU does not say how much memory there is, so what
+The engine itself is asked (planning.py). WebGPU does not say how much memory there is, so what
 is missing is known in two ways: where the CPU renders, memory is the machine's; on a GPU, the
 allocation fails, and says for which bytes.
 """
@@ -10,22 +10,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from leadout.checkpoint import Checkpoint
 from leadout.errors import OutOfMemoryError
-from leadout.forecast import Memory, forecast
-from leadout.planning import LoadOptions
+from leadout.forecast import Memory, without_files
+from leadout.memory_advice import Saving, savings_of, shown_bytes
+from leadout.planning import LoadOptions, PlannedLoad, plan_load
 from leadout_build.bench.any_gpu import AnyGpu
 
+#: How the command is told what an option of a load saves; it has no option for the context.
+_FLAGS = {
+    "kv_dtype": "--kv-dtype f16",
+    "placement": "--placement paged",
+    "drafter": "--drafter ngram",
+}
 
-def plan_memory(checkpoint: Checkpoint, drafter: Checkpoint | None, options: LoadOptions) -> Memory:
-    """Return what loading would allocate.
+
+def plan_memory(
+    checkpoint: Checkpoint, drafter: Checkpoint | None, options: LoadOptions
+) -> PlannedLoad:
+    """Return what loading would allocate, and what it was planned from.
 
     Raises:
-        LeadoutError: as in `forecast.forecast`.
+        LeadoutError: as in `planning.plan_load`.
     """
-    return asyncio.run(forecast(AnyGpu(), checkpoint, drafter, options)).memory
+    beside = None if drafter is None else without_files(drafter)
+    target = without_files(checkpoint)
+    return asyncio.run(plan_load(AnyGpu(), target, beside, options, may_exceed_bindings=True))
 
 
 def shown(memory: Memory) -> str:
@@ -37,35 +50,55 @@ def shown(memory: Memory) -> str:
     )
 
 
-def check_memory(name: str, plan: Memory, available_bytes: int | None) -> None:
+def check_memory(name: str, planned: PlannedLoad, available_bytes: int | None) -> None:
     """Refuse a model that this machine's memory cannot hold; None is what nobody knows.
 
     Raises:
         OutOfMemoryError: with the bytes that are missing.
     """
-    if available_bytes is not None and plan.total_bytes > available_bytes:
-        raise shortage(
-            name,
-            plan,
-            plan.total_bytes - available_bytes,
-            f"the CPU renders here, and {available_bytes:,} bytes of memory are available",
-        )
+    if available_bytes is not None and planned.total_bytes > available_bytes:
+        missing_bytes = planned.total_bytes - available_bytes
+        why = f"the CPU renders here, and {available_bytes:,} bytes of memory are available"
+        raise _shortage(name, planned, missing_bytes, why, savings_of(planned, missing_bytes))
 
 
-def shortage(name: str, plan: Memory, missing_bytes: int | None, why: str) -> OutOfMemoryError:
-    """Return the error for a device that has too little memory.
+def refused(name: str, planned: PlannedLoad, error: OutOfMemoryError) -> OutOfMemoryError:
+    """Return the error for a device that was found to have too little memory.
 
     Args:
         name: of the model.
-        plan: what it needs.
-        missing_bytes: what it needs more than there is, at least; None where that is unknown.
-        why: what was seen.
+        planned: what it needs.
+        error: of the load. Where it says what would help, nothing else does: the load may have
+            tried already to page.
     """
+    found = error.detail.get("missing_bytes")
+    missing_bytes = int(found) if isinstance(found, int | float) else None
+    cause, advice = error.detail.get("cause", error.message), error.detail.get("savings")
+    savings = (
+        [Saving(**one) for one in advice]
+        if isinstance(advice, list)
+        else savings_of(planned, missing_bytes)
+    )
+    return _shortage(name, planned, missing_bytes, str(cause).rstrip("."), savings)
+
+
+def _shortage(
+    name: str,
+    planned: PlannedLoad,
+    missing_bytes: int | None,
+    why: str,
+    savings: Iterable[Saving],
+) -> OutOfMemoryError:
     missing = "memory is" if missing_bytes is None else f"{missing_bytes:,} bytes are"
+    ways = [
+        f"{_FLAGS[saving.option]} ({shown_bytes(saving.saves_bytes)} less)"
+        for saving in savings
+        if saving.option in _FLAGS
+    ]
     return OutOfMemoryError(
-        f"{name} needs {shown(plan)}; {missing} missing: {why}. Take a smaller model or shape, or "
-        "another device.",
-        needed_bytes=plan.total_bytes,
+        f"{name} needs {shown(Memory.of(planned.buffers))}; {missing} missing: {why}. Take "
+        f"{''.join(f'{way}, ' for way in ways)}a smaller model or shape, or another device.",
+        needed_bytes=planned.total_bytes,
         missing_bytes=missing_bytes,
     )
 

@@ -32,7 +32,7 @@ from leadout.config import read_config
 from leadout.errors import ModelNotFoundError, OutOfMemoryError, RequestError
 from leadout.forecast import Memory
 from leadout.models.registry import check_target
-from leadout.planning import DEFAULT_CONTEXT_LENGTH, LoadOptions
+from leadout.planning import DEFAULT_CONTEXT_LENGTH, LoadOptions, PlannedLoad
 from leadout.rows import FEW_ROWS
 from leadout.state import MAX_DRAFT_TOKENS
 from leadout_build.bench.chromium import open_chromium
@@ -51,7 +51,7 @@ from leadout_build.bench.memory import (
     check_memory,
     machine_bytes,
     plan_memory,
-    shortage,
+    refused,
 )
 from leadout_build.bench.node import open_node
 from leadout_build.bench.parallel import measure_parallel
@@ -84,12 +84,12 @@ def run(args: argparse.Namespace) -> int:
     config = check_target(read_config(target), subject.name)
     options = load_options(args, config.max_position_embeddings)
     # The first kind takes the most memory: an n-gram drafter has no weights.
-    memory = plan_of(target, drafter, kinds[0], options) if subject.is_shape else None
-    if memory is not None:
-        check_memory(subject.name, memory, None if has_gpu() else machine_bytes())
+    planned = plan_of(target, drafter, kinds[0], options) if subject.is_shape else None
+    if planned is not None:
+        check_memory(subject.name, planned, None if has_gpu() else machine_bytes())
     opened = open_node if args.runtime == "node" else open_chromium
     with opened(subject) as runtime:
-        session = _Session(args, subject, target, drafter, runtime, options, memory)
+        session = _Session(args, subject, target, drafter, runtime, options, planned)
         report = session.measure(kinds)
     print(json.dumps(report) if args.json else "\n".join(table(report)))
     return 0
@@ -105,7 +105,7 @@ class _Session:
     drafter: Checkpoint | None
     runtime: Runtime
     options: dict[str, Any]
-    memory: Memory | None
+    planned: PlannedLoad | None
 
     def measure(self, kinds: Sequence[str]) -> dict[str, Any]:
         """Return the report."""
@@ -127,9 +127,9 @@ class _Session:
             ),
             "drafters": [],
         }
-        if self.memory is not None:
-            planned = asdict(self.memory) | {"total_bytes": self.memory.total_bytes}
-            report["memory"]["planned"] = planned
+        if self.planned is not None:
+            memory = Memory.of(self.planned.buffers)
+            report["memory"]["planned"] = asdict(memory) | {"total_bytes": memory.total_bytes}
         for kind in kinds:
             if kind != kinds[0]:
                 loaded = self._load(kind)
@@ -209,12 +209,9 @@ class _Session:
             with progress_of("Loading") as progress:
                 return self.runtime.load(progress, kind, self.options)
         except OutOfMemoryError as error:
-            if self.memory is None:
+            if self.planned is None:
                 raise
-            missing = error.detail.get("missing_bytes")
-            missing_bytes = int(missing) if isinstance(missing, int | float) else None
-            reason = error.message.rstrip(".")
-            raise shortage(self.subject.name, self.memory, missing_bytes, reason) from error
+            raise refused(self.subject.name, self.planned, error) from error
 
 
 def effort_of(args: argparse.Namespace, adapter: str) -> Effort:
@@ -310,7 +307,7 @@ def plan_of(
     drafter: Checkpoint | None,
     kind: str,
     options: Mapping[str, Any] | None = None,
-) -> Memory:
+) -> PlannedLoad:
     """Return what loading with a kind of drafter will take."""
     load = LoadOptions(drafter=kind, **(options or {}))
     return plan_memory(target, drafter if kind == "mtp" else None, load)

@@ -7,6 +7,10 @@
 
 The device executes it row by row (`Device.page_in`); which rows, `pager.Pager` decides. On WebGPU
 that is web/runtime/paging.js (keep in step).
+
+`weights.check_weights` sees the first rows alone. Later ones pass through the host, which looks at
+their floats as the file has them, before the device gets anything: a table read whole that way is
+refused for the same values, and nobody waits for a device.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from leadout.checkpoint.load_plan import (
     format_of,
 )
 from leadout.checkpoint.tensors import TensorInfo
-from leadout.layouts import BLOCK, LAYOUTS, Matrix
+from leadout.layouts import BLOCK, LAYOUTS, Exponents, Matrix
 from leadout.plan import Binding, Json, Pipeline, align
 
 #: What the cache takes of the device, unless a pass has more rows: E2B's in 4 bits are 13,000.
@@ -40,6 +44,8 @@ class PagePart:
         source: index of the source.
         offset: the first row's first byte there.
         bytes: of a row; rows lie one behind the other.
+        block_bytes: of each block in it.
+        exponents: of the floats in a block.
         pipeline: repacks it.
         bindings: of the cache, what the pipeline writes.
     """
@@ -47,6 +53,8 @@ class PagePart:
     source: int
     offset: int
     bytes: int
+    block_bytes: int
+    exponents: Exponents
     pipeline: Pipeline
     bindings: tuple[Binding, ...]
 
@@ -91,6 +99,7 @@ class PagePlan:
                 "parts": [
                     {
                         **vars(part),
+                        "exponents": vars(part.exponents),
                         "pipeline": vars(part.pipeline),
                         "bindings": [vars(binding) for binding in part.bindings],
                         "staged_bytes": part.staged_bytes,
@@ -198,6 +207,8 @@ def _parts(tensor: TensorInfo, planes: tuple[Binding, ...]) -> tuple[PagePart, .
             source,
             offset,
             bytes_of_blocks(part, blocks),
+            part.bytes,
+            part.exponents,
             part.repack,
             planes if part.plane is None else planes[part.plane : part.plane + 1],
         )

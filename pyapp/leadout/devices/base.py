@@ -151,6 +151,7 @@ class Device(Protocol):
 
         Raises:
             SourceError: reading failed; nothing was changed.
+            TensorError: a row holds an infinity or a NaN; likewise.
         """
 
     def lower(self, program: Program, precision: str = "accurate") -> Runnable:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from leadout.checkpoint.load_plan import PARAMS_BYTES, LoadPlan
-from leadout.checkpoint.page_plan import Move, PagePlan
+from leadout.checkpoint.page_plan import Move, PagePart, PagePlan
 from leadout.checkpoint.source import Source
 from leadout.devices.base import CompiledPlan, DeviceInfo, PassTimes, Progress, Runnable
 from leadout.devices.numpy_ops import Memory, Words, load_meanings
 from leadout.devices.numpy_ops.repack import REPACKERS, Call
-from leadout.errors import DeviceError, DeviceLimitError, OutOfMemoryError
+from leadout.errors import DeviceError, DeviceLimitError, OutOfMemoryError, TensorError
 from leadout.ops import Program
 from leadout.plan import Binding, BufferSpec, Pipeline
 
@@ -113,7 +113,7 @@ class NumpyDevice:
         """Read rows and repack them; see `Device.page_in`."""
         read = [
             [
-                await sources[part.source].read(part.offset + move.id * part.bytes, part.bytes)
+                await _read_finite(pages.label, part, sources, move.id)
                 for part in (pages.parts if sources else ())
             ]
             for move in moves
@@ -186,3 +186,18 @@ class NumpyDevice:
         """Drop everything."""
         self._buffers.clear()
         self._memory.forget_weights()
+
+
+async def _read_finite(label: str, part: PagePart, sources: Sequence[Source], row: int) -> bytes:
+    """Return a part of a row; as web/runtime/paging.js does it (keep in step)."""
+    payload = await sources[part.source].read(part.offset + row * part.bytes, part.bytes)
+    blocks = np.frombuffer(payload, "<u2").reshape(-1, part.block_bytes // 2)
+    mask = part.exponents.mask
+    if ((blocks[:, list(part.exponents.words)] & mask) == mask).any():
+        raise TensorError(
+            f"{label}: row {row} holds values that are infinite or not a number; get the "
+            "checkpoint again, or another one",
+            tensor=label,
+            row=row,
+        )
+    return payload
