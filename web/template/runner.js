@@ -20,6 +20,8 @@ export class TemplateRunner {
   #libraryUrl;
   /** @type {Promise<Worker> | null} */
   #worker = null;
+  /** Ends with the last rendering that was asked for. @type {Promise<unknown>} */
+  #last = Promise.resolve();
 
   /**
    * @param {() => Worker} newWorker starts web/template_worker.js
@@ -36,14 +38,21 @@ export class TemplateRunner {
   }
 
   /**
-   * One at a time.
+   * Render, one template after another: the time that one may take is its own.
    *
    * @param {Rendering} rendering
    * @returns {Promise<string>} the text
    * @throws {LeadoutError} ChatTemplateError: the template is wrong, or took too long; SourceError:
    *   the site lacks what it takes to run templates
    */
-  async render({ source, names, max_chars, max_ms }) {
+  render(rendering) {
+    const rendered = this.#last.then(() => this.#render(rendering));
+    this.#last = rendered.catch(() => {});
+    return rendered;
+  }
+
+  /** @param {Rendering} rendering @returns {Promise<string>} */
+  async #render({ source, names, max_chars, max_ms }) {
     const worker = await this.#start();
     try {
       const answer = await ask(worker, { source, names, max_chars }, max_ms);

@@ -123,6 +123,8 @@ class Stream:
     @property
     def wants_more(self) -> bool:
         """Whether a pass may be submitted for it: what came before is taken, or nearly so."""
+        if self.in_flight >= self.run_ahead:
+            return False
         return self._is_waited_for or (self.run_ahead > 1 and len(self._cycles) <= 1)
 
     @property
@@ -131,7 +133,8 @@ class Stream:
         return self.budget - self.collected - self.in_flight
 
     def bring(self, cycle: Cycle) -> None:
-        """Hand a cycle to who waits for it."""
+        """Hand a cycle to who waits for it, and who has yet to look at it before it waits again."""
+        self._is_waited_for = False
         self._cycles.append(cycle)
         self._changed.set()
 
