@@ -12,6 +12,7 @@ from leadout.chat import Rendering
 from leadout.chat_jinja import JinjaTemplate
 from leadout.errors import ChatTemplateError
 from leadout_build import ROOT
+from node_script import ask_node
 from node_template import node_renderings
 from published_templates import GEMMA_3, GEMMA_4_LARGE, GEMMA_4_SMALL, GEMMA_4_TOOLS
 from thoroughness import IS_THOROUGH
@@ -137,3 +138,11 @@ def test_a_hostile_template_that_ends_by_itself_ends_with_a_reason() -> None:
     renderings = [Rendering(body, names) for what, body in BOMBS.items() if what not in endless]
     for rendering, answer in zip(renderings, node_renderings(renderings, NOW), strict=True):
         assert 0 < len(answer.get("error", "")) < 500, (rendering.source, answer)
+
+
+def test_renderings_that_are_asked_for_at_once_each_have_their_own_answer_and_time() -> None:
+    sources = [f"text {i}" for i in range(8)]
+    asked = {"sources": sources, "eachMs": 100, "maxMs": 500}
+    assert ask_node("template_runner.mjs", asked) == sources
+    asked = {"sources": sources[:2], "eachMs": 500, "maxMs": 100}
+    assert ask_node("template_runner.mjs", asked) == ["ChatTemplateError"] * 2
