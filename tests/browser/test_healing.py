@@ -10,9 +10,8 @@ from playwright.sync_api import expect
 
 TEXT = " one two three four five six seven eight nine ten"
 
-#: Runs a body with an `engine` whose n-th worker has the n-th of some options; the last one's stay.
-WITH_WORKERS = """
-async ({ perWorker, load }) => {
+#: Both scripts begin so: their n-th worker has the n-th of some options; the last one's stay.
+_WORKERS = """async ({ perWorker, load }) => {
   const { Leadout } = await import("/leadout.js");
   const testing = await importApp("testing.js");
   const workers = [];
@@ -21,6 +20,12 @@ async ({ perWorker, load }) => {
     workers.push(new testing.FakeWorker(options));
     return workers.at(-1);
   };
+"""
+
+#: Runs a body with an `engine` whose n-th worker has the n-th of some options; the last one's stay.
+WITH_WORKERS = (
+    _WORKERS
+    + """
   const model = { name: "fake", files: [] };
   const engine = await Leadout.load({ model, worker, drafter: "ngram", ...load });
   const events = [];
@@ -34,18 +39,12 @@ async ({ perWorker, load }) => {
   %s
 }
 """
+)
 
 #: The same without the engine: `begin` starts its load, and `told` has what that told.
-WHILE_LOADING = """
-async ({ perWorker, load }) => {
-  const { Leadout } = await import("/leadout.js");
-  const testing = await importApp("testing.js");
-  const workers = [];
-  const worker = () => {
-    const options = perWorker[Math.min(workers.length, perWorker.length - 1)];
-    workers.push(new testing.FakeWorker(options));
-    return workers.at(-1);
-  };
+WHILE_LOADING = (
+    _WORKERS
+    + """
   const told = [];
   const begin = (options = {}) => Leadout.load({
     model: { name: "fake", files: [] },
@@ -59,6 +58,7 @@ async ({ perWorker, load }) => {
   %s
 }
 """
+)
 
 LOSES = {"text": TEXT, "loseDeviceAfterTokens": 4}
 CRASHES = {"text": TEXT, "crashAfterTokens": 4}

@@ -210,7 +210,11 @@ class Loop:
         ready = [
             one
             for one in self._streams
-            if one.phase is Phase.DECODING and one.left > 0 and one.wants_more
+            if one.phase is Phase.DECODING
+            and one.left > 0
+            and one.wants_more
+            # The prompt's last pass counts, too.
+            and one.in_flight < self._decoder.depth(one.run_ahead)
         ]
         depth = min((one.run_ahead for one in ready), default=0)
         return ready, self._decoder.depth(depth)

@@ -123,8 +123,6 @@ class Stream:
     @property
     def wants_more(self) -> bool:
         """Whether a pass may be submitted for it: what came before is taken, or nearly so."""
-        if self.in_flight >= self.run_ahead:
-            return False
         return self._is_waited_for or (self.run_ahead > 1 and len(self._cycles) <= 1)
 
     @property
