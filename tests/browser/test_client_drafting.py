@@ -245,6 +245,7 @@ def test_reasoning_comes_apart_from_the_answer(blank: Chat) -> None:
     assert whole["choices"][0]["message"] == {
         "role": "assistant",
         "content": " Paris, of course.",
+        "refusal": None,
         "reasoning_content": "Let me see.",
     }
     assert whole["usage"]["completion_tokens_details"]["reasoning_tokens"] == 3

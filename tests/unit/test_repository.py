@@ -172,3 +172,10 @@ def test_ci_runs_make_test() -> None:
     script = REPOSITORY / ".ci/run"
     assert os.access(script, os.X_OK)
     assert "exec make test" in script.read_text("utf-8")
+
+
+def test_no_two_test_files_that_run_together_have_one_name() -> None:
+    groups = [REPOSITORY / "tests" / group for group in ("kernels", "model", "browser")]
+    names = [path.name for group in groups for path in group.glob("test_*.py")]
+    assert len(names) > 10
+    assert sorted({name for name in names if names.count(name) > 1}) == []
