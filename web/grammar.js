@@ -11,9 +11,11 @@
 /** Characters that stand for tokens as such. Keep in step with pyapp/leadout/grammar/expressions.py. */
 const FIRST_MARK = 0x10f000;
 
-/** The first code point of plane 16, and the one byte that begins UTF-8 of it. */
+/** The first code point of plane 16: private use, so that no text has it. */
 const PLANE_16 = 0x100000;
-const PLANE_16_BYTE = "<0xF4>";
+
+/** Byte tokens that are in no UTF-8 but that of plane 16: grammars use such bytes for other ends. */
+const NO_TEXT = /^<0x(?:C[01]|F[4-9A-F])>$/;
 
 /**
  * What the library knows of a model's tokens.
@@ -32,8 +34,8 @@ function requestError(message) {
 export class Grammars {
   #library;
   #vocabulary;
-  /** By whether marks are in the vocabulary: without, text may hold what would be a mark's place. */
-  #compilers = new Map();
+  /** @type {Promise<any> | null} */
+  #compiler = null;
 
   /**
    * @param {Vocabulary} vocabulary
@@ -50,45 +52,52 @@ export class Grammars {
    * @returns {Promise<Grammars>}
    */
   static async load(vocabulary, libraryUrl) {
-    // As a module it exports nothing: it puts itself where scripts do.
-    await import(libraryUrl);
-    return new Grammars(vocabulary, /** @type {any} */ (globalThis).xgrammar);
+    const names = /** @type {any} */ (globalThis);
+    // In Node it looks for a page's address, else for `require`, which modules do not have.
+    const isNode = names.location === undefined;
+    if (isNode) names.location = { href: libraryUrl };
+    try {
+      // As a module it exports nothing: it puts itself where scripts do.
+      await import(libraryUrl);
+      (await names.xgrammar.Grammar.fromEBNF('root ::= "a"')).dispose();
+    } finally {
+      if (isNode) delete names.location;
+    }
+    return new Grammars(vocabulary, names.xgrammar);
   }
 
   /**
    * Compiles a grammar; slow for large ones, and the first is slower than others.
    *
    * @param {string} ebnf
-   * @param {boolean} hasMarks whether it names tokens as such
    * @returns {Promise<CompiledGrammar>}
    * @throws a RequestError where the library refuses it
    */
-  async compile(ebnf, hasMarks) {
-    let compiler = this.#compilers.get(hasMarks);
-    if (compiler === undefined) {
-      compiler = this.#makeCompiler(hasMarks);
-      this.#compilers.set(hasMarks, compiler);
-    }
+  async compile(ebnf) {
+    this.#compiler ??= this.#makeCompiler();
     try {
-      const handle = await (await compiler).compileGrammar(ebnf);
+      const handle = await (await this.#compiler).compileGrammar(ebnf);
       return new CompiledGrammar(this.#library, handle);
     } catch (error) {
       throw requestError(`the grammar cannot be compiled: ${String(error).slice(0, 300)}`);
     }
   }
 
-  /** @param {boolean} hasMarks */
-  async #makeCompiler(hasMarks) {
+  /** Frees it. */
+  close() {
+    this.#compiler?.then((compiler) => compiler.dispose()).catch(() => {});
+    this.#compiler = null;
+  }
+
+  async #makeCompiler() {
     const { vocab_size, stop_ids, mark_ids } = this.#vocabulary;
     const pieces = this.#vocabulary.pieces.slice(0, vocab_size);
     while (pieces.length < vocab_size) pieces.push("");
-    if (hasMarks) {
-      for (const [id, piece] of pieces.entries()) {
-        if (piece === PLANE_16_BYTE || hasPlane16(piece)) pieces[id] = "";
-      }
-      for (const [place, id] of mark_ids.entries()) {
-        pieces[id] = String.fromCodePoint(FIRST_MARK + place);
-      }
+    for (const [id, piece] of pieces.entries()) {
+      if (NO_TEXT.test(piece) || hasPlane16(piece)) pieces[id] = "";
+    }
+    for (const [place, id] of mark_ids.entries()) {
+      pieces[id] = String.fromCodePoint(FIRST_MARK + place);
     }
     const { TokenizerInfo, GrammarCompiler } = this.#library;
     // Byte tokens become bytes, and "▁" a space.

@@ -1,12 +1,13 @@
 """The grammar library of CPython: web/grammar.js and xgrammar's WebAssembly, run by V8.
 
-The PyPI package of xgrammar wants torch and transformers, and is of another version; so CPython runs
-the same code as the worker, in the V8 of `mini-racer` (the extra leadout[grammar]). Never imported
-in the browser.
+The PyPI package of xgrammar wants torch and transformers, and is of another version. So CPython
+runs the same code as the worker, in the V8 of `mini-racer` (the extra leadout[grammar]). Never
+imported in the browser.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import re
 from collections.abc import Sequence
@@ -54,8 +55,13 @@ class V8Grammars:
 
     @classmethod
     def make(
-        cls, glue: Path, library: Path, pieces: Sequence[str], vocab_size: int,
-        stop_ids: Sequence[int], mark_ids: Sequence[int] = (),
+        cls,
+        glue: Path,
+        library: Path,
+        pieces: Sequence[str],
+        vocab_size: int,
+        stop_ids: Sequence[int],
+        mark_ids: Sequence[int] = (),
     ) -> V8Grammars:
         """Start V8 with the library.
 
@@ -81,6 +87,8 @@ class V8Grammars:
         # from any loop. Waiting for V8 holds up the caller's: masks are computed, not awaited.
         with ThreadPoolExecutor(1) as pool:
             context = pool.submit(MiniRacer).result()
+        # V8's threads must be gone before Python's are.
+        atexit.register(context.close)
         context.eval(_HOST)
         context.eval(library.read_text("utf-8"))
         # V8 alone knows scripts, not modules; the glue imports nothing.
@@ -95,20 +103,24 @@ class V8Grammars:
         context.eval(f"const grammars = new Grammars({json.dumps(vocabulary)}, xgrammar); 0")
         return cls(context)
 
-    async def compile(self, ebnf: str, has_marks: bool) -> V8Grammar:
+    async def compile(self, ebnf: str) -> V8Grammar:
         """Compile a grammar.
 
         Raises:
             RequestError: the library refuses it.
         """
-        arguments = f"{json.dumps(ebnf)}, {json.dumps(has_marks)}"
         made = _awaited(
             self.context,
-            f"grammars.compile({arguments}).then(hold, (error) => String(error.message))",
+            f"grammars.compile({json.dumps(ebnf)}).then(hold, (error) => String(error.message))",
         )
         if isinstance(made, str):
             raise RequestError(made)
         return V8Grammar(self.context, int(made))
+
+    def close(self) -> None:
+        """End V8; nothing of it can be used any more."""
+        atexit.unregister(self.context.close)
+        self.context.close()
 
 
 class V8Grammar:
@@ -125,7 +137,7 @@ class V8Grammar:
 
     def dispose(self) -> None:
         """Free it; matchers live on."""
-        self._context.eval(f"drop({self._number})")
+        self._context.eval(f"drop({self._number}); 0")
 
 
 class V8Matcher:
@@ -160,7 +172,7 @@ class V8Matcher:
 
     def dispose(self) -> None:
         """Free it."""
-        self._context.eval(f"drop({self._number})")
+        self._context.eval(f"drop({self._number}); 0")
 
 
 def _awaited(context: Any, expression: str) -> Any:

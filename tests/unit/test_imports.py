@@ -21,7 +21,7 @@ LAYERS = (
     ("config", "layouts", "kv_cache", "state", "sampling", "scheduler"),
     ("rows",),
     ("checkpoint", "tokenizer"),
-    ("tokenizer_parts",),
+    ("tokenizer_parts", "grammar"),
     ("ops",),
     ("devices.base",),
     ("lowering",),
@@ -42,13 +42,14 @@ LAYERS = (
 )
 
 #: Folders whose modules may import each other.
-FOLDERS = ("config", "checkpoint", "models", "drafters", "ops", "lowering", "bridge")
+FOLDERS = ("config", "checkpoint", "models", "drafters", "ops", "lowering", "bridge", "grammar")
 
 #: CPython's side, beside the layers: what it may know of the package is up to this layer.
 CPYTHON_ONLY = {
     "devices.numpy": "devices.base",
     "devices.numpy_ops": "devices.base",
     "tokenizer_native": "tokenizer_parts",
+    "grammar_native": "grammar",
     "chat_jinja": "chat",
     "chat_child": "chat",
     "chat_native": "chat",
@@ -58,6 +59,7 @@ CPYTHON_ONLY = {
 THIRD_PARTY = {
     "jinja2": re.compile(r"chat_jinja"),
     "js": re.compile(r"bridge.*"),
+    "py_mini_racer": re.compile(r"grammar_native"),
     "numpy": re.compile(r"devices\.numpy.*"),
     "pyodide": re.compile(r"bridge.*"),
     "tokenizers": re.compile(r"tokenizer_native"),

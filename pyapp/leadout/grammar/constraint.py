@@ -9,7 +9,8 @@ from typing import Final
 
 from leadout.errors import RequestError
 from leadout.grammar.ebnf import ebnf_rules
-from leadout.grammar.expressions import ROOT, Expression, checked, to_ebnf
+from leadout.grammar.expressions import ROOT, Expression, checked
+from leadout.grammar.printed import to_ebnf
 from leadout.grammar.regexes import regex_expression
 from leadout.grammar.schema import object_rules, schema_rules
 

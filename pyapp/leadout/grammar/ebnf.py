@@ -1,10 +1,10 @@
-"""EBNF as users write it, read into rules.
+r"""EBNF as users write it, read into rules.
 
     root ::= "yes" | "no" | number         # to the end of the line: a comment
     number ::= [1-9] [0-9]{0,3} ("." [0-9]+)?
 
 Rules begin with `name ::=`; the answer is `root`. Literals stand in double quotes, classes in
-brackets, both with the escapes \\n \\r \\t \\\\ \\" \\] \\- \\xHH \\uHHHH \\UHHHHHHHH. `.` is any
+brackets, both with the escapes \n \r \t \\ \" \] \- \xHH \uHHHH \UHHHHHHHH. `.` is any
 character but a line's end. Behind an item stand `*`, `+`, `?`, `{n}`, `{n,}` or `{n,m}`. This is
 the common part of what llama.cpp (GBNF) and xgrammar read.
 """

@@ -1,14 +1,14 @@
 """Grammars as data: what regexes, EBNF and schemas become, and what the library is given.
 
-A grammar is a set of named rules; `ROOT` is where it starts. It is printed as the EBNF that the
-library reads (web/grammar.js). What the library would take badly is found here, before anything
+A grammar is a set of named rules; `ROOT` is where it starts. printed.py makes of it the EBNF that
+the library reads. What the library would take badly is found here, before anything
 runs: rules that never end, rules that begin with themselves, and grammars whose tables would take
 the library too long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -150,56 +150,6 @@ def without(ranges: Iterable[Range], others: Iterable[Range]) -> tuple[Range, ..
 
 
 ANY_RANGES: Final = without([(0, MAX_CODE_POINT)], [_SURROGATES])
-
-
-# ---- what the library is given ---------------------------------------------------------------
-
-
-def to_ebnf(rules: Rules, marks: Sequence[str] = ()) -> str:
-    """Return rules in the library's EBNF.
-
-    Args:
-        rules: with `ROOT`; checked.
-        marks: the tokens that `Mark` may name, in the order that the vocabulary was made with.
-    """
-    lines = [f"{_rule_name(name)} ::= {_printed(rule, marks)}" for name, rule in rules.items()]
-    return "\n".join(lines) + "\n"
-
-
-def _rule_name(name: str) -> str:
-    # What users call their rules may be what the library calls its own.
-    return name if name == ROOT else f"r_{name.replace('-', '_2d_')}"
-
-
-def _printed(expression: Expression, marks: Sequence[str]) -> str:
-    match expression:
-        case Text(text):
-            return f'"{"".join(map(_escaped, map(ord, text)))}"'
-        case Mark(token):
-            return f'"{_escaped(FIRST_MARK + marks.index(token))}"'
-        case Chars(ranges):
-            parts = [
-                _escaped(first) if first == last else f"{_escaped(first)}-{_escaped(last)}"
-                for first, last in ranges
-            ]
-            return f"[{''.join(parts)}]"
-        case Ref(name):
-            return _rule_name(name)
-        case Concat(parts):
-            return f"({' '.join(_printed(part, marks) for part in parts)})"
-        case Choice(options):
-            return f"({' | '.join(_printed(option, marks) for option in options)})"
-        case Repeat(of, least, most):
-            inner = f"({_printed(of, marks)})"
-            if most is None and least == 0:
-                return f"{inner}*"
-            return f"{inner}{{{least},{'' if most is None else most}}}"
-
-
-def _escaped(code_point: int) -> str:
-    if chr(code_point).isascii() and chr(code_point).isalnum():
-        return chr(code_point)
-    return f"\\u{code_point:04x}" if code_point <= 0xFFFF else f"\\U{code_point:08x}"
 
 
 # ---- checks ----------------------------------------------------------------------------------

@@ -61,12 +61,15 @@ class LibraryGrammar(Protocol):
 class GrammarLibrary(Protocol):
     """`Grammars` of web/grammar.js: the library, for one model's vocabulary."""
 
-    async def compile(self, ebnf: str, has_marks: bool) -> LibraryGrammar:
+    async def compile(self, ebnf: str) -> LibraryGrammar:
         """Compile a grammar.
 
         Raises:
             RequestError: the library refuses it.
         """
+
+    def close(self) -> None:
+        """Free it; nothing of it can be used any more."""
 
 
 #: Makes the library for a vocabulary, given the ids of `marks` in their order.
@@ -122,8 +125,7 @@ class Grammars:
         if compiled is None:
             if self._library is None:
                 self._library = await self._make_library(tuple(self._mark_ids.values()))
-            has_marks = bool(constraint.marks)
-            compiled = _Shared(await self._library.compile(constraint.ebnf, has_marks))
+            compiled = _Shared(await self._library.compile(constraint.ebnf))
         self._compiled[constraint.ebnf] = compiled
         while len(self._compiled) > MAX_COMPILED:
             self._compiled.popitem(last=False)[1].release()
@@ -137,10 +139,13 @@ class Grammars:
         return matcher
 
     def close(self) -> None:
-        """Free what was compiled; matchers live on."""
+        """Free the library and all that it made; close matchers before."""
         for compiled in self._compiled.values():
             compiled.release()
         self._compiled.clear()
+        if self._library is not None:
+            self._library.close()
+            self._library = None
 
 
 class _Shared:
@@ -253,9 +258,7 @@ class Matcher:
 
     async def fork(self) -> Matcher:
         """Return a matcher at the same place that goes its own way; close it as well."""
-        twin = await Matcher.start(
-            self._compiled, self._tokenizer, self._num_words, self._marks
-        )
+        twin = await Matcher.start(self._compiled, self._tokenizer, self._num_words, self._marks)
         for token in self.tokens:
             is_accepted = twin.accept(token)
             assert is_accepted, token

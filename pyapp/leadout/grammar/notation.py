@@ -98,7 +98,7 @@ class JsonNotation:
         """Return characters without end."""
         return Repeat(self.char(ANY_RANGES), 0, None)
 
-    def key(self, name: str, path: str) -> Expression:
+    def key(self, name: str, path: str) -> Expression:  # noqa: ARG002
         """Return the key as a string."""
         return Text(json.dumps(name, ensure_ascii=False))
 
@@ -109,7 +109,7 @@ class JsonNotation:
             return self.quoted(self.free_text())
         return self.quoted(concat(self.char(without(ANY_RANGES, firsts)), self.free_text()))
 
-    def literal(self, value: object, path: str) -> Expression:
+    def literal(self, value: object, path: str) -> Expression:  # noqa: ARG002
         """Return the value in JSON."""
         return Text(json.dumps(value, ensure_ascii=False))
 

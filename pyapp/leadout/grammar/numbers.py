@@ -209,7 +209,7 @@ def _digits_between(low: _Edge | None, high: _Edge | None, depth: int) -> Expres
             continue
         low_edge = next_low if isinstance(next_low, _Edge) else None
         high_edge = next_high if isinstance(next_high, _Edge) else None
-        rest = []
+        rest: list[Expression] = []
         low_holds = low_edge is None or (low_edge.digits == "" and not low_edge.is_open)
         high_holds = high_edge is None or high_edge.digits != "" or not high_edge.is_open
         if low_holds and high_holds:

@@ -1,8 +1,8 @@
-"""Regular expressions as grammars, by Python's own parser of them.
+r"""Regular expressions as grammars, by Python's own parser of them.
 
 Taken is what is regular and means the same in Python and in JavaScript: literals, classes, groups,
 alternatives, repetition, `^` at the beginning and `$` at the end. What looks around, refers back or
-depends on flags is refused by name. `\\d`, `\\w` and `\\s` are ASCII's.
+depends on flags is refused by name. `\d`, `\w` and `\s` are ASCII's.
 """
 
 from __future__ import annotations

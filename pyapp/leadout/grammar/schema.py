@@ -214,7 +214,8 @@ class SchemaTranslation:
         comma = Text(notation.comma)
 
         # Behind the last named property: any number of others.
-        others, first_others = EMPTY, EMPTY
+        others: Expression = EMPTY
+        first_others: Expression = EMPTY
         if is_open and most != len(schemas):
             value = self.rule_of(rest, f"{path}/additionalProperties")
             pair = concat(notation.other_key(tuple(schemas)), Text(notation.colon), value)
@@ -224,7 +225,8 @@ class SchemaTranslation:
             first_others = first_others if least and not schemas else optional(first_others)
 
         # From the last to the first: what follows a property, and what follows the brace.
-        after, first = others, first_others
+        after: Expression = others
+        first: Expression = first_others
         for number, own in reversed(list(enumerate(schemas))):
             where = f"{path}/properties/{own}"
             value = self.rule_of(schemas[own], where)

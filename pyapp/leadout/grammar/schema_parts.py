@@ -23,8 +23,10 @@ TYPES: Final = ("null", "boolean", "integer", "number", "string", "array", "obje
 
 #: What says nothing about values.
 ANNOTATIONS: Final = frozenset(
-    ("title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly")
-    + ("$schema", "$comment", "$defs", "definitions")
+    (
+        *("title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"),
+        *("$schema", "$comment", "$defs", "definitions"),
+    )
 )
 
 #: By the type that they say something about.
@@ -32,18 +34,19 @@ KEYWORDS_OF: Final = {
     "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
     "string": ("minLength", "maxLength", "pattern", "format"),
     "array": ("items", "prefixItems", "minItems", "maxItems", "uniqueItems"),
-    "object": ("properties", "required", "additionalProperties", "minProperties")
-    + ("maxProperties",),
+    "object": (
+        *("properties", "required", "additionalProperties", "minProperties", "maxProperties"),
+    ),
 }
 
 _COMPOSED: Final = ("$ref", "allOf", "anyOf", "oneOf")
 KEYWORDS: Final = frozenset(
-    ("type", "enum", "const", *_COMPOSED)
-    + tuple(key for keys in KEYWORDS_OF.values() for key in keys)
+    ("type", "enum", "const", *_COMPOSED, *(key for keys in KEYWORDS_OF.values() for key in keys))
 )
 
-_COUNTS: Final = ("minLength", "maxLength", "minItems", "maxItems", "minProperties")
-_COUNTS += ("maxProperties",)
+_COUNTS: Final = (
+    *("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
+)
 _BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
 Schema = Mapping[str, Any]
@@ -191,8 +194,7 @@ class SchemaParts:
     def accepts(self, schema: object, value: object, path: str) -> bool:
         """Return whether a value fits a schema."""
         return any(
-            is_valid(plain, value, lambda part, item, where: self.accepts(part, item, where), path)
-            for plain in self.alternatives(schema, path)
+            is_valid(plain, value, self.accepts, path) for plain in self.alternatives(schema, path)
         )
 
 
