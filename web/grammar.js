@@ -77,7 +77,7 @@ export class Grammars {
     this.#compiler ??= this.#makeCompiler();
     try {
       const handle = await (await this.#compiler).compileGrammar(ebnf);
-      return new CompiledGrammar(this.#library, handle);
+      return new CompiledGrammar(this.#library, handle, this.#vocabulary.vocab_size);
     } catch (error) {
       throw requestError(`the grammar cannot be compiled: ${String(error).slice(0, 300)}`);
     }
@@ -119,20 +119,23 @@ function hasPlane16(piece) {
 export class CompiledGrammar {
   #library;
   #handle;
+  #vocabSize;
 
   /**
    * @param {any} library
    * @param {any} handle
+   * @param {number} vocabSize
    */
-  constructor(library, handle) {
+  constructor(library, handle, vocabSize) {
     this.#library = library;
     this.#handle = handle;
+    this.#vocabSize = vocabSize;
   }
 
   /** @returns {Promise<GrammarMatcher>} one at the beginning of an answer */
   async start() {
     const handle = await this.#library.GrammarMatcher.createGrammarMatcher(this.#handle);
-    return new GrammarMatcher(handle);
+    return new GrammarMatcher(handle, this.#vocabSize);
   }
 
   /** Frees it; matchers that were started live on. */
@@ -143,10 +146,15 @@ export class CompiledGrammar {
 
 export class GrammarMatcher {
   #handle;
+  #vocabSize;
 
-  /** @param {any} handle */
-  constructor(handle) {
+  /**
+   * @param {any} handle
+   * @param {number} vocabSize
+   */
+  constructor(handle, vocabSize) {
     this.#handle = handle;
+    this.#vocabSize = vocabSize;
   }
 
   /**
@@ -160,12 +168,12 @@ export class GrammarMatcher {
     const rows = [];
     let numAccepted = 0;
     try {
-      if (!this.#handle.isTerminated()) rows.push(await this.#handle.getNextTokenBitmask());
+      if (!this.#handle.isTerminated()) rows.push(await this.#mask());
       for (const draft of drafts) {
         if (this.#handle.isTerminated() || !this.#handle.acceptToken(draft)) break;
         numAccepted += 1;
         if (this.#handle.isTerminated()) break;
-        rows.push(await this.#handle.getNextTokenBitmask());
+        rows.push(await this.#mask());
       }
     } finally {
       if (numAccepted > 0) this.#handle.rollBack(numAccepted);
@@ -176,6 +184,14 @@ export class GrammarMatcher {
       bytes.set(new Uint8Array(words.buffer, words.byteOffset, length), length * row);
     }
     return bytes;
+  }
+
+  async #mask() {
+    const words = await this.#handle.getNextTokenBitmask();
+    // The library may leave bits behind the last token set.
+    const numLeft = this.#vocabSize % 32;
+    if (numLeft > 0) words[words.length - 1] &= 2 ** numLeft - 1;
+    return words;
   }
 
   /**

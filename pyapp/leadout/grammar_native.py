@@ -10,9 +10,12 @@ from __future__ import annotations
 import atexit
 import json
 import re
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import cache
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from leadout.errors import RequestError
@@ -47,11 +50,40 @@ const drop = (number) => (held.get(number).dispose(), held.delete(number));
 """
 
 
+class _Thread:
+    """The one thread that V8 begins and ends in, all of it: it crashes where they are several."""
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
+        threading.Thread(target=self._run, daemon=True, name="leadout-v8").start()
+
+    def call(self, job: Callable[[], Any]) -> Any:
+        """Do something in the thread; return what it returns."""
+        future: Future[Any] = Future()
+        self._jobs.put((job, future))
+        return future.result()
+
+    def _run(self) -> None:
+        while True:
+            job, future = self._jobs.get()
+            try:
+                future.set_result(job())
+            except BaseException as error:  # noqa: BLE001  # raised where the result is wanted
+                future.set_exception(error)
+
+
+@cache
+def _thread() -> _Thread:
+    return _Thread()
+
+
 class V8Grammars:
     """`Grammars` of web/grammar.js in V8. See `leadout.grammar.matcher.GrammarLibrary`."""
 
     def __init__(self, context: Any) -> None:
         self.context = context
+        # V8's threads must be gone before Python's are.
+        atexit.register(self.close)
 
     @classmethod
     def make(
@@ -83,12 +115,9 @@ class V8Grammars:
                 "Answers that keep to a schema or a grammar need V8 here; install it with "
                 "pip install 'leadout[grammar]'."
             ) from error
-        # In a thread without an event loop it starts one of its own, so that matchers can be used
-        # from any loop. Waiting for V8 holds up the caller's: masks are computed, not awaited.
-        with ThreadPoolExecutor(1) as pool:
-            context = pool.submit(MiniRacer).result()
-        # V8's threads must be gone before Python's are.
-        atexit.register(context.close)
+        # In a thread without an event loop V8 starts one of its own, so that matchers can be used
+        # from any loop. Waiting for it holds up the caller's: masks are computed, not awaited.
+        context = _thread().call(MiniRacer)
         context.eval(_HOST)
         context.eval(library.read_text("utf-8"))
         # V8 alone knows scripts, not modules; the glue imports nothing.
@@ -119,8 +148,8 @@ class V8Grammars:
 
     def close(self) -> None:
         """End V8; nothing of it can be used any more."""
-        atexit.unregister(self.context.close)
-        self.context.close()
+        atexit.unregister(self.close)
+        _thread().call(self.context.close)
 
 
 class V8Grammar:

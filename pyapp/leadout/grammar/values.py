@@ -17,6 +17,8 @@ Accepts = Callable[[object, object, str], bool]
 def types_of(plain: Mapping[str, Any]) -> set[str]:
     """Return the types that a schema allows, all where it says none."""
     given = plain.get("type")
+    if given is None and "enum" in plain:
+        return {type_of(value) for value in plain["enum"]}
     if given is None:
         return set(_ALL_TYPES)
     return {given} if isinstance(given, str) else set(given)
