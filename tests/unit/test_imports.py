@@ -34,7 +34,7 @@ LAYERS = (
     ("memory_advice",),
     ("loading",),
     ("request", "resumption", "text_stream", "id_stream", "profiling"),
-    ("reasoning",),
+    ("reasoning", "grammar.tool_calls"),
     ("chat",),
     ("engine",),
     ("probe",),

@@ -31,7 +31,8 @@ from leadout.grammar.expressions import (
 )
 from leadout.grammar.notation import QUOTE, CallNotation
 from leadout.grammar.schema import SchemaTranslation
-from leadout.grammar.schema_parts import check_shape
+from leadout.grammar.schema_parts import KEYWORDS, KEYWORDS_OF, check_keywords, check_shape
+from leadout.grammar.values import type_of
 
 CALL_OPEN: Final = "<|tool_call>"
 CALL_CLOSE: Final = "<tool_call|>"
@@ -128,7 +129,7 @@ class Tools:
                 "function": {
                     "name": tool.name,
                     "description": tool.description,
-                    "parameters": {"properties": {}, "required": [], **tool.parameters},
+                    "parameters": {"properties": {}, "required": [], **_typed(tool.parameters)},
                 },
             }
             for tool in self.tools
@@ -176,6 +177,33 @@ def _argument_rules(name: str, schema: Mapping[str, Any], rule: str) -> dict[str
     return {rule: rules.pop(ROOT), **rules}
 
 
+def _typed(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema whose properties all say a type: chat templates write it of each."""
+    found = {"type": _type_named(schema), **schema}
+    if isinstance(schema.get("properties"), Mapping):
+        found["properties"] = {
+            name: _typed(value) if isinstance(value, Mapping) else {"type": "any"}
+            for name, value in schema["properties"].items()
+        }
+    if isinstance(schema.get("items"), Mapping):
+        found["items"] = _typed(schema["items"])
+    return found
+
+
+def _type_named(schema: Mapping[str, Any]) -> str:
+    for keyword in ("anyOf", "oneOf", "allOf"):
+        parts = schema.get(keyword)
+        for part in parts if isinstance(parts, list) else ():
+            kind = part.get("type") if isinstance(part, Mapping) else None
+            if isinstance(kind, str) and kind != "null":
+                return kind
+    values = schema.get("enum", [schema["const"]] if "const" in schema else None)
+    if isinstance(values, list) and values:
+        return type_of(values[0])
+    meant = [kind for kind, keys in KEYWORDS_OF.items() if schema.keys() & set(keys)]
+    return meant[-1] if meant else "any"
+
+
 def _tool(tool: object, number: int) -> Tool:
     where = f"tools[{number}]"
     if not isinstance(tool, Mapping) or tool.get("type") != "function":
@@ -204,6 +232,7 @@ def _tool(tool: object, number: int) -> Tool:
         raise RequestError(f"{where}.function.parameters is no schema of an object.")
     try:
         check_shape(parameters)
+        check_keywords({key: value for key, value in parameters.items() if key in KEYWORDS}, "#")
     except RequestError as error:
         raise RequestError(f"tool {name!r}: {error.message}", **error.detail) from error
     return Tool(name, description or "", parameters, bool(strict))
