@@ -19,6 +19,7 @@ from grammar_walks import (
     vocab_size,
 )
 from leadout.errors import RequestError
+from leadout.grammar.after_reasoning import AfterReasoning
 from leadout.grammar.constraint import Constraint
 from leadout.grammar.ebnf import ebnf_rules
 from leadout.grammar.expressions import FIRST_MARK, Rules
@@ -169,6 +170,50 @@ async def test_what_is_forced_is_allowed_and_spells_what_must_come(library: Gram
     assert tokenizer().decode(forced) == " capital of France is "
     assert len(await matcher.masks_for(forced)) == len(forced) + 1
     assert matcher.tokens == tokenizer().encode("the")[:1]
+
+
+@pytest.mark.parametrize("is_thinking", [False, True])
+async def test_a_constraint_begins_behind_the_reasoning(
+    library: Grammars, is_thinking: bool
+) -> None:
+    open_id, close_id = mark_ids()[:2]
+    rules = ebnf_rules('root ::= "the"')
+    inner = await start(library, rules)
+    matcher = AfterReasoning(inner, open_id, close_id, STOPS, vocab_size(), is_thinking)
+    begin = await inner.mask()
+    thought = tokenizer().encode("é and in")
+    ids = [*([] if is_thinking else [open_id]), *thought, close_id]
+    answer = tokenizer().encode("the")
+    masks = []
+    for id_ in [*ids, *answer, EOS]:
+        mask = await matcher.mask()
+        masks.append(mask)
+        assert id_ in ids_of(mask)
+        assert matcher.accept(id_)
+    assert matcher.is_finished
+    assert matcher.tokens == [*ids, *answer, EOS]
+    assert masks[len(ids)] == begin
+    free = masks[len(ids) - 1]
+    assert ids_of(free) == set(range(vocab_size())) - set(STOPS)
+    if not is_thinking:
+        assert ids_of(masks[0]) == ids_of(begin) | {open_id}
+    # The same in one go, from everywhere, and after coming back.
+    for place in reversed(range(len(masks))):
+        matcher.rollback(1)
+        rest = [*ids, *answer, EOS][place:]
+        assert await matcher.masks_for(rest) == masks[place:]
+        twin = await matcher.fork()
+        assert await twin.masks_for(rest) == masks[place:]
+        twin.close()
+        assert len(matcher.tokens) == place
+    assert not matcher.accept(EOS)
+    if not is_thinking:
+        assert matcher.forced() == []
+        assert matcher.accept(answer[0])
+        assert not matcher.accept(open_id)
+        matcher.rollback(1)
+        assert ids_of(await matcher.mask()) == ids_of(begin) | {open_id}
+    matcher.close()
 
 
 async def test_special_tokens_are_never_text(library: Grammars) -> None:

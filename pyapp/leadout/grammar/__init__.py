@@ -7,6 +7,7 @@
       notation.py      how values are written: JSON, or Gemma 4's calls
       expressions.py   rules as data, their checks, and as the library's EBNF
     matcher.py       which tokens may come next: masks, rows of masks, forced tokens
+      after_reasoning.py  the same for models that think before they answer
     tools.py         tools and tool_choice, checked → EBNF
     tool_calls.py    calls in what a model writes, parsed while it streams
 

@@ -72,6 +72,35 @@ class GrammarLibrary(Protocol):
         """Free it; nothing of it can be used any more."""
 
 
+class TokenMatcher(Protocol):
+    """What decodes under a constraint asks; see `Matcher` for each."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether a token that ends the answer was accepted."""
+
+    async def mask(self) -> bytes:
+        """Return the mask of the next position."""
+
+    async def masks_for(self, drafts: Sequence[int]) -> list[bytes]:
+        """Return the masks for the rows of a verify pass."""
+
+    def accept(self, token: int) -> bool:
+        """Take the next token; return whether it was allowed."""
+
+    def rollback(self, num_tokens: int) -> None:
+        """Take back the last tokens."""
+
+    def forced(self) -> list[int]:
+        """Return ids of the text that must come next."""
+
+    async def fork(self) -> TokenMatcher:
+        """Return a matcher at the same place that goes its own way."""
+
+    def close(self) -> None:
+        """Free it."""
+
+
 #: Makes the library for a vocabulary, given the ids of `marks` in their order.
 MakeLibrary = Callable[[Sequence[int]], Awaitable[GrammarLibrary]]
 
