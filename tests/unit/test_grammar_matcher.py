@@ -262,6 +262,8 @@ async def test_a_tokenizer_without_the_marks_cannot_call_tools(library: Grammars
         ({"regex": r"\bword\b"}, "an anchor inside"),
         ({"regex": "[a"}, "no regular expression"),
         ({"regex": ".{300}"}, "counts 300 characters"),
+        ({"regex": "[a-z]{0,100}"}, "counts 100 characters"),
+        ({"regex": "." * 1000}, "has 1,000 places"),
     ],
 )
 def test_what_is_wrong_with_a_request_is_said_before_anything_runs(

@@ -24,12 +24,15 @@ FIRST_MARK: Final = 0x10F000
 
 _SURROGATES: Final = (0xD800, 0xDFFF)
 
-#: A class with more code points than this counts as wide.
-_WIDE: Final = 4096
+#: A class with more code points than this counts as wide: many tokens go on in it.
+_WIDE: Final = 16
 
 #: The library prepares one table for each place in a counted run of wide classes, over the whole
 #: vocabulary: 0.15 to 0.25 s each for Gemma's 262,144 tokens on a slow core.
 MAX_COUNTED_WIDE: Final = 64
+
+#: The most places of wide classes in all, counted or not.
+MAX_WIDE: Final = 256
 
 #: The most places that all rules have together, counted runs written out.
 MAX_PLACES: Final = 20_000
@@ -291,6 +294,7 @@ def _check_size(rules: Rules, what: str) -> None:
     sizes = [_size(rule, wide) for rule in rules.values()]
     num_places = sum(size.places for size in sizes)
     num_counted = sum(size.counted for size in sizes)
+    num_wide = sum(size.wide for size in sizes)
     if num_places > MAX_PLACES:
         raise RequestError(
             f"{what} is too large: {num_places:,} places, {MAX_PLACES:,} are taken at most; make "
@@ -305,6 +309,13 @@ def _check_size(rules: Rules, what: str) -> None:
             "the counts or leave them out",
             found=num_counted,
             limit=MAX_COUNTED_WIDE,
+        )
+    if num_wide > MAX_WIDE:
+        raise RequestError(
+            f"{what} has {num_wide:,} places for a character of a class, {MAX_WIDE} are taken at "
+            "most; make it smaller",
+            found=num_wide,
+            limit=MAX_WIDE,
         )
 
 

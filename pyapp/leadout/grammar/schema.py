@@ -37,6 +37,9 @@ from leadout.grammar.values import is_valid, types_of
 
 MAX_RULES: Final = 2000
 
+#: How many optional properties' ways stand side by side at most; their number goes by its square.
+_MAX_BESIDE: Final = 48
+
 
 def schema_rules(
     schema: object, notation: Notation | None = None, what: str = "the schema"
@@ -213,32 +216,32 @@ class SchemaTranslation:
         notation = self._notation
         comma = Text(notation.comma)
 
-        # Behind the last named property: any number of others.
-        others: Expression = EMPTY
-        first_others: Expression = EMPTY
+        # Behind the last named property: any number of others, and the end.
+        end = Text("}")
+        others: Expression = end
+        first_others: Expression = end
         if is_open and most != len(schemas):
             value = self.rule_of(rest, f"{path}/additionalProperties")
             pair = concat(notation.other_key(tuple(schemas)), Text(notation.colon), value)
             num_left = None if most is None else most - len(schemas)
-            others = _repeated(concat(comma, pair), 0, num_left, 0)
-            first_others = concat(pair, _repeated(concat(comma, pair), 0, num_left, 1))
-            first_others = first_others if least and not schemas else optional(first_others)
+            others = concat(_repeated(concat(comma, pair), 0, num_left, 0), end)
+            begun = concat(pair, _repeated(concat(comma, pair), 0, num_left, 1), end)
+            first_others = begun if least and not schemas else choice(begun, end)
 
-        # From the last to the first: what follows a property, and what follows the brace.
-        after: Expression = others
-        first: Expression = first_others
+        # From the last to the first: what may follow a property, and what the brace. All ways stand
+        # side by side: a chain of rules that may be empty takes the library ten times as long.
+        after: list[Expression] = [others]
+        first: list[Expression] = [first_others]
         for number, own in reversed(list(enumerate(schemas))):
             where = f"{path}/properties/{own}"
             value = self.rule_of(schemas[own], where)
-            pair = concat(notation.key(own, where), Text(notation.colon), value)
-            self._rules[f"{name}-{number}"] = after
             behind = Ref(f"{name}-{number}")
-            is_required = own in required
-            begun = concat(pair, behind)
-            first = begun if is_required else choice(begun, first)
-            pair = concat(comma, pair)
-            after = concat(pair if is_required else optional(pair), behind)
-        return concat(Text("{"), first, Text("}"))
+            self._rules[behind.name] = choice(*after)
+            pair = concat(notation.key(own, where), Text(notation.colon), value, behind)
+            more: list[Expression] = [] if own in required else after
+            after = [concat(comma, pair), *([behind] if len(more) > _MAX_BESIDE else more)]
+            first = [pair, *([] if own in required else first)]
+        return concat(Text("{"), choice(*first))
 
     def _counts(
         self, plain: Plain, num_known: int, num_required: int, is_open: bool, path: str
