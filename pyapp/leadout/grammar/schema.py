@@ -106,10 +106,11 @@ class SchemaTranslation:
 
     def _plain(self, plain: Plain, path: str, name: str) -> Expression:
         if "enum" in plain:
+            others = {key: value for key, value in plain.items() if key != "enum"}
             fitting = [
                 value
                 for value in plain["enum"]
-                if is_valid(plain, value, self._parts.accepts, f"{path}/enum")
+                if is_valid(others, value, self._parts.accepts, f"{path}/enum")
             ]
             return choice(*(self._notation.literal(value, path) for value in fitting))
         types = types_of(plain)
