@@ -11,6 +11,7 @@
 /** @import {ModelRef, Phase, ShapeRef, WorkerMessage} from "./messages.js" */
 /** @import {RequestedDevice} from "./runtime/requested.js" */
 
+import { Grammars } from "./grammar.js";
 import { KernelLibrary } from "./runtime/pipelines.js";
 import { LeadoutError } from "./runtime/errors.js";
 import { Runtime } from "./runtime/device.js";
@@ -24,7 +25,8 @@ import { TokenizerFile } from "./tokenizer.js";
 /**
  * URLs of what the build vendored, relative to the folder of this module; written by the build.
  * `packages` are archives of compiled Python, `sha256` is hash-wasm's.
- * @typedef {{pyodide: string, tokenizers: string, sha256: string, jinja: string, packages: string[]}} Assets
+ * @typedef {{pyodide: string, tokenizers: string, sha256: string, jinja: string,
+ *   xgrammar: string, packages: string[]}} Assets
  */
 
 /**
@@ -168,6 +170,17 @@ export class Host {
   /** @param {string} json a tokenizer.json */
   readTokenizer(json) {
     return new TokenizerFile(json, new URL(this.#assets.tokenizers, this.#base).href);
+  }
+
+  /**
+   * Makes what keeps answers to grammars.
+   *
+   * @param {import("./tokenizer.js").Tokenizer} tokenizer
+   * @param {string} json the rest of a `Vocabulary` of grammar.js
+   */
+  async makeGrammars(tokenizer, json) {
+    const vocabulary = { pieces: tokenizer.pieces(), ...JSON.parse(json) };
+    return Grammars.load(vocabulary, new URL(this.#assets.xgrammar, this.#base).href);
   }
 
   /** Begin with what rendering a chat template takes. */

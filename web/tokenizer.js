@@ -166,4 +166,19 @@ export class Tokenizer {
   idOf(token) {
     return this.#tokenizer.token_to_id(token);
   }
+
+  /**
+   * The vocabulary by id, as in the tokenizer.json; "" for tokens that are no text. Keep in step with
+   * `pieces` in pyapp/leadout/tokenizer_native.py: what grammars allow is made of it.
+   *
+   * @returns {string[]}
+   */
+  pieces() {
+    const pieces = Array.from(this.#tokenizer.model.vocab, (piece) => piece ?? "");
+    for (const { id, content, special } of this.#tokenizer.added_tokens) {
+      while (pieces.length <= id) pieces.push("");
+      pieces[id] = special ? "" : content;
+    }
+    return pieces;
+  }
 }

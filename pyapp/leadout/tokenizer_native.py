@@ -125,3 +125,16 @@ class HuggingFaceTokenizer:
     def id_of(self, token: str) -> int | None:
         """Return the id of exactly this token, or None."""
         return self._tokenizer.token_to_id(token)
+
+    def pieces(self) -> list[str]:
+        """Return the vocabulary by id, as in the tokenizer.json; "" for tokens that are no text.
+
+        Keep in step with `pieces` in web/tokenizer.js: what grammars allow is made of it.
+        """
+        vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
+        pieces = [""] * (max(vocabulary.values(), default=-1) + 1)
+        for piece, id_ in vocabulary.items():
+            pieces[id_] = piece
+        for id_, token in self._tokenizer.get_added_tokens_decoder().items():
+            pieces[id_] = "" if token.special else token.content
+        return pieces

@@ -22,7 +22,7 @@ LAYERS = (
     ("state",),
     ("rows",),
     ("checkpoint", "tokenizer"),
-    ("tokenizer_parts",),
+    ("tokenizer_parts", "grammar"),
     ("ops",),
     ("devices.base",),
     ("lowering",),
@@ -36,7 +36,7 @@ LAYERS = (
     ("memory_advice",),
     ("loading",),
     ("request", "resumption", "text_stream", "id_stream", "profiling", "token_logprobs"),
-    ("reasoning",),
+    ("reasoning", "grammar.tool_calls"),
     ("chat",),
     ("engine",),
     ("probe",),
@@ -44,13 +44,24 @@ LAYERS = (
 )
 
 #: Folders whose modules may import each other.
-FOLDERS = ("config", "checkpoint", "models", "drafters", "ops", "lowering", "session", "bridge")
+FOLDERS = (
+    "config",
+    "checkpoint",
+    "models",
+    "drafters",
+    "ops",
+    "lowering",
+    "session",
+    "grammar",
+    "bridge",
+)
 
 #: CPython's side, beside the layers: what it may know of the package is up to this layer.
 CPYTHON_ONLY = {
     "devices.numpy": "devices.base",
     "devices.numpy_ops": "devices.base",
     "tokenizer_native": "tokenizer_parts",
+    "grammar_native": "grammar",
     "chat_jinja": "chat",
     "chat_child": "chat",
     "chat_native": "chat",
@@ -60,6 +71,7 @@ CPYTHON_ONLY = {
 THIRD_PARTY = {
     "jinja2": re.compile(r"chat_jinja"),
     "js": re.compile(r"bridge.*"),
+    "py_mini_racer": re.compile(r"grammar_native"),
     "numpy": re.compile(r"devices\.numpy.*"),
     "pyodide": re.compile(r"bridge.*"),
     "tokenizers": re.compile(r"tokenizer_native"),

@@ -146,6 +146,7 @@ def _assemble(site: Path, root: Path, allow_origins: Sequence[str]) -> None:
         "tokenizers": beside + vendored.tokenizers,
         "sha256": beside + vendored.sha256,
         "jinja": beside + vendored.jinja,
+        "xgrammar": beside + vendored.xgrammar,
         "packages": [f"python/{package.out.name}"],
     }
     _write_json(app / "assets.json", assets)

@@ -34,6 +34,7 @@ PYODIDE_FILES = (
 TOKENIZERS_FILE = "tokenizers.min.mjs"
 SHA256_FILE = "sha256.umd.min.js"
 JINJA_FILE = "jinja.mjs"
+XGRAMMAR_FILE = "xgrammar.js"
 LICENCES_FILE = "THIRD_PARTY_LICENSES.txt"
 
 
@@ -45,6 +46,7 @@ class Vendored:
     tokenizers: str
     sha256: str
     jinja: str
+    xgrammar: str
 
 
 def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
@@ -64,6 +66,7 @@ def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
     tokenizers = _npm_package(node_modules, "@huggingface/tokenizers")
     hash_wasm = _npm_package(node_modules, "hash-wasm")
     jinja = _npm_package(node_modules, "@huggingface/jinja")
+    xgrammar = _npm_package(node_modules, "@mlc-ai/web-xgrammar")
     (out / "pyodide").mkdir()
     for name in PYODIDE_FILES:
         if name not in (STDLIB, LOCK):
@@ -74,11 +77,13 @@ def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
     shutil.copyfile(tokenizers / "dist" / TOKENIZERS_FILE, out / TOKENIZERS_FILE)
     shutil.copyfile(hash_wasm / "dist" / SHA256_FILE, out / SHA256_FILE)
     shutil.copyfile(jinja / "dist" / "index.js", out / JINJA_FILE)
+    # Its WebAssembly is in the script, as base64.
+    shutil.copyfile(xgrammar / "lib" / "index.js", out / XGRAMMAR_FILE)
     stdlib = Archive(pyodide / STDLIB, out / "pyodide" / STDLIB, STDLIB_FOLDER)
     compile_archives([stdlib], pyodide, cache / "python")
-    licences = "\n".join(_licences(pyodide, (tokenizers, hash_wasm, jinja)))
+    licences = "\n".join(_licences(pyodide, (tokenizers, hash_wasm, jinja, xgrammar)))
     (out / LICENCES_FILE).write_bytes(licences.encode())
-    return Vendored("pyodide/", TOKENIZERS_FILE, SHA256_FILE, JINJA_FILE)
+    return Vendored("pyodide/", TOKENIZERS_FILE, SHA256_FILE, JINJA_FILE, XGRAMMAR_FILE)
 
 
 def package_of(wheel: Path, out: Path) -> Archive:
@@ -99,7 +104,7 @@ def _licences(pyodide: Path, libraries: Sequence[Path]) -> Iterator[str]:
     yield "This folder holds works of others, each under its own licence:\n"
     for package, text in (
         (pyodide, LICENCES / "MPL-2.0.txt"),
-        *((library, library / "LICENSE") for library in libraries),
+        *((library, _licence_of(library)) for library in libraries),
     ):
         facts = json.loads((package / "package.json").read_text("utf-8"))
         repository = facts["repository"]
@@ -109,6 +114,12 @@ def _licences(pyodide: Path, libraries: Sequence[Path]) -> Iterator[str]:
         yield text.read_text("utf-8")
     yield _section("CPython (part of Pyodide)", "PSF-2.0", "https://www.python.org")
     yield (LICENCES / "CPython.txt").read_text("utf-8")
+
+
+def _licence_of(library: Path) -> Path:
+    """Return a library's licence; ours where the package names one of the same and has no text."""
+    own = library / "LICENSE"
+    return own if own.is_file() else LICENCES / "Apache-2.0.txt"
 
 
 def _section(title: str, licence: str, source: str) -> str:

@@ -19,6 +19,7 @@ from leadout_build.site.errors import BuildError
 #: Files of pyapp/leadout that stay in CPython, as patterns relative to it.
 CPYTHON_ONLY = (
     *("devices/numpy.py", "devices/numpy_ops/*", "tokenizer_native.py"),
+    "grammar_native.py",
     *("chat_child.py", "chat_jinja.py", "chat_native.py"),
 )
 

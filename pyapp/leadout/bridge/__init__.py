@@ -2,11 +2,12 @@
 
     values.py   plain data, errors, and JavaScript's objects as Python's protocols
     webgpu.py   the device
+    grammars.py what keeps answers to grammars
 
 web/worker.js boots Pyodide, imports this package, and hands every message of web/messages.js but
 "boot" to `Bridge.handle`. What JavaScript offers in return is the host object that worker.js
-passes to `start`: `createRuntime`, `readTokenizer`, `renderTemplate`, `openSource`, `settle` and
-`post`.
+passes to `start`: `createRuntime`, `readTokenizer`, `makeGrammars`, `renderTemplate`, `openSource`,
+`settle` and `post`.
 
 Who owns a proxy: Python objects that JavaScript gets to call are made with `create_proxy` and
 destroyed by the same function. JavaScript objects seen from Python are counted by Pyodide and go

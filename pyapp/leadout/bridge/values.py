@@ -57,22 +57,22 @@ class JsTokenizer:
     """A tokenizer of web/tokenizer.js; implements `tokenizer.Tokenizer`."""
 
     def __init__(self, proxy: Any) -> None:
-        self._proxy = proxy
+        self.proxy = proxy
         self.vocab_size: int = proxy.vocabSize
 
     def encode(self, text: str, add_special_tokens: bool = False) -> list[int]:
         """Return the ids of a text."""
         with js_errors():
-            return numbers(self._proxy.encode(text, add_special_tokens))
+            return numbers(self.proxy.encode(text, add_special_tokens))
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
         """Return the text of ids."""
         with js_errors():
-            return str(self._proxy.decode(to_js(list(ids)), skip_special_tokens))
+            return str(self.proxy.decode(to_js(list(ids)), skip_special_tokens))
 
     def id_of(self, token: str) -> int | None:
         """Return the id of exactly this token, or None."""
-        found = self._proxy.idOf(token)
+        found = self.proxy.idOf(token)
         return found if isinstance(found, int) else None
 
 
