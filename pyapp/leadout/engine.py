@@ -398,7 +398,9 @@ class Engine:
             self._grammars = Grammars(make, tokenizer, vocab_size, TOOL_MARKS)
         matcher: TokenMatcher = await self._grammars.matcher(constraint)
         open_id, close_id = tokenizer.id_of(CHANNEL_OPEN), tokenizer.id_of(CHANNEL_CLOSE)
-        if open_id is not None and close_id is not None:
+        # Who did not ask for thoughts gets the answer at once.
+        may_think = request.enable_thinking or is_thinking
+        if may_think and open_id is not None and close_id is not None:
             marks = (open_id, close_id)
             matcher = AfterReasoning(matcher, *marks, stop_ids, vocab_size, is_thinking)
         return Guide(matcher, constraint.kind)

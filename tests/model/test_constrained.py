@@ -191,30 +191,36 @@ def test_requests_beside_one_another_keep_each_to_its_own(get) -> None:
             assert found.finish_reason == wanted.finish_reason
 
 
-async def test_a_request_that_is_cancelled_leaves_the_next_one_alone(get) -> None:
+def test_a_request_that_is_cancelled_leaves_the_next_one_alone(get) -> None:
     engine = get("mtp", 4)
-    request = GenerateRequest.from_json(
-        {"prompt": "the", "max_tokens": 90, "regex": "[a-z ]{50,60}", **WARM}
-    )
-    wanted = await engine.generate(request)
-    for after in (0, 1, 5, 20):
+    fields = {"prompt": "the", "max_tokens": 90, "regex": "[a-z ]{50,60}", **WARM}
+    request = GenerateRequest.from_json(fields)
+    wanted = run(engine, **fields)
+
+    async def abort_one(after: int) -> None:
         told: list[int] = []
         cut, whole = await asyncio.gather(
             engine.generate(
                 request,
-                lambda delta, told=told: told.extend(delta.tokens),
-                lambda told=told, after=after: len(told) >= after,
+                lambda delta: told.extend(delta.tokens),
+                lambda: len(told) >= after,
             ),
             engine.generate(request),
         )
         assert whole.tokens == wanted.tokens
         assert cut.tokens == wanted.tokens[: len(cut.tokens)]
         assert cut.finish_reason == "abort"
-    tasks = [asyncio.ensure_future(engine.generate(request)) for _ in range(4)]
-    await asyncio.sleep(0.05)
-    for task in tasks[:3]:
-        task.cancel()
-    assert (await tasks[3]).tokens == wanted.tokens
+
+    async def cancel_three() -> None:
+        tasks = [asyncio.ensure_future(engine.generate(request)) for _ in range(4)]
+        await asyncio.sleep(0.05)
+        for task in tasks[:3]:
+            task.cancel()
+        assert (await tasks[3]).tokens == wanted.tokens
+
+    for after in (0, 1, 5, 20):
+        asyncio.run(abort_one(after))
+    asyncio.run(cancel_three())
 
 
 @pytest.mark.parametrize(
