@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from leadout.errors import RequestError
 from leadout.grammar.matcher import TokenMatcher
 
-
 #: Forced ids that are tried first.
 _FIRST_FORCED = 3
 

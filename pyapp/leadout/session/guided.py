@@ -88,7 +88,11 @@ class Guided:
         most = self._decoder.passes.given_counts(self._groups_for(streams))[-1]
         given: dict[Stream, list[int]] = {}
         for one in streams:
-            if one.guide is not None and one.drafts and (ids := one.guide.forced(min(most, one.left - 1))):
+            if (
+                one.guide is not None
+                and one.drafts
+                and (ids := one.guide.forced(min(most, one.left - 1)))
+            ):
                 given[one] = ids
         forced = set(given)
         undecided = [one for one in streams if one not in given]
