@@ -69,7 +69,11 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
   let drafter = null;
   let maxDraftTokens = MAX_DRAFT_TOKENS;
   let isLoaded = false;
-  /** One request at a time, as in the worker. @type {Promise<void>} */
+  /** How many generations run at once. */
+  let parallel = 1;
+  /** Those that do. @type {Set<Promise<void>>} */
+  const running = new Set();
+  /** One request at a time, but for generations, as in the worker. @type {Promise<void>} */
   let queue = Promise.resolve();
   /** @type {Record<Exclude<ClientMessage["type"], "abort" | "ping" | "pull">, (message: any) => Promise<unknown>>} */
   const handlers = {
@@ -142,6 +146,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
     isLoaded = true;
     drafter = toDrafterInfo(drafterRef, loadOptions);
     maxDraftTokens = loadOptions.max_draft_tokens ?? MAX_DRAFT_TOKENS;
+    parallel = loadOptions.parallel ?? 1;
     return {
       name,
       architecture: "gemma3_text",
@@ -157,6 +162,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       drafter,
       max_draft_tokens: maxDraftTokens,
       self_test: drafter ? "identical" : "not run",
+      parallel,
       ...options.info,
     };
   }
@@ -296,8 +302,19 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
     };
     if (type === "tokenize" && isLoaded) {
       answer(); // waits for nobody
+    } else if (type === "generate") {
+      queue = queue.then(async () => {
+        while (running.size >= parallel) {
+          await Promise.race(running);
+        }
+        const generating = answer().finally(() => running.delete(generating));
+        running.add(generating);
+      });
     } else {
-      queue = queue.then(answer);
+      queue = queue.then(async () => {
+        await Promise.all(running);
+        await answer();
+      });
     }
   };
 }
@@ -447,11 +464,12 @@ export class FakeWorker extends EventTarget {
  * An Engine that needs neither a GPU nor a model.
  *
  * @param {FakeOptions} [options]
+ * @param {Partial<import("./client.js").LoadParams>} [params] of the load
  * @returns {Promise<Engine>}
  */
-export function createFakeEngine(options = {}) {
+export function createFakeEngine(options = {}, params = {}) {
   const model = { name: "fake", files: [] };
-  return Leadout.load({ model, worker: new FakeWorker(options) });
+  return Leadout.load({ model, worker: new FakeWorker(options), ...params });
 }
 
 /**
