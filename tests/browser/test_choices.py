@@ -234,3 +234,23 @@ def test_two_calls_share_what_runs_at_once(blank: Chat) -> None:
         2,
     )
     assert order == ["one", "many"]
+
+
+def test_choices_go_on_where_the_device_was_lost(blank: Chat) -> None:
+    whole, num_workers = run(
+        blank,
+        """
+        let numWorkers = 0;
+        const options = { text, tokensPerSecond, loseDeviceAfterTokens: 3, sparesResumed: true };
+        const makeWorker = () => {
+          numWorkers += 1;
+          return new testing.FakeWorker(options);
+        };
+        const model = { name: "fake", files: [] };
+        const other = await Leadout.load({ model, parallel, worker: makeWorker });
+        return [await other.completions.create({ prompt: "x", n: 2, seed: 3 }), numWorkers];
+        """,
+        2,
+    )
+    assert num_workers == 2
+    assert [choice["text"] for choice in whole["choices"]] == [said(3), said(4)]

@@ -33,6 +33,7 @@ ASKED = {"max_tokens": 24, "temperature": 1, "top_k": 64, "ignore_eos": True}
 # `write` runs a prompt and gives its ids; `left` is told how many have come.
 LOAD = """async ({ parallel, asked }) => {
   const { Leadout } = await import(new URL("./leadout.js", location.href).href);
+  window.asked = asked;
   window.healing = 0;
   window.engine = await Leadout.load({ model: "nano", parallel, onHealing: () => { healing++; } });
   engine.addEventListener("healing", () => { healing++; });
@@ -67,6 +68,25 @@ CANCEL_ONE = """async ({ prompts, cancelled, after }) => {
     return write(prompt, seed, { signal, onTokens }).catch(({ name }) => name);
   }));
   return { all, atCancel };
+}"""
+
+# The texts of two choices, alone and of one call, and whose each of its chunks was.
+CHOICES = """async (content) => {
+  const asking = { messages: [{ role: "user", content }], ...asked };
+  const alone = [];
+  for (const seed of [8, 9]) {
+    const { choices: [{ message }] } = await engine.chat.completions.create({ ...asking, seed });
+    alone.push(message.content);
+  }
+  const together = ["", ""];
+  const indices = [];
+  const params = { ...asking, seed: 8, n: 2, stream: true };
+  const stream = await engine.chat.completions.create(params);
+  for await (const { choices: [{ index, delta }] } of stream) {
+    indices.push(index);
+    together[index] += delta.content ?? "";
+  }
+  return [alone, together, indices];
 }"""
 
 # Begins all, and returns when each has brought something; they go on.
@@ -122,6 +142,11 @@ def test_eight_streams_one_cancelled_then_the_tab_closed(browser: Browser, url: 
         "([prompt, seed]) => write(prompt, seed)", [PROMPTS[cancelled], cancelled]
     )
     assert again == alone[cancelled]
+
+    texts, together, indices = first.evaluate(CHOICES, PROMPTS[1])
+    assert together == texts
+    assert texts[0] != texts[1]
+    assert indices != sorted(indices)  # they came beside one another
 
     first.evaluate(BEGIN_ALL, PROMPTS)
     crashes: list[str] = []
