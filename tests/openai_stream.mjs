@@ -7,8 +7,8 @@ import { createFakeEngine } from "../web/testing.js";
 import { ChatCompletionStream } from "../web/node_modules/openai/lib/ChatCompletionStream.mjs";
 import { Stream } from "../web/node_modules/openai/core/streaming.mjs";
 
-const { options, params } = JSON.parse(readFileSync(0, "utf-8"));
-const engine = await createFakeEngine(options);
+const { options, load, params } = JSON.parse(readFileSync(0, "utf-8"));
+const engine = await createFakeEngine(options, load);
 
 /** What a server would send of the chunks: a JSON object a line. */
 function lines(chunks) {

@@ -26,6 +26,7 @@ LONG_FILES = (
     "model/test_nano_generation.py",
     "browser/test_nano_page.py",
     "browser/test_journey.py",
+    "browser/test_several_streams.py",
     "browser/test_generate_command.py",
     "model/test_divergence.py",
     "model/test_greedy.py",

@@ -272,11 +272,10 @@ class Completions {
   async create(params, { signal = params.signal } = {}) {
     const asked = toAsked(params, "completion");
     const head = newHead("cmpl", this.#engine.info.name);
-    const generate = this.#engine.generate.bind(this.#engine);
     if (!params.stream) {
-      return toCompletion(head, await answerWhole(generate, asked, signal));
+      return toCompletion(head, await answerWhole(this.#engine, asked, signal));
     }
-    return answerStream(generate, asked, signal, (index) => completionChunks(head, index));
+    return answerStream(this.#engine, asked, signal, (index) => completionChunks(head, index));
   }
 }
 
@@ -310,11 +309,10 @@ class ChatCompletions {
   async create(params, { signal = params.signal } = {}) {
     const asked = toAsked(params, "chat");
     const head = newHead("chatcmpl", this.#engine.info.name);
-    const generate = this.#engine.generate.bind(this.#engine);
     if (!params.stream) {
-      return toChatCompletion(head, await answerWhole(generate, asked, signal));
+      return toChatCompletion(head, await answerWhole(this.#engine, asked, signal));
     }
-    return answerStream(generate, asked, signal, (index) => chatChunks(head, index));
+    return answerStream(this.#engine, asked, signal, (index) => chatChunks(head, index));
   }
 }
 

@@ -197,7 +197,8 @@
  * The client's requests. "pull" is not for the worker of an engine but for that of the store
  * (web/store/puller.js). "assume" takes ids as prefilled, where weights are made up.
  * "ping" is answered at once by worker.js itself, while Python waits for something. Requests are served
- * one after the other, but for "tokenize" once a model is loaded.
+ * one after the other, but for "tokenize" once a model is loaded, and for every "generate" that follows another: they
+ * run beside one another, as many as `parallel` says, and more wait for one of these to end.
  * @typedef {{type: "boot", id: number}
  *   | {type: "load", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions}
  *   | {type: "estimate", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions,

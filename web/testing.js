@@ -14,6 +14,7 @@
 /** @import {Engine} from "./client.js" */
 
 import { Leadout } from "./client.js";
+import { Drafting } from "./testing_drafting.js";
 
 /** What "estimate" fails with unless the test gives one. */
 const NO_FORECAST = { name: "RequestError", message: "No forecast was given." };
@@ -47,8 +48,6 @@ const NO_PROFILE = { name: "DeviceError", message: "this device gives no timesta
 
 const WEIGHTS_BYTES = 253_000_000;
 const MAX_DRAFT_TOKENS = 7;
-/** What "auto" comes to here. */
-const AUTO_DRAFT_TOKENS = 4;
 const ACCEPTS = [2, 0, 3, 1];
 const NUM_PROGRESS_EVENTS = 20;
 const SCORE_VOCAB_SIZE = 8;
@@ -71,7 +70,11 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
   let drafter = null;
   let maxDraftTokens = MAX_DRAFT_TOKENS;
   let isLoaded = false;
-  /** One request at a time, as in the worker. @type {Promise<void>} */
+  /** How many generations run at once. */
+  let parallel = 1;
+  /** Those that do. @type {Set<Promise<void>>} */
+  const running = new Set();
+  /** One request at a time, but for generations, as in the worker. @type {Promise<void>} */
   let queue = Promise.resolve();
   /** @type {Record<Exclude<ClientMessage["type"], "abort" | "ping" | "pull">, (message: any) => Promise<unknown>>} */
   const handlers = {
@@ -144,6 +147,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
     isLoaded = true;
     drafter = toDrafterInfo(drafterRef, loadOptions);
     maxDraftTokens = loadOptions.max_draft_tokens ?? MAX_DRAFT_TOKENS;
+    parallel = loadOptions.parallel ?? 1;
     return {
       name,
       architecture: "gemma3_text",
@@ -159,6 +163,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       drafter,
       max_draft_tokens: maxDraftTokens,
       self_test: drafter ? "identical" : "not run",
+      parallel,
       ...options.info,
     };
   }
@@ -319,8 +324,19 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
     };
     if (type === "tokenize" && isLoaded) {
       answer(); // waits for nobody
+    } else if (type === "generate") {
+      queue = queue.then(async () => {
+        while (running.size >= parallel) {
+          await Promise.race(running);
+        }
+        const generating = answer().finally(() => running.delete(generating));
+        running.add(generating);
+      });
     } else {
-      queue = queue.then(answer);
+      queue = queue.then(async () => {
+        await Promise.all(running);
+        await answer();
+      });
     }
   };
 }
@@ -359,71 +375,6 @@ function toDrafterInfo(ref, { drafter = "auto" }) {
     return null;
   }
   return { kind: "mtp", name: ref.name, num_parameters: 77_730_000, weights_bytes: 155_500_000 };
-}
-
-/** Cycles of drafted tokens, some of them accepted, and one of the target's own. */
-class Drafting {
-  /** @type {Stats["drafter"]} */
-  #kind;
-  #asked;
-  #draftTokens;
-  #accepts;
-  #numCycles = 0;
-  /** Of this cycle, how many accepted tokens are still to come; at 0 comes the target's. */
-  #numLeft = -1;
-  /** @type {number[]} */
-  #draftedPerPosition;
-  /** @type {number[]} */
-  #acceptedPerPosition;
-
-  /**
-   * @param {DrafterInfo | null} drafter
-   * @param {GenerateRequest} request
-   * @param {{accepts: number[], maxDraftTokens: number}} options
-   */
-  constructor(drafter, { draft_tokens = "auto" }, { accepts, maxDraftTokens }) {
-    this.#kind = drafter?.kind ?? "none";
-    this.#asked = draft_tokens;
-    const wanted = draft_tokens === "auto" ? AUTO_DRAFT_TOKENS : draft_tokens;
-    this.#draftTokens = drafter ? Math.min(wanted, maxDraftTokens) : 0;
-    this.#accepts = accepts;
-    this.#draftedPerPosition = Array(this.#draftTokens).fill(0);
-    this.#acceptedPerPosition = Array(this.#draftTokens).fill(0);
-  }
-
-  /** How many a cycle verifies. */
-  get draftTokens() {
-    return this.#draftTokens;
-  }
-
-  /** @returns {boolean} whether the next token is a drafted one */
-  take() {
-    if (this.#numLeft < 0) {
-      const accepted = this.#accepts[this.#numCycles % this.#accepts.length];
-      this.#numLeft = Math.min(accepted, this.#draftTokens);
-      this.#numCycles++;
-      for (let position = 0; position < this.#draftTokens; position++) {
-        this.#draftedPerPosition[position]++;
-        this.#acceptedPerPosition[position] += Number(position < this.#numLeft);
-      }
-    }
-    return this.#numLeft-- > 0;
-  }
-
-  /** @param {number} numDecoded */
-  toStats(numDecoded) {
-    const sum = (/** @type {number[]} */ counts) => counts.reduce((a, b) => a + b, 0);
-    return {
-      drafter: this.#kind,
-      draft_tokens: this.#asked,
-      cycles: this.#numCycles,
-      tokens_per_cycle: this.#numCycles ? numDecoded / this.#numCycles : 0,
-      drafted_tokens: sum(this.#draftedPerPosition),
-      accepted_tokens: sum(this.#acceptedPerPosition),
-      drafted_per_position: this.#draftedPerPosition,
-      accepted_per_position: this.#acceptedPerPosition,
-    };
-  }
 }
 
 /** A Worker of createFakeBackend, in the page itself: pass it to `Leadout.load`. */
@@ -470,11 +421,12 @@ export class FakeWorker extends EventTarget {
  * An Engine that needs neither a GPU nor a model.
  *
  * @param {FakeOptions} [options]
+ * @param {Partial<import("./client.js").LoadParams>} [params] of the load
  * @returns {Promise<Engine>}
  */
-export function createFakeEngine(options = {}) {
+export function createFakeEngine(options = {}, params = {}) {
   const model = { name: "fake", files: [] };
-  return Leadout.load({ model, worker: new FakeWorker(options) });
+  return Leadout.load({ model, worker: new FakeWorker(options), ...params });
 }
 
 /**

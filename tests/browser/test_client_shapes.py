@@ -28,7 +28,7 @@ def chunks_of(blank: Chat, call: str, **options: Any) -> list[dict[str, Any]]:
     )
 
 
-def test_choices_are_written_one_after_another_with_seeds_of_their_own(blank: Chat) -> None:
+def test_choices_have_seeds_of_their_own(blank: Chat) -> None:
     whole, seeds = run(
         blank,
         """

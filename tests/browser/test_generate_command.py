@@ -69,6 +69,27 @@ def test_both_devices_print_the_same_ids_and_text(tmp_path: Path) -> None:
     assert webgpu["stats"]["device"] != numpy["stats"]["device"]
 
 
+def test_prompts_at_once_lose_none_to_one_that_is_too_long(tmp_path: Path) -> None:
+    """In Chromium; tests/unit/test_prompts.py has the other device."""
+    prompts = ["Hello!", "word " * 3000, PROMPT, "Who are you?"]
+    path = tmp_path / "prompts.txt"
+    path.write_text("\n".join(prompts))
+    options = ("--parallel", "2", "--max-tokens", "8")
+    done = leadout("generate", MODEL, "--prompts", str(path), *options, "--json")
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("leadout: error: prompt 2: ContextLengthError: ")
+    found = [json.loads(answer) for answer in done.stdout.splitlines()]
+    assert [one["index"] for one in found] == [0, 1, 2, 3]
+    assert found[1]["error"]["name"] == "ContextLengthError"
+    alone = leadout("generate", MODEL, PROMPT, "--max-tokens", "8", "--device", "numpy")
+    assert alone.stdout == found[2]["text"] + "\n"
+    shown = leadout("generate", MODEL, "Hello!", PROMPT, *options)
+    texts = [found[0]["text"], found[2]["text"]]
+    assert shown.stdout == f"[1/2] Hello!\n{texts[0]}\n\n[2/2] {PROMPT}\n{texts[1]}\n"
+    assert len(set(texts)) == 2
+
+
 def one_line_of(done: subprocess.CompletedProcess[str]) -> str:
     """Return the one line that a failed command says."""
     assert done.returncode != 0

@@ -101,6 +101,9 @@ def one_error_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["pull"], "MODEL"),
         (["generate", "m"], "either PROMPT or --prompt-ids"),
         (["generate", "m", "Hi", "--prompt-ids", "1"], "either PROMPT or --prompt-ids"),
+        (["generate", "m", "Hi", "--prompts", "f"], "PROMPT or --prompt-ids or --prompts"),
+        (["generate", "m", "Hi", "--parallel", "3"], "--parallel: invalid choice: 3"),
+        (["generate", "m", "Once", "upon"], "upon; several prompts want --parallel"),
         (["generate", "m", "--prompt-ids", ""], "wanted token ids"),
         (["generate", "m", "--prompt-ids", "2 x"], "wanted token ids"),
         (["generate", "m", "--prompt-ids=-2"], "wanted token ids"),
@@ -154,7 +157,23 @@ def test_a_prompt_may_stand_before_options_or_after_them(
     arguments: list[str], parsed: list[argparse.Namespace]
 ) -> None:
     assert cli.main(["generate", *arguments]) == 0
-    assert (parsed[0].model, parsed[0].prompt, parsed[0].seed) == ("m", "Hi", 1)
+    assert (parsed[0].model, parsed[0].prompts, parsed[0].seed) == ("m", ["Hi"], 1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["m", "a", "b c", "--parallel", "2"],
+        ["m", "--parallel", "2", "a", "b c"],
+        ["m", "a", "--parallel", "2", "b c"],
+        ["--parallel", "2", "m", "a", "b c"],
+    ],
+)
+def test_several_prompts_may_stand_anywhere_behind_the_model(
+    arguments: list[str], parsed: list[argparse.Namespace]
+) -> None:
+    assert cli.main(["generate", *arguments]) == 0
+    assert (parsed[0].prompts, parsed[0].parallel) == (["a", "b c"], 2)
 
 
 def test_generate_passes_every_option_on(parsed: list[argparse.Namespace]) -> None:
@@ -166,7 +185,7 @@ def test_generate_passes_every_option_on(parsed: list[argparse.Namespace]) -> No
         *("--stop", "b", "--run-ahead", "2", "--context-length", "512", "--placement", "paged"),
         *("--presence-penalty", "-0.5", "--frequency-penalty", "2"),
         *("--logit-bias", "7=-100", "--logit-bias", "9=0.5", "--logprobs", "4"),
-        *("--precision", "fast"),
+        *("--precision", "fast", "--parallel", "4", "--regex", "a|b"),
         *("--raw", "--ignore-eos", "--json"),
     ]
     assert cli.main(command) == 0
@@ -174,7 +193,9 @@ def test_generate_passes_every_option_on(parsed: list[argparse.Namespace]) -> No
     args.pop("run")
     assert args == {
         "model": "m",
-        "prompt": None,
+        "prompts": [],
+        "prompts_file": None,
+        "parallel": 4,
         "table": None,
         "prompt_ids": [2, 5, 9],
         "max_tokens": 7,
@@ -192,6 +213,9 @@ def test_generate_passes_every_option_on(parsed: list[argparse.Namespace]) -> No
         "frequency_penalty": 2.0,
         "logit_bias": [("7", -100.0), ("9", 0.5)],
         "logprobs": 4,
+        "schema": None,
+        "grammar": None,
+        "regex": "a|b",
         "seed": 4294967295,
         "stop": ["a", "b"],
         "run_ahead": 2,

@@ -11,17 +11,22 @@ from node_script import ask_node
 MESSAGES = [{"role": "user", "content": "Hello there"}]
 
 
-def told(text: str, calls: object = None, **params: object) -> dict[str, Any]:
+def told(text: str, calls: object = None, parallel: int = 1, **params: object) -> dict[str, Any]:
     """Return what the helpers make of an answer; see openai_stream.mjs."""
-    options = {"text": text, **({"calls": calls} if calls else {})}
-    request = {"options": options, "params": {"messages": MESSAGES, **params}}
+    request = {
+        "options": {"text": text, **({"calls": calls} if calls else {})},
+        "load": {"parallel": parallel},
+        "params": {"messages": MESSAGES, **params},
+    }
     answer: dict[str, Any] = ask_node("openai_stream.mjs", request)
     return answer
 
 
-@pytest.mark.parametrize("n", [1, 2])
-def test_the_helper_puts_together_what_the_whole_answer_has(n: int) -> None:
-    answer = told(" one two three", n=n, logprobs=True, top_logprobs=2)
+@pytest.mark.parametrize(("n", "parallel"), [(1, 1), (2, 1), (3, 2)])
+def test_the_helper_puts_together_what_the_whole_answer_has(n: int, parallel: int) -> None:
+    answer = told(" one two three", parallel=parallel, n=n, logprobs=True, top_logprobs=2)
+    indices = [chunk["choices"][0]["index"] for chunk in answer["read"]]
+    assert (indices == sorted(indices)) == (parallel == 1)  # do they come beside one another?
     found, whole = answer["completion"], answer["whole"]
     for ours, theirs in zip(whole["choices"], found["choices"], strict=True):
         assert theirs["message"]["content"] == ours["message"]["content"] == " one two three"
@@ -29,12 +34,14 @@ def test_the_helper_puts_together_what_the_whole_answer_has(n: int) -> None:
         assert theirs["logprobs"] == ours["logprobs"]
         assert (theirs["index"], theirs["finish_reason"]) == (ours["index"], "stop")
     assert found["object"] == "chat.completion"
-    assert answer["contents"][:3] == [
-        [" one", " one"],
-        [" two", " one two"],
-        [" three", " one two three"],
+    # Each choice's own, though they come in turns.
+    assert list(dict.fromkeys((delta, so_far) for delta, so_far in answer["contents"])) == [
+        (" one", " one"),
+        (" two", " one two"),
+        (" three", " one two three"),
     ]
-    assert [entry["token"] for entry in answer["logprobs"]] == [" one", " two", " three"] * n
+    tokens = sorted(entry["token"] for entry in answer["logprobs"])
+    assert tokens == sorted([" one", " two", " three"] * n)
 
 
 def test_usage_that_comes_alone_is_counted() -> None:

@@ -10,6 +10,7 @@ import pytest
 from leadout.errors import RequestError
 from leadout_build import cli
 from leadout_build.cli import generate
+from leadout_build.cli.prompts import Asked, prompts_of
 from leadout_build.cli.table_prompt import read_table
 from leadout_build.store.nano_prompts import EXAMPLE_TABLE_CSV, NANO_SYSTEM
 
@@ -30,33 +31,34 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
-def said(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> generate.Said:
+def asked(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[Asked]:
     kept: list[argparse.Namespace] = []
     monkeypatch.setattr(generate, "run", lambda args: kept.append(args) or 0)
     assert cli.main(["generate", *arguments]) == 0
-    return generate.said_of(kept[0])
+    return prompts_of(kept[0])
 
 
 def test_the_table_goes_before_the_prompt_behind_nanos_system_turn(
     table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = f"{EXAMPLE_TABLE_CSV}\n\nWrite a brief."
-    assert said(monkeypatch, "nano", "Write a brief.", "--table", str(table)) == generate.Said(
-        text,
-        [{"role": "system", "content": NANO_SYSTEM}, {"role": "user", "content": text}],
-    )
+    messages = [{"role": "system", "content": NANO_SYSTEM}, {"role": "user", "content": text}]
+    assert asked(monkeypatch, "nano", "Write a brief.", "--table", str(table)) == [
+        Asked("Write a brief.", {"prompt": text}, {"messages": messages})
+    ]
 
 
 def test_other_models_get_no_system_turn(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    messages = said(monkeypatch, "gemma", "Sum it up.", "--table", str(table)).messages
-    assert messages == [{"role": "user", "content": f"{EXAMPLE_TABLE_CSV}\n\nSum it up."}]
+    (found,) = asked(monkeypatch, "gemma", "Sum it up.", "--table", str(table))
+    text = f"{EXAMPLE_TABLE_CSV}\n\nSum it up."
+    assert found.chat == {"messages": [{"role": "user", "content": text}]}
 
 
 def test_without_a_table_the_prompt_is_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert said(monkeypatch, "nano", "Hi") == generate.Said(
-        "Hi", [{"role": "user", "content": "Hi"}]
-    )
-    assert said(monkeypatch, "nano", "Hi", "--raw") == generate.Said("Hi", None)
+    chat = {"messages": [{"role": "user", "content": "Hi"}]}
+    assert asked(monkeypatch, "nano", "Hi") == [Asked("Hi", {"prompt": "Hi"}, chat)]
+    as_it_is = {"prompt": "Hi"}
+    assert asked(monkeypatch, "nano", "Hi", "--raw") == [Asked("Hi", as_it_is, as_it_is)]
 
 
 @pytest.mark.parametrize("text", BROKEN)

@@ -15,8 +15,9 @@ import { LeadoutError } from "./errors.js";
  * @property {string} [model] taken for OpenAI's sake; the loaded model answers
  * @property {boolean | null} [stream]
  * @property {StreamOptions | null} [stream_options]
- * @property {number | null} [n] choices, 1 to 128, written one after another with the seeds seed, seed + 1, …;
- *   default 1
+ * @property {number | null} [n] choices, 1 to 128, with the seeds seed, seed + 1, …; default 1. As many are written at
+ *   once as the model was loaded for (`parallel`), and in a stream their chunks come as they are written, each with
+ *   the `index` of its choice. A failure of one ends all. What a choice says does not depend on the others
  * @property {number | null} [max_tokens] default 256
  * @property {number | null} [max_completion_tokens] OpenAI's newer name of max_tokens
  * @property {number | null} [temperature] default 0 (greedy)

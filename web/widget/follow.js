@@ -10,7 +10,7 @@
 /** @import {Stats} from "../messages.js" */
 /** @import {View} from "./view.js" */
 
-import { isAbort } from "../client/errors.js";
+import { isAbort, LeadoutError } from "../client/errors.js";
 import { describeState, formatMs, formatSpeed } from "./words.js";
 
 /** A piece of text as it came. @typedef {{text: string, reasoning: string, is_draft: boolean}} WrittenPiece */
@@ -25,28 +25,33 @@ import { describeState, formatMs, formatSpeed } from "./words.js";
  */
 
 /**
- * Have a text continued, or messages answered.
- *
  * @param {Engine} engine
- * @param {{prompt: string} | {messages: ChatMessage[]}} request
+ * @param {Request} request
  * @param {SharedParams} params
  * @returns {Promise<AsyncIterable<CompletionChunk | ChatCompletionChunk>>}
  */
-export function openStream(engine, request, params) {
+function openStream(engine, request, params) {
   const stream = /** @type {const} */ (true);
   return "messages" in request
     ? engine.chat.completions.create({ ...params, ...request, stream })
     : engine.completions.create({ ...params, ...request, stream });
 }
 
+/** @typedef {{prompt: string} | {messages: ChatMessage[]}} Request */
+
 /**
- * @param {AsyncIterable<CompletionChunk | ChatCompletionChunk>} stream
+ * Have a text continued, or messages answered, and show what comes.
+ *
+ * @param {Engine} engine
+ * @param {Request} request
+ * @param {SharedParams} params
  * @param {View} view
  * @param {{append: (pieces: WrittenPiece[]) => void, onDelta: (piece: WrittenPiece & ChunkFigures) => void}} handlers
  *   append is called once a frame at most, however fast the tokens come
  * @returns {Promise<Written>} an abort is an end like others; other errors reject
  */
-export async function follow(stream, view, { append, onDelta }) {
+export async function follow(engine, request, params, view, { append, onDelta }) {
+  const stream = await openStream(engine, request, params);
   const started = performance.now();
   let numTokens = 0;
   let text = "";
@@ -98,6 +103,11 @@ export async function follow(stream, view, { append, onDelta }) {
   } catch (error) {
     if (!isAbort(error)) {
       throw error;
+    }
+    if (!params.signal?.aborted && engine.needsReload) {
+      // Nobody stopped this text: who shares the engine has let go of it.
+      const what = "The model was unloaded by what shares it with this element. Load it again.";
+      throw new LeadoutError("WorkerError", what);
     }
   } finally {
     cancelAnimationFrame(frame);

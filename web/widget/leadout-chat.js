@@ -35,7 +35,7 @@ import { isAbort, LeadoutError } from "../client/errors.js";
 import { Leadout } from "../client.js";
 import { Choice, upgradeProperties } from "./attributes.js";
 import { Conversation } from "./conversation.js";
-import { follow, openStream } from "./follow.js";
+import { follow } from "./follow.js";
 import { Offering } from "./forecast.js";
 import { Manuscript } from "./manuscript.js";
 import { errorNotice, unsupportedNotice } from "./notices.js";
@@ -172,7 +172,11 @@ export class LeadoutChat extends ElementBase {
     this.setAttribute("mode", mode);
   }
 
-  /** The loaded engine; one that you set stays yours to dispose of. @returns {Engine | null} */
+  /**
+   * The loaded engine; one that you set stays yours to dispose of. Elements may share one, and write at the same time
+   * where it was loaded for that (`loadOptions = { parallel: 2 }`); else one waits for the other.
+   * @returns {Engine | null}
+   */
   get engine() {
     return this.#engine;
   }
@@ -291,14 +295,13 @@ export class LeadoutChat extends ElementBase {
       return;
     }
     const context = { info: engine.info, drafter: this.drafter, isChat: "messages" in request };
-    const params = toParams(this.settings, context);
     const generating = new AbortController();
+    const params = { ...toParams(this.settings, context), signal: generating.signal };
     this.#generating = generating;
     this.#view.begin(params.seed);
     this.#setState("generating");
     try {
-      const stream = await openStream(engine, request, { ...params, signal: generating.signal });
-      const { num_tokens, ...written } = await follow(stream, this.#view, {
+      const { num_tokens, ...written } = await follow(engine, request, params, this.#view, {
         append: (pieces) => this.#body.append(pieces),
         onDelta: (delta) => this.#emit("delta", delta),
       });

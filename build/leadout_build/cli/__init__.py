@@ -1,7 +1,8 @@
 """The command line: `leadout COMMAND`.
 
-    arguments.py               what each command takes; COMMAND.py has its `run`
+    arguments.py, values.py    what each command takes; COMMAND.py has its `run`
     pull_*.py, catalogue.py    where `pull` fetches from
+    prompts.py, answers.py     what `generate` is asked, and how it prints what comes
     table_prompt.py            `generate --table`
     native.py                  the engine in this process
     progress.py, terminal.py   what a terminal shows

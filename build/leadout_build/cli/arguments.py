@@ -9,13 +9,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from leadout_build import DIST
+from leadout_build.cli import values
 from leadout_build.cli.terminal import say_error
-
-#: Keep in step with `GenerateRequest` in web/messages.js.
-MAX_DRAFT_TOKENS = 7
-
-#: How many requests a model can be loaded for, as in pyapp/leadout/rows.py.
-PARALLEL = (1, 2, 4, 8)
 
 BAD_USAGE = 2
 
@@ -25,8 +20,6 @@ _MODEL_HELP = (
 )
 #: Those of pyapp/leadout/checkpoint/synthetic.py, which is not imported for a --help.
 _SHAPES = ("e2b", "e4b", "12b", "26b-a4b", "31b", "tiny")
-#: Those of build/leadout_build/bench/measures.py, likewise.
-_SAMPLINGS = ("greedy", "page")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -41,8 +34,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
     # argparse takes a PROMPT right after MODEL or never; ours may come after options too.
-    if rest and getattr(args, "prompt", "") is None and not rest[0].startswith("-"):
-        args.prompt = rest.pop(0)
+    while hasattr(args, "prompts") and rest and not rest[0].startswith("-"):
+        args.prompts.append(rest.pop(0))
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     return args
@@ -64,94 +57,6 @@ class _HelpFormatter(argparse.HelpFormatter):
         if silent or isinstance(action.default, (bool, list)):
             return action.help
         return f"{action.help} (default: %(default)s)"
-
-
-# ---- kinds of values -------------------------------------------------------------------------
-
-
-def _whole(low: int, high: int | None = None) -> Callable[[str], int]:
-    """Return a parser of whole numbers from `low` to `high` (None: no end)."""
-
-    def parse(text: str) -> int:
-        wanted = f"a whole number of at least {low}" if high is None else f"{low} to {high}"
-        try:
-            value = int(text)
-        except ValueError:
-            value = low - 1
-        if value < low or (high is not None and value > high):
-            raise argparse.ArgumentTypeError(f'"{text}"; wanted {wanted}')
-        return value
-
-    return parse
-
-
-def _number(is_valid: Callable[[float], bool], wanted: str) -> Callable[[str], float]:
-    """Return a parser of numbers for which `is_valid` holds."""
-
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")  # which is in no range
-        if not is_valid(value):
-            raise argparse.ArgumentTypeError(f'"{text}"; wanted {wanted}')
-        return value
-
-    return parse
-
-
-def _draft_tokens(text: str) -> int | str:
-    """Parse how many tokens to draft per cycle."""
-    if text == "auto":
-        return text
-    try:
-        return _whole(0, MAX_DRAFT_TOKENS)(text)
-    except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(f"{error} or auto") from None
-
-
-def _ids(text: str) -> list[int]:
-    """Parse token ids, separated by spaces or commas."""
-    words = text.replace(",", " ").split()
-    if not words or not all(word.isascii() and word.isdecimal() for word in words):
-        raise argparse.ArgumentTypeError(f'"{text}"; wanted token ids such as "2 5 9"')
-    return [int(word) for word in words]
-
-
-def _rows(text: str) -> list[int]:
-    """Parse numbers of rows, separated by commas."""
-    return [_whole(1)(word) for word in text.split(",")]
-
-
-def _counts(low: int, high: int | None = None) -> Callable[[str], list[int]]:
-    """Return a parser of whole numbers, separated by commas, each in a range."""
-    one = _whole(low, high)
-    return lambda text: [one(word) for word in text.split(",")]
-
-
-def _bias(text: str) -> tuple[str, float]:
-    """Parse ID=B, a token's id and its bias."""
-    token, _, bias = text.partition("=")
-    if not (token.isascii() and token.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r}; wanted ID=B, a token's id and its bias")
-    return token, _number(lambda value: -100 <= value <= 100, "-100 to 100")(bias)
-
-
-def _parallel(text: str) -> list[int]:
-    """Parse numbers of requests at once, separated by commas."""
-    numbers = [_whole(1)(word) for word in text.split(",")]
-    if wrong := [number for number in numbers if number not in PARALLEL]:
-        raise argparse.ArgumentTypeError(f"{wrong[0]}; wanted 1, 2, 4 or 8")
-    return numbers
-
-
-def _samplings(text: str) -> list[str]:
-    """Parse names of sampling settings, separated by commas."""
-    names = text.split(",")
-    if unknown := [name for name in names if name not in _SAMPLINGS]:
-        wanted = " or ".join(_SAMPLINGS)
-        raise argparse.ArgumentTypeError(f'"{unknown[0]}"; wanted {wanted}')
-    return names
 
 
 # ---- the commands ----------------------------------------------------------------------------
@@ -207,7 +112,10 @@ def _parser() -> argparse.ArgumentParser:
     inspect = add("inspect", "show a model's architecture, tensors and sizes")
     inspect.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
     inspect.add_argument(
-        "--context", type=_whole(2), metavar="N", help="say what a load with so many tokens takes"
+        "--context",
+        type=values.whole(2),
+        metavar="N",
+        help="say what a load with so many tokens takes",
     )
     inspect.add_argument(
         "--kv-dtype", choices=("f32", "f16"), default="f32", help="storage of the KV cache"
@@ -221,7 +129,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_serve_arguments(parser: _Parser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
-    parser.add_argument("--port", type=_whole(0, 65535), default=8000, help="0 takes a free one")
+    parser.add_argument(
+        "--port", type=values.whole(0, 65535), default=8000, help="0 takes a free one"
+    )
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     parser.add_argument(
         "--model",
@@ -266,16 +176,37 @@ def _add_precision_argument(parser: _Parser) -> None:
 
 def _add_generate_arguments(parser: _Parser) -> None:
     parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
-    parser.add_argument("prompt", metavar="PROMPT", nargs="?", help="the text to go on from")
+    parser.add_argument(
+        "prompts",
+        metavar="PROMPT",
+        nargs="*",
+        help="the text to go on from, in quotes; with --parallel, several",
+    )
     add = parser.add_argument
-    add("--prompt-ids", type=_ids, metavar="IDS", help='the prompt as token ids: "2 5 9"')
+    add("--prompt-ids", type=values.ids, metavar="IDS", help='the prompt as token ids: "2 5 9"')
+    add(
+        "--prompts",
+        dest="prompts_file",
+        type=Path,
+        metavar="FILE",
+        help="go on from each line of a file; of a .jsonl, lines are JSON: a string, or an object "
+        'with "prompt" or "prompt_ids". Answers come in this order, each under its number',
+    )
+    add(
+        "--parallel",
+        type=int,
+        choices=values.PARALLEL,
+        metavar="N",
+        help="write so many answers at once: 1, 2, 4 or 8. Each takes a KV cache, and says what "
+        "it says alone",
+    )
     add(
         "--table",
         type=Path,
         metavar="FILE",
         help="a market table, as CSV or Markdown, to put before PROMPT; nano reads such tables",
     )
-    add("--max-tokens", type=_whole(1), default=256, metavar="N", help="stop after so many")
+    add("--max-tokens", type=values.whole(1), default=256, metavar="N", help="stop after so many")
     add(
         "--device",
         choices=("webgpu", "numpy"),
@@ -294,7 +225,7 @@ def _add_generate_arguments(parser: _Parser) -> None:
     add("--drafter-model", metavar="MODEL", help=f"the drafter, wherever it lies: {_MODEL_HELP}")
     add(
         "--draft-tokens",
-        type=_draft_tokens,
+        type=values.draft_tokens,
         default="auto",
         metavar="K",
         help="tokens proposed per cycle, 0 to 7; auto follows what is accepted, and what it costs",
@@ -302,43 +233,49 @@ def _add_generate_arguments(parser: _Parser) -> None:
     add("--thinking", action="store_true", help="let the model reason first (on stderr)")
     add(
         "--temperature",
-        type=_number(lambda value: 0 <= value <= 100, "0 (greedy) to 100"),
+        type=values.number(lambda value: 0 <= value <= 100, "0 (greedy) to 100"),
         default=0.0,
         metavar="T",
         help="0 takes the likeliest token; 1 samples as the model was trained",
     )
-    add("--top-k", type=_whole(0), default=0, metavar="K", help="keep the K likeliest; 0 is off")
+    add(
+        "--top-k",
+        type=values.whole(0),
+        default=0,
+        metavar="K",
+        help="keep the K likeliest; 0 is off",
+    )
     add(
         "--top-p",
-        type=_number(lambda value: 0 < value <= 1, "above 0, up to 1"),
+        type=values.number(lambda value: 0 < value <= 1, "above 0, up to 1"),
         default=1.0,
         metavar="P",
         help="keep the likeliest that make up this share; 1 is off",
     )
     add(
         "--min-p",
-        type=_number(lambda value: 0 <= value <= 1, "0 to 1"),
+        type=values.number(lambda value: 0 <= value <= 1, "0 to 1"),
         default=0.0,
         metavar="P",
         help="keep those with this share of the likeliest one's probability; 0 is off",
     )
     add(
         "--repetition-penalty",
-        type=_number(lambda value: 0 < value <= 1000, "above 0, up to 1000"),
+        type=values.number(lambda value: 0 < value <= 1000, "above 0, up to 1000"),
         default=1.0,
         metavar="R",
         help="above 1 makes tokens that were there already less likely; 1 is off",
     )
     add(
         "--presence-penalty",
-        type=_number(lambda value: -2 <= value <= 2, "-2 to 2"),
+        type=values.number(lambda value: -2 <= value <= 2, "-2 to 2"),
         default=0.0,
         metavar="P",
         help="taken off the logits of tokens that were written; 0 is off",
     )
     add(
         "--frequency-penalty",
-        type=_number(lambda value: -2 <= value <= 2, "-2 to 2"),
+        type=values.number(lambda value: -2 <= value <= 2, "-2 to 2"),
         default=0.0,
         metavar="P",
         help="taken off a token's logit for every time that it was written; 0 is off",
@@ -346,21 +283,21 @@ def _add_generate_arguments(parser: _Parser) -> None:
     add(
         "--logit-bias",
         action="append",
-        type=_bias,
+        type=values.bias,
         default=[],
         metavar="ID=B",
         help="add B, -100 (never) to 100, to the logit of a token id; repeatable",
     )
     add(
         "--seed",
-        type=_whole(0, 2**32 - 1),
+        type=values.whole(0, 2**32 - 1),
         default=0,
         metavar="S",
         help="the same seed gives the same text",
     )
     add(
         "--logprobs",
-        type=_whole(0, 20),
+        type=values.whole(0, 20),
         default=None,
         metavar="N",
         help="with --json, each token's log-probability, and those of the N likeliest",
@@ -384,21 +321,25 @@ def _add_generate_arguments(parser: _Parser) -> None:
     )
     add(
         "--run-ahead",
-        type=_whole(1, 8),
+        type=values.whole(1, 8),
         metavar="N",
         help="cycles in flight; changes the speed, never the text",
     )
-    add("--context-length", type=_whole(1), metavar="N", help="rows of KV cache")
+    add("--context-length", type=values.whole(1), metavar="N", help="rows of KV cache")
     _add_placement_argument(parser)
     _add_precision_argument(parser)
     add("--raw", action="store_true", help="take the prompt as it is, without a chat template")
     add("--ignore-eos", action="store_true", help="go on past the model's own end")
-    add("--json", action="store_true", help="print one JSON object, with token ids and figures")
+    add("--json", action="store_true", help="print a JSON object an answer, with ids and figures")
 
     def check(args: argparse.Namespace) -> int:
-        if (args.prompt is None) == (args.prompt_ids is None):
-            parser.error("wanted either PROMPT or --prompt-ids")
-        if args.table is not None and (args.prompt is None or args.raw):
+        given = (args.prompts or None, args.prompt_ids, args.prompts_file)
+        if sum(one is not None for one in given) != 1:
+            parser.error("wanted either PROMPT or --prompt-ids or --prompts")
+        if len(args.prompts) > 1 and args.parallel is None:
+            others = " ".join(args.prompts[1:])
+            parser.error(f"unrecognized arguments: {others}; several prompts want --parallel")
+        if args.table is not None and (args.prompt_ids is not None or args.raw):
             parser.error("--table goes before a PROMPT of a chat, without --raw or --prompt-ids")
         return _command("generate")(args)
 
@@ -417,7 +358,7 @@ def _add_bench_arguments(parser: _Parser) -> None:
     add("--runtime", choices=("chromium", "node"), default="chromium", help="where WebGPU runs")
     add(
         "--rows",
-        type=_rows,
+        type=values.rows,
         default=[1, 2, 4, 8],
         metavar="N,N,…",
         help="measure cycles whose verify pass has so many rows, one more than are drafted, padded "
@@ -425,33 +366,33 @@ def _add_bench_arguments(parser: _Parser) -> None:
     )
     add(
         "--draft-tokens",
-        type=_counts(0, MAX_DRAFT_TOKENS),
+        type=values.counts(0, values.MAX_DRAFT_TOKENS),
         metavar="K,K,…",
         help="instead of --rows: measure cycles that draft so many tokens, and plain ones",
     )
     add(
         "--sampling",
-        type=_samplings,
-        default=list(_SAMPLINGS),
+        type=values.samplings,
+        default=list(values.SAMPLINGS),
         metavar="greedy,page",
         help="how tokens are chosen: greedy; page: temperature 1, top-k 64, top-p 0.95 "
         "(default: both)",
     )
     add(
         "--context",
-        type=_counts(1),
+        type=values.counts(1),
         metavar="N,N,…",
         help="measure decoding behind so many tokens (default: 512)",
     )
     add(
         "--prompt",
-        type=_counts(1),
+        type=values.counts(1),
         metavar="N,N,…",
         help="measure prefill of prompts of so many tokens (default: 32,256,512,2048)",
     )
     add(
         "--parallel",
-        type=_parallel,
+        type=values.parallel,
         metavar="N,N,…",
         help="also measure so many requests at once (1, 2, 4 or 8), without and with 1, 3 and 7 "
         "drafts, as far as --rows or --draft-tokens has them",
@@ -464,7 +405,7 @@ def _add_bench_arguments(parser: _Parser) -> None:
     add("--kv-dtype", choices=("f32", "f16"), help="storage of the KV cache")
     _add_placement_argument(parser)
     _add_precision_argument(parser)
-    add("--rounds", type=_whole(1), metavar="N", help="how often each thing is measured")
+    add("--rounds", type=values.whole(1), metavar="N", help="how often each thing is measured")
     add(
         "--profile",
         action="store_true",

@@ -1,43 +1,53 @@
-"""`leadout generate`: continue a prompt, on either device, through the same public interfaces.
+"""`leadout generate`: continue prompts, on either device, through the same public interfaces.
 
 `webgpu` drives the built site in a headless Chromium by its JavaScript API; `numpy` runs the
-engine in this process. Both print the same object.
+engine in this process. Both print the same.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from leadout import errors
+from leadout.beside import beside
 from leadout.errors import LeadoutError, RequestError
+from leadout_build.cli.answers import Answers
 from leadout_build.cli.progress import progress_of
-from leadout_build.cli.table_prompt import read_table, system_of
-from leadout_build.cli.terminal import shown_text
+from leadout_build.cli.prompts import Asked, prompts_of
 from leadout_build.serving.headless import BLANK, evaluate, headless_page, serving
 from leadout_build.serving.server import find_model
 from leadout_build.store.drafters import Drafter, drafter_named, drafter_of, require_drafter
 from leadout_build.store.model_store import Store
 
-#: Called with every piece of final text: of the answer, and of the reasoning.
-OnText = Callable[[str, str], None]
-
-# What the page does for us: load, then one request. The arguments come as one object.
-_SCRIPT = """async ({name, options, request, prompt, messages}) => {
+# What the page does for us: load, then the prompts, as many at once as it was loaded for. The
+# arguments come as one object. A prompt that fails does not end the others.
+_SCRIPT = """async ({name, options, request, prompts}) => {
   const { Leadout } = await import(new URL("./leadout.js", location.href).href);
-  const phases = { onProgress: (p) => leadoutProgress(p.loaded_bytes, p.total_bytes) };
-  const engine = await Leadout.load({ model: name, ...options, ...phases });
-  if (prompt !== null) {
-    if (engine.info.has_chat_template && messages) request.messages = messages;
-    else request.prompt = prompt;
+  const toPlain = ({ name, message, detail }) => ({ name, message, detail });
+  const onProgress = (p) => leadoutProgress(p.loaded_bytes, p.total_bytes);
+  let engine;
+  try {
+    engine = await Leadout.load({ model: name, ...options, onProgress });
+  } catch (error) {
+    return toPlain(error);
   }
-  const onDelta = (text, { reasoning }) => leadoutText(text, reasoning);
-  return engine.generate(request, { onDelta });
+  const { has_chat_template, parallel } = engine.info;
+  const waiting = prompts.entries();
+  const runOneByOne = async () => {
+    for (const [index, { plain, chat }] of waiting) {
+      const asked = { ...request, ...(has_chat_template ? chat : plain) };
+      const onDelta = (text, { reasoning }) => leadoutText(index, text, reasoning);
+      const answer = engine.generate(asked, { onDelta });
+      const end = await answer.then((value) => ({ value }), (error) => ({ error: toPlain(error) }));
+      await leadoutEnd(index, end);
+    }
+  };
+  await Promise.all(Array.from({ length: parallel }, runOneByOne));
+  return null;
 }"""
 
 
@@ -46,47 +56,18 @@ def run(args: argparse.Namespace) -> int:
     store = Store()
     drafter = find_drafter(args, store)
     request = request_of(args)
-    said = said_of(args)
-    on_text: OnText = (lambda text, reasoning: None) if args.json else _print_text
+    asked = prompts_of(args)
+    answers = Answers(
+        args.model,
+        [one.name for one in asked],
+        is_json=args.json,
+        is_list=len(asked) > 1 or args.prompts_file is not None,
+    )
     if args.device == "numpy":
-        generated = asyncio.run(_on_numpy(args, request, said, store, drafter, on_text))
+        asyncio.run(_on_numpy(args, request, asked, store, drafter, answers))
     else:
-        generated = _on_webgpu(args, request, said, store, on_text)
-    if args.json:
-        print(json.dumps({"model": args.model, **generated}, ensure_ascii=False))
-    else:
-        print()
-    return 0
-
-
-@dataclass(frozen=True)
-class Said:
-    """What was asked in words.
-
-    Attributes:
-        prompt: for models that do not chat; None where ids were given.
-        messages: for those that do; None where the prompt is to be taken as it is.
-    """
-
-    prompt: str | None
-    messages: list[dict[str, str]] | None
-
-
-def said_of(args: argparse.Namespace) -> Said:
-    """Return what was asked in words.
-
-    Raises:
-        RequestError: nothing was asked, or --table names no table.
-        OSError: the table cannot be read.
-    """
-    if args.prompt is None or args.raw:
-        return Said(args.prompt, None)
-    if not args.prompt.strip():
-        raise RequestError("The prompt is empty; ask something.")
-    if args.table is None:
-        return Said(args.prompt, [{"role": "user", "content": args.prompt}])
-    prompt = f"{read_table(args.table)}\n\n{args.prompt}"
-    return Said(prompt, [*system_of(args.model), {"role": "user", "content": prompt}])
+        _on_webgpu(args, request, asked, store, answers)
+    return answers.close()
 
 
 def find_drafter(args: argparse.Namespace, store: Store) -> Drafter | None:
@@ -113,7 +94,7 @@ def find_drafter(args: argparse.Namespace, store: Store) -> Drafter | None:
 
 
 def request_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the request of web/messages.js but for the prompt's text."""
+    """Return the request of web/messages.js but for the prompt."""
     request: dict[str, Any] = {
         "max_tokens": args.max_tokens,
         "temperature": args.temperature,
@@ -137,8 +118,6 @@ def request_of(args: argparse.Namespace) -> dict[str, Any]:
         request["draft_tokens"] = args.draft_tokens
     if args.thinking:
         request["enable_thinking"] = True
-    if args.prompt_ids is not None:
-        request["prompt_ids"] = args.prompt_ids
     return request
 
 
@@ -180,6 +159,8 @@ def load_options_of(args: argparse.Namespace) -> dict[str, Any]:
         options["placement"] = args.placement
     if args.precision != "accurate":
         options["precision"] = args.precision
+    if args.parallel is not None:
+        options["parallel"] = args.parallel
     if args.drafter != "auto":
         options["drafter"] = args.drafter
     if args.draft_tokens != "auto":
@@ -188,21 +169,14 @@ def load_options_of(args: argparse.Namespace) -> dict[str, Any]:
     return options
 
 
-def _print_text(text: str, reasoning: str) -> None:
-    # So that a pipe gets the answer alone.
-    for stream, written in ((sys.stderr, reasoning), (sys.stdout, text)):
-        stream.write(shown_text(written, stream))
-        stream.flush()
-
-
 async def _on_numpy(
     args: argparse.Namespace,
-    request: dict[str, Any],
-    said: Said,
+    request: Mapping[str, Any],
+    asked: Sequence[Asked],
     store: Store,
     drafter: Drafter | None,
-    on_text: OnText,
-) -> dict[str, Any]:
+    answers: Answers,
+) -> None:
     from leadout.engine import LoadOptions
     from leadout.request import GenerateRequest
     from leadout_build.cli.native import load_engine
@@ -214,53 +188,61 @@ async def _on_numpy(
             progress,
             drafter_files=None if drafter is None else drafter.files,
         )
-    if said.prompt is not None:
-        if engine.info()["has_chat_template"] and said.messages:
-            request["messages"] = said.messages
-        else:
-            request["prompt"] = said.prompt
-    generated = await engine.generate(
-        GenerateRequest.from_json(request), lambda delta: on_text(delta.text, delta.reasoning)
-    )
-    return generated.to_json()
+    has_chat_template = engine.info()["has_chat_template"]
+    waiting = iter(enumerate(asked))
+
+    async def answer(index: int, one: Asked) -> dict[str, Any]:
+        fields = {**request, **(one.chat if has_chat_template else one.plain)}
+        generated = await engine.generate(
+            GenerateRequest.from_json(fields),
+            lambda delta: answers.add(index, delta.text, delta.reasoning),
+        )
+        return generated.to_json()
+
+    async def run_one_by_one() -> None:
+        for index, one in waiting:
+            try:
+                answers.end(index, await answer(index, one))
+            except LeadoutError as error:
+                answers.end(index, error)
+
+    await beside(*(run_one_by_one() for _ in range(args.parallel or 1)))
 
 
 def _on_webgpu(
     args: argparse.Namespace,
-    request: dict[str, Any],
-    said: Said,
+    request: Mapping[str, Any],
+    asked: Sequence[Asked],
     store: Store,
-    on_text: OnText,
-) -> dict[str, Any]:
+    answers: Answers,
+) -> None:
     options = {_camel_case(name): value for name, value in load_options_of(args).items()}
     name, _ = find_model(store, args.model, args.drafter_model)
+
+    def end(index: int, answer: Mapping[str, Any]) -> None:
+        error = answer.get("error")
+        answers.end(index, answer["value"] if error is None else _named(error))
+
     with (
         serving(model=args.model, store=store, drafter=args.drafter_model) as url,
         headless_page(url + BLANK) as page,
         progress_of("Loading") as progress,
     ):
         page.expose_function("leadoutProgress", progress)
-        page.expose_function("leadoutText", on_text)
-        arguments = {
-            "name": name,
-            "options": options,
-            "request": request,
-            "prompt": said.prompt,
-            "messages": said.messages,
-        }
-        generated: dict[str, Any] = evaluate(
-            page,
-            f"async (args) => ({_SCRIPT})(args).then((value) => ({{value}}), (error) => "
-            "({error: {name: error.name, message: error.message, detail: error.detail}}))",
-            arguments,
-        )
-    if "error" in generated:
-        from leadout import errors
+        page.expose_function("leadoutText", answers.add)
+        page.expose_function("leadoutEnd", end)
+        prompts = [{"plain": one.plain, "chat": one.chat} for one in asked]
+        arguments = {"name": name, "options": options, "request": request, "prompts": prompts}
+        error = evaluate(page, _SCRIPT, arguments)
+    if error is not None:
+        raise _named(error)
 
-        kind = getattr(errors, generated["error"]["name"], LeadoutError)
-        raise kind(generated["error"]["message"], **(generated["error"]["detail"] or {}))
-    value: dict[str, Any] = generated["value"]
-    return value
+
+def _named(error: Mapping[str, Any]) -> LeadoutError:
+    """Return an `ErrorMessage` of web/messages.js as the class that it names."""
+    kind = getattr(errors, error["name"], LeadoutError)
+    named: LeadoutError = kind(error["message"], **(error["detail"] or {}))
+    return named
 
 
 def _camel_case(name: str) -> str:

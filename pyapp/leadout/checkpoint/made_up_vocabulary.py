@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 
-from leadout.tokenizer import BYTE_TOKENS
-
 #: The first ids, as in Gemma 4.
 _CONTROL = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")
 
@@ -34,7 +32,13 @@ def made_up_tokenizer_json(vocab_size: int) -> str:
     tokens = [*_CONTROL, *(f"<unused{i}>" for i in range(len(_CONTROL), _FIRST_BYTE))]
     tokens[_END_OF_TURN[0]] = _END_OF_TURN[1]
     control = list(tokens)
-    tokens += [*BYTE_TOKENS, "▁", "\n", *map(chr, range(0x21, 0x7F)), *_JSON]
+    tokens += [
+        *(f"<0x{byte:02X}>" for byte in range(256)),
+        "▁",
+        "\n",
+        *map(chr, range(0x21, 0x7F)),
+        *_JSON,
+    ]
     known = set(tokens)
     number = 0
     while len(tokens) < vocab_size:

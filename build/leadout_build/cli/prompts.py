@@ -1,0 +1,110 @@
+"""What `leadout generate` is asked: one prompt or several, from the command line or a file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from leadout.errors import RequestError
+from leadout_build.cli.table_prompt import read_table, system_of
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prompt.
+
+    Attributes:
+        name: its beginning, for people.
+        plain: the fields of a `GenerateRequest` that have it, for models that do not chat.
+        chat: the same for those that do; where it is to be taken as it is, it is `plain`.
+    """
+
+    name: str
+    plain: dict[str, Any]
+    chat: dict[str, Any]
+
+
+#: What a file of prompts holds: text, or ids.
+Prompt = str | list[int]
+
+
+def prompts_of(args: argparse.Namespace) -> list[Asked]:
+    """Return what was asked, in its order.
+
+    Raises:
+        RequestError: a prompt is empty, the file holds none or is broken, or --table names no
+            table.
+        OSError: a file cannot be read.
+    """
+    if args.prompts_file is not None:
+        prompts = read_prompts(args.prompts_file)
+    elif args.prompt_ids is not None:
+        prompts = [args.prompt_ids]
+    else:
+        prompts = list(args.prompts)
+    table = None if args.table is None else read_table(args.table)
+    asked = []
+    for number, prompt in enumerate(prompts, 1):
+        which = "The prompt" if len(prompts) == 1 else f"Prompt {number}"
+        if isinstance(prompt, list):
+            if table is not None:
+                raise RequestError(f"{which} is ids; --table goes before text.")
+            fields: dict[str, Any] = {"prompt_ids": prompt}
+            asked.append(Asked(" ".join(map(str, prompt)), fields, fields))
+        elif args.raw:
+            asked.append(Asked(prompt, {"prompt": prompt}, {"prompt": prompt}))
+        elif not prompt.strip():
+            raise RequestError(f"{which} is empty; ask something.")
+        else:
+            text = prompt if table is None else f"{table}\n\n{prompt}"
+            system = [] if table is None else system_of(args.model)
+            messages = [*system, {"role": "user", "content": text}]
+            asked.append(Asked(prompt, {"prompt": text}, {"messages": messages}))
+    return asked
+
+
+def read_prompts(path: Path) -> list[Prompt]:
+    """Return the prompts of a file, at least one.
+
+    Args:
+        path: text in UTF-8 with a prompt a line. In a file whose name ends with .jsonl a line is
+            JSON: a string, or an object with "prompt" or "prompt_ids". Blank lines are left out.
+
+    Raises:
+        RequestError: there is none, or a line is none.
+        OSError: the file cannot be read.
+    """
+    try:
+        lines = path.read_text("utf-8-sig").split("\n")
+    except UnicodeDecodeError:
+        raise RequestError(f"{path} holds no prompts: it is not text in UTF-8.") from None
+    is_json = path.suffix == ".jsonl"
+    prompts = [
+        _from_json(line, f"{path}, line {number}") if is_json else line.strip()
+        for number, line in enumerate(lines, 1)
+        if line.strip()
+    ]
+    if not prompts:
+        raise RequestError(f"{path} holds no prompts; write one a line.")
+    return prompts
+
+
+def _from_json(line: str, where: str) -> Prompt:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"{where} is no JSON ({error}).") from None
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict) and len(value) == 1:
+        text, ids = value.get("prompt"), value.get("prompt_ids")
+        if isinstance(text, str):
+            return text
+        if isinstance(ids, list) and all(type(token) is int and token >= 0 for token in ids):
+            return ids
+    raise RequestError(
+        f'{where}: wanted a string, {{"prompt": "text"}} or {{"prompt_ids": [2, 5, 9]}}.'
+    )
