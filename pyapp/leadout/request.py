@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from leadout.context_end import CONTEXT_OVERFLOWS
 from leadout.errors import RequestError
 from leadout.planning import DRAFTERS
 from leadout.sampling import Sampling
@@ -31,6 +32,8 @@ class GenerateRequest:
         drafter: "auto" is what the model was loaded with.
         draft_tokens: per cycle, or "auto", which follows what pays.
         enable_thinking: asks the chat template for reasoning.
+        context_overflow: what becomes of a chat that does not fit, see context_end.py. Of other
+            prompts nothing can be dropped.
     """
 
     prompt: str | None = None
@@ -44,6 +47,7 @@ class GenerateRequest:
     drafter: str = "auto"
     draft_tokens: int | str = "auto"
     enable_thinking: bool = False
+    context_overflow: str = "error"
 
     def __post_init__(self) -> None:
         given = [self.prompt, self.prompt_ids, self.messages]
@@ -58,6 +62,10 @@ class GenerateRequest:
         if not isinstance(self.enable_thinking, bool):
             raise RequestError(
                 f"enable_thinking is {self.enable_thinking!r}; wanted true or false."
+            )
+        if self.context_overflow not in CONTEXT_OVERFLOWS:
+            raise RequestError(
+                f"context_overflow is {self.context_overflow!r}; wanted one of {CONTEXT_OVERFLOWS}."
             )
         if len(self.stop) > MAX_STOP_STRINGS:
             raise RequestError(
