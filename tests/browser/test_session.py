@@ -72,14 +72,14 @@ def test_an_answer_can_be_streamed(blank: Chat) -> None:
     text, usage, busy, said = run(
         blank,
         """
-        let text = "", usage, busy = [];
+        let streamed = "", usage, busy = [];
         for await (const chunk of await session.send("One?", { stream: true })) {
-          text += chunk.choices[0].delta.content ?? "";
+          streamed += chunk.choices[0].delta.content ?? "";
           usage = chunk.usage;
         }
         busy.push(session.isBusy);
         await session.send("Two?");
-        return [text, usage, busy, said(session)];
+        return [streamed, usage, busy, said(session)];
         """,
     )
     assert text == " answer 2."

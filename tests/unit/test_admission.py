@@ -29,15 +29,20 @@ def admission(num_lanes: int = 2, num_places: int = 2, rings: bool = True) -> Ad
 
 
 def run(one: Admission, prompt: list[int], answer: int = 0, *, stays: bool = False) -> Start:
-    """Take a prompt in, prefill it at once, and have an answer written behind it."""
+    """Take a prompt in, prefill it, and have an answer written behind it; as the loop does."""
     start = one.choose(prompt)
     assert start is not None
     one.take(start)
     lane = start.lane
-    parts_at = start.parts_at if start.parts_at > start.length else 0
-    lane.prefilled += prompt[start.length :]
-    lane.written = max(lane.written, len(prompt))
-    one.keep_end(lane, parts_at, len(prompt) + answer)
+    for first in range(start.length, len(prompt), 256):
+        lane.prefilled += prompt[first : first + 256]
+        end = len(lane.prefilled)
+        lane.written = max(lane.written, end)
+        parts_at = start.parts_at if first < start.parts_at <= end else 0
+        if end < len(prompt):
+            one.keep_parting(lane, parts_at)
+        else:
+            one.keep_end(lane, parts_at, end + answer)
     lane.written = max(lane.written, len(prompt) + answer)
     lane.is_taken = stays
     return start
@@ -87,12 +92,12 @@ def test_models_without_rings_need_no_places() -> None:
 def test_a_conversation_that_begins_like_another_leaves_it_its_lane() -> None:
     one = admission(2)
     system = ids(1000)
-    first = run(one, system + ids(400, 1), 10)
-    second = run(one, system + ids(400, 2), 10)
+    first = run(one, system + ids(200, 1), 10)
+    second = run(one, system + ids(200, 2), 10)
     assert second.lane is not first.lane
-    assert second.source is first.lane
-    again = run(one, system + ids(400, 1) + ids(50, 3), 10)
-    assert (again.lane, again.length) == (first.lane, 1400)
+    assert (second.length, second.source) == (1000, first.lane)
+    again = run(one, system + ids(200, 1) + ids(50, 3), 10)
+    assert (again.lane, again.length) == (first.lane, 1200)
 
 
 def test_what_one_pass_makes_again_is_not_worth_another_lane() -> None:

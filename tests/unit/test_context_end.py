@@ -81,8 +81,8 @@ async def test_the_last_question_stays_even_if_it_is_too_long() -> None:
 
 async def test_answers_of_any_length_want_a_quarter_of_the_context_at_most() -> None:
     messages = conversation(3)
-    assert (await kept(messages, 83, 10_000)).dropped_messages == 0
-    assert (await kept(messages, 82, 10_000)).dropped_messages == 2
+    assert (await kept(messages, 82, 10_000)).dropped_messages == 0
+    assert (await kept(messages, 81, 10_000)).dropped_messages == 2
 
 
 def test_another_choice_is_refused() -> None:

@@ -170,7 +170,8 @@ class Admission:
     def _worth(self, place: KeptRings) -> tuple[int, int]:
         """Rank a copy: of no use, one whose conversation has gone on, another, a shared one."""
         ids = place.prefilled
-        if not any(lane.common(ids) == len(ids) > 0 for lane in self.lanes):
+        of_use = max(lane.common(ids) for lane in self.lanes)  # it may go on as no lane does
+        if of_use == 0 or not place.has_rings(of_use, self.rings.rings):
             return 0, place.last_use
         if place.is_shared:
             return 3, place.last_use
