@@ -23,10 +23,10 @@ CHAT_TEMPLATE = """\
 """
 
 
-def write_stand_in(folder: Path) -> Path:
+def write_stand_in(folder: Path, chat_template: str = CHAT_TEMPLATE) -> Path:
     """Write nano.gguf and nano-assistant.gguf into a new folder, and return it."""
     folder.mkdir(parents=True)
     for name, checkpoint in (("nano", "trained-e2b"), ("nano-assistant", "trained-e2b-assistant")):
         path = folder / f"{name}.gguf"
-        write_gemma4_gguf(path, TINY / checkpoint, "Q8_0", chat_template=CHAT_TEMPLATE)
+        write_gemma4_gguf(path, TINY / checkpoint, "Q8_0", chat_template=chat_template)
     return folder

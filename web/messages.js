@@ -80,7 +80,13 @@
  * @typedef {object} GenerateRequest
  * @property {string} [prompt]
  * @property {number[]} [prompt_ids]
- * @property {{role: string, content: string}[]} [messages]
+ * @property {PromptMessage[]} [messages]
+ * @property {ResponseFormat} [response_format] what the answer keeps to; of it and the next two, one at most
+ * @property {string} [grammar] EBNF: rules name ::= …, of which one is called root
+ * @property {string} [regex] a regular expression that the whole answer matches
+ * @property {Tool[]} [tools] functions that the model may call, where its chat template knows of tools
+ * @property {ToolChoice} [tool_choice] default "auto"
+ * @property {boolean} [parallel_tool_calls] whether an answer may have several calls; default true
  * @property {number} [max_tokens] default 256
  * @property {number} [temperature] default 0 (greedy)
  * @property {number} [top_k] 0 = off
@@ -105,6 +111,37 @@
  * @property {boolean} [enable_thinking] have the chat template ask for reasoning; default false
  * @property {"error" | "drop_oldest"} [context_overflow] what becomes of a chat that does not fit: refuse it, the
  *   default, or leave out its oldest turns (pyapp/leadout/context_end.py). Nothing of other prompts is left out
+ */
+
+/**
+ * A message of a chat, as the worker takes it. An answer that called tools has its calls, and each result's message
+ * says whose it is.
+ * @typedef {{role: string, content: string | null, tool_calls?: ToolCall[], tool_call_id?: string, name?: string}}
+ *   PromptMessage
+ */
+
+/** What an answer keeps to. A schema is draft 2020-12's, of the keywords that README names.
+ * @typedef {{type: "text"} | {type: "json_object"} | {type: "json_schema", json_schema: {name: string,
+ *   description?: string, schema?: Record<string, unknown>, strict?: boolean | null}}} ResponseFormat
+ */
+
+/** @typedef {{name: string, description?: string, parameters?: Record<string, unknown>, strict?: boolean | null}}
+ *   FunctionDefinition
+ */
+
+/** `strict`: its calls keep to `parameters` even where the model is free to call it.
+ * @typedef {{type: "function", function: FunctionDefinition}} Tool
+ */
+
+/** @typedef {"none" | "auto" | "required" | {type: "function", function: {name: string}}} ToolChoice */
+
+/** A call; `arguments` is JSON. @typedef {{id: string, type: "function", function: {name: string, arguments: string}}}
+ *   ToolCall
+ */
+
+/** More of a call: its first piece has the id and the name.
+ * @typedef {{index: number, id?: string, type?: "function", function?: {name?: string, arguments?: string}}}
+ *   ToolCallDelta
  */
 
 /**
@@ -238,6 +275,14 @@
  */
 
 /**
+ * What keeping an answer to a grammar took: masks that were made, ids that were given as drafts because the grammar
+ * left no choice of text, those of them that were accepted, and what the host took for it all, in milliseconds, in
+ * which the GPU waited.
+ * @typedef {{kind: string, masks: number, forced_tokens: number, accepted_forced_tokens: number, host_ms: number}}
+ *   ConstraintCounts
+ */
+
+/**
  * @typedef {object} Stats
  * @property {number} load_ms
  * @property {number} prefill_ms
@@ -266,6 +311,7 @@
  * @property {Record<string, number | null>} [cycle_ms] what a cycle is believed to cost now, by number of
  *   drafts
  * @property {Record<string, number>} [cycle_run_ms] what cycles of this request took on average
+ * @property {ConstraintCounts | null} [constraint] null where the answer is free
  * @property {number | null} [gpu_idle_share] of that, what the GPU spent between passes; null where the
  *   adapter has no timestamps
  */
@@ -287,8 +333,9 @@
  * @property {number[]} tokens
  * @property {string} text the answer alone
  * @property {string} reasoning what the model thought before it; "" where it did not
- * @property {"stop" | "length" | "abort"} finish_reason
+ * @property {"stop" | "length" | "tool_calls" | "abort"} finish_reason
  * @property {Stats} stats
+ * @property {ToolCall[]} [tool_calls] where the request has tools
  * @property {TokenLogprob[]} [logprobs] of the tokens; the client puts together what came with "delta" events
  */
 
@@ -339,13 +386,14 @@
  * character, never the start of a stop string); either may be "", or both. The tokens of one event were
  * all drafted and accepted (`is_draft`), or none was; of these, the last one ends a pass that verified
  * `num_drafted` drafts. Together they are all tokens, but for those of a `resumption`. Where a request asks for
- * logprobs they come with the tokens, and `num_settled` says how many of all tokens no stop string can take back. The result of
- * "tokenize" is the ids that a prompt of that text has, of "boot" and "unload" null.
+ * logprobs they come with the tokens, and `num_settled` says how many of all tokens no stop string can take back.
+ * Calls of tools come piece by piece, as their arguments become JSON. The result of "tokenize" is the ids that a prompt of that text has, of "boot" and "unload" null.
  * An "estimate" that probes says before that what it knows, in a "forecast" event.
  * @typedef {{type: "phase", id: number, phase: Phase}
  *   | {type: "progress", id: number, phase: Phase, loaded_bytes: number, total_bytes: number}
  *   | {type: "delta", id: number, text: string, reasoning: string, tokens: number[], is_draft: boolean,
- *       num_drafted: number, decode_tokens_per_s: number, logprobs?: TokenLogprob[], num_settled?: number}
+ *       num_drafted: number, decode_tokens_per_s: number, logprobs?: TokenLogprob[], num_settled?: number,
+ *       tool_calls?: ToolCallDelta[]}
  *   | {type: "prompt", id: number, tokens: number[], dropped_messages?: number}
  *   | {type: "fetch", id: number} & FetchEvent
  *   | {type: "forecast", id: number, forecast: Forecast}

@@ -9,7 +9,8 @@
  */
 
 /** @import {Forecast, ClientMessage, DrafterInfo, ErrorMessage, GenerateRequest, LoadOptions} from "./messages.js" */
-/** @import {ModelInfo, ModelRef, PassProfile, Phase, Resumption, Stats, TokenLogprob, WorkerMessage} from "./messages.js" */
+/** @import {ModelInfo, ModelRef, PassProfile, Phase, Resumption, Stats, TokenLogprob, ToolCall} from "./messages.js" */
+/** @import {WorkerMessage} from "./messages.js" */
 /** @import {Engine} from "./client.js" */
 
 import { Leadout } from "./client.js";
@@ -24,6 +25,7 @@ const NO_PROFILE = { name: "DeviceError", message: "this device gives no timesta
  * @typedef {object} FakeOptions
  * @property {string | ((request: GenerateRequest) => string)} [text] what the model writes
  * @property {string} [reasoning] what it thinks before, when the request asks for that
+ * @property {{name: string, arguments: string}[]} [calls] what it calls behind its text, when the request has tools
  * @property {number[]} [accepts] how many drafted tokens the target accepts, cycle for cycle, and over
  *   again; default [2, 0, 3, 1]. Nothing is drafted unless the load brought a drafter
  * @property {number} [tokensPerSecond] default: as fast as it goes
@@ -229,6 +231,8 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
         }),
       });
     }
+    const isCut = written.length < tokens.length;
+    const tool_calls = request.tools && !isCut ? tellCalls(id, options.calls ?? []) : undefined;
     const decodeMs = performance.now() - started - firstMs;
     const numDecoded = Math.max(0, written.length - 1); // the first one is the prefill's
     /** @type {Stats} */
@@ -248,15 +252,34 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       decode_tokens_per_s: decodeMs > 0 ? (numDecoded * 1000) / decodeMs : 0,
       device: "Fake adapter",
     };
-    const isCut = written.length < tokens.length;
+    const end = tool_calls?.length ? "tool_calls" : "stop";
     return {
       prompt_tokens: promptIds,
       tokens: written.map(({ text, reasoning }) => toId(text + reasoning)),
       text: written.map(({ text }) => text).join(""),
       reasoning: written.map(({ reasoning }) => reasoning).join(""),
-      finish_reason: aborted.has(id) ? "abort" : isCut ? "length" : "stop",
+      finish_reason: aborted.has(id) ? "abort" : isCut ? "length" : end,
       stats,
+      ...(tool_calls && { tool_calls }),
     };
+  }
+
+  /**
+   * @param {number} id
+   * @param {{name: string, arguments: string}[]} calls
+   * @returns {ToolCall[]} as told
+   */
+  function tellCalls(id, calls) {
+    const rest = { text: "", reasoning: "", tokens: [], is_draft: false, num_drafted: 0, decode_tokens_per_s: 0 };
+    return calls.map(({ name, arguments: json }, index) => {
+      const call = { id: `call_${index}`, type: /** @type {const} */ ("function") };
+      const first = { index, ...call, function: { name, arguments: "" } };
+      const more = splitTokens(json).map((piece) => ({ index, function: { arguments: piece } }));
+      for (const delta of [first, ...more]) {
+        post({ type: "delta", id, ...rest, tool_calls: [delta] });
+      }
+      return { ...call, function: { name, arguments: json } };
+    });
   }
 
   /**

@@ -8,6 +8,7 @@ CPython in a child process (chat_native.py).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -78,6 +79,10 @@ class ChatTemplate:
         self._source = source
         self._special_tokens = {"bos_token": bos_token, "eos_token": eos_token}
         self._runner = runner
+
+    def knows(self, name: str) -> bool:
+        """Whether the template asks for a name, such as "tools"."""
+        return re.search(rf"\b{name}\b", self._source) is not None
 
     async def render(
         self,

@@ -10,9 +10,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Sequence,
+)
 from contextlib import aclosing
-from dataclasses import dataclass, replace
 
 from leadout.beside import beside
 from leadout.chat import ChatTemplate, TemplateRunner
@@ -20,80 +25,41 @@ from leadout.checkpoint import Checkpoint
 from leadout.context_end import Messages, Prompt, fitted
 from leadout.devices.base import Device, Progress
 from leadout.errors import ContextLengthError, DrafterError, RequestError, TokenizerError
+from leadout.generation import Delta, Generated, Generation, OnDelta
+from leadout.grammar.after_reasoning import AfterReasoning
+from leadout.grammar.matcher import Grammars, MakeLibrary, TokenMatcher
+from leadout.grammar.tool_calls import CallStream, call_ids, messages_for_template
+from leadout.grammar.tools import TOOL_MARKS
 from leadout.loading import LoadedModel, OnPhase, load_model
 from leadout.planning import LoadOptions
 from leadout.profiling import ProfileRequest, profile_pass
-from leadout.reasoning import ReasoningStream
+from leadout.reasoning import CHANNEL_CLOSE, CHANNEL_OPEN, ReasoningStream
 from leadout.request import GenerateRequest
 from leadout.resumption import Resumption
 from leadout.scheduler import FixedSchedule, Schedule
+from leadout.session.guide import Guide
 from leadout.speculative import Decoder
-from leadout.state import TokenLogprobs
-from leadout.stats import Clock, Stats, rounded
+from leadout.stats import Stats, rounded
 from leadout.text_stream import byte_tokens_of
-from leadout.token_logprobs import Entry, LogprobTexts
+from leadout.token_logprobs import LogprobTexts
 from leadout.tokenizer import Tokenizer
 from leadout.tokenizer_choice import TokenizerFactory, load_tokenizer
 
-__all__ = ["Delta", "Engine", "Generated", "LoadOptions", "OnDelta", "OnPhase", "TokenizerFactory"]
+__all__ = [
+    "Delta",
+    "Engine",
+    "Generated",
+    "GrammarFactory",
+    "LoadOptions",
+    "OnDelta",
+    "OnPhase",
+    "TokenizerFactory",
+]
 
 
-@dataclass(frozen=True)
-class Delta:
-    """A piece of output that is final.
-
-    Attributes:
-        text: of the answer; it may be empty, where text waits for what comes next.
-        reasoning: of the thoughts before it; likewise.
-        tokens: the ids that came with it.
-        is_draft: whether these were drafted and accepted.
-        decode_tokens_per_s: so far.
-        num_drafted: how many drafts were verified in the cycle that ends here; 0 where none does.
-        logprobs: of the tokens, where the request asks for them.
-        num_settled: how many of all tokens so far no stop string can take back.
-    """
-
-    text: str
-    reasoning: str
-    tokens: list[int]
-    is_draft: bool
-    decode_tokens_per_s: float
-    num_drafted: int = 0
-    logprobs: list[Entry] | None = None
-    num_settled: int = 0
-
-
-#: Called with every piece of output, in order, as it becomes final.
-OnDelta = Callable[[Delta], None]
-
-
-@dataclass(frozen=True)
-class Generated:
-    """The result of a generation; keep in step with `Generated` in web/messages.js.
-
-    `logprobs` are those of `tokens`, but of what another engine brought; None: nobody asked.
-    """
-
-    prompt_tokens: list[int]
-    tokens: list[int]
-    text: str
-    reasoning: str
-    finish_reason: str
-    stats: Stats
-    logprobs: list[Entry] | None = None
-
-    def to_json(self) -> dict[str, object]:
-        """Return the fields by name."""
-        told = {} if self.logprobs is None else {"logprobs": self.logprobs}
-        return {
-            "prompt_tokens": self.prompt_tokens,
-            "tokens": self.tokens,
-            "text": self.text,
-            "reasoning": self.reasoning,
-            "finish_reason": self.finish_reason,
-            **told,
-            "stats": self.stats.to_json(),
-        }
+#: Makes what grammars are compiled with, for a tokenizer, the number of logits and the ids that end
+#: answers.
+GrammarFactory = Callable[[Tokenizer, int, Sequence[int]], MakeLibrary]
 
 
 class Engine:
@@ -107,6 +73,7 @@ class Engine:
         model: LoadedModel,
         load_ms: float,
         templates: TemplateRunner | None = None,
+        grammars: GrammarFactory | None = None,
     ) -> None:
         self.device = device
         self.checkpoint = checkpoint
@@ -114,6 +81,8 @@ class Engine:
         self.model = model
         self.load_ms = load_ms
         self._templates = templates
+        self._make_grammars = grammars
+        self._grammars: Grammars | None = None
         self._byte_tokens: dict[int, int] | None = None
 
     @property
@@ -132,6 +101,7 @@ class Engine:
         on_progress: Progress,
         drafter: Checkpoint | None = None,
         templates: TemplateRunner | None = None,
+        grammars: GrammarFactory | None = None,
     ) -> Engine:
         """Load a checkpoint.
 
@@ -144,6 +114,7 @@ class Engine:
             on_progress: told of the weights' bytes.
             drafter: the checkpoint of the drafter that was made for the model.
             templates: runs chat templates; messages are refused without it.
+            grammars: see `GrammarFactory`; constraints are refused without it.
 
         Raises:
             LeadoutError: one of its children, named by what failed.
@@ -176,7 +147,7 @@ class Engine:
             raise
         load_ms = 1000 * (time.perf_counter() - started)
         on_phase("ready")
-        return cls(device, checkpoint, tokenizer, model, load_ms, templates)
+        return cls(device, checkpoint, tokenizer, model, load_ms, templates, grammars)
 
     def info(self) -> dict[str, object]:
         """Return what a page shows of a model; `ModelInfo` in web/messages.js."""
@@ -213,27 +184,25 @@ class Engine:
             ChatTemplateError: the template is missing or refused the messages.
             ContextLengthError: too long.
         """
-        tables = self.decoder.tables
-        dropped = 0
+        tables, dropped = self.decoder.tables, 0
         if request.prompt_ids is not None:
             ids = list(request.prompt_ids)
-        elif request.messages is not None:
-            tokenizer, template = self._tokenizer(), self._chat_template()
-
-            async def render(messages: Messages) -> list[int]:
-                return await template.prompt_ids(
-                    tokenizer, messages, enable_thinking=request.enable_thinking
-                )
-
-            if request.context_overflow == "drop_oldest":
-                length, wanted = tables.context_length, request.max_tokens
-                prompt = await fitted(render, request.messages, length, wanted)
-                ids, dropped = prompt.ids, prompt.dropped_messages
-            else:
-                ids = await render(request.messages)
         else:
-            assert request.prompt is not None
-            ids = self._tokenizer().encode(request.prompt, add_special_tokens=True)
+            tokenizer = self._tokenizer()
+            if request.messages is not None:
+
+                async def render(messages: Messages) -> list[int]:
+                    return await self._chat_ids(tokenizer, messages, request)
+
+                if request.context_overflow == "drop_oldest":
+                    room = (tables.context_length, request.max_tokens)
+                    prompt = await fitted(render, request.messages, *room)
+                    ids, dropped = prompt.ids, prompt.dropped_messages
+                else:
+                    ids = await render(request.messages)
+            else:
+                assert request.prompt is not None
+                ids = tokenizer.encode(request.prompt, add_special_tokens=True)
         if not ids:
             raise RequestError("The prompt is empty; give at least one token.")
         self._check_ids(ids)
@@ -294,89 +263,44 @@ class Engine:
         )
         pager = self.decoder.pager
         paged_before = None if pager is None else dataclasses.replace(pager.counts)
-        clock = Clock(stats)
         eos = () if request.ignore_eos else self.checkpoint.eos_token_ids
-        stream = self._stream(request.stop, eos, prompt)
-        finish_reason = "length"
-        is_thought: list[bool] = []  # of all tokens, in order
-        entries: list[Entry] | None = [] if request.sampling.logprobs else None
-        texts = LogprobTexts(self.tokenizer, self._byte_tokens)
-
-        def push(tokens: Sequence[int]) -> tuple[int, str, str]:
-            """Take tokens up to a stop; return how many these were, and what they gave."""
-            text = reasoning = ""
-            num_pushed = 0
-            for token in tokens:
-                if stream.stopped:
-                    break
-                num_pushed += 1
-                before = stream.num_reasoning_tokens
-                more_text, more_reasoning = stream.push([token])
-                is_thought.append(stream.num_reasoning_tokens > before)
-                text += more_text
-                reasoning += more_reasoning
-            return num_pushed, text, reasoning
-
-        def tell(
-            tokens: list[int], num_drafted: int | None, logprobs: Sequence[TokenLogprobs]
-        ) -> int:
-            """Push tokens and pass on what they give; None: they are drafts."""
-            count, text, reasoning = push(tokens)
-            if count:
-                rate = stats.decode_tokens_per_s
-                is_draft = num_drafted is None
-                delta = Delta(text, reasoning, tokens[:count], is_draft, rate, num_drafted or 0)
-                if entries is not None:
-                    told = texts.entries(delta.tokens, logprobs[:count], is_thought[-count:])
-                    entries.extend(told)
-                    delta = replace(delta, logprobs=told, num_settled=stream.num_settled)
-                on_delta(delta)
-            return count
-
-        if resumption is not None:
-            for i, known in enumerate(resumption.cycles):
-                clock.tokens(push(known.tokens)[0], i == 0, known.num_drafted)
-            clock.resume(resumption.ttft_ms, resumption.decode_ms)
-        if stream.stopped:
-            finish_reason = "stop"
-        cycles = self.decoder.run(
-            prompt,
-            request.sampling,
-            0 if stream.stopped else request.max_tokens,
-            request.run_ahead,
-            is_aborted,
-            schedule,
-            written=written,
-        )
-        async with aclosing(cycles):
-            async for cycle in cycles:
-                stats.cached_tokens = cycle.num_reused if cycle.is_prefill else stats.cached_tokens
-                if resumption is not None and cycle.is_prefill:
-                    clock.resume(resumption.ttft_ms, resumption.decode_ms)
-                    continue
-                count = tell(cycle.tokens[:-1], None, cycle.logprobs[:-1])
-                place = max(len(cycle.tokens) - 1, 0)
-                count += tell(cycle.tokens[-1:], cycle.num_drafted, cycle.logprobs[place:])
-                clock.tokens(count, cycle.is_prefill, cycle.num_drafted)
-                for time_ in cycle.times:
-                    clock.cycle(time_.num_drafts, time_.ms, time_.idle_ms)
-                if stream.stopped:
-                    finish_reason = "stop"
-                    break
-        if is_aborted():
-            finish_reason = "abort"
-        text, reasoning = stream.flush()
-        stats.reasoning_tokens = stream.num_reasoning_tokens
+        stream = self._stream(request, eos, prompt)
+        texts = None
+        if request.sampling.logprobs:
+            texts = LogprobTexts(self.tokenizer, self._byte_tokens)
+        generation = Generation(stream, texts, stats, on_delta)
+        guide = await self._guide(request, stream.is_thinking)
+        try:
+            if resumption is not None:
+                generation.resume(resumption)
+                if guide is not None:
+                    guide.take(written)
+            is_over = generation.stopped or (guide is not None and guide.is_complete)
+            cycles = self.decoder.run(
+                prompt,
+                request.sampling,
+                0 if is_over else request.max_tokens,
+                request.run_ahead,
+                is_aborted,
+                schedule,
+                written=written,
+                guide=guide,
+            )
+            async with aclosing(cycles):
+                async for cycle in cycles:
+                    generation.take(cycle)
+                    if generation.stopped:
+                        break
+        finally:
+            if guide is not None:
+                stats.constraint = guide.to_json()
+                guide.close()
+        is_over = generation.stopped or (guide is not None and guide.is_complete)
+        finish_reason = "abort" if is_aborted() else "stop" if is_over else "length"
         stats.cycle_ms = rounded(self.model.cycle_ms)
         if pager is not None and paged_before is not None:
             stats.paging = pager.counted_since(paged_before)
-        clock.finish()
-        if text or reasoning:
-            on_delta(Delta(text, reasoning, [], False, stats.decode_tokens_per_s))
-        if entries is not None:
-            del entries[max(len(stream.tokens) - len(written), 0) :]
-        whole = (stream.tokens, stream.text, stream.reasoning)
-        return Generated(prompt, *whole, finish_reason, stats, entries)
+        return generation.finish(prompt, finish_reason)
 
     async def score(self, ids: Sequence[int]) -> AsyncIterator[bytes]:
         """Yield logits of consecutive ids; see `Decoder.score`."""
@@ -410,6 +334,8 @@ class Engine:
 
     def close(self) -> None:
         """Give the device's memory back; the engine cannot be used afterwards."""
+        if self._grammars is not None:
+            self._grammars.close()
         self.decoder.release()
         self.device.free(self.model.buffers)
         self.model.buffers = []
@@ -448,15 +374,45 @@ class Engine:
         return FixedSchedule(wanted)
 
     def _stream(
-        self, stop: Sequence[str], eos: Collection[int], prompt: Sequence[int]
+        self, request: GenerateRequest, eos: Collection[int], prompt: Sequence[int]
     ) -> ReasoningStream:
         if self.tokenizer is None:
-            if stop:
+            if request.stop:
                 self._tokenizer()
             return ReasoningStream(None, eos_ids=eos)
         if self._byte_tokens is None:
             self._byte_tokens = byte_tokens_of(self.tokenizer)
-        return ReasoningStream(self.tokenizer, stop, eos, self._byte_tokens, prompt)
+        calls = None
+        if request.tools is not None and request.tools.choice != "none":
+            calls = CallStream(self.tokenizer, self._byte_tokens, call_ids(prompt))
+        return ReasoningStream(self.tokenizer, request.stop, eos, self._byte_tokens, prompt, calls)
+
+    async def _guide(self, request: GenerateRequest, is_thinking: bool) -> Guide | None:
+        """Return what keeps the request's answer to its grammar, if it has one.
+
+        Raises:
+            RequestError: this engine has no grammars; or see `Grammars.matcher`.
+        """
+        constraint = request.constraint
+        if constraint is None and request.tools is not None:
+            constraint = request.tools.constraint()
+        if constraint is None:
+            return None
+        tokenizer, vocab_size = self._tokenizer(), self.decoder.tables.vocab_size
+        stop_ids = self.checkpoint.eos_token_ids
+        if self._grammars is None:
+            if self._make_grammars is None:
+                raise RequestError(f"This engine keeps no answers to grammars ({constraint.kind}).")
+            make = self._make_grammars(tokenizer, vocab_size, stop_ids)
+            self._grammars = Grammars(make, tokenizer, vocab_size, TOOL_MARKS)
+        matcher: TokenMatcher = await self._grammars.matcher(constraint)
+        open_id, close_id = tokenizer.id_of(CHANNEL_OPEN), tokenizer.id_of(CHANNEL_CLOSE)
+        # Who did not ask for thoughts gets the answer at once.
+        may_think = request.enable_thinking or is_thinking
+        if may_think and open_id is not None and close_id is not None:
+            marks = (open_id, close_id)
+            matcher = AfterReasoning(matcher, *marks, stop_ids, vocab_size, is_thinking)
+        return Guide(matcher, constraint.kind)
 
     def _tokenizer(self) -> Tokenizer:
         if self.tokenizer is None:
@@ -465,6 +421,25 @@ class Engine:
                 "prompt_ids."
             )
         return self.tokenizer
+
+    async def _chat_ids(
+        self,
+        tokenizer: Tokenizer,
+        messages: Messages,
+        request: GenerateRequest,
+    ) -> list[int]:
+        template, tools = self._chat_template(), request.tools
+        if tools is not None and not template.knows("tools"):
+            raise RequestError(
+                "This model's chat template knows no tools; take a model that was trained to call "
+                "some, such as Gemma 4."
+            )
+        return await template.prompt_ids(
+            tokenizer,
+            messages_for_template(messages),
+            enable_thinking=request.enable_thinking,
+            tools=(tools.for_template() or None) if tools is not None else None,
+        )
 
     def _chat_template(self) -> ChatTemplate:
         source = self.checkpoint.chat_template

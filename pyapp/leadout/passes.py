@@ -7,8 +7,12 @@
     check(rows)     a verify pass over given rows that leaves digests of its logits, for the
                     self-test
 
-`prefill_with_logprobs` and `cycles_with_logprobs` say how likely their tokens are as well. Few
-requests ask, so these are lowered when one does.
+    draft(k)        the first half of a cycle: k drafts of every lane that takes part, read back
+    given(k)        the other half: k drafts that the host gives, verified and accepted
+
+Halves are for answers that keep to a grammar: between them the host finds what may stand behind
+each draft. They are lowered when a request asks for them, and so are `prefill_with_logprobs` and
+`cycles_with_logprobs`, which say how likely their tokens are as well.
 
 All share scratch buffers: a device runs one pass at a time.
 """
@@ -76,6 +80,10 @@ class Passes:
         min_rows: the fewest rows that a pass with few rows computes.
         prefill_with_logprobs: as `prefill_last`, and their readback has log-probabilities.
         cycles_with_logprobs: likewise those of cycles, by the most lanes that take part.
+        drafting: the drafts of a cycle alone, by the most lanes that take part; each reads back
+            the rows of the verify pass.
+        given_cycles: cycles with drafts that the host gives, by the most lanes that take part and
+            whether they have log-probabilities.
         score: leaves the logits of `score_rows` rows in `score_logits`.
         score_buffers: what it needs on top; large, and only for evaluation.
     """
@@ -87,6 +95,8 @@ class Passes:
     checks: dict[int, Runnable]
     prefill_with_logprobs: LazyPlans
     cycles_with_logprobs: dict[int, LazyPlans]
+    drafting: dict[int, LazyPlans]
+    given_cycles: dict[tuple[int, bool], LazyPlans]
     buffers: dict[str, BufferSpec]
     constants: dict[str, bytes]
     min_rows: int
@@ -101,6 +111,18 @@ class Passes:
         if has_logprobs:
             return self.cycles_with_logprobs[num_groups]
         return self.cycles if num_groups == 1 else self.batch_cycles[num_groups]
+
+    def given_counts(self, num_groups: int) -> list[int]:
+        """Return how many drafts the host can give to cycles of so many lanes, ascending, and 0."""
+        known = self.cycles_of(num_groups)
+        return sorted({0, *(k for k in BATCH_DRAFTS if k in known), max(known)})
+
+    def halves(self, num_groups: int, has_logprobs: bool) -> Iterator[Runnable]:
+        """Yield what answers that keep to a grammar take, of so many lanes."""
+        yield self.cycles_of(num_groups, has_logprobs)[0]
+        for num_drafts in self.given_counts(num_groups)[1:]:
+            yield self.drafting[num_groups][num_drafts]
+            yield self.given_cycles[num_groups, has_logprobs][num_drafts]
 
     @property
     def group_counts(self) -> list[int]:
@@ -157,16 +179,34 @@ class _Builder:
         return self._finish(p, hidden, last, 1, 0, has_logprobs)
 
     def cycle(self, num_drafts: int, num_groups: int = 1, has_logprobs: bool = False) -> Program:
-        suffix = f"-of-{num_groups}" if num_groups > 1 else ""
-        p = ProgramBuilder(f"cycle-{num_drafts}{suffix}{_LOGPROBS if has_logprobs else ''}")
-        lane_rows = rows_of("lane_rows", num_groups)
-        rows = rows_of("cycle_rows", padded(num_groups * (1 + num_drafts), self.min_rows))
-        p.add(ops.BeginCycle("begin_cycle", lane_rows, rows, self.tables, num_drafts))
+        p = ProgramBuilder(_named("cycle", num_drafts, num_groups, has_logprobs))
+        lane_rows, rows = self._begin(p, num_drafts, num_groups)
         if num_drafts > 0:
             assert self.drafter is not None
             self.drafter.draft(p, lane_rows, rows, self.tables, num_drafts)
         hidden = self.model.forward(p, rows)
         return self._finish(p, hidden, rows, num_groups, num_drafts, has_logprobs)
+
+    def drafts_alone(self, num_drafts: int, num_groups: int) -> Program:
+        assert self.drafter is not None
+        p = ProgramBuilder(_named("draft", num_drafts, num_groups))
+        lane_rows, rows = self._begin(p, num_drafts, num_groups)
+        self.drafter.draft(p, lane_rows, rows, self.tables, num_drafts)
+        return p.build(readback=rows.table)
+
+    def given(self, num_drafts: int, num_groups: int, has_logprobs: bool) -> Program:
+        p = ProgramBuilder(_named("given", num_drafts, num_groups, has_logprobs))
+        lane_rows, rows = self._begin(p, num_drafts, num_groups)
+        p.add(ops.PlaceGiven("place_given", lane_rows, rows, self.tables, num_drafts))
+        hidden = self.model.forward(p, rows)
+        return self._finish(p, hidden, rows, num_groups, num_drafts, has_logprobs)
+
+    def _begin(self, p: ProgramBuilder, num_drafts: int, num_groups: int) -> tuple[Rows, Rows]:
+        """Begin a cycle; return its drafter's rows and those of its verify pass."""
+        lane_rows = rows_of("lane_rows", num_groups)
+        rows = rows_of("cycle_rows", padded(num_groups * (1 + num_drafts), self.min_rows))
+        p.add(ops.BeginCycle("begin_cycle", lane_rows, rows, self.tables, num_drafts))
+        return lane_rows, rows
 
     def logprobs_alone(self, num_drafts: int, num_groups: int) -> Program:
         """Return what has the scratch of all that a cycle with logprobs adds to one without."""
@@ -227,6 +267,11 @@ class _Builder:
         return p.build(readback=tables.results_and_logprobs)
 
 
+def _named(kind: str, num_drafts: int, num_groups: int, has_logprobs: bool = False) -> str:
+    suffix = f"-of-{num_groups}" if num_groups > 1 else ""
+    return f"{kind}-{num_drafts}{suffix}{_LOGPROBS if has_logprobs else ''}"
+
+
 def build_passes(
     model: Model,
     drafter: Drafter | None,
@@ -278,6 +323,12 @@ def build_passes(
     def lazily(groups: int) -> LazyPlans:
         return LazyPlans(lambda k: lower(builder.cycle(k, groups, True)))
 
+    def drafting(groups: int) -> LazyPlans:
+        return LazyPlans(lambda k: lower(builder.drafts_alone(k, groups)))
+
+    def giving(groups: int, has_logprobs: bool) -> LazyPlans:
+        return LazyPlans(lambda k: lower(builder.given(k, groups, has_logprobs)))
+
     most_groups = max((1, *batch_cycles))
     for name, spec in lower(builder.logprobs_alone(max(num_drafts), most_groups)).buffers.items():
         buffers.setdefault(name, spec)
@@ -310,6 +361,12 @@ def build_passes(
         checks=checks,
         prefill_with_logprobs=LazyPlans(lambda count: lower(builder.prefill_last(count, True))),
         cycles_with_logprobs={groups: lazily(groups) for groups in (1, *batch_cycles)},
+        drafting={groups: drafting(groups) for groups in (1, *batch_cycles)},
+        given_cycles={
+            (groups, has_logprobs): giving(groups, has_logprobs)
+            for groups in (1, *batch_cycles)
+            for has_logprobs in (False, True)
+        },
         buffers=buffers,
         constants=constants,
         min_rows=min_rows,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from leadout.grammar.tool_calls import CallStream
 from leadout.id_stream import IdStream
 from leadout.text_stream import TextStream
 from leadout.tokenizer import Tokenizer
@@ -68,6 +69,7 @@ class ReasoningStream:
         eos_ids: ids that end all, in a thought too; they are part of neither.
         byte_tokens: what `byte_tokens_of(tokenizer)` returns, if it is at hand.
         prompt_ids: what the ids go on from: its template may have opened a channel already.
+        calls: finds calls of tools in the answer, where the request has some.
 
     Attributes:
         stopped: whether an end-of-sequence id or a stop string has come. Later ids are ignored.
@@ -85,6 +87,7 @@ class ReasoningStream:
         eos_ids: Collection[int] = (),
         byte_tokens: Mapping[int, int] | None = None,
         prompt_ids: Sequence[int] = (),
+        calls: CallStream | None = None,
     ) -> None:
         assert tokenizer is not None or not stop, "stop strings need a tokenizer"
         self.stopped = False
@@ -102,7 +105,10 @@ class ReasoningStream:
             open_id, close_id = tokenizer.id_of(CHANNEL_OPEN), tokenizer.id_of(CHANNEL_CLOSE)
         has_channels = open_id is not None and close_id is not None
         self._open_id, self._close_id = (open_id, close_id) if has_channels else (None, None)
-        #: Where each id of the answer lies in `tokens`.
+        self._calls = calls
+        self._call_deltas: list[dict[str, object]] = []
+        self._num_call_tokens = 0
+        #: Where each id of the answer's text lies in `tokens`.
         self._answer_places: list[int] = []
         self._thought: _Thought | None = None
         self._is_first_of_thought = False
@@ -128,12 +134,28 @@ class ReasoningStream:
     @property
     def num_reasoning_tokens(self) -> int:
         """How many of `tokens` are no part of the answer, the channels' marks among them."""
-        return len(self.tokens) - len(self._answer.tokens)
+        return len(self.tokens) - len(self._answer.tokens) - self._num_call_tokens
+
+    @property
+    def is_thinking(self) -> bool:
+        """Whether what comes belongs to a thought."""
+        return self._thought is not None
+
+    @property
+    def calls(self) -> list[dict[str, object]] | None:
+        """All calls so far; None where they are not looked for."""
+        return None if self._calls is None else self._calls.calls
+
+    def take_calls(self) -> list[dict[str, object]] | None:
+        """Return what became known of calls since this was asked last; None: nothing."""
+        deltas, self._call_deltas = self._call_deltas, []
+        return deltas or None
 
     @property
     def num_settled(self) -> int:
         """How many of `tokens` no stop string that comes can take back."""
-        if not self._answer.is_waiting:
+        is_inside = self._calls is not None and self._calls.is_inside
+        if not self._answer.is_waiting and not is_inside:
             self._num_settled = len(self.tokens)
         return min(self._num_settled, len(self.tokens))
 
@@ -144,7 +166,7 @@ class ReasoningStream:
     def flush(self) -> tuple[str, str]:
         """Return the rest of both, when no more ids will come."""
         reasoning = self._end_thought()
-        text = self._answer.flush()
+        text = self._end_call() + self._answer.flush()
         self._follow_answer()
         return text, reasoning
 
@@ -153,7 +175,8 @@ class ReasoningStream:
             return "", ""
         if id_ in self._eos_ids:
             reasoning = self._end_thought()
-            text = self._answer.push([id_])
+            text = self._end_call()
+            text += self._answer.push([id_])
             self._follow_answer()
             return text, reasoning
         self.tokens.append(id_)
@@ -165,10 +188,36 @@ class ReasoningStream:
             return "", self._end_thought()
         if self._thought is not None:
             return "", self._reason(self._thought.push([id_]))
-        self._answer_places.append(len(self.tokens) - 1)
-        text = self._answer.push([id_])
+        return self._push_to_answer(id_), ""
+
+    def _push_to_answer(self, id_: int) -> str:
+        if self._calls is None:
+            return self._write([id_], len(self.tokens))
+        self._num_call_tokens += 1
+        rest, deltas = self._calls.push([id_])
+        self._call_deltas += [delta.to_json() for delta in deltas]
+        # Either this id is text, or all since the mark of what was no call after all.
+        end = len(self.tokens) - (rest != [id_])
+        return self._write_rest(rest, end)
+
+    def _end_call(self) -> str:
+        """Close the call that is open; return its text, where it is none."""
+        if self._calls is None:
+            return ""
+        rest, deltas = self._calls.flush()
+        self._call_deltas += [delta.to_json() for delta in deltas]
+        return self._write_rest(rest, len(self.tokens))
+
+    def _write_rest(self, rest: Sequence[int], end: int) -> str:
+        self._num_call_tokens -= len(rest)
+        return self._write(rest, end)
+
+    def _write(self, ids: Sequence[int], end: int) -> str:
+        """Push ids of the answer's text, which are the last of `tokens` before a place."""
+        self._answer_places += range(end - len(ids), end)
+        text = self._answer.push(ids)
         self._follow_answer()
-        return text, ""
+        return text
 
     def _follow_answer(self) -> None:
         """Stop where the answer stopped, and keep no id from beyond its cut."""

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 from leadout.context_end import CONTEXT_OVERFLOWS
 from leadout.errors import RequestError
+from leadout.grammar.constraint import CONSTRAINT_FIELDS, Constraint
+from leadout.grammar.tools import Tools
 from leadout.planning import DRAFTERS
 from leadout.sampling import Sampling
 from leadout.speculative import MAX_RUN_AHEAD
@@ -32,6 +34,8 @@ class GenerateRequest:
         drafter: "auto" is what the model was loaded with.
         draft_tokens: per cycle, or "auto", which follows what pays.
         enable_thinking: asks the chat template for reasoning.
+        constraint: what the answer keeps to, or None.
+        tools: that the model may call, or None.
         context_overflow: what becomes of a chat that does not fit, see context_end.py. Of other
             prompts nothing can be dropped.
     """
@@ -47,12 +51,15 @@ class GenerateRequest:
     drafter: str = "auto"
     draft_tokens: int | str = "auto"
     enable_thinking: bool = False
+    constraint: Constraint | None = None
+    tools: Tools | None = None
     context_overflow: str = "error"
 
     def __post_init__(self) -> None:
         given = [self.prompt, self.prompt_ids, self.messages]
         if sum(value is not None for value in given) != 1:
             raise RequestError("Give exactly one of prompt, prompt_ids and messages.")
+        self._check_constraint()
         _whole("max_tokens", self.max_tokens, 1, 2**31 - 1)
         _whole("run_ahead", self.run_ahead, 1, MAX_RUN_AHEAD)
         if self.drafter not in DRAFTERS:
@@ -78,6 +85,17 @@ class GenerateRequest:
                     "characters."
                 )
 
+    def _check_constraint(self) -> None:
+        if self.tools is not None and self.messages is None:
+            raise RequestError("tools need messages: a prompt does not tell the model of them.")
+        if self.constraint is not None and self.tools is not None:
+            raise RequestError(
+                f"tools and {self.constraint.kind} are given together; an answer keeps to one of "
+                "them. Leave tools out, or set tool_choice in the place of the other."
+            )
+        if self.ignore_eos and (self.constraint is not None or self.tools is not None):
+            raise RequestError("ignore_eos is given with a grammar or tools, which say the end.")
+
     @classmethod
     def from_json(cls, fields: Mapping[str, object]) -> GenerateRequest:
         """Check a request that crossed a boundary.
@@ -90,6 +108,9 @@ class GenerateRequest:
             raise RequestError(f"Unknown fields {unknown}; known are {sorted(_FIELDS)}.")
         given = {name: value for name, value in fields.items() if value is not None}
         sampling = {name: given.pop(name) for name in _SAMPLING_FIELDS if name in given}
+        constraint, tools = Constraint.from_request(given), Tools.from_request(given)
+        for name in _GRAMMAR_FIELDS:
+            given.pop(name, None)
         prompt = given.pop("prompt", None)
         if prompt is not None and not isinstance(prompt, str):
             raise RequestError(f"prompt is a {type(prompt).__name__}; wanted text.")
@@ -100,6 +121,8 @@ class GenerateRequest:
             prompt=prompt,
             prompt_ids=None if ids is None else tuple(_list("prompt_ids", ids, int)),
             messages=None if messages is None else tuple(_list("messages", messages, dict)),
+            constraint=constraint,
+            tools=tools,
             sampling=Sampling(**sampling),  # type: ignore[arg-type]  # checked by Sampling
             stop=(stop,) if isinstance(stop, str) else tuple(_list("stop", stop, str)),
             **given,  # type: ignore[arg-type]  # checked by __post_init__
@@ -109,7 +132,9 @@ class GenerateRequest:
 T = TypeVar("T")
 
 _SAMPLING_FIELDS = frozenset(Sampling.__dataclass_fields__)
-_FIELDS = (frozenset(GenerateRequest.__dataclass_fields__) - {"sampling"}) | _SAMPLING_FIELDS
+_GRAMMAR_FIELDS = (*CONSTRAINT_FIELDS, "tools", "tool_choice", "parallel_tool_calls")
+_OWN_FIELDS = frozenset(GenerateRequest.__dataclass_fields__) - {"sampling", "constraint"}
+_FIELDS = _OWN_FIELDS | _SAMPLING_FIELDS | frozenset(_GRAMMAR_FIELDS)
 
 
 def _list(name: str, values: object, kind: type[T]) -> list[T]:

@@ -31,8 +31,10 @@ BANNED = -32768
 #: The most alternatives to a token whose log-probabilities can be asked for.
 MAX_TOP_LOGPROBS = 20
 
-#: A flag of the settings: logits are moved. And where the number of log-probabilities stands.
+#: Flags of the settings: logits are moved; the lane has masks. And where the number of
+#: log-probabilities stands.
 _MOVES = 1
+_MASKS = 2
 _LOGPROBS_BIT = 8
 
 
@@ -100,8 +102,12 @@ class Sampling:
             for token, bias in self.logit_bias.items()
         }
 
-    def pack(self) -> bytes:
-        """Return the `Settings` struct of web/kernels/shared/settings.wgsl; keep in step."""
+    def pack(self, has_masks: bool = False) -> bytes:
+        """Return the `Settings` struct of web/kernels/shared/settings.wgsl; keep in step.
+
+        Args:
+            has_masks: only what the lane's masks allow is chosen; see `state.py`.
+        """
         return struct.pack(
             "<fIfffIhhI",
             self.temperature,
@@ -112,7 +118,9 @@ class Sampling:
             self.seed,
             round(self.presence_penalty * PENALTY_PARTS),
             round(self.frequency_penalty * PENALTY_PARTS),
-            self.moves * _MOVES | self.logprobs * (1 + self.top_logprobs) << _LOGPROBS_BIT,
+            self.moves * _MOVES
+            | has_masks * _MASKS
+            | self.logprobs * (1 + self.top_logprobs) << _LOGPROBS_BIT,
         )
 
 

@@ -23,6 +23,7 @@ from leadout.plan import Copy
 from leadout.scheduler import FixedSchedule, Schedule
 from leadout.session.admission import Admission
 from leadout.session.batch import Batch, ScheduleFactory
+from leadout.session.guide import Guide
 from leadout.session.lane import Lane
 from leadout.session.loop import Loop
 from leadout.session.stream import Cycle, Stream
@@ -117,9 +118,13 @@ class Decoder:
         self, num_drafts: int, num_groups: int = 1, has_logprobs: bool = False
     ) -> None:
         """Compile the cycle of so many drafts and lanes, where that was not done."""
-        plan = self.passes.cycles_of(num_groups, has_logprobs)[num_drafts]
-        if plan.name not in self._compiled:
-            await self.compile([plan])
+        await self.compile_missing([self.passes.cycles_of(num_groups, has_logprobs)[num_drafts]])
+
+    async def compile_missing(self, plans: Iterable[Runnable]) -> None:
+        """Compile Plans, where that was not done."""
+        missing = [plan for plan in plans if plan.name not in self._compiled]
+        if missing:
+            await self.compile(missing)
 
     def throw_if_refused(self) -> None:
         """Raise what the device refused to compile, if anything, of what nobody waited for."""
@@ -157,6 +162,7 @@ class Decoder:
         is_aborted: Callable[[], bool],
         schedule: Schedule,
         written: Sequence[int] = (),
+        guide: Guide | None = None,
     ) -> AsyncGenerator[Cycle, None]:
         """Generate ids until the caller stops iterating, max_tokens or the context is reached.
 
@@ -172,6 +178,8 @@ class Decoder:
             schedule: says how many tokens to draft; only what was prepared is taken.
             written: ids that were generated before and are not generated again; max_tokens counts
                 them. With them, the first `Cycle` has no tokens: it says that they are in place.
+            guide: says which ids may come next, behind `written`; None where the answer is free.
+                Its cycles are submitted one by one, whatever `run_ahead` says.
 
         Raises:
             LeadoutError: the device failed.
@@ -184,7 +192,10 @@ class Decoder:
         if settings.logprobs:
             await self.compile(self.passes.with_logprobs(self._compiled))
             self.begin_to_compile(self.passes.with_logprobs([*self._compiling]))
-        stream = Stream(prompt, settings, budget, run_ahead, is_aborted, schedule, written)
+        if guide is not None:
+            run_ahead = 1
+            await self.compile_missing(self.passes.halves(1, settings.logprobs))
+        stream = Stream(prompt, settings, budget, run_ahead, is_aborted, schedule, written, guide)
         async with aclosing(self.loop.run(stream)) as cycles:
             async for cycle in cycles:
                 yield cycle
@@ -213,6 +224,20 @@ class Decoder:
         if num_lanes > 1 and turns != self._turns:
             self.device.write("turns", 0, turns)
             self._turns = turns
+
+    def set_masks(self, lane: int, position: int, masks: Sequence[bytes]) -> None:
+        """Say which ids may stand at positions from one on; at most `state.MASK_SLOTS` masks."""
+        tables = self.tables
+        before_wrap = state.MASK_SLOTS - position % state.MASK_SLOTS
+        for first, some in ((0, masks[:before_wrap]), (before_wrap, masks[before_wrap:])):
+            if some:
+                self.device.write(
+                    "seen", tables.mask_offset(lane, position + first), b"".join(some)
+                )
+
+    def give(self, lane: int, drafts: Sequence[int]) -> None:
+        """Say which drafts a lane has in the next cycle whose drafts are given."""
+        self.device.write("given", lane * 4 * state.GIVEN_WORDS, state.pack_given(drafts))
 
     def prepared(self, num_drafts: int, num_groups: int = 1, has_logprobs: bool = False) -> int:
         """Return the largest number of drafts up to this one whose cycle is compiled."""
@@ -245,13 +270,15 @@ class Decoder:
         prompt: Sequence[int],
         settings: sampling.Sampling,
         num_generated: int = 0,
+        has_masks: bool = False,
     ) -> None:
         """Write what a lane begins with; it is not active before its prompt's last pass.
 
-        The last `num_generated` ids are no part of the prompt.
+        The last `num_generated` ids are no part of the prompt. With masks, only what they allow is
+        chosen; see `set_masks`.
         """
         tables, device = self.tables, self.device
-        device.write("settings", lane * sampling.SETTINGS_BYTES, settings.pack())
+        device.write("settings", lane * sampling.SETTINGS_BYTES, settings.pack(has_masks))
         device.write("seen", lane * tables.seen_bytes, tables.pack_seen(prompt))
         device.write("history", lane * tables.history_bytes, state.pack_tokens(prompt))
         if settings.moves:
@@ -271,9 +298,10 @@ class Decoder:
         settings: sampling.Sampling,
         lane: int = 0,
         num_generated: int = 0,
+        has_masks: bool = False,
     ) -> None:
         """Have a lane decode behind known tokens, on whatever its cache holds."""
-        self.begin(lane, tokens, settings, num_generated)
+        self.begin(lane, tokens, settings, num_generated, has_masks)
         active = state.pack_active(len(tokens), tokens[-1], settings.moves)
         self.device.write("state", lane * state.STATE_BYTES, active)
 

@@ -30,8 +30,11 @@ Keep in step with the kernels named behind each table.
     seen        of each lane, one bit per id of the vocabulary: which ids the lane's tokens include
                 (accept); then one word per id: in its low half how often the lane generated it, up
                 to 65,535 (accept), in its high half its bias, see `sampling.py`. The words are
-                written, counted and read only for lanes whose settings move logits
-                (shared/candidates.wgsl).
+                written, counted and read only for lanes whose settings move logits. Then MASK_SLOTS
+                masks of one bit per id, written by the host: the one at position % MASK_SLOTS says
+                which ids may stand at that position. They are read only for lanes whose answers
+                keep to a grammar (shared/candidates.wgsl).
+    given       8 words a lane: (how many, the ids), drafts that the host gives (place_given).
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from leadout.plan import Binding, BufferSpec
 from leadout.sampling import MAX_TOP_LOGPROBS
@@ -54,6 +58,12 @@ STATE_BYTES = 16
 
 #: The most tokens that one cycle can propose; with the bonus token they fill a result.
 MAX_DRAFT_TOKENS = 7
+
+#: Masks that a lane has room for: of the positions that one cycle chooses for.
+MASK_SLOTS = MAX_DRAFT_TOKENS + 1
+
+#: Words of a lane's given drafts.
+GIVEN_WORDS = 1 + MAX_DRAFT_TOKENS
 
 #: How often an id is counted at most.
 MAX_COUNT = 0xFFFF
@@ -84,12 +94,27 @@ class Tables:
     @property
     def seen_bytes(self) -> int:
         """Bytes of one lane in `seen`."""
-        return self.moves_offset + 4 * self.vocab_size
+        return self.masks_offset + MASK_SLOTS * self.mask_bytes
+
+    @property
+    def mask_bytes(self) -> int:
+        """Bytes of one bit per id."""
+        return self.vocab_size // 8
 
     @property
     def moves_offset(self) -> int:
         """Where a lane's words in `seen` begin, behind its bits."""
-        return self.vocab_size // 8
+        return self.mask_bytes
+
+    @property
+    def masks_offset(self) -> int:
+        """Where a lane's masks begin, behind these."""
+        return self.moves_offset + 4 * self.vocab_size
+
+    def mask_offset(self, lane: int, position: int) -> int:
+        """Return where in `seen` the mask of the id at a position lies."""
+        slot = position % MASK_SLOTS
+        return lane * self.seen_bytes + self.masks_offset + slot * self.mask_bytes
 
     @property
     def history_bytes(self) -> int:
@@ -122,6 +147,11 @@ class Tables:
         return Binding("seen", 0, self.num_lanes * self.seen_bytes)
 
     @property
+    def given(self) -> Binding:
+        """The binding of the drafts that the host gives."""
+        return Binding("given", 0, 4 * GIVEN_WORDS * self.num_lanes)
+
+    @property
     def history(self) -> Binding:
         """The binding of all lanes' known tokens."""
         return Binding("history", 0, self.num_lanes * self.history_bytes)
@@ -133,6 +163,7 @@ class Tables:
             self.turns,
             self.results_and_logprobs,
             self.seen,
+            self.given,
             self.history,
         )
         tables = {name: BufferSpec(ROW_BYTES * rows) for name, rows in num_rows.items()}
@@ -186,6 +217,12 @@ def pack_turns(lanes: Sequence[int], num_groups: int) -> bytes:
     return struct.pack(f"<{num_groups}I", *turns)
 
 
+def pack_given(drafts: Sequence[int]) -> bytes:
+    """Return a lane's words in `given`: at most MAX_DRAFT_TOKENS ids."""
+    padding = MAX_DRAFT_TOKENS - len(drafts)
+    return struct.pack(f"<{GIVEN_WORDS}I", len(drafts), *drafts, *[0] * padding)
+
+
 def pack_state(length: int, counts: bool = False) -> bytes:
     """Return a lane's state before its prompt's last pass: inactive until a token is chosen."""
     return struct.pack("<4I", length, 0, 0, counts)
@@ -220,6 +257,13 @@ def read_result(words: Sequence[int], lane: int) -> Result:
     first = start + RESULT_HEAD_WORDS
     listed = [int(word) for word in words[first : first + count + num_missing]]
     return Result(listed[:count], drafted, listed[count:])
+
+
+def read_drafts(words: Sequence[int], group: int, num_drafts: int) -> list[int]:
+    """Return a group's drafts from the row table of a verify pass."""
+    first = 4 * group * (1 + num_drafts) + 4
+    rows = [words[at : at + 4] for at in range(first, first + 4 * num_drafts, 4)]
+    return [int(row[2]) for row in takewhile(lambda row: row[3] & ROW_VALID, rows)]
 
 
 @dataclass(frozen=True)

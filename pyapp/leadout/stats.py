@@ -40,6 +40,10 @@ class Stats:
         cycle_ms: what a cycle is believed to cost at the end, by number of drafts; what the next
             request begins with.
         cycle_run_ms: what cycles of this request took on average, by number of drafts.
+        constraint: of an answer that keeps to a grammar: its kind, masks that the host made, ids
+            that were given as drafts since the grammar left no choice, those of them that were
+            accepted, and what the host took for it, in milliseconds, in which the device waited;
+            None where the answer is free.
         gpu_idle_share: of the time between the first token and the last, what the device spent
             between passes; None where it has no clock.
     """
@@ -71,6 +75,7 @@ class Stats:
     cycle_ms: dict[str, float | None] = field(default_factory=dict)
     cycle_run_ms: dict[str, float | None] = field(default_factory=dict)
     gpu_idle_share: float | None = None
+    constraint: dict[str, object] | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return the figures by name, times rounded to microseconds."""

@@ -7,7 +7,7 @@ from stage import Stage
 
 from leadout import ops, sampling
 from leadout.sampling import Sampling
-from leadout.state import AHEAD_BIT, Tables
+from leadout.state import AHEAD_BIT, MASK_SLOTS, Tables
 
 #: More than two of any kernel's chunks, and no multiple of one.
 VOCAB = 4096 + 4096 + 96
@@ -50,12 +50,14 @@ def choosing(
     ids: np.ndarray | None = None,
     vocab_size: int | None = None,
     moves: np.ndarray | None = None,
+    masks: np.ndarray | None = None,
 ) -> tuple[Stage, ops.Choose]:
     """Return a stage that chooses for every row.
 
     Args:
         seen: [lanes, V / 32] bits.
         moves: [lanes, V] words of counts and biases.
+        masks: [lanes, MASK_SLOTS, V / 32] bits.
     """
     stage, count = Stage(), len(logits)
     num_lanes = settings.nbytes // sampling.SETTINGS_BYTES
@@ -67,7 +69,9 @@ def choosing(
     if seen is not None:
         held[:, : tables.moves_offset // 4] = seen
     if moves is not None:
-        held[:, tables.moves_offset // 4 :] = moves
+        held[:, tables.moves_offset // 4 : tables.masks_offset // 4] = moves
+    if masks is not None:
+        held[:, tables.masks_offset // 4 :] = masks.reshape(num_lanes, -1)
     stage.hold(tables.seen, held)
     rows = stage.row_table(table)
     ids = None if ids is None else stage.tensor("ids", ids)
@@ -369,3 +373,62 @@ def test_suppressed_ids_are_never_the_largest_and_others_keep_their_logits(run_s
     assert (after[:, ids] < -3e38).all()
     others = np.delete(np.arange(200), ids)
     assert np.array_equal(after[:, others], logits[:, others])
+
+
+def masks_of(vocab: int, allowed: dict[int, list[int]]) -> np.ndarray:
+    """Return one lane's masks, by slot; slots that are not named allow nothing."""
+    bits = np.zeros((MASK_SLOTS, vocab), np.uint8)
+    for slot, ids in allowed.items():
+        bits[slot, ids] = 1
+    return np.packbits(bits, axis=1, bitorder="little").view(np.uint32)
+
+
+def masked_settings(**fields: float) -> np.ndarray:
+    return np.frombuffer(Sampling(**fields).pack(has_masks=True), np.uint32)
+
+
+@pytest.mark.parametrize("fields", SETTINGS[1::2], ids=str)
+@pytest.mark.parametrize(("vocab", "takes"), [(544, "choose_few"), (VOCAB, "choose_many")])
+def test_only_what_the_mask_of_its_position_allows_is_chosen(
+    run_stage, fields, vocab, takes
+) -> None:
+    """Fewer ids than top-k keeps, as many, and more than any list holds."""
+    rng = np.random.default_rng(vocab)
+    many = np.sort(rng.permutation(vocab)[: vocab - 40]).tolist()
+    allowed = {4: [7], 5: many[::9], 6: [3, vocab - 1], 7: many, 0: many[:64]}
+    logits = all_looks(vocab)
+    # Rows at positions 3 to 7 choose for 4 to 8; the lane before has no masks.
+    table = row_table([(1, 3 + i, 0, True) for i in range(5)])
+    settings = np.concatenate([settings_table(**fields), masked_settings(**fields, seed=77)])
+    masks = np.stack([np.zeros_like(masks_of(vocab, {})), masks_of(vocab, allowed)])
+    found = choices(run_stage, logits, settings, table, masks=masks, takes=[takes])
+    assert all(id_ in allowed[(4 + i) % MASK_SLOTS] for i, id_ in enumerate(found)), found
+    table[:, 0] = 0
+    free = choices(run_stage, logits, settings, table, masks=masks, takes=[takes])
+    assert free != found, "a lane without masks is free"
+
+
+def test_a_mask_holds_beside_bans_and_suppressed_ids(run_stage) -> None:
+    vocab = 544
+    logits = normal(4, 1, vocab)
+    biases = {7: -100, 9: -100}
+    settings = masked_settings(logit_bias=biases)
+    moves = words_of(vocab, Sampling(logit_bias=biases).biases(), {})[None]
+    for ids, wanted in (([7], 7), ([7, 30], 30)):
+        masks = masks_of(vocab, {12 % MASK_SLOTS: ids})[None]
+        assert choices(run_stage, logits, settings, moves=moves, masks=masks) == [wanted]
+
+
+def test_masks_hold_for_a_drafters_first_step_alone(run_stage) -> None:
+    """The host cannot know the masks behind what is not drafted yet."""
+    vocab = 544
+    logits = np.zeros((2, vocab), np.float32)
+    logits[:, 7] = 4.0
+    table = row_table([(0, 5, 3, True), (0, 5, 7, True)])
+    table[1, 3] |= 1 << AHEAD_BIT
+    masks = masks_of(vocab, {6: [100]})[None]
+    for ids in (None, np.tile(np.arange(vocab, dtype=np.uint32), (2, 1))):
+        found = choices(
+            run_stage, logits, masked_settings(), table, ids=ids, vocab_size=vocab, masks=masks
+        )
+        assert found == [100, 7]

@@ -6,7 +6,15 @@ from compare import poison, row_table
 from stage import Stage
 
 from leadout import ops
-from leadout.state import AHEAD_BIT, MAX_COUNT, RESULT_WORDS, Tables, read_result
+from leadout.state import (
+    AHEAD_BIT,
+    MAX_COUNT,
+    RESULT_WORDS,
+    Tables,
+    pack_given,
+    read_drafts,
+    read_result,
+)
 
 VOCAB, LANES, CAPACITY = 96, 2, 64
 TABLES = Tables(LANES, VOCAB, CAPACITY)
@@ -75,13 +83,14 @@ def test_drafts_are_kept_up_to_the_first_that_differs(run_stage) -> None:
 
 def test_a_lane_counts_what_it_generated_up_to_16_bits(run_stage) -> None:
     seen = np.zeros((LANES, TABLES.seen_bytes // 4), np.uint32)
-    words = seen[:, TABLES.moves_offset // 4 :]
+    words = seen[:, TABLES.moves_offset // 4 : TABLES.masks_offset // 4]
     bias = np.uint32(0xFFF0 << 16)  # stays as it is
     words[1, [20, 21, 22]] = bias + np.array([0, 7, MAX_COUNT], np.uint32)
     rows = row_table([(1, 9, 21, True), *((1, 10 + i, 20 + i, True) for i in range(3))])
     state = [[0] * 4, [10, 21, 1, 1]]
     gpu = accept(run_stage, rows, state, [20, 21, 22, 20], 1, 3, seen=seen.reshape(-1))
-    found = gpu[3].reshape(LANES, -1)[:, TABLES.moves_offset // 4 :] - (words & 0xFFFF0000)
+    found = gpu[3].reshape(LANES, -1)[:, TABLES.moves_offset // 4 : TABLES.masks_offset // 4]
+    found = found - (words & 0xFFFF0000)
     assert found[1, [20, 21, 22]].tolist() == [2, 8, MAX_COUNT]
     assert found.sum() == 2 + 8 + MAX_COUNT
     assert gpu[2].reshape(-1, 4)[1].tolist() == [14, 20, 1, 1]
@@ -198,6 +207,30 @@ def test_a_draft_stands_behind_its_lane_and_the_drafter_stays_at_its_position(ru
 def test_a_draft_past_the_context_is_not_valid(run_stage) -> None:
     _, rows = place(run_stage, row_table([(0, 62, 11, True), (1, 61, 12, True)]), 1)
     assert [rows[2][3], rows[5][3]] == [0, 1]
+
+
+def test_drafts_that_the_host_gives_stand_behind_their_lanes(run_stage) -> None:
+    """As many as there are rows for, and none past the context or behind an idle lane."""
+    lanes, drafts = 3, 3
+    tables = Tables(lanes, VOCAB, CAPACITY)
+    given = [pack_given([50, 51]), pack_given(range(60, 67)), pack_given([70, 71, 72])]
+    for last, num_valid in ((20, 3), (CAPACITY - 2, 1), (CAPACITY - 1, 0)):
+        stage = Stage()
+        # The lanes take part in another order than theirs, and one is idle.
+        groups = [(2, 5, 1, False), (1, last, 9, True), (0, 11, 8, True)]
+        lane_rows = stage.row_table(row_table(groups), "lane_rows")
+        rows = stage.row_table(np.zeros((3 * (1 + drafts), 4), np.uint32), "verified")
+        stage.hold(tables.given, np.frombuffer(b"".join(given), np.uint32))
+        stage.add(ops.PlaceGiven("p", lane_rows, rows, tables, drafts))
+        played = run_stage(stage)
+        played.assert_equal("verified")
+        found = played.gpu["verified"].reshape(3, 1 + drafts, 4)
+        assert not found[0].any()
+        placed = [[1, last + 1 + i, 60 + i, 1] for i in range(num_valid)]
+        assert found[1, 1 : 1 + num_valid].tolist() == placed
+        assert not found[1, 1 + num_valid :].any()
+        assert found[2, 1:].tolist() == [[0, 12, 50, 1], [0, 13, 51, 1], [0, 0, 0, 0]]
+        assert read_drafts(played.gpu["verified"].tolist(), 2, drafts) == [50, 51]
 
 
 def test_each_lane_keeps_the_row_behind_its_last_token(run_stage) -> None:

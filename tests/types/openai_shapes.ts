@@ -54,11 +54,33 @@ export async function read(either: { chat: { completions: ChatLike } }): Promise
     stop: ["\n"],
     user: "someone",
     n: 2,
+    response_format: { type: "json_schema", json_schema: { name: "answer", schema: { type: "object" }, strict: true } },
   });
   for await (const chunk of stream) {
     text += chunk.choices[0]?.delta.content ?? "";
   }
   return text;
+}
+
+type Message = OpenAI.Chat.Completions.ChatCompletionMessageParam;
+
+const tools: OpenAI.Chat.Completions.ChatCompletionFunctionTool[] = [
+  { type: "function", function: { name: "price", parameters: { type: "object" }, strict: true } },
+];
+
+/** A round trip: what is called goes back with its result, all in OpenAI's types. */
+export async function roundTrip(): Promise<Chat> {
+  const said: { role: "user"; content: string }[] = [{ role: "user", content: "What does it cost?" }];
+  const { message } = (await engine.chat.completions.create({ messages: said, tools, tool_choice: "auto" })).choices[0];
+  const answered: Message = message;
+  const results = (message.tool_calls ?? []).map((call) => ({
+    role: "tool" as const,
+    tool_call_id: call.id,
+    content: JSON.stringify(JSON.parse(call.function.arguments)),
+  }));
+  const all: Message[] = [...said, answered, ...results];
+  console.assert(all.length > 1);
+  return engine.chat.completions.create({ messages: [...said, message, ...results], tools });
 }
 
 interface ChatLike {
@@ -72,7 +94,7 @@ export const texts = [read(client), read({ chat: { completions: { create: ask } 
 
 function ask(params: AsWritten): Promise<AsyncIterable<ChatChunk>> {
   const { stream, messages, stream_options, logit_bias, stop, n } = params;
-  return engine.chat.completions.create({ stream, messages, stream_options, logit_bias, stop, n });
+  return engine.chat.completions.create({ stream, messages, stream_options, logit_bias, stop, n, tools });
 }
 
 // @ts-expect-error The official types would notice: a chunk's object has another name.

@@ -17,7 +17,7 @@ from leadout.chat import ChatTemplate
 from leadout.chat_native import ChildTemplates
 from leadout.errors import RequestError
 from leadout.grammar.call_arguments import ArgumentsReader
-from leadout.grammar.tool_calls import CallStream, messages_for_template
+from leadout.grammar.tool_calls import CallStream, call_ids, messages_for_template
 from leadout.grammar.tools import MAX_TOOLS, TOOL_MARKS, Tools
 from published_templates import GEMMA_4_TOOLS
 from tiny_vocabulary import EOS
@@ -132,7 +132,7 @@ def test_a_tool_that_must_be_called_has_a_schema_that_can_be_kept_to(
 
 
 def calls_of(ids: list[int]) -> tuple[list[int], list[dict[str, Any]]]:
-    stream = CallStream(tokenizer())
+    stream = CallStream(tokenizer(), None, call_ids([1]))
     rest, _ = stream.push(ids)
     assert not stream.is_inside
     assert stream.num_malformed == 0
@@ -241,7 +241,7 @@ def test_calls_stream_as_deltas_and_text_around_them_stays() -> None:
     before, after = tokenizer().encode("the "), tokenizer().encode("capital")
     ids = [id_ for id_ in [*before, *call, *other, *after] if id_ is not None]
     numbers = iter(range(9))
-    stream = CallStream(tokenizer(), make_id=lambda: f"call_{next(numbers)}")
+    stream = CallStream(tokenizer(), None, lambda: f"call_{next(numbers)}")
     rest: list[int] = []
     deltas: list[dict[str, Any]] = []
     for id_ in ids:
@@ -271,7 +271,7 @@ def test_what_is_no_call_after_all_is_text_and_an_open_one_is_closed() -> None:
     assert open_id is not None
     assert close_id is not None
     words = tokenizer().encode("the capital")
-    stream = CallStream(tokenizer())
+    stream = CallStream(tokenizer(), None, call_ids([1]))
     assert stream.push([open_id, *words, close_id]) == (words, [])
     rest, deltas = stream.push([open_id, *tokenizer().encode("call:time{a:[1")])
     assert rest == []

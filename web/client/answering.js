@@ -59,11 +59,11 @@ export function answerStream(generate, { requests, usage }, signal, chunksOf) {
           const numSent = { text: 0, reasoning: 0, logprobs: 0 };
           const generated = await generate(request, {
             signal: leaving.signal,
-            onDelta: (text, { reasoning, logprobs, ...figures }) => {
+            onDelta: (text, { reasoning, logprobs, tool_calls, ...figures }) => {
               numSent.text += text.length;
               numSent.reasoning += reasoning.length;
               numSent.logprobs += logprobs?.length ?? 0;
-              send(chunks.next({ text, reasoning, logprobs, figures }));
+              send(chunks.next({ text, reasoning, logprobs, tool_calls, figures }));
             },
           });
           all.push(generated);

@@ -4,7 +4,7 @@
  * @module completions
  */
 
-/** @import {Generated, Stats, TokenLogprob} from "../messages.js" */
+/** @import {Generated, Stats, TokenLogprob, ToolCall, ToolCallDelta} from "../messages.js" */
 /** @import {ChatLogprobs, CompletionLogprobs} from "./logprobs.js" */
 
 import { TextOffsets, toChatLogprobs } from "./logprobs.js";
@@ -27,7 +27,10 @@ import { TextOffsets, toChatLogprobs } from "./logprobs.js";
  * @property {number} reasoning_tokens
  */
 
-/** @typedef {"stop" | "length"} FinishReason */
+/** Calls of tools end chats alone.
+ * @typedef {"stop" | "length"} CompletionFinish
+ * @typedef {CompletionFinish | "tool_calls"} FinishReason
+ */
 
 /**
  * What Leadout adds to a chunk: the ids of its text, whether these were drafted (and accepted; a chunk
@@ -38,12 +41,13 @@ import { TextOffsets, toChatLogprobs } from "./logprobs.js";
 /**
  * A piece of an answer, as it comes. `logprobs` are there where they were asked for: of all tokens that are certain
  * by now and were not told yet.
- * @typedef {{text: string, reasoning: string, figures: ChunkFigures, logprobs?: TokenLogprob[]}} Piece
+ * @typedef {{text: string, reasoning: string, figures: ChunkFigures, logprobs?: TokenLogprob[],
+ *   tool_calls?: ToolCallDelta[]}} Piece
  */
 
 /**
  * A continuation. `reasoning_content` is there only where the model reasoned, and is no part of `text`.
- * @template {FinishReason | null} T
+ * @template {CompletionFinish | null} T
  * @typedef {{index: number, text: string, reasoning_content?: string, logprobs: CompletionLogprobs | null,
  *   finish_reason: T}} CompletionChoice
  */
@@ -55,7 +59,7 @@ import { TextOffsets, toChatLogprobs } from "./logprobs.js";
  * @property {"text_completion"} object
  * @property {number} created seconds since 1970
  * @property {string} model
- * @property {CompletionChoice<FinishReason>[]} choices
+ * @property {CompletionChoice<CompletionFinish>[]} choices
  * @property {Usage} usage
  * @property {Stats} leadout
  */
@@ -68,14 +72,18 @@ import { TextOffsets, toChatLogprobs } from "./logprobs.js";
  * @property {"text_completion"} object
  * @property {number} created
  * @property {string} model
- * @property {CompletionChoice<FinishReason | null>[]} choices
+ * @property {CompletionChoice<CompletionFinish | null>[]} choices
  * @property {Usage | null} [usage]
  * @property {ChunkFigures | Stats} leadout
  */
 
-/** As the field is called by other servers of reasoning models; it is there only where there is some.
- * @typedef {{role: "assistant", content: string, refusal: null, reasoning_content?: string}} AnswerMessage
+/** `reasoning_content` is what other servers of reasoning models call it; it and `tool_calls` are there only where there
+ * are some. `content` is null where there are calls alone.
+ * @typedef {{role: "assistant", content: string | null, refusal: null, reasoning_content?: string,
+ *   tool_calls?: ToolCall[]}} AnswerMessage
  */
+
+/** @typedef {Partial<Omit<AnswerMessage, "tool_calls">> & {tool_calls?: ToolCallDelta[]}} AnswerDelta */
 
 /**
  * @typedef {{index: number, message: AnswerMessage, logprobs: ChatLogprobs | null,
@@ -94,7 +102,7 @@ import { TextOffsets, toChatLogprobs } from "./logprobs.js";
  */
 
 /**
- * @typedef {{index: number, delta: Partial<AnswerMessage>, logprobs: ChatLogprobs | null,
+ * @typedef {{index: number, delta: AnswerDelta, logprobs: ChatLogprobs | null,
  *   finish_reason: FinishReason | null}} ChatChunkChoice
  */
 
@@ -157,10 +165,18 @@ function withReasoning(reasoning) {
  * What an aborted generation brought is never seen: its promise rejects.
  *
  * @param {Generated} generated
- * @returns {FinishReason}
+ * @returns {CompletionFinish}
  */
 function finishOf({ finish_reason }) {
   return finish_reason === "length" ? "length" : "stop";
+}
+
+/**
+ * @param {Generated} generated
+ * @returns {FinishReason}
+ */
+function chatFinishOf(generated) {
+  return generated.finish_reason === "tool_calls" ? "tool_calls" : finishOf(generated);
 }
 
 /**
@@ -186,14 +202,17 @@ export function toCompletion(head, all) {
  */
 export function toChatCompletion(head, all) {
   const choices = all.map((generated, index) => {
+    const { text, reasoning, tool_calls = [], logprobs } = generated;
+    const hasCalls = tool_calls.length > 0;
     /** @type {AnswerMessage} */
     const message = {
       role: "assistant",
-      content: generated.text,
+      content: hasCalls && !text ? null : text,
       refusal: null,
-      ...withReasoning(generated.reasoning),
+      ...withReasoning(reasoning),
+      ...(hasCalls && { tool_calls }),
     };
-    return { index, message, logprobs: toChatLogprobs(generated.logprobs), finish_reason: finishOf(generated) };
+    return { index, message, logprobs: toChatLogprobs(logprobs), finish_reason: chatFinishOf(generated) };
   });
   return { ...head, object: "chat.completion", choices, usage: toUsage(all), leadout: all[all.length - 1].stats };
 }
@@ -217,7 +236,7 @@ export function completionChunks(head, index) {
   const offsets = new TextOffsets();
   /**
    * @param {Omit<Piece, "figures">} piece
-   * @param {FinishReason | null} finish_reason
+   * @param {CompletionFinish | null} finish_reason
    * @param {ChunkFigures | Stats} leadout
    * @returns {CompletionChunk}
    */
@@ -246,12 +265,13 @@ export function chatChunks(head, index) {
    * @param {ChunkFigures | Stats} leadout
    * @returns {ChatCompletionChunk}
    */
-  const chunk = ({ text, reasoning, logprobs }, finish_reason, leadout) => {
-    /** @type {Partial<AnswerMessage>} */
+  const chunk = ({ text, reasoning, logprobs, tool_calls }, finish_reason, leadout) => {
+    /** @type {AnswerDelta} */
     const delta = {
       ...(isFirst && { role: "assistant" }), // the first one names the role
       ...((isFirst || text) && { content: text }),
       ...withReasoning(reasoning),
+      ...(tool_calls && { tool_calls }),
     };
     isFirst = false;
     return {
@@ -265,6 +285,6 @@ export function chatChunks(head, index) {
     // OpenAI begins with such a chunk, and its client's helper counts the logprobs of a choice's first one twice.
     begin: () => chunk({ text: "", reasoning: "" }, null, { tokens: [], is_draft: false, decode_tokens_per_s: 0 }),
     next: (piece) => chunk(piece, null, piece.figures),
-    last: (rest, generated) => chunk(rest, finishOf(generated), generated.stats),
+    last: (rest, generated) => chunk(rest, chatFinishOf(generated), generated.stats),
   };
 }

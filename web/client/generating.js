@@ -4,16 +4,17 @@
  * @module generating
  */
 
-/** @import {Generated, TokenLogprob} from "../messages.js" */
+/** @import {Generated, TokenLogprob, ToolCallDelta} from "../messages.js" */
 /** @import {WorkerEvent} from "./channel.js" */
 /** @import {ChunkFigures} from "./completions.js" */
 
 /**
  * @typedef {object} Generating
  * @property {AbortSignal | null} [signal]
- * @property {(text: string, figures: ChunkFigures & {reasoning: string, logprobs?: TokenLogprob[]}) => void} [onDelta]
- *   gets the answer's text, and beside the figures what was reasoned; either may be "". Logprobs, where they were asked
- *   for, are of all tokens that no stop string can take back any more and that were not told yet
+ * @property {(text: string, figures: ChunkFigures & {reasoning: string, logprobs?: TokenLogprob[],
+ *   tool_calls?: ToolCallDelta[]}) => void} [onDelta] gets the answer's text, and beside the figures what was reasoned;
+ *   either may be "". Logprobs, where they were asked for, are of all tokens that no stop string can take back any more
+ *   and that were not told yet
  */
 
 /**
@@ -44,13 +45,15 @@ export class Follower {
     if (event.logprobs) {
       this.#logprobs = [...(this.#logprobs ?? []), ...event.logprobs];
     }
-    if (!event.text && !event.reasoning) {
+    const { text, reasoning, tool_calls, tokens, is_draft, decode_tokens_per_s } = event;
+    if (!text && !reasoning && !tool_calls) {
       return;
     }
-    const { text, reasoning, tokens, is_draft, decode_tokens_per_s, num_settled = this.#numTold } = event;
+    const { num_settled = this.#numTold } = event;
     const logprobs = this.#logprobs?.slice(this.#numTold, num_settled);
     this.#numTold = Math.max(this.#numTold, num_settled);
-    this.#onDelta?.(text, { reasoning, tokens, is_draft, decode_tokens_per_s, ...(logprobs && { logprobs }) });
+    const figures = { tokens, is_draft, decode_tokens_per_s };
+    this.#onDelta?.(text, { reasoning, ...figures, ...(logprobs && { logprobs }), ...(tool_calls && { tool_calls }) });
   }
 
   /**

@@ -4,7 +4,7 @@
  * @module parameters
  */
 
-/** @import {GenerateRequest} from "../messages.js" */
+/** @import {GenerateRequest, PromptMessage, ResponseFormat, Tool, ToolCall, ToolChoice} from "../messages.js" */
 
 import { LeadoutError } from "./errors.js";
 
@@ -32,6 +32,9 @@ import { LeadoutError } from "./errors.js";
  *   256 characters
  * @property {boolean | null} [ignore_eos]
  * @property {number | null} [run_ahead] cycles in flight, 1 to 8
+ * @property {ResponseFormat | null} [response_format] what the answer keeps to: JSON, or JSON of a schema
+ * @property {string | null} [grammar] in its place, EBNF that the answer keeps to
+ * @property {string | null} [regex] in its place, a regular expression that the whole answer matches
  * @property {"auto" | "none" | "mtp" | "ngram" | null} [drafter] default "auto": what was loaded
  * @property {number | "auto" | null} [draft_tokens] drafted per cycle, 0 to 7; default "auto"
  * @property {AbortSignal | null} [signal]
@@ -52,20 +55,24 @@ import { LeadoutError } from "./errors.js";
 /** @typedef {{type: "text", text: string}} TextPart */
 
 /**
- * A message may carry more, such as an answer's `reasoning_content`; it is left out of the prompt.
- * @typedef {{role: string, content: string | TextPart[]}} ChatMessage
+ * A message may carry more, such as an answer's `reasoning_content`; it is left out of the prompt. An answer that called
+ * tools comes with its `tool_calls`, and each result as a message of role "tool" with the `tool_call_id` that it is for.
+ * @typedef {{role: string, content?: string | TextPart[] | null, tool_calls?: ToolCall[], tool_call_id?: string,
+ *   name?: string}} ChatMessage
  */
 
 /**
  * What only chats take. `enable_thinking`: have the model reason before it answers, where its chat template knows
- * how. `logprobs`: tell each token's log-probability, and `top_logprobs` (0 to 20) of the likeliest.
+ * how. `logprobs`: tell each token's log-probability, and `top_logprobs` (0 to 20) of the likeliest. `tools`: functions
+ * that the model may call, where its template knows of tools.
  * `context_overflow`: what becomes of a chat that does not fit into the context. "error", the default, rejects with a
  * ContextLengthError. "drop_oldest" leaves out the oldest questions with all that followed them, never the system message
  * or the last question, until there is room for `max_tokens` or a quarter of the context; `leadout.dropped_messages` says
  * how many messages these were. More is left out than has to be, a quarter of the context at a time, so that most turns
  * find their prompt in the cache.
  * @typedef {SharedParams & {messages: ChatMessage[], enable_thinking?: boolean | null, logprobs?: boolean | null,
- *   top_logprobs?: number | null, context_overflow?: "error" | "drop_oldest" | null}} ChatParams
+ *   top_logprobs?: number | null, tools?: Tool[] | null, tool_choice?: ToolChoice | null,
+ *   parallel_tool_calls?: boolean | null, context_overflow?: "error" | "drop_oldest" | null}} ChatParams
  */
 
 /**
@@ -91,10 +98,21 @@ const PASSED_PARAMS = [
   "run_ahead",
   "drafter",
   "draft_tokens",
+  "response_format",
+  "grammar",
+  "regex",
 ];
 
 /** Those that chats alone have. */
-const PASSED_CHAT_PARAMS = ["enable_thinking", "logprobs", "top_logprobs", "context_overflow"];
+const PASSED_CHAT_PARAMS = [
+  "enable_thinking",
+  "logprobs",
+  "top_logprobs",
+  "tools",
+  "tool_choice",
+  "parallel_tool_calls",
+  "context_overflow",
+];
 
 /** Parameters that end here. */
 const OWN_PARAMS = ["model", "stream", "stream_options", "signal", "stop", "messages", "max_completion_tokens", "n"];
@@ -237,14 +255,33 @@ function toUsageTime({ stream, stream_options }) {
 
 /**
  * @param {ChatMessage} message
- * @returns {{role: string, content: string}}
+ * @returns {PromptMessage}
  */
-function toPlainMessage({ role, content }) {
+function toPlainMessage(message) {
+  const { role, tool_calls, tool_call_id, name } = message;
+  const isCalling = Array.isArray(tool_calls) && tool_calls.length > 0;
+  return {
+    role,
+    content: toText(message.content, isCalling),
+    ...(isCalling && { tool_calls }),
+    ...(tool_call_id !== undefined && { tool_call_id }),
+    ...(name !== undefined && { name }),
+  };
+}
+
+/**
+ * @param {ChatMessage["content"]} content
+ * @param {boolean} isCalling a message of calls may have none
+ */
+function toText(content, isCalling) {
   if (typeof content === "string") {
-    return { role, content };
+    return content;
+  }
+  if (content == null && isCalling) {
+    return "";
   }
   if (Array.isArray(content) && content.every((part) => part?.type === "text")) {
-    return { role, content: content.map((part) => part.text).join("") };
+    return content.map((part) => part.text).join("");
   }
   throw requestError("A message's content must be text, or a list of text parts.", "messages");
 }

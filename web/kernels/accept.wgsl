@@ -15,7 +15,7 @@
 {% endif %}
 //
 // choices: [rows] u32. rows: the row table. state: [lanes] of (length, last token, is active, counts).
-// {{ "slots: a word an id, 0 = none. " if tables == "paged" }}seen: [lanes, V / 32 + V] words. history: [lanes, CAPACITY] u32. results: [lanes] of 12 words.
+// {{ "slots: a word an id, 0 = none. " if tables == "paged" }}seen: [lanes, V / 32 + V + 8 V / 32] words. history: [lanes, CAPACITY] u32. results: [lanes] of 12 words.
 // Grid: one workgroup of one thread. Layouts: pyapp/leadout/state.py.
 
 override V: u32;
@@ -50,7 +50,7 @@ fn main() {
     }
     let before = state[lane];
     let length = before.x;
-    let seen_start = lane * (V / 32u + V);
+    let seen_start = lane * (V / 32u + V + 8u * (V / 32u));
     let result = lane * RESULT_WORDS;
     // Rows that count: drafts that are not valid stand behind all others.
     var known = 1u;

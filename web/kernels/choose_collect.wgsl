@@ -88,6 +88,8 @@ fn main(
   if (!has_top_k(wanted) && wanted.top_p >= 1.0) {
     least = key_of(largest + wanted.temperature * log(wanted.min_p));
   }
+  // What a mask or a ban leaves may be less than top-k keeps; the rest is no candidate, and would fill the list.
+  least = max(least, key_of(MOST_NEGATIVE) + 1u);
 
   let sums = needs_sums(wanted);
   var num_mine = 0u;

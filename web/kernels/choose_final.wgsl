@@ -156,7 +156,9 @@ fn main(
       }
     }
     var num = num_listed;
-    var is_listed = num <= LISTED && (num >= wanted.top_k || !has_top_k(wanted));
+    // All that is a candidate may be listed, and yet be less than top-k keeps.
+    let has_all = num > 0u && least_listed <= key_of(MOST_NEGATIVE) + 1u;
+    var is_listed = num <= LISTED && (num >= wanted.top_k || !has_top_k(wanted) || has_all);
     var has_sums = needs_sums(wanted);
     var is_gathered = false;
     var wants_more = false;

@@ -113,6 +113,7 @@ export function describeFinish(reason, numTokens) {
   const tokens = numTokens === 1 ? "1 token" : `${numTokens} tokens`;
   const texts = {
     stop: `The text ended after ${tokens}.`,
+    tool_calls: `Tools are called, after ${tokens}.`,
     length: `Paused after ${tokens}, the most you allowed.`,
     abort: `Stopped after ${tokens}.`,
   };

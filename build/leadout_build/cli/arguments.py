@@ -365,6 +365,16 @@ def _add_generate_arguments(parser: _Parser) -> None:
         metavar="N",
         help="with --json, each token's log-probability, and those of the N likeliest",
     )
+    keeping = parser.add_mutually_exclusive_group()
+    keeping.add_argument(
+        "--schema", type=Path, metavar="FILE", help="answer with JSON that fits this JSON Schema"
+    )
+    keeping.add_argument(
+        "--grammar", type=Path, metavar="FILE", help="answer as this grammar (EBNF) has it"
+    )
+    keeping.add_argument(
+        "--regex", metavar="TEXT", help="answer with text that this regular expression matches"
+    )
     add(
         "--stop",
         action="append",

@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from leadout.errors import LeadoutError, RequestError
@@ -129,6 +130,7 @@ def request_of(args: argparse.Namespace) -> dict[str, Any]:
     }
     if args.logprobs is not None:
         request |= {"logprobs": True, "top_logprobs": args.logprobs}
+    request |= constraint_of(args)
     if args.run_ahead is not None:
         request["run_ahead"] = args.run_ahead
     if args.draft_tokens != "auto":
@@ -138,6 +140,35 @@ def request_of(args: argparse.Namespace) -> dict[str, Any]:
     if args.prompt_ids is not None:
         request["prompt_ids"] = args.prompt_ids
     return request
+
+
+def constraint_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields that say what the answer keeps to; none where it is free.
+
+    Raises:
+        RequestError: a file has no schema or no grammar that can be kept to.
+        OSError: it cannot be read.
+    """
+    from leadout.grammar.constraint import Constraint, schema_of_text
+
+    fields: dict[str, Any] = {}
+    if args.schema is not None:
+        schema = schema_of_text(_text_of(args.schema))
+        about = {"name": args.schema.stem, "schema": schema}
+        fields["response_format"] = {"type": "json_schema", "json_schema": about}
+    if args.grammar is not None:
+        fields["grammar"] = _text_of(args.grammar)
+    if args.regex is not None:
+        fields["regex"] = args.regex
+    Constraint.from_request(fields)  # what is wrong is said before anything is loaded
+    return fields
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{path.name} is no text in UTF-8.") from error
 
 
 def load_options_of(args: argparse.Namespace) -> dict[str, Any]:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from leadout.chat_native import TEMPLATES
 from leadout.checkpoint import Checkpoint, FileSource, open_checkpoint
 from leadout.devices.numpy import NumpyDevice
 from leadout.engine import Engine, LoadOptions
+from leadout.errors import RequestError
+from leadout.grammar.matcher import MakeLibrary
+from leadout.grammar_native import v8_library
+from leadout.tokenizer import Tokenizer
 from leadout.tokenizer_native import HuggingFaceTokenizer
+from leadout_build import DIST, IS_CHECKOUT, ROOT
+from leadout_build.site.vendor import XGRAMMAR_FILE
+
+_XGRAMMAR = "@mlc-ai/web-xgrammar/lib/index.js"
 
 
 async def make_tokenizer(text: str) -> HuggingFaceTokenizer:
@@ -45,7 +54,32 @@ async def load_engine(
         on_progress,
         await _open(drafter_files) if drafter_files else None,
         TEMPLATES,
+        make_grammars,
     )
+
+
+def make_grammars(tokenizer: Tokenizer, vocab_size: int, stop_ids: Sequence[int]) -> MakeLibrary:
+    """Return what makes the grammar library; see `leadout.engine.GrammarFactory`.
+
+    Raises:
+        RequestError: neither a checkout's packages nor a built site are there.
+    """
+    assert isinstance(tokenizer, HuggingFaceTokenizer)
+    return v8_library(*_grammar_files(), tokenizer.pieces(), vocab_size, stop_ids)
+
+
+def _grammar_files() -> tuple[Path, Path]:
+    """Return the paths of web/grammar.js and of the library's script."""
+    glue, library = ROOT / "web/grammar.js", ROOT / "web/node_modules" / _XGRAMMAR
+    if IS_CHECKOUT and library.is_file():
+        return glue, library
+    try:
+        built = json.loads((DIST / "build.json").read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise RequestError(
+            "Answers that keep to a grammar need the built site; make it with leadout build."
+        ) from error
+    return DIST / built["app"] / "grammar.js", DIST / built["vendor"] / XGRAMMAR_FILE
 
 
 async def _open(files: Mapping[str, Path]) -> Checkpoint:

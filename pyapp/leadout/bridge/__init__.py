@@ -24,6 +24,7 @@ import js
 from pyodide.ffi import JsException, to_js
 
 from leadout.beside import SharedLock
+from leadout.bridge.grammars import js_library
 from leadout.bridge.values import JsSource, JsTemplates, JsTokenizer, js_errors, parsed
 from leadout.bridge.webgpu import WebGpuDevice
 from leadout.checkpoint import Checkpoint, open_checkpoint
@@ -119,6 +120,7 @@ class Bridge:
                 is_draft=delta.is_draft,
                 num_drafted=delta.num_drafted,
                 decode_tokens_per_s=round(delta.decode_tokens_per_s, 3),
+                **({} if delta.tool_calls is None else {"tool_calls": delta.tool_calls}),
                 **(
                     {}
                     if delta.logprobs is None
@@ -178,6 +180,7 @@ class Bridge:
             on_progress,
             await self._open(drafter, "drafter") if drafter else None,
             JsTemplates(self.host),
+            lambda *facts: js_library(self.host, *facts),
         )
         try:
             # What was loaded while it was fetched is checked as a whole only now.

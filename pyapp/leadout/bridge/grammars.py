@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pyodide.ffi import to_js
 
 from leadout.bridge.values import JsTokenizer, js_errors
+from leadout.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from leadout.grammar.matcher import MakeLibrary
@@ -82,7 +83,7 @@ class JsMatcher:
 
 
 def js_library(
-    host: Any, tokenizer: JsTokenizer, vocab_size: int, stop_ids: Sequence[int]
+    host: Any, tokenizer: Tokenizer, vocab_size: int, stop_ids: Sequence[int]
 ) -> MakeLibrary:
     """Return what makes the library, for `Grammars`.
 
@@ -95,6 +96,7 @@ def js_library(
 
     async def make(mark_ids: Sequence[int]) -> JsGrammars:
         facts = {"vocab_size": vocab_size, "stop_ids": [*stop_ids], "mark_ids": [*mark_ids]}
+        assert isinstance(tokenizer, JsTokenizer)
         with js_errors():
             return JsGrammars(await host.makeGrammars(tokenizer.proxy, json.dumps(facts)))
 

@@ -98,24 +98,24 @@ class Constraint:
         """
         return cls.from_rules("json_schema", schema_rules(schema))
 
-    @classmethod
-    def from_schema_text(cls, text: str) -> Constraint:
-        """Return the constraint of a JSON Schema in a file.
 
-        Raises:
-            RequestError: it is no JSON, or see `schema.schema_rules`.
-        """
-        if len(text) > MAX_SCHEMA_CHARS:
-            raise RequestError(
-                f"the schema has {len(text):,} characters, {MAX_SCHEMA_CHARS:,} are taken at most",
-                found=len(text),
-                limit=MAX_SCHEMA_CHARS,
-            )
-        try:
-            schema = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise RequestError(f"the schema is no JSON: {error}") from error
-        return cls.from_schema(schema)
+def schema_of_text(text: str) -> object:
+    """Return the JSON Schema in a file's text.
+
+    Raises:
+        RequestError: it is too long, or no JSON.
+    """
+    if len(text) > MAX_SCHEMA_CHARS:
+        raise RequestError(
+            f"the schema has {len(text):,} characters, {MAX_SCHEMA_CHARS:,} are taken at most",
+            found=len(text),
+            limit=MAX_SCHEMA_CHARS,
+        )
+    try:
+        schema: object = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"the schema is no JSON: {error}") from error
+    return schema
 
 
 def _text(name: str, value: object) -> str:

@@ -6,9 +6,11 @@ becomes JSON piece by piece, as OpenAI's clients expect it of `tool_calls` delta
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import re
-import secrets
+import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -56,9 +58,15 @@ class CallDelta:
         }
 
 
-def new_call_id() -> str:
-    """Return an id that no other call has."""
-    return f"call_{secrets.token_hex(12)}"
+def call_ids(prompt: Sequence[int]) -> Callable[[], str]:
+    """Return what makes the ids of the calls behind a prompt, one after the other.
+
+    They are the same when an answer is made once more, as after a lost device, and others behind
+    another prompt, so that no two calls of a conversation have one id.
+    """
+    digest = hashlib.sha256(struct.pack(f"<{len(prompt)}I", *prompt)).hexdigest()[:20]
+    numbers = itertools.count()
+    return lambda: f"call_{digest}{next(numbers):04d}"
 
 
 class CallStream:
@@ -67,7 +75,7 @@ class CallStream:
     Args:
         tokenizer: the model's; it may lack the marks, and then there are no calls.
         byte_tokens: what `byte_tokens_of(tokenizer)` returns, if it is at hand.
-        make_id: makes the ids of calls.
+        make_id: makes the ids of calls; see `call_ids`.
 
     Attributes:
         calls: all calls so far, as in `message.tool_calls`.
@@ -77,8 +85,8 @@ class CallStream:
     def __init__(
         self,
         tokenizer: Tokenizer,
-        byte_tokens: Mapping[int, int] | None = None,
-        make_id: Callable[[], str] = new_call_id,
+        byte_tokens: Mapping[int, int] | None,
+        make_id: Callable[[], str],
     ) -> None:
         self.calls: list[dict[str, Any]] = []
         self.num_malformed = 0

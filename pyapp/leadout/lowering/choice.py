@@ -231,3 +231,20 @@ def place_draft(b: PlanBuilder, op: ops.PlaceDraft) -> None:
             "CAPACITY": tables.context_length,
         },
     )
+
+
+@kernel(ops.PlaceGiven)
+def place_given(b: PlanBuilder, op: ops.PlaceGiven) -> None:
+    """One workgroup."""
+    tables = op.tables
+    b.dispatch(
+        "place_given",
+        [op.lane_rows.table, tables.given, op.rows.table],
+        (1, 1, 1),
+        op.label,
+        {
+            "GROUPS": op.lane_rows.count,
+            "DRAFTS": op.num_drafts,
+            "CAPACITY": tables.context_length,
+        },
+    )

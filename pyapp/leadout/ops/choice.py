@@ -168,3 +168,20 @@ class PlaceDraft(Op):
     rows: Rows
     tables: Tables
     num_drafts: int
+
+
+@dataclass(frozen=True)
+class PlaceGiven(Op):
+    """Put the drafts that the host gives into the verify pass's rows.
+
+    Attributes:
+        lane_rows: one a group: its lane's last known token.
+        rows: the verify pass's rows; those that get no draft stay as they are.
+        tables: of the engine, whose `given` has each lane's drafts.
+        num_drafts: of each group in this cycle, at most.
+    """
+
+    lane_rows: Rows
+    rows: Rows
+    tables: Tables
+    num_drafts: int

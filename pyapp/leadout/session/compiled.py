@@ -40,6 +40,15 @@ class CompiledModel(Protocol):
     ) -> None:
         """Compile the cycle of so many drafts and lanes, where that was not done."""
 
+    async def compile_missing(self, plans: Iterable[Runnable]) -> None:
+        """Compile Plans, where that was not done."""
+
+    def set_masks(self, lane: int, position: int, masks: Sequence[bytes]) -> None:
+        """Say which ids may stand at positions from one on."""
+
+    def give(self, lane: int, drafts: Sequence[int]) -> None:
+        """Say which drafts a lane has in the next cycle whose drafts are given."""
+
     def prepared(self, num_drafts: int, num_groups: int = 1, has_logprobs: bool = False) -> int:
         """Return the largest number of drafts up to this one whose cycle is compiled."""
 
@@ -61,13 +70,25 @@ class CompiledModel(Protocol):
     def learn(self, timed: Sequence[CycleTime], num_groups: int = 1) -> float | None:
         """Learn what cycles cost."""
 
-    def begin(self, lane: int, prompt: Sequence[int], settings: Sampling) -> None:
+    def begin(
+        self,
+        lane: int,
+        prompt: Sequence[int],
+        settings: Sampling,
+        num_generated: int = 0,
+        has_masks: bool = False,
+    ) -> None:
         """Write what a lane begins with."""
 
     def idle(self, lane: int) -> None:
         """Make a lane inactive."""
 
     def stage(
-        self, tokens: Sequence[int], settings: Sampling, lane: int = 0, num_generated: int = 0
+        self,
+        tokens: Sequence[int],
+        settings: Sampling,
+        lane: int = 0,
+        num_generated: int = 0,
+        has_masks: bool = False,
     ) -> None:
         """Have a lane decode behind known tokens."""

@@ -25,19 +25,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from leadout import state
 from leadout.beside import SharedLock
 from leadout.cycle_times import CycleTimes
-from leadout.devices.base import Readback
+from leadout.devices.base import PassTimes, Readback, Runnable
+from leadout.errors import RequestError
 from leadout.passes import PREFILL_ROWS
 from leadout.rows import padded
 from leadout.scheduler import Schedule
 from leadout.session.batch import Batch
 from leadout.session.compiled import CompiledModel
+from leadout.session.guided import Guided
 from leadout.session.stream import Cycle, Phase, Stream
 
 #: Passes of prompts that may be in flight; more would only delay an abort.
@@ -60,6 +62,8 @@ class _Pass:
         num_groups: lanes that its Plan is for.
         num_rows: of a prompt's pass; 0 of a cycle.
         schedule: what decided on the drafts.
+        num_drafted: that the drafter was asked for, where others are not its own.
+        unscheduled: streams whose drafts the schedule did not decide on.
     """
 
     readback: Readback
@@ -68,6 +72,8 @@ class _Pass:
     num_groups: int = 1
     num_rows: int = 0
     schedule: Schedule | None = None
+    num_drafted: int | None = None
+    unscheduled: Collection[Stream] = ()
 
 
 class Loop:
@@ -90,6 +96,7 @@ class Loop:
         self._was_prefill = False
         self._known: set[Stream] = set()
         self._ms_per_row = 0.0
+        self._guided = Guided(decoder, self._collect_all, self._note_pass, self._leave)
 
     async def run(self, stream: Stream) -> AsyncGenerator[Cycle, None]:
         """Take a stream in, and yield what it brings; closing the iterator ends it.
@@ -175,7 +182,9 @@ class Loop:
             stream.lane, stream.phase = start.lane, Phase.PREFILLING
             stream.position = stream.num_reused = start.length
             stream.parts_at = start.parts_at
-            decoder.begin(start.lane.number, stream.prompt, stream.settings)
+            has_masks = stream.guide is not None
+            number = start.lane.number
+            decoder.begin(number, stream.prompt, stream.settings, has_masks=has_masks)
 
     async def _submit(self) -> bool:
         """Submit what is next; return whether there was anything."""
@@ -202,17 +211,18 @@ class Loop:
 
     def _ready(self) -> tuple[list[Stream], int]:
         """Return the streams that the next cycle may be of, and how many cycles to queue."""
+        decoding = [one for one in self._streams if one.phase is Phase.DECODING]
+        # A grammar's cycles are submitted one by one, and others beside them alike, since rows are
+        # shared.
+        is_guided = any(one.guide is not None for one in decoding)
+        depths = {one: 1 if is_guided else self._decoder.depth(one.run_ahead) for one in decoding}
         ready = [
             one
-            for one in self._streams
-            if one.phase is Phase.DECODING
-            and one.left > 0
-            and one.wants_more
+            for one in decoding
             # The prompt's last pass counts, too.
-            and one.in_flight < self._decoder.depth(one.run_ahead)
+            if one.left > 0 and one.wants_more and one.in_flight < depths[one]
         ]
-        depth = min((one.run_ahead for one in ready), default=0)
-        return ready, self._decoder.depth(depth)
+        return ready, min((depths[one] for one in ready), default=0)
 
     # ---- prompts -------------------------------------------------------------------------------
 
@@ -240,6 +250,8 @@ class Loop:
             await decoder.compile([plans[rows]])
         if decoder.pager is not None:
             await decoder.pager.bring(tokens)
+        if is_last:
+            await self._guided.first_mask(stream)
         if stream.phase is Phase.ENDED:
             return
         decoder.device.write("rows", 0, state.pack_rows(lane.number, start, tokens, rows))
@@ -278,7 +290,8 @@ class Loop:
         tokens = written[first : min(first + rows, len(written) - 1)]
         if not tokens:
             known = [*prompt, *written]
-            decoder.stage(known, stream.settings, lane.number, len(written))
+            has_masks = stream.guide is not None
+            decoder.stage(known, stream.settings, lane.number, len(written), has_masks)
             stream.phase = Phase.DECODING
             stream.most = len(prompt) + len(written)
             stream.bring(Cycle([], 0, True, 0, num_reused=stream.num_reused))
@@ -313,7 +326,45 @@ class Loop:
         wanted = min(schedule.choose(), max(one.left for one in ready) - 1)
         if any(one.is_first_cycle and one.written for one in ready):
             wanted = 0
+        if any(one.guide is not None for one in ready):
+            await self._guided_cycle(ready, depth, wanted, has_logprobs, schedule)
+            return
         num_drafts = decoder.prepared(wanted, num_groups, has_logprobs)
+        plan = decoder.passes.cycles_of(num_groups, has_logprobs)[num_drafts]
+        self._submit_cycle(ready, depth, plan, num_drafts, num_groups, schedule)
+        schedule.submitted(num_drafts)
+
+    async def _guided_cycle(
+        self,
+        ready: Sequence[Stream],
+        depth: int,
+        wanted: int,
+        has_logprobs: bool,
+        schedule: Schedule,
+    ) -> None:
+        """Submit a cycle in which some streams keep to a grammar."""
+        cycle = await self._guided.prepare(ready, wanted, has_logprobs)
+        if cycle is None:
+            return
+        one = self._submit_cycle(
+            cycle.streams, depth, cycle.plan, cycle.num_drafts, cycle.num_groups, None
+        )
+        one.num_drafted = cycle.num_drafted
+        if len(cycle.forced) < len(cycle.streams):
+            one.schedule, one.unscheduled = schedule, cycle.forced
+            schedule.submitted(cycle.num_drafted)
+
+    def _submit_cycle(
+        self,
+        ready: Sequence[Stream],
+        depth: int,
+        plan: Runnable,
+        num_drafts: int,
+        num_groups: int,
+        schedule: Schedule | None,
+    ) -> _Pass:
+        """Submit a cycle's Plan."""
+        decoder = self._decoder
         decoder.set_turns([one.lane.number for one in ready if one.lane is not None])
         positions = 0
         for one in ready:
@@ -326,11 +377,11 @@ class Loop:
             one.is_first_cycle = False
             if decoder.pager is not None and depth < one.run_ahead:
                 decoder.pager.counts.single_cycles += 1
-        plan = decoder.passes.cycles_of(num_groups, has_logprobs)[num_drafts]
         readback = decoder.submit(plan, positions)
         lanes = [(one, one.lane.number) for one in ready if one.lane is not None]
-        self._in_flight.append(_Pass(readback, lanes, num_drafts, num_groups, 0, schedule))
-        schedule.submitted(num_drafts)
+        submitted = _Pass(readback, lanes, num_drafts, num_groups, 0, schedule)
+        self._in_flight.append(submitted)
+        return submitted
 
     # ---- results -------------------------------------------------------------------------------
 
@@ -342,7 +393,9 @@ class Loop:
         except BaseException:
             self._in_flight.appendleft(one)
             raise
-        timed = self._times.collected(one.num_drafts, one.readback.times, one.num_groups)
+        # What a cycle costs is learnt from those whose drafts are its own.
+        timed_as = one.num_drafts if one.num_drafted is None else None
+        timed = self._times.collected(timed_as, one.readback.times, one.num_groups)
         for stream, _ in one.streams:
             stream.untold += timed
         self._learn_of_prompts(one)
@@ -362,7 +415,8 @@ class Loop:
                 continue
             if result.missing and not result.tokens:
                 continue
-            brought.append((result.num_drafted, len(result.tokens)))
+            if stream not in one.unscheduled:
+                brought.append((result.num_drafted, len(result.tokens)))
             logprobs: Sequence[state.TokenLogprobs] = ()
             if stream.settings.logprobs:
                 logprobs = state.read_logprobs(words, lane, len(result.tokens))
@@ -370,9 +424,19 @@ class Loop:
         if one.schedule is None or one.num_drafts is None:
             return
         if brought:
-            one.schedule.collected_together(one.num_drafts, brought, dearness)
+            drafted = one.num_drafts if one.num_drafted is None else one.num_drafted
+            one.schedule.collected_together(drafted, brought, dearness)
         else:  # and where its streams have ended
             one.schedule.repeated(dearness)
+
+    async def _collect_all(self) -> None:
+        """Collect what is in flight."""
+        while self._in_flight:
+            await self._collect()
+
+    def _note_pass(self, times: Sequence[PassTimes]) -> None:
+        """Take note of a pass that was collected apart."""
+        self._times.collected(None, times)
 
     def _tell(
         self,
@@ -384,6 +448,12 @@ class Loop:
         """Give a stream what a pass brought it."""
         is_prefill = one.num_drafts is None
         tokens = result.tokens[: stream.budget - stream.collected]
+        if stream.guide is not None:
+            try:
+                tokens = stream.guide.take(tokens)
+            except RequestError as error:
+                self._leave(stream, error)
+                return
         stream.collected += len(tokens)
         stream.bring(
             Cycle(
@@ -397,7 +467,8 @@ class Loop:
             )
         )
         stream.untold = []
-        if not tokens or stream.collected >= stream.budget:
+        is_complete = stream.guide is not None and stream.guide.is_complete
+        if not tokens or stream.collected >= stream.budget or is_complete:
             self._leave(stream)
 
     def _learn_of_prompts(self, one: _Pass) -> None:

@@ -16,7 +16,8 @@ from enum import Enum, auto
 
 from leadout.cycle_times import CycleTime
 from leadout.sampling import Sampling
-from leadout.scheduler import Schedule
+from leadout.scheduler import FixedSchedule, Schedule
+from leadout.session.guide import Guide
 from leadout.session.lane import Lane
 from leadout.state import TokenLogprobs
 
@@ -66,6 +67,7 @@ class Stream:
         is_aborted: asked between passes; ends the stream early.
         schedule: says how many tokens to draft while it is alone.
         written: ids that were generated before, by another engine, and are not generated again.
+        guide: says which ids may come next; None where the answer is free.
         lane: where it runs, once it does.
         phase: where it is.
         num_reused: of the prompt's ids, how many needed no prefill.
@@ -85,6 +87,7 @@ class Stream:
     is_aborted: Callable[[], bool]
     schedule: Schedule
     written: Sequence[int] = ()
+    guide: Guide | None = None
     lane: Lane | None = None
     phase: Phase = Phase.WAITING
     num_reused: int = 0
@@ -126,6 +129,11 @@ class Stream:
     def wants_more(self) -> bool:
         """Whether a pass may be submitted for it: what came before is taken, or nearly so."""
         return self._is_waited_for or (self.run_ahead > 1 and len(self._cycles) <= 1)
+
+    @property
+    def drafts(self) -> bool:
+        """Whether it may be drafted for at all."""
+        return self.schedule != FixedSchedule(0)
 
     @property
     def left(self) -> int:

@@ -5,6 +5,8 @@
 //               position: in the lane's history, or in a row of the same lane in this pass
 //   moved       logit + bias - presence * (n > 0) - frequency * n, where the id was generated n times at or before
 //               the row's position, or drafted there in this pass; a banned id has BANNED_LOGIT
+//   masked      MOST_NEGATIVE for ids that the lane's mask for the position behind the row's does not allow, where the
+//               lane has masks; a drafter's steps behind its first have none
 //
 // What moves a logit is a sum of whole numbers, so that no compiler's way of rounding makes a difference.
 // Source: repetition penalty of CTRL, arXiv:1909.05858, with the sign rule that transformers uses; the others
@@ -44,9 +46,11 @@ fn raw_logits_of(r: u32, quad: u32) -> vec4<f32> {
 }
 {% endif %}
 
+const MASK_SLOTS = 8u;
+
 // Of a lane in `seen`; keep in step with pyapp/leadout/state.py and accept.wgsl.
 fn seen_words() -> u32 {
-  return V / 32u + V;
+  return V / 32u + V + MASK_SLOTS * (V / 32u);
 }
 
 fn is_known(row: vec4<u32>, token: u32) -> bool {
@@ -103,6 +107,11 @@ fn moved(x: f32, row: vec4<u32>, token: u32, penalties: u32) -> f32 {
   return x + f32(sum) * 0.000244140625;  // 2^-12
 }
 
+fn is_allowed(row: vec4<u32>, token: u32) -> bool {
+  let mask = V / 32u + V + ((row.y + 1u) % MASK_SLOTS) * (V / 32u);
+  return ((seen[row.x * seen_words() + mask + token / 32u] >> (token % 32u)) & 1u) == 1u;
+}
+
 fn penalised(raw: vec4<f32>, row: vec4<u32>, wanted: Settings, r: u32, quad: u32) -> vec4<f32> {
   var x = raw;
   let penalty = wanted.repetition_penalty;
@@ -118,6 +127,12 @@ fn penalised(raw: vec4<f32>, row: vec4<u32>, wanted: Settings, r: u32, quad: u32
     let tokens = ids_of(r, quad);
     for (var j = 0u; j < 4u; j++) {
       x[j] = moved(x[j], row, tokens[j], wanted.penalties);
+    }
+  }
+  if ((wanted.flags & 2u) == 2u && (row.w >> 8u) == 0u) {
+    let tokens = ids_of(r, quad);
+    for (var j = 0u; j < 4u; j++) {
+      x[j] = select(MOST_NEGATIVE, x[j], is_allowed(row, tokens[j]));
     }
   }
   return x;

@@ -7,6 +7,6 @@ struct Settings {
   repetition_penalty: f32,  // 1 = off
   seed: u32,
   penalties: u32,           // two i16 in 1/4096: presence in the low half, frequency in the high one
-  flags: u32,               // 1: logits are moved, by these penalties or by biases; from 256 on: 1 + how many of the
+  flags: u32,               // 1: logits are moved, by these penalties or by biases; 2: the lane has masks; from 256 on: 1 + how many of the
                             // largest log-probabilities are wanted, or 0
 }

@@ -11,6 +11,7 @@ from leadout.devices.numpy_ops import Memory, meaning
 from leadout.devices.numpy_ops.sampling import SETTINGS
 from leadout.state import (
     AHEAD_BIT,
+    GIVEN_WORDS,
     LOGPROB_WORDS,
     MAX_COUNT,
     NO_LANE,
@@ -57,6 +58,19 @@ def place_draft(op: ops.PlaceDraft, memory: Memory) -> None:
         position = (last + ahead) % 2**32
         is_valid &= position < op.tables.context_length
         rows[group * (1 + op.num_drafts) + ahead] = (lane, position, draft, is_valid)
+
+
+@meaning(ops.PlaceGiven)
+def place_given(op: ops.PlaceGiven, memory: Memory) -> None:
+    """Put the host's drafts behind each lane's first row."""
+    lane_rows, rows = memory.rows(op.lane_rows), memory.rows(op.rows)
+    given = memory.view(op.tables.given).reshape(-1, GIVEN_WORDS)
+    for group, (lane, last, _, flags) in enumerate(lane_rows.tolist()):
+        if not flags & ROW_VALID:
+            continue
+        count = min(int(given[lane, 0]), op.num_drafts, op.tables.context_length - 1 - last)
+        for i, draft in enumerate(given[lane, 1 : 1 + count].tolist()):
+            rows[group * (1 + op.num_drafts) + 1 + i] = (lane, last + 1 + i, draft, ROW_VALID)
 
 
 @meaning(ops.Accept)

@@ -26,7 +26,7 @@ SETTINGS = np.dtype(
         ("seed", "<u4"),
         ("presence_penalty", "<i2"),
         ("frequency_penalty", "<i2"),
-        ("moves", "u1"),
+        ("flags", "u1"),
         ("logprobs", "u1"),
         ("reserved", "u1", (2,)),
     ]
@@ -38,8 +38,15 @@ def _seen(seen: Words, lane: int, tables: Tables) -> tuple[npt.NDArray[np.bool_]
     """Return which ids occur in a lane's tokens, and the words of all ids."""
     start, num_bits = lane * tables.seen_bytes // 4, tables.moves_offset // 4
     bits = seen[start : start + num_bits].view(np.uint8)
-    words = seen[start + num_bits : start + tables.seen_bytes // 4]
+    words = seen[start + num_bits : start + tables.masks_offset // 4]
     return np.unpackbits(bits, bitorder="little").astype(np.bool_), words
+
+
+def _mask(row: Words, seen: Words, tables: Tables) -> npt.NDArray[np.bool_]:
+    """Return which ids may stand behind a row."""
+    start = tables.mask_offset(int(row[0]), int(row[1]) + 1) // 4
+    bits = seen[start : start + tables.mask_bytes // 4].view(np.uint8)
+    return np.unpackbits(bits, bitorder="little").astype(np.bool_)
 
 
 @meaning(ops.Suppress)
@@ -62,13 +69,15 @@ def choose(op: ops.Choose, memory: Memory) -> None:
         if penalty != 1.0:
             occurs = _occurring(rows, r, seen, op.tables)[ids]
             row = np.where(occurs, np.where(row > 0, row / penalty, row * penalty), row)
-        if wanted["moves"]:
+        if wanted["flags"] & 1:
             row = _moved(row, _words_with_drafts(rows, r, seen, op.tables)[ids], wanted)
+        if wanted["flags"] & 2 and rows[r, 3] >> AHEAD_BIT == 0:
+            row = np.where(_mask(rows[r], seen, op.tables)[ids], row, MOST_NEGATIVE)
         values, inside = row, np.ones(len(row), bool)
         if wanted["temperature"] != 0.0:
             position = int(rows[r, 1]) + int(rows[r, 3] >> AHEAD_BIT) + 1
             noise = gumbel(int(wanted["seed"]), position, vocab_size)
-            with np.errstate(over="ignore"):  # ids that are suppressed
+            with np.errstate(over="ignore"):  # ids that are suppressed or masked
                 values = row / wanted["temperature"] + noise[ids]
             inside = row >= threshold_of(row, wanted)
         candidates = np.flatnonzero(inside)
@@ -176,7 +185,8 @@ def threshold_of(row: Floats, wanted: np.void) -> np.float32:
         threshold = _select_key(keys, ones, np.float32(wanted["top_k"]))
     if has_top_p:
         inside = keys >= threshold
-        shares = np.exp((row[inside] - largest) / temperature) * np.float32(2**27)
+        with np.errstate(over="ignore"):  # ids that are suppressed or masked
+            shares = np.exp((row[inside] - largest) / temperature) * np.float32(2**27)
         masses = shares.astype(np.int64)
         share = wanted["top_p"] * _total(keys[inside], masses)
         threshold = _select_key(keys[inside], masses, share)

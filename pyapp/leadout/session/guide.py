@@ -1,0 +1,131 @@
+"""What keeps one answer to its grammar, as the loop uses it, and counts what that costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from leadout.errors import RequestError
+from leadout.grammar.matcher import TokenMatcher
+
+#: Forced ids that are tried first.
+_FIRST_FORCED = 3
+
+
+class Guide:
+    """Says which ids may come next in one answer.
+
+    Args:
+        matcher: at the place that the answer has reached.
+        kind: of the constraint, see `Constraint.kind`.
+
+    Attributes:
+        kind: as given.
+        is_complete: the answer has ended: nothing may follow.
+        num_masks: that were made.
+        num_forced: ids that were given as drafts, because the grammar left no choice of text.
+        num_forced_accepted: those of them that the model chose as well: it may spell the text with
+            other tokens.
+        host_ms: what the host took for all that, while the device waited.
+    """
+
+    def __init__(self, matcher: TokenMatcher, kind: str) -> None:
+        self.kind = kind
+        self.is_complete = False
+        self.num_masks = 0
+        self.num_forced = 0
+        self.num_forced_accepted = 0
+        self._most_forced = _FIRST_FORCED
+        self._num_given = 0
+        self.host_ms = 0.0
+        self._num_under_way = 0
+        self._is_closed = False
+        self._matcher = matcher
+
+    def forced(self, most: int) -> list[int]:
+        """Return ids of text that the grammar leaves no choice of: drafts that cost no drafting.
+
+        Verifying them has a cost: where the model spells the text in another way, fewer are tried.
+        """
+        most = min(most, self._most_forced)
+        if most <= 0 or self._is_closed:
+            return []
+        began = time.perf_counter()
+        ids = self._matcher.forced()[:most]
+        self.num_forced += len(ids)
+        self._num_given = len(ids)
+        self._took(began)
+        return ids
+
+    async def masks_for(self, drafts: Sequence[int]) -> list[bytes]:
+        """Return the masks of the next position, and behind each draft as far as these are allowed.
+
+        None at all: nothing may follow, and the answer is complete.
+        """
+        if self._is_closed:
+            return []
+        began = time.perf_counter()
+        self._num_under_way += 1
+        try:
+            masks = await self._matcher.masks_for(drafts)
+        finally:
+            self._num_under_way -= 1
+            self._free()
+        # A vocabulary without a token that ends answers leaves nothing to choose at their end.
+        while masks and not masks[-1].strip(b"\0"):
+            masks.pop()
+        self.num_masks += len(masks)
+        self.is_complete = not masks
+        self._took(began)
+        return masks
+
+    def take(self, tokens: Sequence[int]) -> list[int]:
+        """Take what was chosen; return it up to the answer's end.
+
+        Raises:
+            RequestError: an id is not allowed, since settings rule out all that are.
+        """
+        if self._is_closed:
+            return []
+        began = time.perf_counter()
+        taken: list[int] = []
+        for token in tokens:
+            if not self._matcher.accept(token):
+                raise RequestError(
+                    f"{self.kind}: the model suppresses every token that may come next, so the "
+                    "answer cannot go on; loosen it."
+                )
+            taken.append(token)
+            if self._matcher.is_finished:
+                self.is_complete = True
+                break
+        if self._num_given:
+            accepted = min(max(len(taken) - 1, 0), self._num_given)
+            self.num_forced_accepted += accepted
+            is_whole = accepted == self._num_given
+            self._most_forced = 2 * self._most_forced if is_whole else accepted + 1
+            self._num_given = 0
+        self._took(began)
+        return taken
+
+    def close(self) -> None:
+        """Free the matcher, once what is under way has ended."""
+        self._is_closed = True
+        self._free()
+
+    def to_json(self) -> dict[str, object]:
+        """Return what `stats.constraint` says."""
+        return {
+            "kind": self.kind,
+            "masks": self.num_masks,
+            "forced_tokens": self.num_forced,
+            "accepted_forced_tokens": self.num_forced_accepted,
+            "host_ms": round(self.host_ms, 3),
+        }
+
+    def _free(self) -> None:
+        if self._is_closed and self._num_under_way == 0:
+            self._matcher.close()
+
+    def _took(self, began: float) -> None:
+        self.host_ms += 1000 * (time.perf_counter() - began)
