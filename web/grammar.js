@@ -57,13 +57,14 @@ export class Grammars {
     const isNode = names.location === undefined;
     if (isNode) names.location = { href: libraryUrl };
     try {
-      // As a module it exports nothing: it puts itself where scripts do.
-      await import(libraryUrl);
-      (await names.xgrammar.Grammar.fromEBNF('root ::= "a"')).dispose();
+      // As a module it exports nothing: it puts itself where scripts do. Where Node takes it for CommonJS it exports.
+      const { default: exported } = await import(libraryUrl);
+      const library = exported ?? names.xgrammar;
+      (await library.Grammar.fromEBNF('root ::= "a"')).dispose();
+      return new Grammars(vocabulary, library);
     } finally {
       if (isNode) delete names.location;
     }
-    return new Grammars(vocabulary, names.xgrammar);
   }
 
   /**

@@ -48,7 +48,8 @@
 /**
  * In a ModelRef's place, for figures of speed: no files, but weights made up on the device. `shape` is
  * one of pyapp/leadout/checkpoint/synthetic.py; of a drafter, its target's.
- * @typedef {{name: string, shape: string}} ShapeRef
+ * With `has_vocabulary` it gets a made-up one, as answers that keep to a grammar need.
+ * @typedef {{name: string, shape: string, has_vocabulary?: boolean}} ShapeRef
  */
 
 /**

@@ -39,11 +39,13 @@ class Subject:
         files: the model's, file name → path; None for a shape.
         drafter_files: those of the drafter beside the model; None where there is none. A shape
             has one always.
+        has_vocabulary: a shape gets a made-up vocabulary, as answers that keep to a grammar need.
     """
 
     name: str
     files: Mapping[str, Path] | None
     drafter_files: Mapping[str, Path] | None = None
+    has_vocabulary: bool = False
 
     @property
     def is_shape(self) -> bool:
@@ -74,7 +76,8 @@ class Subject:
     def _ref(self, files: Mapping[str, Path] | None) -> dict[str, object]:
         """Return a `ModelRef` or a `ShapeRef`."""
         if self.is_shape:
-            return {"name": self.name, "shape": self.name}
+            vocabulary = {"has_vocabulary": True} if self.has_vocabulary else {}
+            return {"name": self.name, "shape": self.name, **vocabulary}
         assert files is not None, f"{self.name} has no drafter"
         refs = [{"name": file, "url": path.resolve().as_uri()} for file, path in files.items()]
         return {"name": self.name, "files": refs}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from leadout.request import DEFAULT_RUN_AHEAD
+from leadout_build.bench.constrained import constrained_parts
 from leadout_build.bench.measures import RUN_AHEADS, Spread
 from leadout_build.bench.parallel import parallel_parts
 from leadout_build.bench.profiles import profile_lines
@@ -129,6 +130,8 @@ def _add_drafter(lines: _Lines, drafter: Mapping[str, Any]) -> None:
             lines.add("cycles" if label == "none" else label, *_cycle_parts(cycle))
         for entry in run.get("parallel", ()):
             lines.add("parallel", *parallel_parts(entry))
+        for entry in run.get("constrained", ()):
+            lines.add("constrained", *constrained_parts(entry))
     for written in drafter.get("drafting", ()):
         _add_drafting(lines, written)
 

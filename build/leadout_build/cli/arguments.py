@@ -456,6 +456,11 @@ def _add_bench_arguments(parser: _Parser) -> None:
         help="also measure so many requests at once (1, 2, 4 or 8), without and with 1, 3 and 7 "
         "drafts, as far as --rows or --draft-tokens has them",
     )
+    add(
+        "--constrained",
+        action="store_true",
+        help="also measure answers that keep to a JSON Schema, beside free ones",
+    )
     add("--kv-dtype", choices=("f32", "f16"), help="storage of the KV cache")
     _add_placement_argument(parser)
     _add_precision_argument(parser)

@@ -36,6 +36,7 @@ from leadout.planning import DEFAULT_CONTEXT_LENGTH, LoadOptions, PlannedLoad
 from leadout.rows import FEW_ROWS
 from leadout.state import MAX_DRAFT_TOKENS
 from leadout_build.bench.chromium import open_chromium
+from leadout_build.bench.constrained import measure_constrained
 from leadout_build.bench.drafting import measure_drafting, request_for
 from leadout_build.bench.figures import drafter_figures, load_figures, step_figures
 from leadout_build.bench.measures import (
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
             f"--rows has {', '.join(map(str, wrong))}; the passes of a cycle have "
             f"{', '.join(map(str, FEW_ROWS))} rows, fewer are padded."
         )
-    subject = find_subject(args.model, args.shape)
+    subject = find_subject(args.model, args.shape, args.constrained)
     kinds = drafter_kinds(subject, args.drafter)
     target, drafter = open_subject(subject)
     config = check_target(read_config(target), subject.name)
@@ -149,6 +150,7 @@ class _Session:
                         is_shape=subject.is_shape,
                     ),
                     **self._parallel(kind, effort, counts, context_tokens, sampling),
+                    **self._constrained(effort, counts, context_tokens, sampling),
                 }
                 for context_tokens in args.context or (effort.context_tokens,)
                 for sampling in args.sampling
@@ -179,6 +181,24 @@ class _Session:
                 effort,
                 config.vocab_size,
                 self.args.parallel,
+                counts,
+                context_tokens=context_tokens,
+                sampling=sampling,
+                is_shape=self.subject.is_shape,
+            )
+        }
+
+    def _constrained(
+        self, effort: Effort, counts: Sequence[int], context_tokens: int, sampling: str
+    ) -> dict[str, Any]:
+        if not self.args.constrained:
+            return {}
+        config = check_target(read_config(self.target), self.subject.name)
+        return {
+            "constrained": measure_constrained(
+                self.runtime,
+                effort,
+                config.vocab_size,
                 counts,
                 context_tokens=context_tokens,
                 sampling=sampling,
@@ -251,7 +271,7 @@ def load_options(args: argparse.Namespace, limit: int) -> dict[str, Any]:
 # ---- what is measured -----------------------------------------------------------------------
 
 
-def find_subject(model: str | None, shape: str | None) -> Subject:
+def find_subject(model: str | None, shape: str | None, has_vocabulary: bool = False) -> Subject:
     """Return what is to be measured, with the drafter beside it.
 
     Raises:
@@ -260,7 +280,7 @@ def find_subject(model: str | None, shape: str | None) -> Subject:
         StoreError: the model, or its drafter in the store, is incomplete.
     """
     if shape is not None:
-        return Subject(shape, None)
+        return Subject(shape, None, has_vocabulary=has_vocabulary)
     if model is None:
         raise RequestError("Give a MODEL to measure, such as gemma3-270m, or a --shape.")
     store = Store()

@@ -220,7 +220,8 @@ class Bridge:
     async def _open(self, model: dict[str, Any], role: str) -> Checkpoint:
         """Open the checkpoint of a `ModelRef`, or make one up for a shape."""
         if "shape" in model:
-            return synthetic_checkpoint(model["shape"], role)
+            has_vocabulary = bool(model.get("has_vocabulary"))
+            return synthetic_checkpoint(model["shape"], role, has_vocabulary)
         return await open_checkpoint(
             {
                 ref["name"]: JsSource(

@@ -22,6 +22,8 @@ import dataclasses
 from collections.abc import Mapping
 
 from leadout.checkpoint import Checkpoint
+from leadout.checkpoint.made_up_vocabulary import made_up_tokenizer_json
+from leadout.checkpoint.source import MemorySource
 from leadout.checkpoint.tensors import TOKEN_ORDERING, TensorInfo
 from leadout.config import (
     FULL,
@@ -164,12 +166,13 @@ _CENTROIDS = {"e2b": (2048, 32), "e4b": (2048, 32), "tiny": (64, 8)}
 SHAPES = tuple(_TARGETS)
 
 
-def synthetic_checkpoint(shape: str, role: str) -> Checkpoint:
+def synthetic_checkpoint(shape: str, role: str, has_vocabulary: bool = False) -> Checkpoint:
     """Return a checkpoint of a published model's shape.
 
     Args:
         shape: one of `SHAPES`.
         role: "target", or "drafter" for the one that was made for it.
+        has_vocabulary: give a target a made-up tokenizer, see `made_up_vocabulary`.
 
     Raises:
         RequestError: there is no such shape or role.
@@ -180,7 +183,12 @@ def synthetic_checkpoint(shape: str, role: str) -> Checkpoint:
         raise RequestError(f"The role is {role!r}; wanted one of {', '.join(ROLES)}.")
     if role == "drafter":
         return checkpoint_of(f"{shape}-assistant", _drafter_config(shape))
-    return checkpoint_of(shape, _TARGETS[shape])
+    checkpoint = checkpoint_of(shape, _TARGETS[shape])
+    if has_vocabulary:
+        text = made_up_tokenizer_json(read_config(checkpoint).vocab_size)
+        source = MemorySource("tokenizer.json", text.encode())
+        checkpoint = dataclasses.replace(checkpoint, tokenizer_json=source)
+    return checkpoint
 
 
 def checkpoint_of(name: str, config: Mapping[str, object]) -> Checkpoint:

@@ -1,0 +1,115 @@
+"""What keeping to a schema costs: the same request free and constrained, round by round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from leadout.request import DEFAULT_RUN_AHEAD
+from leadout_build.bench.measures import SAMPLINGS, Effort, Spread, prompt_ids
+from leadout_build.bench.runtime import Runtime
+
+#: JSON as people ask for it, and so long that it never ends while it is timed.
+SCHEMA: dict[str, Any] = {
+    "type": "array",
+    "minItems": 1000,
+    "items": {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "price_usd": {"type": "number"},
+            "change": {"enum": ["up", "down", "unchanged"]},
+            "reason": {"type": "string"},
+        },
+        "required": ["name", "price_usd", "change", "reason"],
+        "additionalProperties": False,
+    },
+}
+
+#: Cycles for each of the effort's.
+_LONGER = 4
+
+
+def measure_constrained(
+    runtime: Runtime,
+    effort: Effort,
+    vocab_size: int,
+    num_drafts: Sequence[int],
+    *,
+    context_tokens: int,
+    sampling: str,
+    is_shape: bool = False,
+) -> list[dict[str, Any]]:
+    """Time tokens of free and constrained answers.
+
+    Args:
+        runtime: with a model loaded that has a tokenizer.
+        effort: how much.
+        vocab_size: of the model.
+        num_drafts: of the cycles.
+        context_tokens: of the prompt behind which they decode.
+        sampling: a key of SAMPLINGS.
+        is_shape: weights are made up, and the prompt need not be prefilled.
+
+    Returns:
+        An entry a number of drafts: "free_ms" and "ms" a token, their "ratio" within a round, what
+        the host took of it, and of the drafts that the grammar gave, the share that was accepted.
+    """
+    prompt = prompt_ids(context_tokens, vocab_size)
+    wanted = {"type": "json_schema", "json_schema": {"name": "bench", "schema": SCHEMA}}
+    entries = []
+    for k in num_drafts:
+        free, kept, told = [], [], []
+        for round_number in range(effort.warm_up_rounds + effort.rounds):
+            found = []
+            for fields in ({"ignore_eos": True}, {"response_format": wanted}):
+                if is_shape:
+                    runtime.assume(prompt)
+                request = {
+                    "prompt_ids": prompt,
+                    "max_tokens": 1 + DEFAULT_RUN_AHEAD + _LONGER * effort.cycle_tokens,
+                    "run_ahead": DEFAULT_RUN_AHEAD,
+                    "draft_tokens": k,
+                    "seed": round_number,
+                    **SAMPLINGS[sampling],
+                    **fields,
+                }
+                found.append(runtime.generate(request)["stats"])
+            if round_number >= effort.warm_up_rounds:
+                free_ms, ms = (one["decode_ms"] / max(one["decode_tokens"], 1) for one in found)
+                free.append(free_ms)
+                kept.append(ms)
+                told.append({**found[1]["constraint"], "tokens": found[1]["decode_tokens"]})
+        entries.append(_entry(k, free, kept, told))
+    return entries
+
+
+def _entry(
+    k: int, free: Sequence[float], kept: Sequence[float], told: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    num_forced = sum(one["forced_tokens"] for one in told)
+    accepted = sum(one["accepted_forced_tokens"] for one in told)
+    host = [one["host_ms"] / max(one["tokens"], 1) for one in told]
+    ratios = [ms / free_ms for ms, free_ms in zip(kept, free, strict=True)]
+    return {
+        "draft_tokens": k,
+        "free_ms": asdict(Spread.of(free)),
+        "ms": asdict(Spread.of(kept)),
+        "ratio": asdict(Spread.of(ratios)),
+        "host_ms": asdict(Spread.of(host)),
+        "forced_tokens": num_forced,
+        "accepted_forced_share": round(accepted / num_forced, 3) if num_forced else None,
+    }
+
+
+def constrained_parts(entry: Mapping[str, Any]) -> list[str]:
+    """Return an entry's figures for people."""
+    ms, free = Spread(**entry["ms"]), Spread(**entry["free_ms"])
+    share = entry["accepted_forced_share"]
+    return [
+        f"  {entry['draft_tokens']} drafted: {ms.shown()} ms a token of JSON, {free.shown()} free",
+        f"× {Spread(**entry['ratio']).median:.3f}",
+        f"{Spread(**entry['host_ms']).median:.3g} ms the host",
+        *([] if share is None else [f"{100 * share:.0f} % of forced ones accepted"]),
+    ]
