@@ -28,6 +28,7 @@ LONG_FILES = (
     "browser/test_journey.py",
     "browser/test_several_streams.py",
     "browser/test_generate_command.py",
+    "model/test_conversations.py",
     "model/test_divergence.py",
     "model/test_greedy.py",
     "browser/test_page.py",

@@ -16,6 +16,7 @@
 /** @import {HealingChannel} from "./client/healing.js" */
 /** @import {DrafterChoice, Hub, ModelChoice} from "./client/models.js" */
 /** @import {ChatParams, CompletionParams} from "./client/parameters.js" */
+/** @import {SavedSession, SessionOptions} from "./client/session.js" */
 /** @import {Stream} from "./client/stream.js" */
 
 import { answerStream, answerWhole } from "./client/answering.js";
@@ -25,6 +26,7 @@ import { Follower } from "./client/generating.js";
 import { estimate, loadModel } from "./client/loading.js";
 import { listModels } from "./client/models.js";
 import { toAsked } from "./client/parameters.js";
+import { Session, newSession } from "./client/session.js";
 import { models } from "./client/store.js";
 import { isSupported } from "./client/support.js";
 import { listKnownModels } from "./hub/known_models.js";
@@ -62,6 +64,9 @@ import { parseHubName } from "./hub/names.js";
  *   same text; "auto", the default, pages where the device has no room, as far as that is known
  * @property {number} [pagedRows] of these that the GPU keeps; default 64 MiB's worth
  * @property {number} [memoryBytes] what the device has, where somebody knows; browsers do not say
+ * @property {number} [keptPrompts] behind how many prompts the keys and values of layers with a sliding window are kept,
+ *   0 to 64, so that the next turn of a conversation reads only what is new, however long the answer was; default: one
+ *   more than `parallel`, as far as that takes little beside all else. It changes the speed, never the text
  * @property {number} [runAhead] cycles in flight, 1 to 8
  * @property {boolean} [heal] whether the engine comes back by itself where its worker or its device
  *   fails, and a load begins once again; default true
@@ -144,6 +149,28 @@ export class Engine extends EventTarget {
   /** Whether this engine can no longer answer. */
   get needsReload() {
     return this.#isUnloaded || this.failure !== null;
+  }
+
+  /**
+   * Begin a conversation: `session.send("Hello")` knows all that was said in it.
+   *
+   * @param {SessionOptions} [options] a system message, and parameters for all that is sent
+   * @returns {Session}
+   * @throws {LeadoutError} RequestError, for a parameter that a chat does not have
+   */
+  session(options = {}) {
+    return newSession(this, options);
+  }
+
+  /**
+   * Take up a conversation that was exported, by this engine or by another one with the same model.
+   *
+   * @param {SavedSession} saved
+   * @returns {Session}
+   * @throws {LeadoutError} SessionError: it is another model's, or none
+   */
+  importSession(saved) {
+    return Session.import(this, saved);
   }
 
   /**

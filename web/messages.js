@@ -71,6 +71,8 @@
  *   is known to have no room, or said so
  * @property {number} [paged_rows] rows that the device keeps of them, at least 256; default 64 MiB's worth
  * @property {number} [memory_bytes] what the device has, where somebody knows
+ * @property {number} [kept_prompts] behind how many prompts the keys and values of sliding layers are kept, 0 to 64;
+ *   default: one more than `parallel`, as far as that is little beside all else
  */
 
 /**
@@ -108,6 +110,8 @@
  * @property {number | "auto"} [draft_tokens] drafted per cycle, 0 to 7, at most what was loaded for;
  *   default "auto": as many as pay, and on an adapter that computes on the CPU always 3
  * @property {boolean} [enable_thinking] have the chat template ask for reasoning; default false
+ * @property {"error" | "drop_oldest"} [context_overflow] what becomes of a chat that does not fit: refuse it, the
+ *   default, or leave out its oldest turns (pyapp/leadout/context_end.py). Nothing of other prompts is left out
  */
 
 /**
@@ -286,6 +290,7 @@
  * @property {number} prefill_ms
  * @property {number} prefill_tokens
  * @property {number} [cached_tokens] of these, how many were in the KV cache already
+ * @property {number} [dropped_messages] of a chat, how many of its oldest messages were left out
  * @property {number} [resumed_tokens] of the tokens, how many came before the worker or the device was lost
  * @property {number} decode_ms from the first token to the last
  * @property {number} decode_tokens
@@ -379,7 +384,7 @@
 
 /**
  * The worker's answers. "result" or "error" ends a request. A "generate" begins with its "prompt", as
- * ids. Its "delta" events carry text of the answer and of the reasoning that is final (never half a
+ * ids, and how many messages were left out of it. Its "delta" events carry text of the answer and of the reasoning that is final (never half a
  * character, never the start of a stop string); either may be "", or both. The tokens of one event were
  * all drafted and accepted (`is_draft`), or none was; of these, the last one ends a pass that verified
  * `num_drafted` drafts. Together they are all tokens, but for those of a `resumption`. Where a request asks for
@@ -391,7 +396,7 @@
  *   | {type: "delta", id: number, text: string, reasoning: string, tokens: number[], is_draft: boolean,
  *       num_drafted: number, decode_tokens_per_s: number, logprobs?: TokenLogprob[], num_settled?: number,
  *       tool_calls?: ToolCallDelta[]}
- *   | {type: "prompt", id: number, tokens: number[]}
+ *   | {type: "prompt", id: number, tokens: number[], dropped_messages?: number}
  *   | {type: "fetch", id: number} & FetchEvent
  *   | {type: "forecast", id: number, forecast: Forecast}
  *   | {type: "logits", id: number, start: number, data: ArrayBuffer}

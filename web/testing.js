@@ -41,6 +41,7 @@ const NO_PROFILE = { name: "DeviceError", message: "this device gives no timesta
  * @property {Forecast} [forecast] the answer to "estimate"; default: there is none
  * @property {number} [probeMs] how long after the first forecast it comes; default 0
  * @property {PassProfile} [profile] the answer to "profile"; default: there is none
+ * @property {number} [droppedMessages] how many messages of a chat are left out of its prompt; default 0
  * @property {number} [loseDeviceAfterTokens] the device is lost after so many tokens of this worker's
  * @property {number} [crashAfterTokens] the worker dies after so many tokens
  * @property {boolean} [sparesResumed] neither happens to a request that goes on after it; default false
@@ -188,7 +189,8 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
     const maxTokens = request.max_tokens ?? 256;
     const prompt = request.prompt ?? request.messages?.map(({ content }) => content).join(" ") ?? "";
     const promptIds = request.prompt_ids ?? splitTokens(prompt).map(toId);
-    post({ type: "prompt", id, tokens: promptIds });
+    const dropped_messages = request.messages ? (options.droppedMessages ?? 0) : 0;
+    post({ type: "prompt", id, tokens: promptIds, dropped_messages });
     const drafting = new Drafting(request.drafter === "none" ? null : drafter, request, {
       accepts: options.accepts ?? ACCEPTS,
       maxDraftTokens,
@@ -243,6 +245,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       load_ms: options.loadMs ?? 0,
       prefill_ms: firstMs,
       prefill_tokens: promptIds.length,
+      dropped_messages,
       resumed_tokens: numResumed,
       decode_ms: decodeMs,
       decode_tokens: numDecoded,

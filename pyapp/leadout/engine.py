@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 import time
 from collections.abc import (
     AsyncIterator,
-    Awaitable,
     Callable,
     Collection,
     Iterable,
-    Mapping,
     Sequence,
 )
 from contextlib import aclosing
@@ -25,7 +22,7 @@ from contextlib import aclosing
 from leadout.beside import beside
 from leadout.chat import ChatTemplate, TemplateRunner
 from leadout.checkpoint import Checkpoint
-from leadout.checkpoint.json_file import MAX_TOKENIZER_VALUES, check_num_values, read_text
+from leadout.context_end import Messages, Prompt, fitted
 from leadout.devices.base import Device, Progress
 from leadout.errors import ContextLengthError, DrafterError, RequestError, TokenizerError
 from leadout.generation import Delta, Generated, Generation, OnDelta
@@ -45,7 +42,8 @@ from leadout.speculative import Decoder
 from leadout.stats import Stats, rounded
 from leadout.text_stream import byte_tokens_of
 from leadout.token_logprobs import LogprobTexts
-from leadout.tokenizer import Tokenizer, tokenizer_json_from_gguf
+from leadout.tokenizer import Tokenizer
+from leadout.tokenizer_choice import TokenizerFactory, load_tokenizer
 
 __all__ = [
     "Delta",
@@ -57,10 +55,6 @@ __all__ = [
     "OnPhase",
     "TokenizerFactory",
 ]
-
-
-#: Makes a tokenizer from a tokenizer.json.
-TokenizerFactory = Callable[[str], Awaitable[Tokenizer]]
 
 
 #: Makes what grammars are compiled with, for a tokenizer, the number of logits and the ids that end
@@ -178,7 +172,11 @@ class Engine:
         }
 
     async def prompt_tokens(self, request: GenerateRequest) -> list[int]:
-        """Return the request's prompt as ids.
+        """Return the request's prompt as ids; see `prompt`."""
+        return (await self.prompt(request)).ids
+
+    async def prompt(self, request: GenerateRequest) -> Prompt:
+        """Return the request's prompt.
 
         Raises:
             RequestError: an id is outside of the vocabulary, or there is nothing to continue.
@@ -186,19 +184,28 @@ class Engine:
             ChatTemplateError: the template is missing or refused the messages.
             ContextLengthError: too long.
         """
+        tables, dropped = self.decoder.tables, 0
         if request.prompt_ids is not None:
             ids = list(request.prompt_ids)
         else:
             tokenizer = self._tokenizer()
             if request.messages is not None:
-                ids = await self._chat_ids(tokenizer, request.messages, request)
+
+                async def render(messages: Messages) -> list[int]:
+                    return await self._chat_ids(tokenizer, messages, request)
+
+                if request.context_overflow == "drop_oldest":
+                    room = (tables.context_length, request.max_tokens)
+                    prompt = await fitted(render, request.messages, *room)
+                    ids, dropped = prompt.ids, prompt.dropped_messages
+                else:
+                    ids = await render(request.messages)
             else:
                 assert request.prompt is not None
                 ids = tokenizer.encode(request.prompt, add_special_tokens=True)
         if not ids:
             raise RequestError("The prompt is empty; give at least one token.")
         self._check_ids(ids)
-        tables = self.decoder.tables
         if len(ids) >= tables.context_length:
             raise ContextLengthError(
                 f"The prompt has {len(ids)} tokens; the context holds "
@@ -207,14 +214,14 @@ class Engine:
                 prompt_tokens=len(ids),
                 context_length=tables.context_length,
             )
-        return ids
+        return Prompt(ids, dropped)
 
     async def generate(
         self,
         request: GenerateRequest,
         on_delta: OnDelta = lambda delta: None,
         is_aborted: Callable[[], bool] = lambda: False,
-        on_prompt: Callable[[list[int]], None] = lambda prompt: None,
+        on_prompt: Callable[[Prompt], None] = lambda prompt: None,
         resumption: Resumption | None = None,
     ) -> Generated:
         """Continue a prompt, beside others that are under way; see session/loop.py.
@@ -223,16 +230,17 @@ class Engine:
             request: checked.
             on_delta: told of every piece of output.
             is_aborted: asked between passes; ends the generation with what there is.
-            on_prompt: told of the prompt's ids, before any output.
+            on_prompt: told of the prompt, before any output.
             resumption: what another engine brought of this request. It is part of the result, but
                 not told again.
 
         Raises:
-            see `prompt_tokens`; DrafterError: another drafter was asked for than was loaded;
+            see `prompt`; DrafterError: another drafter was asked for than was loaded;
             DeviceLostError.
         """
-        prompt = await self.prompt_tokens(request)
-        on_prompt(prompt)
+        found = await self.prompt(request)
+        on_prompt(found)
+        prompt = found.ids
         written = resumption.tokens if resumption is not None else []
         self._check_ids(written)
         self._check_ids(request.sampling.logit_bias)
@@ -246,6 +254,7 @@ class Engine:
             request.run_ahead,
             load_ms=self.load_ms,
             prefill_tokens=len(prompt),
+            dropped_messages=found.dropped_messages,
             resumed_tokens=len(written),
             drafter=drafter.kind if drafter is not None and is_drafting else "none",
             draft_tokens=request.draft_tokens if is_drafting else 0,
@@ -416,7 +425,7 @@ class Engine:
     async def _chat_ids(
         self,
         tokenizer: Tokenizer,
-        messages: Sequence[Mapping[str, object]],
+        messages: Messages,
         request: GenerateRequest,
     ) -> list[int]:
         template, tools = self._chat_template(), request.tools
@@ -451,27 +460,3 @@ class Engine:
 
     def _token_text(self, token: int | None) -> str:
         return "" if token is None else self._tokenizer().decode([token], False)
-
-
-async def load_tokenizer(checkpoint: Checkpoint, make: TokenizerFactory) -> Tokenizer | None:
-    """Return the checkpoint's tokenizer, or None if it has none (ids only).
-
-    A GGUF without a tokenizer.json gets one made from its vocabulary.
-
-    Raises:
-        CheckpointError: the file is far larger than any real one.
-        TokenizerError: it cannot be used.
-    """
-    if checkpoint.tokenizer_json is not None:
-        text = await read_text(checkpoint.tokenizer_json)
-        check_num_values(text, checkpoint.tokenizer_json.name, MAX_TOKENIZER_VALUES)
-        return await make(text)
-    if "tokenizer.ggml.tokens" in checkpoint.metadata:
-        return await make(
-            json.dumps(
-                tokenizer_json_from_gguf(checkpoint.metadata),
-                ensure_ascii=False,
-                separators=(",", ":"),
-            )
-        )
-    return None

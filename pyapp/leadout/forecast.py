@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from leadout.checkpoint import Checkpoint
 from leadout.errors import DeviceLimitError
 from leadout.kv_cache import TILE, KvCache, capacity_for, check_caches
+from leadout.kv_rings import KEPT
 from leadout.passes import PREFILL_ROWS
 from leadout.plan import BufferSpec
-from leadout.planning import LoadOptions, PlannedLoad, PlanningDevice, plan_load
+from leadout.planning import LoadOptions, PlannedLoad, PlanningDevice, plan_load, plan_rings
 from leadout.state import Tables
 
 #: Contexts that a forecast lists, as far as the model has them.
@@ -29,7 +30,7 @@ class Memory:
     Attributes:
         weights_bytes: the target's.
         drafter_bytes: the drafter's, its constants included.
-        kv_cache_bytes: of all layers.
+        kv_cache_bytes: of all layers, and of what is kept of prompts.
         other_bytes: activations and tables.
         largest_buffer: its name.
         largest_buffer_bytes: its size.
@@ -221,6 +222,10 @@ class Contexts:
         tables_bytes = _tables_bytes(self._planned.tables, length)
         total = self._memory.total_bytes - self._memory.kv_cache_bytes + kv_cache_bytes
         total += tables_bytes - _tables_bytes(self._planned.tables)
+        planned = self._planned
+        rings = plan_rings(planned.device.info, planned.options, caches, length, total)
+        kept_bytes = rings.num_places * rings.place_bytes
+        kv_cache_bytes, total = kv_cache_bytes + kept_bytes, total + kept_bytes
         fits = max(cache.bytes for cache in caches) <= self._max_binding_bytes
         if self._memory_bytes is not None:
             fits &= total <= self._memory_bytes
@@ -275,4 +280,5 @@ def _kind_of(buffer: str) -> str:
         return "drafter"
     if "#" in buffer or buffer == "vectors":
         return "weights"
-    return "kv_cache" if buffer.endswith((".kv.keys", ".kv.values")) else "other"
+    is_cache = buffer.removesuffix(KEPT).endswith((".kv.keys", ".kv.values"))
+    return "kv_cache" if is_cache else "other"

@@ -47,8 +47,12 @@ class KvCache:
     @property
     def bytes(self) -> int:
         """Size of keys or of values, in bytes."""
-        values = self.num_lanes * self.num_key_value_heads * self.capacity * self.head_dim
-        return values * KV_BYTES[self.dtype]
+        return self.num_lanes * self.lane_bytes
+
+    @property
+    def lane_bytes(self) -> int:
+        """Size of one lane's keys or values, which lie together, in bytes."""
+        return self.num_key_value_heads * self.capacity * self.head_dim * KV_BYTES[self.dtype]
 
     @property
     def keys(self) -> Binding:

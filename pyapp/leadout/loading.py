@@ -136,9 +136,10 @@ async def load_model(
     planned = await _allocate(device, checkpoint, drafter_checkpoint, options)
     model, drafter, passes = planned.model, planned.drafter, planned.passes
     weights = planned.weights_buffers
-    allocated = [*weights, *passes.buffers]
+    allocated = [*weights, *passes.buffers, *planned.rings.buffers()]
     pager: Pager | None = None
-    decoder = Decoder(device, passes, model.caches)
+    num_kept = planned.rings.num_places
+    decoder = Decoder(device, passes, model.caches, num_kept=num_kept)
     try:
         if model.pages is not None:
             decoder.pager = pager = Pager(device, model.pages, checkpoint.sources)
@@ -171,12 +172,12 @@ async def load_model(
                     decoder.release()
                     device.free(passes.buffers)
                     passes = planned.passes_of(drafter, fewest)
-                    allocated = [*weights, *passes.buffers]
+                    allocated = [*weights, *passes.buffers, *planned.rings.buffers()]
                     await device.allocate(passes.buffers)
                     _write_constants(device, passes)
                     if drafter is None or await rows_agree(device, passes):
                         break
-                decoder = Decoder(device, passes, model.caches, pager)
+                decoder = Decoder(device, passes, model.caches, pager, num_kept=num_kept)
                 await decoder.compile(_first_plans(passes))
         max_draft_tokens = max(passes.cycles)
         decoder.begin_to_compile(passes.cycles[k] for k in automatic_counts(max_draft_tokens))
@@ -202,7 +203,9 @@ async def load_model(
 async def _allocate(
     device: Device, checkpoint: Checkpoint, drafter: Checkpoint | None, options: LoadOptions
 ) -> PlannedLoad:
-    """Plan a load, and allocate its buffers; page what can be where the device lacks the room.
+    """Plan a load, and allocate its buffers.
+
+    Where the device lacks the room, no rings are kept; then what can be is paged.
 
     Raises:
         OutOfMemoryError: saying what would help; nothing was kept.
@@ -211,6 +214,8 @@ async def _allocate(
     try:
         await device.allocate(planned.buffers)
     except OutOfMemoryError as error:
+        if planned.rings.num_places and options.kept_prompts is None:
+            return await _allocate(device, checkpoint, drafter, replace(options, kept_prompts=0))
         if planned.paging_saves_bytes and options.placement == "auto":
             return await _allocate(device, checkpoint, drafter, replace(options, placement="paged"))
         raise advised(error, planned) from error

@@ -82,6 +82,9 @@ def savings_of(planned: PlannedLoad, missing_bytes: object) -> list[Saving]:
         savings.append(Saving("context_length", length, saved))
     if planned.options.kv_dtype == "f32":
         savings.append(Saving("kv_dtype", "f16", memory.kv_cache_bytes // 2))
+    kept_bytes = planned.rings.num_places * planned.rings.place_bytes
+    if kept_bytes:
+        savings.append(Saving("kept_prompts", 0, kept_bytes))
     if planned.paging_saves_bytes:
         savings.append(Saving("placement", "paged", planned.paging_saves_bytes))
     if memory.drafter_bytes:

@@ -43,6 +43,20 @@ class Binding:
 
 
 @dataclass(frozen=True)
+class Copy:
+    """Bytes to copy from one range to another of the same size; in one buffer they do not overlap.
+
+    Unlike what kernels bind, these begin at any multiple of 4 bytes.
+    """
+
+    source: Binding
+    target: Binding
+
+    def __post_init__(self) -> None:
+        assert self.source.bytes == self.target.bytes
+
+
+@dataclass(frozen=True)
 class Pipeline:
     """A kernel variant (a key of index.json) with values for its `override` constants."""
 

@@ -6,7 +6,7 @@ from here; `forecast` stops here and adds up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -22,6 +22,8 @@ from leadout.drafters.base import Drafter
 from leadout.drafters.mtp import MtpDrafter
 from leadout.drafters.ngram import NgramDrafter
 from leadout.errors import DrafterError, RequestError
+from leadout.kv_cache import KvCache
+from leadout.kv_rings import KvRings
 from leadout.models.base import Model
 from leadout.models.registry import (
     TargetConfig,
@@ -41,6 +43,13 @@ DEFAULT_CONTEXT_LENGTH = 4096
 
 #: Adapters whose buffers may not be as large as this are those of phones and small cards.
 _LARGE_BUFFER_BYTES = (1 << 31) - 4
+
+MAX_KEPT_PROMPTS = 64
+
+#: Unless more are asked for, copies of rings take at most this share of all else; this much is
+#: never too much.
+_KEPT_SHARE = 1 / 8
+_LITTLE_BYTES = 64 << 20
 
 DRAFTERS = ("auto", "none", "mtp", "ngram")
 PLACEMENTS = ("auto", "gpu", "paged")
@@ -67,6 +76,10 @@ class LoadOptions:
         paged_rows: rows that are on the device when they are paged, at least a pass's; None takes
             64 MiB's worth.
         memory_bytes: what the device has, where somebody knows; WebGPU does not say.
+        kept_prompts: behind how many prompts the rings of sliding layers are kept (see
+            kv_rings.py), so that the next turn of a conversation prefills only what is new,
+            however long the answer was; at most 64. None takes one more than `parallel`, as far
+            as that is little beside all else.
     """
 
     context_length: int | None = None
@@ -78,6 +91,7 @@ class LoadOptions:
     placement: str = "auto"
     paged_rows: int | None = None
     memory_bytes: int | None = None
+    kept_prompts: int | None = None
 
     def __post_init__(self) -> None:
         if self.kv_dtype not in kv_cache.KV_BYTES:
@@ -99,6 +113,11 @@ class LoadOptions:
         memory = self.memory_bytes
         if memory is not None and (type(memory) is not int or memory < 0):
             raise RequestError(f"The device's memory is {memory!r}; wanted a number of bytes.")
+        kept = self.kept_prompts
+        if kept is not None and (type(kept) is not int or not 0 <= kept <= MAX_KEPT_PROMPTS):
+            raise RequestError(
+                f"kept_prompts is {kept!r}; wanted a whole number from 0 to {MAX_KEPT_PROMPTS}."
+            )
         most = self.max_draft_tokens
         if most is not None and (type(most) is not int or not 0 <= most <= MAX_DRAFT_TOKENS):
             raise RequestError(
@@ -166,6 +185,7 @@ class PlannedLoad:
         drafter: what proposes tokens, or None.
         drafter_info: what a page shows of it, or None.
         passes: with that drafter.
+        rings: places for copies of the sliding layers' rings.
     """
 
     device: PlanningDevice
@@ -178,6 +198,7 @@ class PlannedLoad:
     drafter: Drafter | None
     drafter_info: DrafterInfo | None
     passes: Passes
+    rings: KvRings
 
     @property
     def precision(self) -> str:
@@ -210,7 +231,7 @@ class PlannedLoad:
     @property
     def buffers(self) -> dict[str, BufferSpec]:
         """All buffers of the loaded model."""
-        return {**self.weights_buffers, **self.passes.buffers}
+        return {**self.weights_buffers, **self.passes.buffers, **self.rings.buffers()}
 
     def passes_of(self, drafter: Drafter | None, min_rows: int = 1) -> Passes:
         """Build the Plans anew, with another drafter or for more rows; see `build_passes`."""
@@ -296,6 +317,9 @@ async def _plan(
         weights.append((placed.load_plan, placed.checkpoint))
     tables = Tables(options.parallel, model.vocab_size, context_length)
     drafter = placed.drafter if placed is not None else None
+    passes = _passes(device, checkpoint, options, model, tables, drafter)
+    held = [*(plan.buffers for plan, _ in weights), passes.buffers]
+    other_bytes = sum(spec.bytes for buffers in held for spec in buffers.values())
     return PlannedLoad(
         device=device,
         checkpoint=checkpoint,
@@ -306,8 +330,39 @@ async def _plan(
         weights=tuple(weights),
         drafter=drafter,
         drafter_info=placed.info if placed is not None else None,
-        passes=_passes(device, checkpoint, options, model, tables, drafter),
+        passes=passes,
+        rings=plan_rings(device.info, options, model.caches, context_length, other_bytes),
     )
+
+
+def plan_rings(
+    info: DeviceInfo,
+    options: LoadOptions,
+    caches: Iterable[KvCache],
+    context_length: int,
+    other_bytes: int,
+) -> KvRings:
+    """Decide how many copies of rings there is place for.
+
+    Args:
+        info: the device's.
+        options: `kept_prompts`, and what follows from `parallel` and `memory_bytes` without it.
+        caches: of all layers.
+        context_length: positions of a lane.
+        other_bytes: of all other buffers.
+    """
+    wanted = options.kept_prompts
+    if wanted is not None:
+        return KvRings.of(caches, context_length, wanted)
+    rings = KvRings.of(caches, context_length, 1)
+    if not rings.rings:
+        return rings
+    room = max(_LITTLE_BYTES, int(_KEPT_SHARE * other_bytes))
+    if options.memory_bytes is not None:
+        room = max(0, min(room, options.memory_bytes - other_bytes))
+    largest = max(ring.lane_bytes for ring in rings.rings)
+    most = min(room // rings.place_bytes, info.max_buffer_bytes // largest)
+    return replace(rings, num_places=min(options.parallel + 1, most))
 
 
 def _passes(

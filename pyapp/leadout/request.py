@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from leadout.context_end import CONTEXT_OVERFLOWS
 from leadout.errors import RequestError
 from leadout.grammar.constraint import CONSTRAINT_FIELDS, Constraint
 from leadout.grammar.tools import Tools
@@ -35,6 +36,8 @@ class GenerateRequest:
         enable_thinking: asks the chat template for reasoning.
         constraint: what the answer keeps to, or None.
         tools: that the model may call, or None.
+        context_overflow: what becomes of a chat that does not fit, see context_end.py. Of other
+            prompts nothing can be dropped.
     """
 
     prompt: str | None = None
@@ -50,6 +53,7 @@ class GenerateRequest:
     enable_thinking: bool = False
     constraint: Constraint | None = None
     tools: Tools | None = None
+    context_overflow: str = "error"
 
     def __post_init__(self) -> None:
         given = [self.prompt, self.prompt_ids, self.messages]
@@ -65,6 +69,10 @@ class GenerateRequest:
         if not isinstance(self.enable_thinking, bool):
             raise RequestError(
                 f"enable_thinking is {self.enable_thinking!r}; wanted true or false."
+            )
+        if self.context_overflow not in CONTEXT_OVERFLOWS:
+            raise RequestError(
+                f"context_overflow is {self.context_overflow!r}; wanted one of {CONTEXT_OVERFLOWS}."
             )
         if len(self.stop) > MAX_STOP_STRINGS:
             raise RequestError(

@@ -16,9 +16,12 @@ from leadout.cycle_costs import CycleCosts
 from leadout.cycle_times import CycleTime
 from leadout.devices.base import CompiledPlan, Device, Readback, Runnable
 from leadout.kv_cache import KvCache
+from leadout.kv_rings import KvRings
 from leadout.pager import Pager
 from leadout.passes import Passes
+from leadout.plan import Copy
 from leadout.scheduler import FixedSchedule, Schedule
+from leadout.session.admission import Admission
 from leadout.session.batch import Batch, ScheduleFactory
 from leadout.session.guide import Guide
 from leadout.session.lane import Lane
@@ -39,7 +42,9 @@ class Decoder:
         caches: of the model, for what of them can be taken over.
         pager: of the model's paged table, where it has one.
         make_schedule: decides on drafts where several streams run together.
+        num_kept: places for copies of rings, see kv_rings.py; their buffers are there.
         lanes: what the host knows of each.
+        admission: what the host knows of all that can be taken over.
         loop: submits all passes of streams.
     """
 
@@ -48,7 +53,9 @@ class Decoder:
     caches: Sequence[KvCache]
     pager: Pager | None = None
     make_schedule: ScheduleFactory = field(default=lambda _: FixedSchedule(0))
+    num_kept: int = 0
     lanes: list[Lane] = field(init=False)
+    admission: Admission = field(init=False)
     loop: Loop = field(init=False)
     _costs: dict[int, CycleCosts] = field(init=False)
     _turns: bytes = b""
@@ -59,6 +66,8 @@ class Decoder:
         most = max(self.passes.cycles)
         self._costs = {groups: CycleCosts(most) for groups in self.passes.group_counts}
         self.lanes = [Lane(number) for number in range(self.tables.num_lanes)]
+        rings = KvRings.of(self.caches, self.tables.context_length, self.num_kept)
+        self.admission = Admission(self.lanes, rings)
         self.loop = Loop(self, Batch(self._make_schedule))
 
     def _make_schedule(self, num_groups: int) -> Schedule:
@@ -202,6 +211,11 @@ class Decoder:
     def submit(self, plan: Runnable, num_positions: int) -> Readback:
         """Queue a Plan that is compiled; see `Device.submit`."""
         return self.device.submit(self._compiled[plan.name], num_positions)
+
+    def copy(self, copies: Sequence[Copy]) -> None:
+        """Queue copies, if there are any; see `Device.copy`."""
+        if copies:
+            self.device.copy(copies)
 
     def set_turns(self, lanes: Sequence[int]) -> None:
         """Say whose rows the next cycles have, where that has changed."""

@@ -163,6 +163,9 @@ class GpuRuntime:
         blob = data if isinstance(data, bytes) else np.ascontiguousarray(data).tobytes()
         self._call("write", blob, buffer=buffer, offset=offset)
 
+    def copy(self, copies: Sequence[Mapping[str, object]]) -> None:
+        self._call("copy", copies=list(copies))
+
     def submit(self, plan: int, *params: int) -> int:
         return int(self._call("submit", plan=plan, params=params))
 

@@ -61,6 +61,7 @@ const methods = {
   releasePlan: async ({ handle, plan }) => runtimes.get(handle).runtime.releasePlan(plan),
   write: async ({ handle, buffer, offset }, blob) =>
     runtimes.get(handle).runtime.write(buffer, offset, blob),
+  copy: async ({ handle, copies }) => runtimes.get(handle).runtime.copy(copies),
   submit: async ({ handle, plan, params }) => runtimes.get(handle).runtime.submit(plan, ...params),
   collect: async ({ handle, ticket }) => ({ bytes: await runtimes.get(handle).runtime.collect(ticket) }),
   discard: async ({ handle, ticket }) => runtimes.get(handle).runtime.discard(ticket),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from gpu_page import GpuRuntime
 
@@ -14,7 +14,7 @@ from leadout.checkpoint.source import Source
 from leadout.devices.base import CompiledPlan, DeviceInfo, PassTimes, Progress, Runnable
 from leadout.lowering import Caps, lower
 from leadout.ops import Program
-from leadout.plan import BufferSpec, Plan
+from leadout.plan import BufferSpec, Copy, Plan
 from lowered import kernels
 
 
@@ -104,6 +104,9 @@ class PageDevice:
 
     def write(self, buffer: str, offset: int, data: bytes) -> None:
         self.runtime.write(buffer, data, offset)
+
+    def copy(self, copies: Sequence[Copy]) -> None:
+        self.runtime.copy([asdict(one) for one in copies])
 
     def submit(self, compiled: CompiledPlan, num_positions: int = 0) -> PageReadback:
         assert isinstance(compiled, CompiledPagePlan)

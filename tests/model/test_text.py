@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from leadout.checkpoint import FileSource, open_checkpoint
-from leadout.engine import Engine, Generated, load_tokenizer
+from leadout.engine import Engine, Generated
 from leadout.request import GenerateRequest
 from leadout.tokenizer import Tokenizer
+from leadout.tokenizer_choice import load_tokenizer
 from leadout_build.cli.native import make_tokenizer
 from leadout_build.store.model_store import Store
 from varied_text import varied_texts

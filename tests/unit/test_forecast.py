@@ -113,7 +113,8 @@ async def test_the_longest_context_is_what_the_limits_allow() -> None:
     assert found.max_context_length == 48_768
     by_length = {one.context_length: one.fits for one in found.contexts}
     assert (by_length[32_768], by_length[65_536]) == (True, False)
-    again = await forecast(device, target, None, LoadOptions(context_length=48_768))
+    fixed = LoadOptions(context_length=48_768, kept_prompts=0)
+    again = await forecast(device, target, None, fixed)
     assert again.fits
     room = again.memory.total_bytes
     exact = await forecast(device, target, None, LoadOptions(memory_bytes=room))
@@ -122,12 +123,30 @@ async def test_the_longest_context_is_what_the_limits_allow() -> None:
         device,
         target,
         None,
-        LoadOptions(context_length=48_768, memory_bytes=room - 1, placement="gpu"),
+        dataclasses.replace(fixed, memory_bytes=room - 1, placement="gpu"),
     )
     assert "bytes of memory, and there are" in str(less.problem)
     assert less.max_context_length == 48_768 - 64
     nothing = await forecast(device, target, None, LoadOptions(memory_bytes=1000))
     assert (nothing.max_context_length, nothing.fits) == (0, False)
+
+
+async def test_rings_are_kept_as_far_as_there_is_room() -> None:
+    target, device = synthetic_checkpoint("e2b", "target"), NumpyDevice()
+    none = await forecast(device, target, None, LoadOptions(kept_prompts=0))
+    kept = await forecast(device, target, None, LoadOptions())
+    more = kept.memory.kv_cache_bytes - none.memory.kv_cache_bytes
+    rings = 12 * 2 * 768 * 256 * 4  # of the layers with a window of 512 that own a cache
+    assert more == kept.memory.total_bytes - none.memory.total_bytes == 2 * rings
+    room = none.memory.total_bytes + rings
+    for memory_bytes, num_kept in ((room, 1), (room - 1, 0)):
+        options = LoadOptions(memory_bytes=memory_bytes, placement="gpu")
+        found = await forecast(device, target, None, options)
+        assert found.memory.total_bytes == none.memory.total_bytes + num_kept * rings
+        assert found.fits
+    short = await forecast(device, target, None, LoadOptions(context_length=768))
+    without = await forecast(device, target, None, LoadOptions(context_length=768, kept_prompts=0))
+    assert short.memory == without.memory, "rings that hold the whole context lose nothing"
 
 
 async def test_a_forecast_is_plain_data() -> None:

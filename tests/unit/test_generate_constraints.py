@@ -1,4 +1,4 @@
-"""`leadout generate --schema`, `--grammar` and `--regex`: what they ask for, and what is refused."""
+"""`leadout generate --schema`, `--grammar` and `--regex`: what they ask for, what is refused."""
 
 from __future__ import annotations
 

@@ -16,13 +16,14 @@ WEB = REPOSITORY / "web"
 
 #: From the ground up. A module imports from layers below its own, or from its own folder.
 LAYERS = (
-    ("beside", "cycle_costs", "errors", "shown", "stats"),
+    ("beside", "context_end", "cycle_costs", "errors", "shown", "stats"),
     ("plan",),
     ("config", "layouts", "kv_cache", "sampling", "scheduler"),
+    ("kv_rings",),
     ("state",),
     ("rows",),
     ("checkpoint", "tokenizer"),
-    ("tokenizer_parts", "grammar"),
+    ("tokenizer_parts", "tokenizer_choice", "grammar"),
     ("ops",),
     ("devices.base",),
     ("lowering",),

@@ -19,9 +19,9 @@ from leadout.checkpoint import safetensors as safetensors_module
 from leadout.checkpoint.gguf import MAX_HEADER_BYTES, MAX_ITEMS, MAX_KEYS, MAX_TENSORS
 from leadout.checkpoint.json_file import MAX_JSON_BYTES, MAX_TEXT_BYTES
 from leadout.checkpoint.synthetic import synthetic_checkpoint
-from leadout.engine import load_tokenizer
 from leadout.errors import CheckpointError, LeadoutError, TokenizerError
 from leadout.tokenizer import MAX_VOCABULARY_CHARS, Tokenizer, tokenizer_json_from_gguf
+from leadout.tokenizer_choice import load_tokenizer
 from raw_headers import (
     BOOL,
     STRING,

@@ -122,7 +122,7 @@ def test_numbers_of_more_than_a_dozen_digits_are_refused() -> None:
 
 async def test_lengths_are_rather_over_than_under() -> None:
     from leadout.checkpoint import FileSource, open_checkpoint
-    from leadout.engine import load_tokenizer
+    from leadout.tokenizer_choice import load_tokenizer
     from leadout_build.store.built_in import built_in_files
 
     checkpoint = await open_checkpoint(

@@ -11,7 +11,7 @@ from leadout.memory_advice import advised
 from leadout.planning import LoadOptions, plan_load
 from speculation_cases import pair_files
 
-OPTIONS = {"context_length": 1024}
+OPTIONS = {"context_length": 1024, "kept_prompts": 3}
 
 
 class SmallDevice(NumpyDevice):
@@ -44,7 +44,7 @@ async def test_each_advice_saves_what_it_says(needed_bytes) -> None:
     detail = raised.value.detail
     assert detail["needed_bytes"] == needed_bytes
     savings = {one["option"]: one for one in detail["savings"]}
-    assert set(savings) == {"context_length", "kv_dtype", "drafter"}
+    assert set(savings) == {"context_length", "kv_dtype", "kept_prompts", "drafter"}
     for option, saving in savings.items():
         assert f"{option} {saving['value']} takes" in raised.value.message
         roomy = NumpyDevice()
@@ -63,6 +63,17 @@ async def test_each_advice_saves_what_it_says(needed_bytes) -> None:
         *pair_files("trained-e2b"),
         **{**OPTIONS, "context_length": savings["context_length"]["value"]},
     )
+    assert await generated(engine, [2, 9], max_tokens=3)
+
+
+async def test_no_rings_are_kept_where_there_is_no_room_for_them(needed_bytes) -> None:
+    roomy = NumpyDevice()
+    await load(roomy, *pair_files("trained-e2b"), context_length=1024, kept_prompts=0)
+    less = roomy.allocated_bytes
+    device = SmallDevice((less + needed_bytes) // 2)
+    engine = await load(device, *pair_files("trained-e2b"), context_length=1024)
+    assert device.allocated_bytes == less
+    assert not engine.decoder.admission.kept
     assert await generated(engine, [2, 9], max_tokens=3)
 
 

@@ -8,7 +8,7 @@
 
 /**
  * An error that Leadout raises on purpose. `name` is a class name of pyapp/leadout/errors.py, or
- * "WorkerError" when the worker itself stopped.
+ * "WorkerError" when the worker itself stopped, or "SessionError" when a saved conversation cannot be taken up.
  */
 export class LeadoutError extends Error {
   /**

@@ -26,6 +26,8 @@ export class Follower {
   /** Of all tokens that came. @type {TokenLogprob[] | null} */
   #logprobs = null;
   #numTold = 0;
+  /** As the first worker said: one that goes on gets the prompt as ids. */
+  #numDropped = 0;
 
   /** @param {Generating["onDelta"]} onDelta */
   constructor(onDelta) {
@@ -34,6 +36,9 @@ export class Follower {
 
   /** @param {WorkerEvent} event */
   take(event) {
+    if (event.type === "prompt") {
+      this.#numDropped = Math.max(this.#numDropped, event.dropped_messages ?? 0);
+    }
     if (event.type !== "delta") {
       return;
     }
@@ -53,10 +58,11 @@ export class Follower {
 
   /**
    * @param {Generated} generated as the worker gave it
-   * @returns {Generated} with the logprobs of its tokens, where they were asked for
+   * @returns {Generated} with the logprobs of its tokens, where they were asked for, and what was left out of the prompt
    */
   finish(generated) {
     const logprobs = this.#logprobs?.slice(0, generated.tokens.length);
-    return logprobs ? { ...generated, logprobs } : generated;
+    const stats = { ...generated.stats, dropped_messages: this.#numDropped };
+    return { ...generated, stats, ...(logprobs && { logprobs }) };
   }
 }

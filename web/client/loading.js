@@ -155,13 +155,14 @@ function startWorker(worker) {
  */
 function toLoadOptions({ drafter, ...params }) {
   const { contextLength, kvDtype, precision, runAhead, maxDraftTokens, parallel } = params;
-  const { placement, pagedRows, memoryBytes } = params;
+  const { placement, pagedRows, memoryBytes, keptPrompts } = params;
   // A drafter of one's own is an "mtp" one: the worker sees its files.
   const isNamed = drafter === "none" || drafter === "mtp" || drafter === "ngram";
   return {
     ...(placement !== undefined && { placement }),
     ...(pagedRows !== undefined && { paged_rows: pagedRows }),
     ...(memoryBytes !== undefined && { memory_bytes: memoryBytes }),
+    ...(keptPrompts !== undefined && { kept_prompts: keptPrompts }),
     ...(isNamed && { drafter }),
     ...(maxDraftTokens !== undefined && { max_draft_tokens: maxDraftTokens }),
     ...(parallel !== undefined && { parallel }),

@@ -66,9 +66,14 @@ import { LeadoutError } from "./errors.js";
  * What only chats take. `enable_thinking`: have the model reason before it answers, where its chat template knows
  * how. `logprobs`: tell each token's log-probability, and `top_logprobs` (0 to 20) of the likeliest. `tools`: functions
  * that the model may call, where its template knows of tools.
+ * `context_overflow`: what becomes of a chat that does not fit into the context. "error", the default, rejects with a
+ * ContextLengthError. "drop_oldest" leaves out the oldest questions with all that followed them, never the system message
+ * or the last question, until there is room for `max_tokens` or a quarter of the context; `leadout.dropped_messages` says
+ * how many messages these were. More is left out than has to be, a quarter of the context at a time, so that most turns
+ * find their prompt in the cache.
  * @typedef {SharedParams & {messages: ChatMessage[], enable_thinking?: boolean | null, logprobs?: boolean | null,
  *   top_logprobs?: number | null, tools?: Tool[] | null, tool_choice?: ToolChoice | null,
- *   parallel_tool_calls?: boolean | null}} ChatParams
+ *   parallel_tool_calls?: boolean | null, context_overflow?: "error" | "drop_oldest" | null}} ChatParams
  */
 
 /**
@@ -107,6 +112,7 @@ const PASSED_CHAT_PARAMS = [
   "tools",
   "tool_choice",
   "parallel_tool_calls",
+  "context_overflow",
 ];
 
 /** Parameters that end here. */

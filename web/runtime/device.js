@@ -3,25 +3,27 @@
  * and Plans, not transformers. It runs in a worker, in a window and in Node (Dawn) alike; what they
  * differ in, `gpu`, is handed in.
  *
- * Writes, submits, loads and reads take effect in the order of the calls, as on one queue. Nothing but
+ * Writes, copies, submits, loads and reads take effect in the order of the calls, as on one queue. Nothing but
  * the async methods waits. The shapes that cross are those of pyapp/leadout/plan.py and
  * pyapp/leadout/checkpoint/load_plan.py (keep in step).
  *
  * @module device
  */
 
-import { adapterName, isSoftwareAdapter } from "./adapter.js";
 import { Buffers, MemoryAccount, ReadbackRing } from "./buffers.js";
+import { copyRanges } from "./copies.js";
+import { toDeviceInfo } from "./device_info.js";
 import { LeadoutError, firstLine, lostError, namedGpuError, staleError } from "./errors.js";
 import { executeLoadPlan } from "./load.js";
 import { RowPager } from "./paging.js";
 import { PassTimes, TIMES_BYTES } from "./pass_times.js";
 import { Pipelines } from "./pipelines.js";
 import { BindGroups, ReadyPlan } from "./plans.js";
-import { WANTED_FEATURES } from "./requested.js";
 import { within } from "./stall.js";
 
 /** @import {Staging} from "./buffers.js" */
+/** @import {Copy} from "./copies.js" */
+/** @import {DeviceInfo} from "./device_info.js" */
 /** @import {LoadDevice, LoadOptions, LoadPlan} from "./load.js" */
 /** @import {Move, PagePlan} from "./paging.js" */
 /** @import {KernelLibrary} from "./pipelines.js" */
@@ -38,18 +40,6 @@ const HANG_MS = 300_000;
 
 /** On a CPU a pass over a large model takes minutes. */
 const SOFTWARE_HANG_MS = 12 * HANG_MS;
-
-/**
- * @typedef {object} DeviceInfo
- * @property {string} name for people, for example "NVIDIA H100" or "SwiftShader"
- * @property {string} vendor
- * @property {string} architecture
- * @property {string} description
- * @property {number} max_binding_bytes the largest range that one binding may have
- * @property {number} max_buffer_bytes
- * @property {string[]} features optional features that kernels may use
- * @property {boolean} is_software it computes on the CPU
- */
 
 /**
  * @typedef {object} RuntimeOptions
@@ -107,20 +97,8 @@ export class Runtime {
     kernelIndex,
     { kernels, maxBindingBytes = Infinity, hiddenFeatures = [], onLost = () => {}, hangMs },
   ) {
-    const { vendor, architecture, description } = adapter.info;
     this.device = device;
-    this.info = {
-      name: adapterName(adapter.info),
-      vendor,
-      architecture,
-      description,
-      max_binding_bytes: Math.min(maxBindingBytes, device.limits.maxStorageBufferBindingSize),
-      max_buffer_bytes: device.limits.maxBufferSize,
-      features: WANTED_FEATURES.filter(
-        (name) => device.features.has(name) && !hiddenFeatures.includes(name),
-      ),
-      is_software: isSoftwareAdapter(adapter.info),
-    };
+    this.info = toDeviceInfo(adapter, device, maxBindingBytes, hiddenFeatures);
     this.#hangMs = hangMs ?? (this.info.is_software ? SOFTWARE_HANG_MS : HANG_MS);
     this.#onLost = onLost;
     this.kernelIndex = kernelIndex;
@@ -211,6 +189,16 @@ export class Runtime {
   write(buffer, offset, data) {
     this.#throwIfLost();
     this.#buffers.write(buffer, offset, data);
+  }
+
+  /**
+   * Queue copies from buffer to buffer, one after the other; see copies.js.
+   *
+   * @param {Copy[]} copies
+   */
+  copy(copies) {
+    this.#throwIfLost();
+    copyRanges(this.device, this.#buffers, copies);
   }
 
   /**

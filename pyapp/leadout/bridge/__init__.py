@@ -128,7 +128,12 @@ class Bridge:
                 ),
             ),
             lambda: number in self._aborted,
-            lambda prompt: self._post(type="prompt", id=number, tokens=prompt),
+            lambda prompt: self._post(
+                type="prompt",
+                id=number,
+                tokens=prompt.ids,
+                dropped_messages=prompt.dropped_messages,
+            ),
             None if resumption is None else Resumption.from_json(resumption),
         )
         return replace(generated, logprobs=None).to_json()  # they have been told

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import js
@@ -25,7 +25,7 @@ from leadout.devices.base import (
 )
 from leadout.lowering import Caps, lower
 from leadout.ops import Program
-from leadout.plan import BufferSpec, Plan
+from leadout.plan import BufferSpec, Copy, Plan
 
 
 @dataclass
@@ -143,6 +143,11 @@ class WebGpuDevice:
         """Write bytes."""
         with js_errors():
             self._runtime.write(buffer, offset, to_js(data))
+
+    def copy(self, copies: Sequence[Copy]) -> None:
+        """Queue copies: one call into JavaScript, however many they are."""
+        with js_errors():
+            self._runtime.copy(parsed([asdict(one) for one in copies]))
 
     def submit(self, compiled: CompiledPlan, num_positions: int = 0) -> WebGpuReadback:
         """Queue a Plan: one call into JavaScript, whatever it holds."""

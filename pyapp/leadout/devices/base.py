@@ -1,7 +1,7 @@
 """The device protocol: everything that Python asks of whatever computes.
 
-Order: writes, submits, loads and reads take effect in the order of the calls, as on one WebGPU
-queue. Nothing but the coroutines waits. Two devices exist: `devices.numpy.NumpyDevice` and
+Order: writes, copies, submits, loads and reads take effect in the order of the calls, as on one
+WebGPU queue. Nothing but the coroutines waits. Two devices exist: `devices.numpy.NumpyDevice` and
 `bridge.WebGpuDevice`.
 """
 
@@ -16,7 +16,7 @@ from leadout.checkpoint.load_plan import LoadPlan
 from leadout.checkpoint.page_plan import Move, PagePlan
 from leadout.checkpoint.source import Source
 from leadout.ops import Program
-from leadout.plan import Binding, BufferSpec
+from leadout.plan import Binding, BufferSpec, Copy
 
 #: Called with the bytes read so far and the bytes in all.
 Progress = Callable[[int, int], None]
@@ -172,6 +172,9 @@ class Device(Protocol):
 
     def write(self, buffer: str, offset: int, data: bytes) -> None:
         """Write bytes (offset and length multiples of 4), seen by every later submit."""
+
+    def copy(self, copies: Sequence[Copy]) -> None:
+        """Queue copies from buffer to buffer, one after the other, behind what was submitted."""
 
     def submit(self, compiled: CompiledPlan, num_positions: int = 0) -> Readback:
         """Queue a Plan and return at once.

@@ -16,7 +16,7 @@ from leadout.devices.numpy_ops import Memory, Words, load_meanings
 from leadout.devices.numpy_ops.repack import REPACKERS, Call
 from leadout.errors import DeviceError, DeviceLimitError, OutOfMemoryError, TensorError
 from leadout.ops import Program
-from leadout.plan import Binding, BufferSpec, Pipeline
+from leadout.plan import Binding, BufferSpec, Copy, Pipeline
 
 #: No binding is limited here; the number only keeps arithmetic within what WebGPU could do.
 DEFAULT_MAX_BYTES = 1 << 40
@@ -159,6 +159,11 @@ class NumpyDevice:
     def write(self, buffer: str, offset: int, data: bytes) -> None:
         """Write bytes into a buffer."""
         self._memory.view(Binding(buffer, offset, len(data)))[:] = np.frombuffer(data, np.uint32)
+
+    def copy(self, copies: Sequence[Copy]) -> None:
+        """Copy ranges of buffers."""
+        for one in copies:
+            self._memory.view(one.target)[:] = self._memory.view(one.source)
 
     def submit(self, compiled: CompiledPlan, num_positions: int = 0) -> NumpyReadback:  # noqa: ARG002
         """Run a Program; see `Device.submit`."""

@@ -8,11 +8,11 @@ from typing import Protocol
 from leadout.cycle_costs import CycleCosts
 from leadout.cycle_times import CycleTime
 from leadout.devices.base import Device, Readback, Runnable
-from leadout.kv_cache import KvCache
 from leadout.pager import Pager
 from leadout.passes import Passes
+from leadout.plan import Copy
 from leadout.sampling import Sampling
-from leadout.session.lane import Lane
+from leadout.session.admission import Admission
 from leadout.state import Tables
 
 
@@ -21,9 +21,8 @@ class CompiledModel(Protocol):
 
     device: Device
     passes: Passes
-    caches: Sequence[KvCache]
     pager: Pager | None
-    lanes: list[Lane]
+    admission: Admission
 
     @property
     def tables(self) -> Tables:
@@ -55,6 +54,9 @@ class CompiledModel(Protocol):
 
     def submit(self, plan: Runnable, num_positions: int) -> Readback:
         """Queue a Plan that is compiled."""
+
+    def copy(self, copies: Sequence[Copy]) -> None:
+        """Queue copies, if there are any."""
 
     def set_turns(self, lanes: Sequence[int]) -> None:
         """Say whose rows the next cycles have."""

@@ -2,10 +2,11 @@
 
 The cache is never cleared: lengths say what of it counts.
 
-A prompt that begins like a lane's last one takes over its keys and values, but only those that were
-made by prefill: a pass with many rows adds in another order than one with few, and ids must not
+A prompt that begins like one before takes over its keys and values, but only those that were made
+by prefill: a pass with many rows adds in another order than one with few, and ids must not
 depend on what was generated before. So the answers in a conversation are prefilled once, in the
-turn after them, and the turns before never again.
+turn after them, and the turns before never again. Which keys and values a prompt takes from where
+is decided in admission.py.
 """
 
 from __future__ import annotations
@@ -20,37 +21,76 @@ _EXTRA_WINDOW = 2
 
 
 @dataclass
-class Lane:
-    """A lane.
+class Known:
+    """Keys and values that are known to lie somewhere.
 
     Attributes:
-        number: which one.
+        number: of the lane, or of the place.
         prefilled: tokens whose keys and values were made by prefill.
-        written: positions below this may hold keys and values of any kind.
-        is_taken: a stream has it.
-        last_use: grows with every stream that has had a lane.
+        written: positions below this may have been written, by passes of any kind.
+        last_use: grows with every stream that takes something from it, or leaves something.
     """
 
     number: int
     prefilled: list[int] = field(default_factory=list)
     written: int = 0
-    is_taken: bool = False
     last_use: int = 0
 
-    def reusable(self, prompt: Sequence[int], caches: Sequence[KvCache]) -> int:
-        """Return how many of a prompt's first ids need no prefill here."""
-        length = 0
-        for a, b in zip(self.prefilled, prompt[:-1], strict=False):
-            if a != b:
-                break
-            length += 1
-        for cache in caches:
-            # A ring has lost what more than its capacity of positions were written after.
-            first_visible = length + 1 - cache.window - _EXTRA_WINDOW
-            if cache.window and self.written - cache.capacity > max(first_visible, 0):
-                return 0
-        return length
+    def common(self, prompt: Sequence[int]) -> int:
+        """Return with how many of these tokens a prompt begins."""
+        length = min(len(self.prefilled), len(prompt))
+        low, high = 0, length + 1  # as many as `low` agree, `high` do not
+        while high - low > 1:  # slices are compared much faster than items
+            middle = length if low == 0 and high == length + 1 else (low + high) // 2
+            if self.prefilled[low:middle] == list(prompt[low:middle]):
+                low = middle
+            else:
+                high = middle
+        return low
+
+    def has_rings(self, length: int, rings: Sequence[KvCache]) -> bool:
+        """Return whether rings hold all that a row sees behind so many of the tokens."""
+        return not is_overwritten(length, self.written, rings)
 
     def forget(self) -> None:
-        """Take nothing of the cache over."""
+        """Take nothing of this over."""
         self.prefilled, self.written = [], 0
+
+
+@dataclass
+class Lane(Known):
+    """A lane.
+
+    Attributes:
+        is_taken: a stream has it.
+    """
+
+    is_taken: bool = False
+
+
+@dataclass
+class KeptRings(Known):
+    """A place for a copy of a lane's rings; see kv_rings.py.
+
+    It is of use while some lane has the other layers' keys and values of the same tokens.
+
+    Attributes:
+        is_shared: it was left where prompts part, so other conversations may begin with it.
+    """
+
+    is_shared: bool = False
+
+
+def is_overwritten(length: int, written: int, rings: Sequence[KvCache]) -> bool:
+    """Return whether rings have lost something that a row sees behind `length` positions.
+
+    Args:
+        length: positions that are to be taken over.
+        written: positions below this were written.
+        rings: caches of sliding layers: each holds its capacity of positions.
+    """
+    for ring in rings:
+        first_visible = length + 1 - ring.window - _EXTRA_WINDOW
+        if written - ring.capacity > max(first_visible, 0):
+            return True
+    return False

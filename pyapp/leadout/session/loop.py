@@ -1,6 +1,7 @@
 """The loop: it alone submits passes, for all streams, and hands out what they bring.
 
-    1. admit    a stream that waits gets a lane that is free, the one that knows most of its prompt
+    1. admit    a stream that waits gets a lane that is free, and what is known of its prompt
+                (admission.py)
     2. prefill  its prompt goes through in passes of fixed sizes; the last one chooses a token
     3. cycle    draft k tokens for every stream that decodes, verify them and the last known token
                 in one pass, accept: all on the device, from what the cycle before left there, so
@@ -95,7 +96,6 @@ class Loop:
         self._was_prefill = False
         self._known: set[Stream] = set()
         self._ms_per_row = 0.0
-        self._uses = 0
         self._guided = Guided(decoder, self._collect_all, self._note_pass, self._leave)
 
     async def run(self, stream: Stream) -> AsyncGenerator[Cycle, None]:
@@ -156,6 +156,7 @@ class Loop:
                 elif self._streams:
                     await self._work.wait()
         except BaseException as error:
+            self._decoder.admission.forget()  # some of what was noted may not have come about
             for stream in list(self._streams):
                 self._leave(stream, error)
             if not isinstance(error, Exception):
@@ -172,23 +173,18 @@ class Loop:
         """Give free lanes to streams that wait, in the order in which they came."""
         decoder = self._decoder
         for stream in self._streams:
-            free = [lane for lane in decoder.lanes if not lane.is_taken]
-            if not free:
-                return
             if stream.phase is not Phase.WAITING:
                 continue
-            # Of lanes that know as much, the one that was not used for the longest.
-            lane = max(
-                free,
-                key=lambda lane: (lane.reusable(stream.prompt, decoder.caches), -lane.last_use),
-            )
-            self._uses += 1
-            lane.is_taken, lane.last_use = True, self._uses
-            stream.lane, stream.phase = lane, Phase.PREFILLING
-            stream.position = stream.num_reused = lane.reusable(stream.prompt, decoder.caches)
-            del lane.prefilled[stream.position :]
+            start = decoder.admission.choose(stream.prompt)
+            if start is None:
+                return
+            decoder.copy(decoder.admission.take(start))
+            stream.lane, stream.phase = start.lane, Phase.PREFILLING
+            stream.position = stream.num_reused = start.length
+            stream.parts_at = start.parts_at
             has_masks = stream.guide is not None
-            decoder.begin(lane.number, stream.prompt, stream.settings, has_masks=has_masks)
+            number = start.lane.number
+            decoder.begin(number, stream.prompt, stream.settings, has_masks=has_masks)
 
     async def _submit(self) -> bool:
         """Submit what is next; return whether there was anything."""
@@ -268,8 +264,12 @@ class Loop:
             decoder.device.write("last_row", 0, last)
         one = _Pass(decoder.submit(plans[rows], len(prompt)), num_rows=rows)
         self._in_flight.append(one)
+        parts_at = stream.parts_at if start < stream.parts_at <= end else 0
         if not is_last:
+            decoder.copy(decoder.admission.keep_parting(lane, parts_at))
             return
+        most = len(prompt) + stream.budget
+        decoder.copy(decoder.admission.keep_end(lane, parts_at, most))
         if stream.written:
             stream.phase = Phase.REPLAYING  # the token that this pass chooses is known
             return

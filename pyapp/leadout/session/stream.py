@@ -71,6 +71,7 @@ class Stream:
         lane: where it runs, once it does.
         phase: where it is.
         num_reused: of the prompt's ids, how many needed no prefill.
+        parts_at: see `admission.Start`.
         position: ids of the prompt, then of `written`, that passes were submitted for.
         collected: ids that came.
         in_flight: passes whose tokens are still to come.
@@ -90,6 +91,7 @@ class Stream:
     lane: Lane | None = None
     phase: Phase = Phase.WAITING
     num_reused: int = 0
+    parts_at: int = 0
     position: int = 0
     collected: int = 0
     in_flight: int = 0
