@@ -23,7 +23,7 @@ from leadout.devices.base import PassTimes, collected
 from leadout_build import ROOT
 from leadout_build.site.kernels import build_kernels
 from leadout_build.site.reflection import reflect
-from leadout_build.site.templates import Rendered
+from leadout_build.site.templates import Rendered, mark_lines
 
 Words = npt.NDArray[np.uint32]
 
@@ -309,8 +309,7 @@ def kernels_in_memory(wgsl: Mapping[str, str]) -> dict[str, object]:
     """Return index and sources of hand-written kernels, for KernelLibrary.fromMemory."""
     variants = {}
     for name, code in wgsl.items():
-        origins = tuple(((1, f"{name}:{i + 1}"),) for i in range(code.count("\n") + 1))
-        info = reflect(Rendered(code, origins)).to_json()
+        info = reflect(Rendered(mark_lines(code, name), name)).to_json()
         variants[name] = {"file": f"{name}.wgsl", "kernel": name, **info, "features": []}
     sources = {f"{name}.wgsl": code for name, code in wgsl.items()}
     return {"index": {"variants": variants}, "sources": sources}

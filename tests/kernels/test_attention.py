@@ -15,7 +15,7 @@ EPS = 1e-6
 F16_TOLERANCE = 1e-3
 
 # Query heads, kv heads, values a head.
-HEADS = [(4, 1, 256), (2, 2, 32), (8, 1, 512), (3, 1, 8)]
+HEADS = [(4, 1, 256), (2, 2, 64), (8, 1, 512), (3, 1, 8)]
 
 
 def normal(seed: int, *shape: int) -> np.ndarray:
@@ -83,7 +83,7 @@ CASES = [
     (4, 2, 32, 70, 192, 0),
     (8, 1, 512, 5, 64, 1),
     (3, 1, 8, 512, 640, 0),
-    (8, 2, 64, 0, 320, 1),
+    (8, 2, 32, 0, 320, 1),
     (8, 1, 32, 102, 192, 1),
 ]
 
@@ -231,6 +231,8 @@ def test_what_lies_beyond_a_row_does_not_count(run_stage) -> None:
 def test_the_layer_behind_attention_reads_packed_rows(run_stage, case) -> None:
     heads, _, dim, *_, behind = case
     rows, last = few_rows(case)
+    # The layer compiles for 8 rows many times as long as for 2: one that adds in several turns.
+    rows = rows if dim == 512 else rows[2:4]
     stage, op = attending(case, "f32", rows, writes=not behind)
     flat = dataclasses.replace(op.y, shape=(len(rows), heads * dim))
     y = stage.output("out", len(rows), 20)

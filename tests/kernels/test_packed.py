@@ -84,7 +84,7 @@ def test_shards_and_a_soft_cap(run_stage) -> None:
     close(run_stage(stage, takes=["norm_linear"]), "y")
 
 
-@pytest.mark.parametrize("layout", ["q4_scale", "q4_super", "q8_affine_bf16", "q8_super16"])
+@pytest.mark.parametrize("layout", ["q4_scale", "q4_affine", "q8_super", "q8_super16"])
 def test_a_whole_mlp(run_stage, layout) -> None:
     played = run_stage(mlp(layout, 2, 256, 256), takes=["add_norm_mlp"])
     close(played, "h_out", "y")
@@ -123,7 +123,8 @@ def test_a_layer_that_norms_its_only_row_gives_the_bits_of_two(run_stage, layout
         assert np.array_equal(alone, beside[: alone.size])
 
 
-@pytest.mark.parametrize("layout", QUANTISED)
+# How a layout is read does not depend on the activations' bits: one of each kind.
+@pytest.mark.parametrize("layout", ["q4_scale", "q4_affine", "q8_affine_bf16", "q8_super16"])
 def test_activations_of_eight_bits_where_that_is_asked_for(run_stage, layout) -> None:
     stage = norm_linear(layout, 2, 37, 768)
     fast, accurate = (run_stage(stage, is_fast=one, takes=["norm_linear"]) for one in (True, False))
@@ -136,7 +137,7 @@ def test_activations_of_eight_bits_where_that_is_asked_for(run_stage, layout) ->
     assert errors[0] > 10 * errors[1]
 
 
-@pytest.mark.parametrize("layout", ["q4_scale", "q4_affine", "q8_super16"])
+@pytest.mark.parametrize("layout", ["q4_affine", "q8_super16"])
 def test_a_row_of_eight_bits_has_the_same_bits_however_many_run_with_it(run_stage, layout) -> None:
     results = {
         rows: run_stage(mlp(layout, rows, 512, 512), is_fast=True).gpu["y"].reshape(rows, -1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import re
 import traceback
 from collections.abc import Iterator, Mapping
@@ -18,6 +20,12 @@ from leadout_build.site.errors import BuildError
 MARK = re.compile("\ue000([^\ue001]*)\ue001")
 
 
+def mark_lines(text: str, name: str, first: int = 1) -> str:
+    """Put a mark at the start of every line, the first of which is that number of file `name`."""
+    lines = enumerate(text.split("\n"), first)
+    return "\n".join(f"\ue000{name}:{number}\ue001{line}" for number, line in lines)
+
+
 class _MarkLines(Extension):
     """Puts a mark at the start of every line, and of every piece of text inside one."""
 
@@ -26,12 +34,8 @@ class _MarkLines(Extension):
             if token.type != "data":
                 yield token
                 continue
-            lines = str(token.value).split("\n")
-            marked = (
-                f"\ue000{stream.name}:{token.lineno + i}\ue001{line}"
-                for i, line in enumerate(lines)
-            )
-            yield Token(token.lineno, token.type, "\n".join(marked))
+            text = mark_lines(str(token.value), str(stream.name), token.lineno)
+            yield Token(token.lineno, token.type, text)
 
 
 @dataclass(frozen=True)
@@ -39,16 +43,43 @@ class Rendered:
     """A rendered template.
 
     Attributes:
-        code: the text, without marks.
-        origins: for every line of code the pieces it is made of: (first column, "file:line").
+        marked: the text with its marks. They are read when somebody asks where a line comes from,
+            which is where one is wrong.
+        first: the template and line of what stands before the first mark.
     """
 
-    code: str
-    origins: tuple[tuple[tuple[int, str], ...], ...]
+    marked: str
+    first: str
+
+    @functools.cached_property
+    def code(self) -> str:
+        """The text, without marks; blank lines that control tags leave behind shrink to one."""
+        lines = [line.rstrip() for line in MARK.sub("", self.marked).split("\n")]
+        kept = [line for before, line in itertools.pairwise(["", *lines]) if line or before]
+        return "\n".join(kept).rstrip("\n") + "\n"
+
+    @functools.cached_property
+    def origins(self) -> list[list[tuple[int, str]]]:
+        """For every line of code the pieces it is made of: (first column, "file:line")."""
+        origins: list[list[tuple[int, str]]] = []
+        last, is_blank = self.first, True
+        for line in self.marked.split("\n"):
+            # split() gives text, origin, text, origin, … text
+            text, *rest = MARK.split(line)
+            pieces = [(1, last)]
+            for origin, piece in zip(rest[::2], rest[1::2], strict=True):
+                pieces.append((len(text) + 1, origin))
+                text += piece
+            was_blank, is_blank = is_blank, not text.strip()
+            if is_blank and was_blank:
+                continue
+            last = pieces[-1][1]
+            origins.append(pieces)
+        return origins or [[(1, self.first)]]
 
     def origin(self, line: int, column: int = 1) -> str:
         """Return "file:line" of the template behind a place in the code (both 1-based)."""
-        pieces = self.origins[min(max(line, 1), len(self.origins)) - 1]
+        pieces = self.origins[min(max(line, 1), self.code.count("\n")) - 1]
         before = [origin for first_column, origin in pieces if first_column <= max(column, 1)]
         return before[-1]
 
@@ -82,7 +113,7 @@ class WgslTemplates:
             found = f"unknown include {error}" if _is_missing(error) else str(error)
             where = self._template_line(error, f"{kernel}.wgsl")
             raise BuildError(f"{where}: {found} (kernel {kernel}, {dict(values)})") from error
-        return _unmark(marked, f"{kernel}.wgsl:1")
+        return Rendered(marked, f"{kernel}.wgsl:1")
 
     def _template_line(self, error: Exception, default: str) -> str:
         """Return "file:line" of the innermost template on the error's stack."""
@@ -95,26 +126,3 @@ class WgslTemplates:
 
 def _is_missing(error: Exception) -> bool:
     return isinstance(error, jinja2.TemplateNotFound)
-
-
-def _unmark(marked: str, default: str) -> Rendered:
-    """Take the marks out; blank lines that control tags leave behind shrink to one."""
-    lines: list[str] = []
-    origins: list[tuple[tuple[int, str], ...]] = []
-    for marked_line in marked.split("\n"):
-        # split() gives text, origin, text, origin, … text
-        first, *rest = MARK.split(marked_line)
-        text = first
-        pieces = [(1, default)]
-        for origin, piece in zip(rest[::2], rest[1::2], strict=True):
-            pieces.append((len(text) + 1, origin))
-            text += piece
-        if not text.strip() and (not lines or not lines[-1]):
-            continue
-        default = pieces[-1][1]
-        lines.append(text.rstrip())
-        origins.append(tuple(pieces))
-    while lines and not lines[-1]:
-        lines.pop()
-        origins.pop()
-    return Rendered("\n".join(lines) + "\n", tuple(origins) or (((1, default),),))

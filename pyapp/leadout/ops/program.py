@@ -11,6 +11,7 @@ it, and never the one that it reads.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import ClassVar
@@ -45,9 +46,9 @@ class Tensor:
             size *= count
         return size
 
-    @property
+    @functools.cached_property
     def binding(self) -> Binding:
-        """The range that a kernel binds."""
+        """The range that a kernel binds; the NumPy device asks at every step."""
         return Binding(self.buffer, self.offset, self.bytes)
 
 

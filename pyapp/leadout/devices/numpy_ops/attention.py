@@ -101,7 +101,7 @@ def _attend(
     masked = where > positions[:, None] - op.behind
     if op.window:
         masked = masked | (where <= positions[:, None] - op.window)
-    scores[np.broadcast_to(masked[None, :, None], scores.shape)] = -np.inf
+    np.copyto(scores, -np.inf, where=masked[None, :, None])
     p = np.exp(scores - scores.max(axis=-1, keepdims=True))
     total = p.sum(axis=-1, keepdims=True)
     mixed = p.reshape(kv_heads, count * group, -1) @ values
