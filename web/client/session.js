@@ -9,7 +9,7 @@
  */
 
 /** @import {ModelInfo} from "../messages.js" */
-/** @import {Generate} from "./answering.js" */
+/** @import {Generator} from "./answering.js" */
 /** @import {ChatCompletion, ChatCompletionChunk} from "./completions.js" */
 /** @import {ChatMessage, ChatParams} from "./parameters.js" */
 
@@ -46,7 +46,7 @@ import { Stream } from "./stream.js";
 
 /** What the model is known by. @typedef {Pick<ModelInfo, "name" | "architecture" | "num_parameters">} SessionModel */
 
-/** The part of an Engine that a session asks. @typedef {{info: ModelInfo, generate: Generate}} SessionEngine */
+/** The part of an Engine that a session asks. @typedef {{info: ModelInfo, generate: Generator["generate"]}} SessionEngine */
 
 const FORMAT = "leadout-session";
 const VERSION = 1;
@@ -127,7 +127,7 @@ export class Session {
     const asked = toAsked({ ...this.#params, ...options, messages }, "chat");
     const head = newHead("chatcmpl", this.#engine.info.name);
     const turn = {};
-    /** @type {Generate} */
+    /** @type {Generator["generate"]} */
     const generate = async (request, given) => {
       const generated = await this.#engine.generate(request, given);
       if (this.#turn !== turn) return generated; // it was left, or the session disposed of
@@ -136,15 +136,16 @@ export class Session {
       this.#tokens = [...generated.prompt_tokens, ...generated.tokens];
       return generated;
     };
+    const engine = { info: this.#engine.info, generate };
     const end = () => {
       if (this.#turn === turn) this.#turn = null;
     };
     this.#turn = turn;
     try {
       if (options.stream) {
-        return followed(answerStream(generate, asked, options.signal, (index) => chatChunks(head, index)), end);
+        return followed(answerStream(engine, asked, options.signal, (index) => chatChunks(head, index)), end);
       }
-      const answers = await answerWhole(generate, asked, options.signal);
+      const answers = await answerWhole(engine, asked, options.signal);
       end();
       return toChatCompletion(head, answers);
     } catch (error) {
