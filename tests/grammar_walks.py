@@ -50,7 +50,7 @@ def mark_ids() -> list[int]:
 def v8() -> V8Grammars:
     stop_ids = (EOS, END_OF_TURN)
     found = V8Grammars.make(GLUE, LIBRARY, tokenizer().pieces(), vocab_size(), stop_ids, mark_ids())
-    found.context.eval(WALK.read_text("utf-8"))
+    found.evaluate(WALK.read_text("utf-8"))
     return found
 
 
@@ -63,7 +63,7 @@ def grammars() -> Grammars:
 def v8_walks(ebnf: str, seeds: Sequence[int], max_tokens: int = 4000) -> list[dict[str, Any]]:
     """Return the walks of web/grammar.js in CPython's V8: {"ids", "hash", "isFinished"} each."""
     call = f"walks(grammars, {json.dumps(ebnf)}, {json.dumps(list(seeds))}, {max_tokens})"
-    found: Any = v8().context.eval(f"{call}.then(JSON.stringify)").get()
+    found: Any = v8().evaluate(f"{call}.then(JSON.stringify)")
     answer: list[dict[str, Any]] = json.loads(str(found))
     return answer
 

@@ -7,15 +7,15 @@ imported in the browser.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
+import inspect
 import json
 import re
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from leadout.errors import RequestError
@@ -51,25 +51,25 @@ const drop = (number) => (held.get(number).dispose(), held.delete(number));
 
 
 class _Thread:
-    """The one thread that V8 begins and ends in, all of it: it crashes where they are several."""
+    """The one thread that V8 begins and ends in, all of it: it crashes where they are several.
+
+    Everything is evaluated in its event loop, which mini-racer then takes for its own. From outside
+    of it mini-racer makes every evaluation one that can be cancelled, and now and then cancels the
+    next one instead of the one that has ended: whoever waits for that waits for ever.
+    """
 
     def __init__(self) -> None:
-        self._jobs: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
-        threading.Thread(target=self._run, daemon=True, name="leadout-v8").start()
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True, name="leadout-v8").start()
 
     def call(self, job: Callable[[], Any]) -> Any:
-        """Do something in the thread; return what it returns."""
-        future: Future[Any] = Future()
-        self._jobs.put((job, future))
-        return future.result()
+        """Do something in the thread; return what it returns, or what that promises."""
 
-    def _run(self) -> None:
-        while True:
-            job, future = self._jobs.get()
-            try:
-                future.set_result(job())
-            except BaseException as error:  # noqa: BLE001  # raised where the result is wanted
-                future.set_exception(error)
+        async def run() -> Any:
+            found = job()
+            return await found if inspect.isawaitable(found) else found
+
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result()
 
 
 @cache
@@ -115,22 +115,25 @@ class V8Grammars:
                 "Answers that keep to a schema or a grammar need V8 here; install it with "
                 "pip install 'leadout[grammar]'."
             ) from error
-        # In a thread without an event loop V8 starts one of its own, so that matchers can be used
-        # from any loop. Waiting for it holds up the caller's: masks are computed, not awaited.
+        # Waiting for V8's thread holds up the caller's loop: masks are computed, not awaited.
         context = _thread().call(MiniRacer)
-        context.eval(_HOST)
-        context.eval(library.read_text("utf-8"))
+        _evaluate(context, _HOST)
+        _evaluate(context, library.read_text("utf-8"))
         # V8 alone knows scripts, not modules; the glue imports nothing.
-        context.eval(re.sub(r"^export ", "", glue.read_text("utf-8"), flags=re.MULTILINE))
-        context.eval(_VERBS)
+        _evaluate(context, re.sub(r"^export ", "", glue.read_text("utf-8"), flags=re.MULTILINE))
+        _evaluate(context, _VERBS)
         vocabulary = {
             "pieces": list(pieces),
             "vocab_size": vocab_size,
             "stop_ids": list(stop_ids),
             "mark_ids": list(mark_ids),
         }
-        context.eval(f"const grammars = new Grammars({json.dumps(vocabulary)}, xgrammar); 0")
+        _evaluate(context, f"const grammars = new Grammars({json.dumps(vocabulary)}, xgrammar); 0")
         return cls(context)
+
+    def evaluate(self, code: str) -> Any:
+        """Return what code gives beside the library, or what its promise does; for tests."""
+        return _evaluate(self.context, code)
 
     async def compile(self, ebnf: str) -> V8Grammar:
         """Compile a grammar.
@@ -138,7 +141,7 @@ class V8Grammars:
         Raises:
             RequestError: the library refuses it.
         """
-        made = _awaited(
+        made = _evaluate(
             self.context,
             f"grammars.compile({json.dumps(ebnf)}).then(hold, (error) => String(error.message))",
         )
@@ -161,12 +164,12 @@ class V8Grammar:
 
     async def start(self) -> V8Matcher:
         """Return a matcher at the beginning of an answer."""
-        made = _awaited(self._context, f"held.get({self._number}).start().then(hold)")
+        made = _evaluate(self._context, f"held.get({self._number}).start().then(hold)")
         return V8Matcher(self._context, int(made))
 
     def dispose(self) -> None:
         """Free it; matchers live on."""
-        self._context.eval(f"drop({self._number}); 0")
+        _evaluate(self._context, f"drop({self._number}); 0")
 
 
 class V8Matcher:
@@ -179,33 +182,34 @@ class V8Matcher:
     @property
     def is_finished(self) -> bool:
         """Whether a stop token was accepted."""
-        return bool(self._context.eval(f"held.get({self._number}).isFinished"))
+        return bool(_evaluate(self._context, f"held.get({self._number}).isFinished"))
 
     @property
     def forced_text(self) -> str:
         """The text that must come next, as far as it is certain."""
-        return str(self._context.eval(f"held.get({self._number}).forcedText"))
+        return str(_evaluate(self._context, f"held.get({self._number}).forcedText"))
 
     async def masks(self, drafts: Sequence[int]) -> bytes:
         """Return the masks of the next position and behind each allowed draft, in a row."""
         ids = json.dumps([int(draft) for draft in drafts])
-        return bytes(_awaited(self._context, f"held.get({self._number}).masks({ids})"))
+        return bytes(_evaluate(self._context, f"held.get({self._number}).masks({ids})"))
 
     def accept(self, token: int) -> bool:
         """Take a token; return whether it was allowed."""
-        return bool(self._context.eval(f"held.get({self._number}).accept({int(token)})"))
+        return bool(_evaluate(self._context, f"held.get({self._number}).accept({int(token)})"))
 
     def rollback(self, num_tokens: int) -> None:
         """Take back the last tokens."""
-        self._context.eval(f"held.get({self._number}).rollback({int(num_tokens)})")
+        _evaluate(self._context, f"held.get({self._number}).rollback({int(num_tokens)})")
 
     def dispose(self) -> None:
         """Free it."""
-        self._context.eval(f"drop({self._number}); 0")
+        _evaluate(self._context, f"drop({self._number}); 0")
 
 
-def _awaited(context: Any, expression: str) -> Any:
-    return context.eval(expression).get()
+def _evaluate(context: Any, code: str) -> Any:
+    """Return what code gives, or what its promise does."""
+    return _thread().call(lambda: context.eval(code))
 
 
 def v8_library(
