@@ -201,11 +201,23 @@ async def load_model(
 
 
 async def _allocate(
-    device: Device, checkpoint: Checkpoint, drafter: Checkpoint | None, options: LoadOptions
+    device: Device,
+    checkpoint: Checkpoint,
+    drafter: Checkpoint | None,
+    options: LoadOptions,
+    asked: LoadOptions | None = None,
 ) -> PlannedLoad:
     """Plan a load, and allocate its buffers.
 
-    Where the device lacks the room, no rings are kept; then what can be is paged.
+    Where the device lacks the room, no rings are kept; then what can be is paged, with rings if
+    there is room for them now.
+
+    Args:
+        device: gets the buffers.
+        checkpoint: the target's.
+        drafter: the drafter's, for MTP.
+        options: of this attempt.
+        asked: where it is one without rings: the options of the one before.
 
     Raises:
         OutOfMemoryError: saying what would help; nothing was kept.
@@ -215,9 +227,11 @@ async def _allocate(
         await device.allocate(planned.buffers)
     except OutOfMemoryError as error:
         if planned.rings.num_places and options.kept_prompts is None:
-            return await _allocate(device, checkpoint, drafter, replace(options, kept_prompts=0))
+            without = replace(options, kept_prompts=0)
+            return await _allocate(device, checkpoint, drafter, without, options)
         if planned.paging_saves_bytes and options.placement == "auto":
-            return await _allocate(device, checkpoint, drafter, replace(options, placement="paged"))
+            paged = replace(asked or options, placement="paged")
+            return await _allocate(device, checkpoint, drafter, paged)
         raise advised(error, planned) from error
     except BaseException:  # a load that is given up while the device is busy with it
         device.free(planned.buffers)

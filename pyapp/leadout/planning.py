@@ -46,10 +46,12 @@ _LARGE_BUFFER_BYTES = (1 << 31) - 4
 
 MAX_KEPT_PROMPTS = 64
 
-#: Unless more are asked for, copies of rings take at most this share of all else; this much is
-#: never too much.
+#: Unless more are asked for, copies of rings take at most this share of all else. The first of
+#: these sizes is never too much; more than the second always is: with one copy in f32, 31B would
+#: hardly fit on cards of 24 GB.
 _KEPT_SHARE = 1 / 8
 _LITTLE_BYTES = 64 << 20
+_MUCH_BYTES = 1 << 30
 
 DRAFTERS = ("auto", "none", "mtp", "ngram")
 PLACEMENTS = ("auto", "gpu", "paged")
@@ -357,7 +359,7 @@ def plan_rings(
     rings = KvRings.of(caches, context_length, 1)
     if not rings.rings:
         return rings
-    room = max(_LITTLE_BYTES, int(_KEPT_SHARE * other_bytes))
+    room = min(max(_LITTLE_BYTES, int(_KEPT_SHARE * other_bytes)), _MUCH_BYTES)
     if options.memory_bytes is not None:
         room = max(0, min(room, options.memory_bytes - other_bytes))
     largest = max(ring.lane_bytes for ring in rings.rings)

@@ -117,7 +117,10 @@ async def test_what_is_planned_is_what_is_allocated() -> None:
     assert plan.weights_bytes == engine.model.weights_bytes
     assert engine.model.drafter is not None
     assert plan.drafter_bytes > engine.model.drafter.weights_bytes
-    assert plan.kv_cache_bytes == sum(2 * cache.bytes for cache in engine.decoder.caches)
+    rings = engine.decoder.admission.rings
+    kept_bytes = rings.num_places * rings.place_bytes
+    caches_bytes = sum(2 * cache.bytes for cache in engine.decoder.caches)
+    assert plan.kv_cache_bytes == caches_bytes + kept_bytes
 
 
 def test_the_command_line_offers_the_shapes_that_there_are() -> None:

@@ -149,6 +149,27 @@ async def test_rings_are_kept_as_far_as_there_is_room() -> None:
     assert short.memory == without.memory, "rings that hold the whole context lose nothing"
 
 
+@pytest.mark.parametrize(
+    ("shape", "kv_dtype", "kept"),
+    [
+        ("e4b", "f32", 2),
+        ("12b", "f32", 1),
+        ("26b-a4b", "f32", 2),
+        ("31b", "f32", 0),
+        ("31b", "f16", 1),
+    ],
+)
+async def test_large_models_keep_fewer_rings_unless_asked(
+    shape: str, kv_dtype: str, kept: int
+) -> None:
+    target, device = synthetic_checkpoint(shape, "target"), NumpyDevice()
+    found = [
+        (await forecast(device, target, None, LoadOptions(kv_dtype=kv_dtype, kept_prompts=count)))
+        for count in (None, kept)
+    ]
+    assert found[0].memory == found[1].memory
+
+
 async def test_a_forecast_is_plain_data() -> None:
     target = synthetic_checkpoint("tiny", "target")
     found = (await forecast(NumpyDevice(), target, None, LoadOptions())).to_json()

@@ -190,11 +190,15 @@ class SmallDevice(NumpyDevice):
         await super().allocate(buffers)
 
 
+#: No rings are kept, which would be given up first.
+PAGING = {"paged_rows": 256, "kept_prompts": 0}
+
+
 async def sizes() -> tuple[int, int]:
     """Return what the trained model takes: with the table, and paged."""
     checkpoint = await opened(TRAINED)
     found = [
-        await forecast(NumpyDevice(), checkpoint, None, LoadOptions(placement=one, paged_rows=256))
+        await forecast(NumpyDevice(), checkpoint, None, LoadOptions(placement=one, **PAGING))
         for one in ("gpu", "paged")
     ]
     whole, paged = (one.memory.total_bytes for one in found)
@@ -208,12 +212,28 @@ async def test_auto_pages_where_memory_does_not_suffice() -> None:
     whole, paged = await sizes()
     for room, placement in ((whole, "gpu"), (whole - 1, "paged"), (paged, "paged")):
         device = SmallDevice(room)
-        engine = await load(device, folder_files(TRAINED), paged_rows=256)
+        engine = await load(device, folder_files(TRAINED), **PAGING)
         assert engine.info()["placement"] == placement
         assert device.allocated_bytes == (whole if placement == "gpu" else paged)
         assert await generated(engine, [2, 300, 9], max_tokens=4)
         engine.close()
         assert device.allocated_bytes == 0
+
+
+async def test_rings_go_before_the_table_and_come_back_where_it_is_paged() -> None:
+    whole, paged = await sizes()
+    every = {"paged_rows": 256, "max_draft_tokens": 0}
+    places = {}
+    for room in (whole, whole - 1, paged):
+        engine = await load(SmallDevice(room), folder_files(TRAINED), parallel=1, **every)
+        places[room] = engine.info()["placement"], len(engine.decoder.admission.kept)
+    rings = engine.decoder.admission.rings
+    has_room = paged + 2 * rings.place_bytes <= whole - 1
+    assert places == {
+        whole: ("gpu", 0),
+        whole - 1: ("paged", 2 if has_room else 0),
+        paged: ("paged", 0),
+    }
 
 
 async def test_what_does_not_fit_even_so_is_an_error_that_says_what_would_help() -> None:
@@ -222,7 +242,7 @@ async def test_what_does_not_fit_even_so_is_an_error_that_says_what_would_help()
     saving = {"option": "placement", "value": "paged", "saves_bytes": whole - paged}
     for placement, is_said in (("auto", False), ("gpu", True)):
         with pytest.raises(OutOfMemoryError, match=r"^too much\. In all it takes") as caught:
-            await load(device, folder_files(TRAINED), placement=placement, paged_rows=256)
+            await load(device, folder_files(TRAINED), placement=placement, **PAGING)
         assert ("placement paged takes" in str(caught.value)) == is_said
         assert (saving in caught.value.detail["savings"]) == is_said
     assert device.allocated_bytes == 0
@@ -231,7 +251,7 @@ async def test_what_does_not_fit_even_so_is_an_error_that_says_what_would_help()
 async def test_a_forecast_pages_where_the_memory_that_is_known_does_not_suffice() -> None:
     checkpoint = await opened(TRAINED)
     whole, paged = await sizes()
-    auto = LoadOptions(paged_rows=256, memory_bytes=whole)
+    auto = LoadOptions(memory_bytes=whole, **PAGING)
     assert (await forecast(NumpyDevice(), checkpoint, None, auto)).placement == "gpu"
     less = dataclasses.replace(auto, memory_bytes=whole - 1)
     found = await forecast(NumpyDevice(), checkpoint, None, less)
