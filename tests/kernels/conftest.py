@@ -12,6 +12,7 @@ from gpu_page import GpuPage, GpuRuntime, Words, open_page
 from page_hosts import IS_NODE
 from stage import Played, Stage, play
 
+import parallel
 from leadout.lowering import linear
 from lowered import caps
 
@@ -31,8 +32,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def kernels_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the kernels are rendered once."""
-    return tmp_path_factory.mktemp("kernels")
+    """Where the kernels are rendered once, for all workers."""
+    with parallel.shared_folder(tmp_path_factory) as folder:
+        kernels = folder / "kernels"
+        kernels.mkdir(exist_ok=True)
+    return kernels
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ from __future__ import annotations
 import base64
 import contextlib
 import itertools
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 import numpy.typing as npt
 from page_hosts import PageHost, open_host
@@ -317,11 +317,13 @@ def kernels_in_memory(wgsl: Mapping[str, str]) -> dict[str, object]:
 
 @contextlib.contextmanager
 def open_page(kernels: Path) -> Iterator[GpuPage]:
-    """Serve and open the page; kernels are rendered into `kernels` when first asked for."""
-    lock = threading.Lock()
+    """Serve and open the page; kernels are rendered into `kernels` when first asked for.
+
+    Another worker's page may use the same folder.
+    """
 
     def rendered() -> Path:
-        with lock:
+        with filelock.FileLock(kernels / ".lock"):
             if not (kernels / "index.json").exists():
                 build_kernels(ROOT / "web" / "kernels", kernels, ROOT / "web" / "node_modules")
         return kernels

@@ -22,6 +22,10 @@ TINY = Path(__file__).parents[1] / "vectors" / "gemma4-tiny"
 #: minute a model, so that the others take those for software.
 ON_KERNELS_FOR_GPUS = ("e2b", "26b-a4b")
 
+#: How many steps these decode, instead of 24; a step is most of a second, and none of the 24
+#: reaches another tile of the KV cache. Scoring looks at all 97 positions.
+NUM_STEPS_ON_THESE = 8
+
 
 @pytest.mark.parametrize("name", ["e2b", "e4b", "12b", "26b-a4b", "31b"])
 async def test_safetensors_give_the_logits_of_transformers(kernel_runtime, name) -> None:
@@ -32,8 +36,11 @@ async def test_safetensors_give_the_logits_of_transformers(kernel_runtime, name)
         error = relative_error(await scored(engine, ids), golden["logits"])
         assert error < RELATIVE_TOLERANCE
         prompt = [int(token) for token in golden["prompt_ids"]]
-        tokens, _ = await decoded(engine, prompt, len(golden["generated_ids"]))
-        assert tokens == golden["generated_ids"].tolist()
+        wanted = golden["generated_ids"].tolist()
+        if name in ON_KERNELS_FOR_GPUS:
+            wanted = wanted[:NUM_STEPS_ON_THESE]
+        tokens, _ = await decoded(engine, prompt, len(wanted))
+        assert tokens == wanted
     engine.close()
 
 

@@ -30,7 +30,6 @@ GOLDEN = Path(__file__).parents[1] / "vectors/nano/golden.json"
 #: Longer than any brief.
 MAX_TOKENS = 320
 
-DRAFT_TOKENS: tuple[int | str, ...] = (*range(1, 8), "auto")
 SAMPLINGS = (
     Sampling(),
     Sampling(temperature=0.8, seed=1),
@@ -93,15 +92,22 @@ async def write(
     return await engine.generate(request)
 
 
+#: Replies by what was said up to there: they are greedy, and conversations begin alike.
+_replies: dict[tuple[str, ...], str] = {}
+
+
 async def reply(engine: Engine, *contents: str) -> str:
     """Chat as the page does, the system's text first, and return the last reply."""
+    if contents in _replies:
+        return _replies[contents]
     messages: list[dict[str, object]] = [{"role": "system", "content": NANO_SYSTEM}]
-    text = ""
-    for content in contents:
+    for place, content in enumerate(contents[:-1], 1):
         messages.append({"role": "user", "content": content})
-        request = GenerateRequest(messages=tuple(messages), max_tokens=MAX_TOKENS, draft_tokens=4)
-        text = (await engine.generate(request)).text
-        messages.append({"role": "assistant", "content": text})
+        answer = await reply(engine, *contents[:place])
+        messages.append({"role": "assistant", "content": answer})
+    messages.append({"role": "user", "content": contents[-1]})
+    request = GenerateRequest(messages=tuple(messages), max_tokens=MAX_TOKENS, draft_tokens=4)
+    _replies[contents] = text = (await engine.generate(request)).text
     return text
 
 
@@ -130,14 +136,23 @@ async def test_greedy_ids_are_those_of_transformers(engine: Engine, number: int)
 # ---- drafts ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sampling", SAMPLINGS, ids=["greedy", "sampled", "filtered"])
+#: Each number greedily and with one way of sampling; all together, with random requests, are
+#: in test_speculation.py.
+DRAFTS_OF: list[tuple[Sampling, tuple[int | str, ...]]] = [
+    (SAMPLINGS[0], (*range(1, 8), "auto")),
+    (SAMPLINGS[1], (1, 3, 5, 7)),
+    (SAMPLINGS[2], (2, 4, 6, "auto")),
+]
+
+
+@pytest.mark.parametrize(("sampling", "numbers"), DRAFTS_OF, ids=["greedy", "sampled", "filtered"])
 async def test_ids_are_the_same_with_any_number_of_drafts(
-    engine: Engine, sampling: Sampling
+    engine: Engine, sampling: Sampling, numbers: tuple[int | str, ...]
 ) -> None:
     prompt = unseen(engine, {"brief"}, 1, f"drafts {sampling.seed}")[0]
     plain = await write(engine, prompt, "none", 0, sampling, max_tokens=48)
     assert len(plain.tokens) == 48
-    for draft_tokens in DRAFT_TOKENS:
+    for draft_tokens in numbers:
         drafted = await write(engine, prompt, "mtp", draft_tokens, sampling, max_tokens=48)
         assert drafted.tokens == plain.tokens, draft_tokens
 
