@@ -36,7 +36,7 @@ from leadout.grammar.formats import FORMATS
 from leadout.grammar.notation import JsonNotation, Notation
 from leadout.grammar.numbers import Bound, any_integer, any_number, integers, numbers
 from leadout.grammar.regexes import regex_expression, regex_width
-from leadout.grammar.schema_parts import KEYWORDS_OF, TYPES, Plain, SchemaParts
+from leadout.grammar.schema_parts import ANNOTATIONS, KEYWORDS_OF, TYPES, Plain, SchemaParts
 from leadout.grammar.values import is_valid, types_of
 
 MAX_RULES: Final = 2000
@@ -90,8 +90,14 @@ class SchemaTranslation:
         self._rules: dict[str, Expression] = {}
 
     def rule_of(self, schema: object, path: str) -> Ref:
-        """Return the rule of a schema; equal ones share theirs, so that recursion has an end."""
-        key = json.dumps(schema)
+        """Return the rule of a schema; equal ones share theirs, so that recursion has an end.
+
+        What says nothing about values makes no difference: a rule costs time to compile.
+        """
+        said = schema
+        if isinstance(schema, Mapping):
+            said = {name: value for name, value in schema.items() if name not in ANNOTATIONS}
+        key = json.dumps(said)
         if key not in self._names:
             if len(self._names) == MAX_RULES:
                 raise RequestError(
