@@ -69,6 +69,7 @@ IDS = [json.dumps(schema)[:70] for schema in SCHEMAS]
 
 #: Tokens that do more than one thing in a string: escape, end it and go on, or begin one.
 MIXED = [
+    'abcdefghijklmnopqrstuvwxyz"',  # the longest of all
     *(
         'a"',
         'ab"',

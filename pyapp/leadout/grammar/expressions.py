@@ -36,7 +36,7 @@ _WIDE: Final = 16
 #: The library prepares one table for each place in a counted run of wide classes, over the whole
 #: vocabulary: with 262,144 tokens 0.1 s each for letters and 0.2 to 0.4 s for any characters, 12 s
 #: for 32 of these on a slow core. The worker must answer within a minute (web/client/channel.js).
-MAX_COUNTED_WIDE: Final = 32
+MAX_COUNTED_WIDE: Final = 64
 
 #: The most places of wide classes in all, counted or not.
 MAX_WIDE: Final = 256
