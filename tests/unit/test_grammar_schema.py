@@ -160,7 +160,14 @@ REFUSED: list[tuple[Any, str]] = [
     ({"type": "string", "pattern": "("}, "no regular expression"),
     ({"type": "string", "pattern": "(?=a)b"}, "a lookaround"),
     ({"type": "string", "pattern": r"(a)\1"}, "a reference to a group"),
-    ({"type": "string", "maxLength": 500}, "counts 500 characters"),
+    ({"type": "string", "pattern": "^.{500}$"}, "counts 500 characters"),
+    (
+        {
+            "type": "object",
+            "properties": {f"k{n}": {"type": "string", "maxLength": n} for n in range(258)},
+        },
+        "has 257 different lengths",
+    ),
     ({"type": "string", "format": "iri"}, "format 'iri' is not supported"),
     ({"type": "string", "format": "date", "pattern": "a"}, "format and pattern together"),
     ({"type": "string", "pattern": "a+", "maxLength": 3}, "beside minLength or maxLength"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from leadout.errors import RequestError
@@ -22,13 +23,19 @@ MAX_CODE_POINT: Final = 0xFFFFF
 #: Where the marks of `Mark` begin. Keep in step with FIRST_MARK in web/grammar.js.
 FIRST_MARK: Final = 0x10F000
 
+#: Where the marks of bounds begin, and how many different ones a grammar may have. Keep in step
+#: with FIRST_BOUND and MAX_BOUNDS in web/grammar.js.
+FIRST_BOUND: Final = 0x10E000
+MAX_BOUNDS: Final = 256
+
 _SURROGATES: Final = (0xD800, 0xDFFF)
 
 #: A class with more code points than this counts as wide: many tokens go on in it.
 _WIDE: Final = 16
 
 #: The library prepares one table for each place in a counted run of wide classes, over the whole
-#: vocabulary: 0.15 to 0.25 s each for Gemma's 262,144 tokens on a slow core.
+#: vocabulary: with 262,144 tokens 0.1 s each for letters and 0.2 to 0.4 s for any characters, 12 s
+#: for 32 of these on a slow core. The worker must answer within a minute (web/client/channel.js).
 MAX_COUNTED_WIDE: Final = 64
 
 #: The most places of wide classes in all, counted or not.
@@ -90,13 +97,35 @@ class Repeat:
 
 
 @dataclass(frozen=True)
+class Counted:
+    """The content of a string, behind what opens it and before what closes it.
+
+    The library does not see how long it is; web/grammar.js counts. So that it may be of any
+    length, and no token has both what opens the string and some of its content.
+
+    Attributes:
+        items: what it is made of, any number of them, each with how many characters it counts for.
+        least, most: how many characters it has; without end where `most` is None.
+    """
+
+    items: tuple[tuple[Expression, int], ...]
+    least: int
+    most: int | None
+
+    @property
+    def uncounted(self) -> Repeat:
+        """The same, of any length."""
+        return Repeat(choice(*(item for item, _ in self.items)), 0, None)
+
+
+@dataclass(frozen=True)
 class Ref:
     """A rule, by name."""
 
     name: str
 
 
-Expression = Text | Chars | Mark | Concat | Choice | Repeat | Ref
+Expression = Text | Chars | Mark | Concat | Choice | Repeat | Counted | Ref
 Rules = Mapping[str, Expression]
 
 EMPTY: Final = Text("")
@@ -270,6 +299,8 @@ def _is_nullable(expression: Expression, empty: set[str]) -> bool:
             return any(_is_nullable(option, empty) for option in options)
         case Repeat(of, least, _):
             return least == 0 or _is_nullable(of, empty)
+        case Counted(_, least, _):
+            return least == 0
     return False
 
 
@@ -291,10 +322,20 @@ def _first_refs(expression: Expression, empty: set[str]) -> Iterator[str]:
 
 def _check_size(rules: Rules, what: str) -> None:
     wide = frozenset(name for name, rule in rules.items() if _is_wide(rule))
-    sizes = [_size(rule, wide) for rule in rules.values()]
+    # Equal runs are printed once, and so are their tables (printed.py).
+    runs: set[Expression] = set()
+    sizes = [_size(rule, wide, runs) for rule in rules.values()]
     num_places = sum(size.places for size in sizes)
     num_counted = sum(size.counted for size in sizes)
     num_wide = sum(size.wide for size in sizes)
+    bounds = set(chain.from_iterable(map(_bounds, rules.values())))
+    if len(bounds) > MAX_BOUNDS:
+        raise RequestError(
+            f"{what} has {len(bounds):,} different lengths of strings (minLength with maxLength), "
+            f"and {MAX_BOUNDS} are taken at most; make some the same",
+            found=len(bounds),
+            limit=MAX_BOUNDS,
+        )
     if num_places > MAX_PLACES:
         raise RequestError(
             f"{what} is too large: {num_places:,} places, {MAX_PLACES:,} are taken at most; make "
@@ -304,9 +345,8 @@ def _check_size(rules: Rules, what: str) -> None:
         )
     if num_counted > MAX_COUNTED_WIDE:
         raise RequestError(
-            f"{what} counts {num_counted:,} characters of free text (maxLength, minLength or "
-            f"{{n,m}} in a pattern), and {MAX_COUNTED_WIDE} are taken at most in all; lower "
-            "the counts or leave them out",
+            f"{what} counts {num_counted:,} characters of wide classes ({{n,m}} in a pattern), and "
+            f"{MAX_COUNTED_WIDE} are taken at most in all; lower the counts or leave them out",
             found=num_counted,
             limit=MAX_COUNTED_WIDE,
         )
@@ -338,7 +378,18 @@ class _Size:
     counted: int = 0
 
 
-def _size(expression: Expression, wide: frozenset[str]) -> _Size:
+def _bounds(expression: Expression) -> Iterator[tuple[int, int | None]]:
+    match expression:
+        case Counted(_, least, most):
+            yield least, most
+        case Concat(parts) | Choice(parts):
+            for part in parts:
+                yield from _bounds(part)
+        case Repeat(of, _, _):
+            yield from _bounds(of)
+
+
+def _size(expression: Expression, wide: frozenset[str], runs: set[Expression]) -> _Size:
     match expression:
         case Text(text):
             return _Size(len(text))
@@ -347,15 +398,20 @@ def _size(expression: Expression, wide: frozenset[str]) -> _Size:
         case Ref(name):
             return _Size(1, int(name in wide))
         case Concat(parts) | Choice(parts):
-            sizes = [_size(part, wide) for part in parts]
+            sizes = [_size(part, wide, runs) for part in parts]
             return _Size(
                 1 + sum(size.places for size in sizes),
                 sum(size.wide for size in sizes),
                 sum(size.counted for size in sizes),
             )
+        case Counted():
+            return _size(expression.uncounted, wide, runs)
         case Repeat(of, least, most):
             times = max(least if most is None else most, 1)
-            size = _size(of, wide)
+            size = _size(of, wide, runs)
+            if expression in runs:
+                return _Size(size.places * times)
+            runs.add(expression)
             num_wide = size.wide * times
             return _Size(size.places * times, num_wide, num_wide if times > 1 else size.counted)
     return _Size(1)

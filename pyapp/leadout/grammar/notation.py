@@ -51,6 +51,12 @@ class Notation(Protocol):
     def char(self, ranges: tuple[Range, ...]) -> Expression:
         """Return one character out of ranges, as it is written in a string."""
 
+    def items(self) -> tuple[tuple[Expression, int], ...]:
+        """Return what any text is made of, each with the number of characters it stands for.
+
+        Keep in step with `Lengths` in web/grammar.js, which counts them in tokens.
+        """
+
     def quoted(self, content: Expression) -> Expression:
         """Return a string with this content."""
 
@@ -94,6 +100,10 @@ class JsonNotation:
         """Return the content between double quotes."""
         return concat(Text('"'), content, Text('"'))
 
+    def items(self) -> tuple[tuple[Expression, int], ...]:
+        """Return characters, raw and escaped."""
+        return ((self.char(ANY_RANGES), 1),)
+
     def free_text(self) -> Expression:
         """Return characters without end."""
         return Repeat(self.char(ANY_RANGES), 0, None)
@@ -129,12 +139,16 @@ class CallNotation:
         """Return the content between two marks."""
         return concat(Mark(QUOTE), content, Mark(QUOTE))
 
-    def free_text(self) -> Expression:
-        """Return characters without end; "<" where no "|" follows, which would spell a mark."""
+    def items(self) -> tuple[tuple[Expression, int], ...]:
+        """Return characters; "<" where no "|" follows, which would spell a mark."""
         less = ord("<")
         other = Chars(without(ANY_RANGES, [(less, less), (ord("|"), ord("|"))]))
         plain = Chars(without(ANY_RANGES, [(less, less)]))
-        return Repeat(choice(plain, concat(Text("<"), other)), 0, None)
+        return (plain, 1), (concat(Text("<"), other), 2)
+
+    def free_text(self) -> Expression:
+        """Return characters without end; "<" where no "|" follows."""
+        return Repeat(choice(*(item for item, _ in self.items())), 0, None)
 
     def key(self, name: str, path: str) -> Expression:
         """Return the key without quotes."""

@@ -6,6 +6,9 @@
    c ::= "." | [a-z] c. The library decides about a token within one rule; what reaches over a
    rule's end it looks up anew at every position, which takes ten times as long.
 3. Equal runs share their rule, so that its tables are made once.
+4. Strings of bounded length have a mark behind their opening quote, one for each different bound,
+   and are free as far as the library knows. The bounds stand in the first line, for web/grammar.js:
+   # bounds 0-200 3-
 """
 
 from __future__ import annotations
@@ -14,11 +17,13 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from leadout.grammar.expressions import (
+    FIRST_BOUND,
     FIRST_MARK,
     ROOT,
     Chars,
     Choice,
     Concat,
+    Counted,
     Expression,
     Mark,
     Range,
@@ -43,7 +48,9 @@ def to_ebnf(rules: Rules, marks: Sequence[str] = ()) -> str:
     printer = _Printer(marks)
     for name, rule in rules.items():
         printer.lines.append(f"{_rule_name(name)} ::= {printer.printed(rule)}")
-    return "\n".join(printer.lines) + "\n"
+    bounds = [f" {least}-{'' if most is None else most}" for least, most in printer.bounds]
+    lines = [f"# bounds{''.join(bounds)}", *printer.lines] if bounds else printer.lines
+    return "\n".join(lines) + "\n"
 
 
 def _rule_name(name: str) -> str:
@@ -54,6 +61,7 @@ def _rule_name(name: str) -> str:
 class _Printer:
     def __init__(self, marks: Sequence[str]) -> None:
         self.lines: list[str] = []
+        self.bounds: list[tuple[int, int | None]] = []
         self._marks = marks
         self._runs: dict[tuple[tuple[str, ...], str, int, int | None], str] = {}
 
@@ -72,7 +80,7 @@ class _Printer:
                 return self._concat(parts)
             case Choice(options):
                 return f"({' | '.join(map(self.printed, options))})"
-            case Repeat():
+            case Repeat() | Counted():
                 return self._concat((expression,))
 
     def _concat(self, parts: Sequence[Expression]) -> str:
@@ -81,6 +89,9 @@ class _Printer:
         while at < len(parts):
             part = parts[at]
             at += 1
+            if isinstance(part, Counted):
+                printed.append(self._bound(part.least, part.most))
+                part = part.uncounted
             if not isinstance(part, Repeat):
                 printed.append(self.printed(part))
                 continue
@@ -94,6 +105,11 @@ class _Printer:
                 at += 1
             printed.append(self._run(items, end, part.least, part.most))
         return f"({' '.join(printed)})"
+
+    def _bound(self, least: int, most: int | None) -> str:
+        if (least, most) not in self.bounds:
+            self.bounds.append((least, most))
+        return f'"{_escaped(FIRST_BOUND + self.bounds.index((least, most)))}"'
 
     def _repeat(self, repeat: Repeat) -> str:
         inner = f"({self.printed(repeat.of)})"

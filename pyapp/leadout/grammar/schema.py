@@ -4,11 +4,14 @@ Every answer that ends is valid under the schema. Not every valid value can be a
 in the order of `properties`, an object that names its properties has others only where
 `additionalProperties` asks for them, whitespace is fixed (notation.py), and so are limits that no
 one meets by chance (numbers.py, formats.py). A keyword that is not known is refused, never skipped.
+Where strings are alternatives of each other, one of bounded length (`Counted`) shuts the others
+out as soon as the quote is written, the widest one first; in one union small ones do not.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
@@ -19,6 +22,7 @@ from leadout.grammar.expressions import (
     EMPTY,
     NOTHING,
     ROOT,
+    Counted,
     Expression,
     Ref,
     Repeat,
@@ -32,10 +36,13 @@ from leadout.grammar.formats import FORMATS
 from leadout.grammar.notation import JsonNotation, Notation
 from leadout.grammar.numbers import Bound, any_integer, any_number, integers, numbers
 from leadout.grammar.regexes import regex_expression, regex_width
-from leadout.grammar.schema_parts import KEYWORDS_OF, TYPES, Plain, SchemaParts
+from leadout.grammar.schema_parts import ANNOTATIONS, KEYWORDS_OF, TYPES, Plain, SchemaParts
 from leadout.grammar.values import is_valid, types_of
 
 MAX_RULES: Final = 2000
+
+#: Lengths up to this are counted by the library where a string has alternatives.
+_MAX_COUNTED_BESIDE: Final = 8
 
 #: How many optional properties' ways stand side by side at most; their number goes by its square.
 _MAX_BESIDE: Final = 48
@@ -83,8 +90,14 @@ class SchemaTranslation:
         self._rules: dict[str, Expression] = {}
 
     def rule_of(self, schema: object, path: str) -> Ref:
-        """Return the rule of a schema; equal ones share theirs, so that recursion has an end."""
-        key = json.dumps(schema)
+        """Return the rule of a schema; equal ones share theirs, so that recursion has an end.
+
+        What says nothing about values makes no difference: a rule costs time to compile.
+        """
+        said = schema
+        if isinstance(schema, Mapping):
+            said = {name: value for name, value in schema.items() if name not in ANNOTATIONS}
+        key = json.dumps(said)
         if key not in self._names:
             if len(self._names) == MAX_RULES:
                 raise RequestError(
@@ -99,12 +112,16 @@ class SchemaTranslation:
         """Return all rules, by name."""
         while self._ahead:
             name, schema, path = self._ahead.pop()
-            plains = self._parts.alternatives(schema, path)
-            options = [self._plain(plain, path, f"{name}-{at}") for at, plain in enumerate(plains)]
+            plains = _without_covered(self._parts.alternatives(schema, path))
+            is_union = sum("string" in _meant_types(plain) for plain in plains) > 1
+            options = [
+                self._plain(plain, path, f"{name}-{at}", is_union)
+                for at, plain in enumerate(plains)
+            ]
             self._rules[name] = choice(*options)
         return self._rules
 
-    def _plain(self, plain: Plain, path: str, name: str) -> Expression:
+    def _plain(self, plain: Plain, path: str, name: str, is_union: bool) -> Expression:
         if "enum" in plain:
             others = {key: value for key, value in plain.items() if key != "enum"}
             fitting = [
@@ -113,14 +130,11 @@ class SchemaTranslation:
                 if is_valid(others, value, self._parts.accepts, f"{path}/enum")
             ]
             return choice(*(self._notation.literal(value, path) for value in fitting))
-        types = types_of(plain)
-        if "type" not in plain:
-            # The keywords say of which type the value was meant to be.
-            meant = {kind for kind, keys in KEYWORDS_OF.items() if plain.keys() & set(keys)}
-            types = meant or types
-        return choice(*(self._typed(kind, plain, path, name) for kind in TYPES if kind in types))
+        types = _meant_types(plain)
+        kinds = [kind for kind in TYPES if kind in types]
+        return choice(*(self._typed(kind, plain, path, name, is_union) for kind in kinds))
 
-    def _typed(self, kind: str, plain: Plain, path: str, name: str) -> Expression:
+    def _typed(self, kind: str, plain: Plain, path: str, name: str, is_union: bool) -> Expression:
         match kind:
             case "null":
                 return self._notation.literal(None, path)
@@ -129,14 +143,14 @@ class SchemaTranslation:
             case "integer" | "number":
                 return _numbers(kind, plain)
             case "string":
-                return self._string(plain, path)
+                return self._string(plain, path, is_union)
             case "array":
                 return self._array(plain, path)
         return self._object(plain, path, name)
 
     # ---- strings -----------------------------------------------------------------------------
 
-    def _string(self, plain: Plain, path: str) -> Expression:
+    def _string(self, plain: Plain, path: str, is_union: bool) -> Expression:
         least, most = int(plain.get("minLength", 0)), plain.get("maxLength")
         if most is not None and most < least:
             return NOTHING
@@ -159,8 +173,10 @@ class SchemaTranslation:
             return self._pattern(pattern, least, most, path)
         if least == 0 and most is None:
             return self._notation.quoted(self._notation.free_text())
-        char = self._notation.char(ANY_RANGES)
-        return self._notation.quoted(Repeat(char, least, None if most is None else int(most)))
+        most = None if most is None else int(most)
+        if most == 0 or (is_union and max(least, most or 0) <= _MAX_COUNTED_BESIDE):
+            return self._notation.quoted(Repeat(self._notation.char(ANY_RANGES), least, most))
+        return self._notation.quoted(Counted(self._notation.items(), least, most))
 
     def _pattern(self, pattern: str, least: int, most: int | None, path: str) -> Expression:
         what = f"{path}: pattern"
@@ -264,6 +280,33 @@ class SchemaTranslation:
                 path=path,
             )
         return least, None if most is None else int(most)
+
+
+def _meant_types(plain: Plain) -> set[str]:
+    """Return the types of a schema's values; where it says none, those its keywords are about."""
+    meant = {kind for kind, keys in KEYWORDS_OF.items() if plain.keys() & set(keys)}
+    return types_of(plain) if "type" in plain or "enum" in plain or not meant else meant
+
+
+def _without_covered(plains: list[Plain]) -> list[Plain]:
+    """Return alternatives without strings of any text where another one allows longer ones too."""
+    kept: list[Plain] = []
+    for plain in sorted(plains, key=lambda one: (-_lengths(one)[1], _lengths(one)[0])):
+        least, most = _lengths(plain)
+        is_covered = (_meant_types(plain) == {"string"} and _is_any_text(plain)) and any(
+            _is_any_text(other) and _lengths(other)[0] <= least and _lengths(other)[1] >= most
+            for other in kept
+        )
+        kept += [] if is_covered else [plain]
+    return kept
+
+
+def _is_any_text(plain: Plain) -> bool:
+    return "string" in _meant_types(plain) and not plain.keys() & {"enum", "pattern", "format"}
+
+
+def _lengths(plain: Plain) -> tuple[float, float]:
+    return plain.get("minLength", 0), plain.get("maxLength", math.inf)
 
 
 def _repeated(of: Expression, least: int, most: int | None, num_before: int) -> Expression:
