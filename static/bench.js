@@ -14,14 +14,14 @@ import { showResults } from "./bench_results.js";
  */
 const CHOICES = [
   { name: "nano", label: "Nano, in the box", bytes: 25e6 },
-  { name: "e2b", label: "Gemma 4 E2B", bytes: 3e9 },
-  { name: "e4b", label: "Gemma 4 E4B", bytes: 4.9e9 },
-  { name: "12b", label: "Gemma 4 12B", bytes: 8.6e9 },
-  { name: "26b-a4b", label: "Gemma 4 26B-A4B", bytes: 15.8e9 },
+  { name: "e2b", label: "Gemma 4 E2B", bytes: 3.1e9 },
+  { name: "e4b", label: "Gemma 4 E4B", bytes: 5.1e9 },
+  { name: "12b", label: "Gemma 4 12B", bytes: 9.5e9 },
+  { name: "26b-a4b", label: "Gemma 4 26B-A4B", bytes: 16.8e9 },
   { name: "31b", label: "Gemma 4 31B", bytes: 21.3e9 },
 ];
 /** No model's shape, for tests: bench.html?tiny */
-const TINY = { name: "tiny", label: "Tiny, for tests", bytes: 6e6 };
+const TINY = { name: "tiny", label: "Tiny, for tests", bytes: 6.5e6 };
 
 const element = (id) => document.getElementById(id);
 const select = element("model");

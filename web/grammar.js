@@ -444,11 +444,13 @@ export class GrammarMatcher {
   get forcedText() {
     if (this.#handle.isTerminated()) return "";
     const chars = Array.from(this.#handle.findJumpForwardString());
-    const isBound = (/** @type {string} */ char) => {
+    // Where texts part in the midst of a character, its first bytes become half a surrogate pair.
+    const isNoText = (/** @type {string} */ char) => {
       const codePoint = /** @type {number} */ (char.codePointAt(0));
-      return codePoint >= FIRST_BOUND && codePoint < FIRST_BOUND + MAX_BOUNDS;
+      const isBound = codePoint >= FIRST_BOUND && codePoint < FIRST_BOUND + MAX_BOUNDS;
+      return isBound || (codePoint >= 0xd800 && codePoint <= 0xdfff);
     };
-    const end = chars.findIndex(isBound);
+    const end = chars.findIndex(isNoText);
     return (end < 0 ? chars : chars.slice(0, end)).join("");
   }
 

@@ -162,6 +162,18 @@ async def test_a_fork_goes_its_own_way_even_when_its_grammar_is_no_longer_kept(
     twin.close()
 
 
+async def test_forced_text_that_ends_in_half_a_character_is_cut_there(library: Grammars) -> None:
+    """Two texts part in the midst of a character: its first bytes are certain, and no text."""
+    for texts in (["0\u0bc4"], ["\u0bc4", "\u0bc5"], ["\u65e5a", "\u65e6b"], ["a\U0001f600"]):
+        matcher = await library.matcher(Constraint.from_schema({"enum": texts}))
+        for id_ in tokenizer().encode('"') + tokenizer().encode(texts[0])[:-1]:
+            for forced in matcher.forced():
+                assert isinstance(forced, int)
+            assert matcher.accept(id_)
+        assert len(await matcher.masks_for(matcher.forced())) == len(matcher.forced()) + 1
+        matcher.close()
+
+
 async def test_what_is_forced_is_allowed_and_spells_what_must_come(library: Grammars) -> None:
     matcher = await start(library, GRAMMARS["words"])
     assert matcher.forced() == []
@@ -261,7 +273,7 @@ async def test_a_tokenizer_without_the_marks_cannot_call_tools(library: Grammars
         ({"regex": "(?i)a"}, "flags"),
         ({"regex": r"\bword\b"}, "an anchor inside"),
         ({"regex": "[a"}, "no regular expression"),
-        ({"regex": ".{300}"}, "counts 300 characters"),
+        ({"regex": ".{300}"}, "counts 1,200 characters"),
         ({"regex": "[a-z]{0,100}"}, "counts 100 characters"),
         ({"regex": "." * 1000}, "has 1,000 places"),
     ],

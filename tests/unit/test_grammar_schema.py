@@ -160,7 +160,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"type": "string", "pattern": "("}, "no regular expression"),
     ({"type": "string", "pattern": "(?=a)b"}, "a lookaround"),
     ({"type": "string", "pattern": r"(a)\1"}, "a reference to a group"),
-    ({"type": "string", "pattern": "^.{500}$"}, "counts 500 characters"),
+    ({"type": "string", "pattern": "^.{500}$"}, "counts 2,000 characters"),
     (
         {
             "type": "object",

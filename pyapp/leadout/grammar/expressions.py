@@ -38,6 +38,10 @@ _WIDE: Final = 16
 #: for 32 of these on a slow core. The worker must answer within a minute (web/client/channel.js).
 MAX_COUNTED_WIDE: Final = 64
 
+#: Classes of more characters take the library about so many times as long.
+_BROAD: Final = 256
+_BROAD_WEIGHT: Final = 4
+
 #: The most places of wide classes in all, counted or not.
 MAX_WIDE: Final = 256
 
@@ -345,8 +349,9 @@ def _check_size(rules: Rules, what: str) -> None:
         )
     if num_counted > MAX_COUNTED_WIDE:
         raise RequestError(
-            f"{what} counts {num_counted:,} characters of wide classes ({{n,m}} in a pattern), and "
-            f"{MAX_COUNTED_WIDE} are taken at most in all; lower the counts or leave them out",
+            f"{what} counts {num_counted:,} characters of wide classes ({{n,m}} in a pattern; "
+            f"beyond ASCII each counts {_BROAD_WEIGHT} times), and {MAX_COUNTED_WIDE} are taken at "
+            "most in all; lower the counts or leave them out",
             found=num_counted,
             limit=MAX_COUNTED_WIDE,
         )
@@ -366,6 +371,18 @@ def _is_wide(expression: Expression) -> bool:
             return expression.num_chars > _WIDE
         case Choice(options):
             return any(_is_wide(option) for option in options)
+    return False
+
+
+def _is_broad(expression: Expression) -> bool:
+    """Return whether it has a character of a class that reaches beyond ASCII."""
+    match expression:
+        case Chars():
+            return expression.num_chars > _BROAD
+        case Concat(parts) | Choice(parts):
+            return any(map(_is_broad, parts))
+        case Repeat(of, _, _):
+            return _is_broad(of)
     return False
 
 
@@ -413,5 +430,6 @@ def _size(expression: Expression, wide: frozenset[str], runs: set[Expression]) -
                 return _Size(size.places * times)
             runs.add(expression)
             num_wide = size.wide * times
-            return _Size(size.places * times, num_wide, num_wide if times > 1 else size.counted)
+            counted = num_wide * (_BROAD_WEIGHT if _is_broad(of) else 1)
+            return _Size(size.places * times, num_wide, counted if times > 1 else size.counted)
     return _Size(1)
