@@ -54,13 +54,15 @@ def measure_constrained(
 
     Returns:
         An entry a number of drafts: "free_ms" and "ms" a token, their "ratio" within a round, what
-        the host took of it, and of the drafts that the grammar gave, the share that was accepted.
+        the host took of it, of the drafts that the grammar gave the share that was accepted, and
+        whether the constrained ids were those of the first number of drafts: "same_ids".
     """
     prompt = prompt_ids(context_tokens, vocab_size)
     wanted = {"type": "json_schema", "json_schema": {"name": "bench", "schema": SCHEMA}}
     entries = []
+    first_ids: list[list[int]] = []
     for k in num_drafts:
-        free, kept, told = [], [], []
+        free, kept, told, ids = [], [], [], []
         for round_number in range(effort.warm_up_rounds + effort.rounds):
             found = []
             for fields in ({"ignore_eos": True}, {"response_format": wanted}):
@@ -75,13 +77,16 @@ def measure_constrained(
                     **SAMPLINGS[sampling],
                     **fields,
                 }
-                found.append(runtime.generate(request)["stats"])
+                generated = runtime.generate(request)
+                found.append(generated["stats"])
+            ids.append(generated["tokens"])
             if round_number >= effort.warm_up_rounds:
                 free_ms, ms = (one["decode_ms"] / max(one["decode_tokens"], 1) for one in found)
                 free.append(free_ms)
                 kept.append(ms)
                 told.append({**found[1]["constraint"], "tokens": found[1]["decode_tokens"]})
-        entries.append(_entry(k, free, kept, told))
+        first_ids = first_ids or ids
+        entries.append(_entry(k, free, kept, told) | {"same_ids": ids == first_ids})
     return entries
 
 
@@ -111,5 +116,6 @@ def constrained_parts(entry: Mapping[str, Any]) -> list[str]:
         f"  {entry['draft_tokens']} drafted: {ms.shown()} ms a token of JSON, {free.shown()} free",
         f"× {Spread(**entry['ratio']).median:.3f}",
         f"{Spread(**entry['host_ms']).median:.3g} ms the host",
+        "the same ids" if entry["same_ids"] else "OTHER IDS",
         *([] if share is None else [f"{100 * share:.0f} % of forced ones accepted"]),
     ]
