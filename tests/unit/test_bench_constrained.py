@@ -35,7 +35,7 @@ class MaskingRuntime(FakeRuntime):
             stats["decode_ms"] *= 1.5
             forced = {"forced_tokens": 4 if k else 0, "accepted_forced_tokens": 3 if k else 0}
             stats["constraint"] = {"host_ms": 0.5 * stats["decode_tokens"], **forced}
-        found["tokens"] = [request["seed"], 9 if k == self.wrong_ids_at else 8]
+        found["tokens"] = [request.get("seed", 0), 9 if k == self.wrong_ids_at else 8]
         return found
 
 
