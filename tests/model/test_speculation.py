@@ -214,14 +214,18 @@ async def generated_with_stats(engine, prompt: list[int], **fields):
     return await engine.generate(GenerateRequest.from_json(request))
 
 
-async def test_a_ring_that_has_been_written_over_is_not_taken_over() -> None:
+@pytest.mark.parametrize(("kept_prompts", "num_cached"), [(0, 0), (1, 100)])
+async def test_a_ring_that_has_been_written_over_is_not_taken_over_but_from_its_copy(
+    kept_prompts, num_cached
+) -> None:
     target, assistant = pair_files("trained-e2b")
-    engine = await load(NumpyDevice(), target, assistant, context_length=1024)
-    fresh = await load(NumpyDevice(), target, assistant, context_length=1024)
+    options = {"context_length": 1024, "kept_prompts": kept_prompts}
+    engine = await load(NumpyDevice(), target, assistant, **options)
+    fresh = await load(NumpyDevice(), target, assistant, **options)
     prompt = [2, *np.random.default_rng(1).integers(5, 90, 99).tolist()]
     await generated(engine, prompt, max_tokens=400, draft_tokens=7)
     again = await generated_with_stats(engine, [*prompt, 17], max_tokens=8)
-    assert again.stats.cached_tokens == 0
+    assert again.stats.cached_tokens == num_cached
     assert again.tokens == await generated(fresh, [*prompt, 17], max_tokens=8)
 
 
