@@ -211,7 +211,9 @@ class Loop:
                 self._was_prefill = False
                 return True
             self._guided.give_up()
-        if waiting and num_prefills < PREFILL_IN_FLIGHT and not (self._was_prefill and ready):
+        # Behind a grammar's choices goes one prompt's pass alone: the next cycle waits for it.
+        is_ready = ready or any(one.num_drafted is not None for one in self._in_flight)
+        if waiting and num_prefills < PREFILL_IN_FLIGHT and not (self._was_prefill and is_ready):
             stream = waiting[0]
             if stream.phase is Phase.PREFILLING:
                 await self._prefill(stream)
@@ -232,8 +234,7 @@ class Loop:
     def _ready(self) -> tuple[list[Stream], int]:
         """Return the streams that the next cycle may be of, and how many cycles to queue."""
         decoding = [one for one in self._streams if one.phase is Phase.DECODING]
-        # A grammar's choices are submitted one by one, and others beside them alike, since rows are
-        # shared.
+        # A grammar's choices go one by one, and others' beside them, since rows are shared.
         is_guided = any(one.guide is not None for one in decoding)
         depths = {one: 1 if is_guided else self._decoder.depth(one.run_ahead) for one in decoding}
         ready = [
