@@ -7,12 +7,17 @@
     check(rows)     a verify pass over given rows that leaves digests of its logits, for the
                     self-test
 
-    draft(k)        the first half of a cycle: k drafts of every lane that takes part, read back
-    given(k)        the other half: k drafts that the host gives, verified and accepted
+    draft(k)        the rows of a cycle, with k drafts of every lane that takes part, read back
+    forward(k)      the logits of these rows
+    given(k)        both in one, where all drafts are the host's
+    close(k)        the choices behind these rows, and accept
 
-Halves are for answers that keep to a grammar: between them the host finds what may stand behind
-each draft. They are lowered when a request asks for them, and so are `prefill_with_logprobs` and
-`cycles_with_logprobs`, which say how likely their tokens are as well.
+The latter four are a cycle in parts, for answers that keep to a grammar: while the device computes
+logits, the host finds what may stand behind each draft. Logits, hidden states and rows stay on the
+device, so nothing else is submitted between `forward` or `given` and `close`. Until `close`, a
+cycle has changed nothing that counts, and may be given up. The parts are lowered when a request
+asks for them, and so are `prefill_with_logprobs` and `cycles_with_logprobs`, which say how likely
+their tokens are as well.
 
 All share scratch buffers: a device runs one pass at a time.
 """
@@ -65,6 +70,21 @@ class LazyPlans(dict[int, Runnable]):
 
 
 @dataclass(frozen=True)
+class CycleParts:
+    """What comes before the choices of a cycle in parts; each by the number of drafts.
+
+    Attributes:
+        draft: its rows, with a drafter's drafts but where the host gives some; it reads them back.
+        forward: the logits behind these.
+        given: both in one, where no drafts but the host's are wanted; nothing is read back.
+    """
+
+    draft: LazyPlans
+    forward: LazyPlans
+    given: LazyPlans
+
+
+@dataclass(frozen=True)
 class Passes:
     """All Plans of a model, and every buffer but the weights'.
 
@@ -80,10 +100,9 @@ class Passes:
         min_rows: the fewest rows that a pass with few rows computes.
         prefill_with_logprobs: as `prefill_last`, and their readback has log-probabilities.
         cycles_with_logprobs: likewise those of cycles, by the most lanes that take part.
-        drafting: the drafts of a cycle alone, by the most lanes that take part; each reads back
-            the rows of the verify pass.
-        given_cycles: cycles with drafts that the host gives, by the most lanes that take part and
-            whether they have log-probabilities.
+        parts: cycles in parts, by the most lanes that take part.
+        closing: what ends them, by the most lanes that take part and whether they have
+            log-probabilities.
         score: leaves the logits of `score_rows` rows in `score_logits`.
         score_buffers: what it needs on top; large, and only for evaluation.
     """
@@ -95,8 +114,8 @@ class Passes:
     checks: dict[int, Runnable]
     prefill_with_logprobs: LazyPlans
     cycles_with_logprobs: dict[int, LazyPlans]
-    drafting: dict[int, LazyPlans]
-    given_cycles: dict[tuple[int, bool], LazyPlans]
+    parts: dict[int, CycleParts]
+    closing: dict[tuple[int, bool], LazyPlans]
     buffers: dict[str, BufferSpec]
     constants: dict[str, bytes]
     min_rows: int
@@ -117,12 +136,15 @@ class Passes:
         known = self.cycles_of(num_groups)
         return sorted({0, *(k for k in BATCH_DRAFTS if k in known), max(known)})
 
-    def halves(self, num_groups: int, has_logprobs: bool) -> Iterator[Runnable]:
+    def all_parts(self, num_groups: int, has_logprobs: bool) -> Iterator[Runnable]:
         """Yield what answers that keep to a grammar take, of so many lanes."""
-        yield self.cycles_of(num_groups, has_logprobs)[0]
-        for num_drafts in self.given_counts(num_groups)[1:]:
-            yield self.drafting[num_groups][num_drafts]
-            yield self.given_cycles[num_groups, has_logprobs][num_drafts]
+        parts = self.parts[num_groups]
+        for num_drafts in self.given_counts(num_groups):
+            yield parts.given[num_drafts]
+            yield self.closing[num_groups, has_logprobs][num_drafts]
+            if num_drafts > 0:
+                yield parts.draft[num_drafts]
+                yield parts.forward[num_drafts]
 
     @property
     def group_counts(self) -> list[int]:
@@ -176,7 +198,7 @@ class _Builder:
         p = ProgramBuilder(f"prefill-{count}-last{_LOGPROBS if has_logprobs else ''}")
         last = rows_of("last_row", 1)
         hidden = self.model.forward(p, rows_of("rows", count, is_prefill=True), last)
-        return self._finish(p, hidden, last, 1, 0, has_logprobs)
+        return self._finish(p, hidden, self._logits(p, hidden, last), last, 1, 0, has_logprobs)
 
     def cycle(self, num_drafts: int, num_groups: int = 1, has_logprobs: bool = False) -> Program:
         p = ProgramBuilder(_named("cycle", num_drafts, num_groups, has_logprobs))
@@ -185,33 +207,62 @@ class _Builder:
             assert self.drafter is not None
             self.drafter.draft(p, lane_rows, rows, self.tables, num_drafts)
         hidden = self.model.forward(p, rows)
-        return self._finish(p, hidden, rows, num_groups, num_drafts, has_logprobs)
+        logits = self._logits(p, hidden, rows)
+        return self._finish(p, hidden, logits, rows, num_groups, num_drafts, has_logprobs)
 
-    def drafts_alone(self, num_drafts: int, num_groups: int) -> Program:
+    def draft(self, num_drafts: int, num_groups: int) -> Program:
         assert self.drafter is not None
         p = ProgramBuilder(_named("draft", num_drafts, num_groups))
         lane_rows, rows = self._begin(p, num_drafts, num_groups)
         self.drafter.draft(p, lane_rows, rows, self.tables, num_drafts)
+        p.add(ops.PlaceGiven("place_given", lane_rows, rows, self.tables, num_drafts))
         return p.build(readback=rows.table)
 
-    def given(self, num_drafts: int, num_groups: int, has_logprobs: bool) -> Program:
-        p = ProgramBuilder(_named("given", num_drafts, num_groups, has_logprobs))
+    def forward(self, num_drafts: int, num_groups: int) -> Program:
+        p = ProgramBuilder(_named("forward", num_drafts, num_groups))
+        _, left = self._forward(p, self._cycle_rows(num_drafts, num_groups))
+        return p.build(left=left)
+
+    def given(self, num_drafts: int, num_groups: int) -> Program:
+        p = ProgramBuilder(_named("given", num_drafts, num_groups))
         lane_rows, rows = self._begin(p, num_drafts, num_groups)
-        p.add(ops.PlaceGiven("place_given", lane_rows, rows, self.tables, num_drafts))
+        if num_drafts > 0:
+            p.add(ops.PlaceGiven("place_given", lane_rows, rows, self.tables, num_drafts))
+        _, left = self._forward(p, rows)
+        return p.build(left=left)
+
+    def close(self, num_drafts: int, num_groups: int, has_logprobs: bool) -> Program:
+        rows = self._cycle_rows(num_drafts, num_groups)
+        # The same tensors: of a Program of its own, whose ops are not wanted.
+        (hidden, logits), _ = self._forward(ProgramBuilder("forward"), rows)
+        p = ProgramBuilder(_named("close", num_drafts, num_groups, has_logprobs))
+        for one in (hidden, logits):
+            p.tensor(one.buffer, *one.shape)
+        return self._finish(p, hidden, logits, rows, num_groups, num_drafts, has_logprobs)
+
+    def _forward(
+        self, p: ProgramBuilder, rows: Rows
+    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, ...]]:
+        """Append what `close` needs; return (hidden, logits), and what of them it reads."""
         hidden = self.model.forward(p, rows)
-        return self._finish(p, hidden, rows, num_groups, num_drafts, has_logprobs)
+        logits = self._logits(p, hidden, rows)
+        left = (logits,) if self.drafter is None else (hidden, logits)
+        return (hidden, logits), left
+
+    def _cycle_rows(self, num_drafts: int, num_groups: int) -> Rows:
+        return rows_of("cycle_rows", padded(num_groups * (1 + num_drafts), self.min_rows))
 
     def _begin(self, p: ProgramBuilder, num_drafts: int, num_groups: int) -> tuple[Rows, Rows]:
         """Begin a cycle; return its drafter's rows and those of its verify pass."""
         lane_rows = rows_of("lane_rows", num_groups)
-        rows = rows_of("cycle_rows", padded(num_groups * (1 + num_drafts), self.min_rows))
+        rows = self._cycle_rows(num_drafts, num_groups)
         p.add(ops.BeginCycle("begin_cycle", lane_rows, rows, self.tables, num_drafts))
         return lane_rows, rows
 
     def logprobs_alone(self, num_drafts: int, num_groups: int) -> Program:
         """Return what has the scratch of all that a cycle with logprobs adds to one without."""
         p = ProgramBuilder("logprobs")
-        rows = rows_of("cycle_rows", padded(num_groups * (1 + num_drafts), self.min_rows))
+        rows = self._cycle_rows(num_drafts, num_groups)
         logits = p.tensor("logits", rows.count, self.tables.vocab_size)
         choices = p.tensor("choices", rows.count, dtype="u32")
         name = "logprobs"
@@ -242,6 +293,7 @@ class _Builder:
         self,
         p: ProgramBuilder,
         hidden: Tensor,
+        logits: Tensor,
         rows: Rows,
         num_groups: int,
         num_drafts: int,
@@ -249,7 +301,6 @@ class _Builder:
     ) -> Program:
         """Choose behind every row, accept, and let the drafter keep what it needs."""
         tables = self.tables
-        logits = self._logits(p, hidden, rows)
         if self.suppress_tokens:
             ids = Tensor(_SUPPRESSED, (len(self.suppress_tokens),), "u32")
             p.add(ops.Suppress("suppress", ids, logits))
@@ -323,11 +374,15 @@ def build_passes(
     def lazily(groups: int) -> LazyPlans:
         return LazyPlans(lambda k: lower(builder.cycle(k, groups, True)))
 
-    def drafting(groups: int) -> LazyPlans:
-        return LazyPlans(lambda k: lower(builder.drafts_alone(k, groups)))
+    def parts(groups: int) -> CycleParts:
+        return CycleParts(
+            draft=LazyPlans(lambda k: lower(builder.draft(k, groups))),
+            forward=LazyPlans(lambda k: lower(builder.forward(k, groups))),
+            given=LazyPlans(lambda k: lower(builder.given(k, groups))),
+        )
 
-    def giving(groups: int, has_logprobs: bool) -> LazyPlans:
-        return LazyPlans(lambda k: lower(builder.given(k, groups, has_logprobs)))
+    def closing(groups: int, has_logprobs: bool) -> LazyPlans:
+        return LazyPlans(lambda k: lower(builder.close(k, groups, has_logprobs)))
 
     most_groups = max((1, *batch_cycles))
     for name, spec in lower(builder.logprobs_alone(max(num_drafts), most_groups)).buffers.items():
@@ -361,9 +416,9 @@ def build_passes(
         checks=checks,
         prefill_with_logprobs=LazyPlans(lambda count: lower(builder.prefill_last(count, True))),
         cycles_with_logprobs={groups: lazily(groups) for groups in (1, *batch_cycles)},
-        drafting={groups: drafting(groups) for groups in (1, *batch_cycles)},
-        given_cycles={
-            (groups, has_logprobs): giving(groups, has_logprobs)
+        parts={groups: parts(groups) for groups in (1, *batch_cycles)},
+        closing={
+            (groups, has_logprobs): closing(groups, has_logprobs)
             for groups in (1, *batch_cycles)
             for has_logprobs in (False, True)
         },

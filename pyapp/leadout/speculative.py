@@ -194,7 +194,7 @@ class Decoder:
             self.begin_to_compile(self.passes.with_logprobs([*self._compiling]))
         if guide is not None:
             run_ahead = 1
-            await self.compile_missing(self.passes.halves(1, settings.logprobs))
+            await self.compile_missing(self.passes.all_parts(1, settings.logprobs))
         stream = Stream(prompt, settings, budget, run_ahead, is_aborted, schedule, written, guide)
         async with aclosing(self.loop.run(stream)) as cycles:
             async for cycle in cycles:
@@ -238,6 +238,11 @@ class Decoder:
     def give(self, lane: int, drafts: Sequence[int]) -> None:
         """Say which drafts a lane has in the next cycle whose drafts are given."""
         self.device.write("given", lane * 4 * state.GIVEN_WORDS, state.pack_given(drafts))
+
+    def strike(self, group: int, num_drafts: int) -> None:
+        """Have a group take no part in the cycle whose rows are on the device."""
+        num_bytes = state.ROW_BYTES * (1 + num_drafts)
+        self.device.write("cycle_rows", group * num_bytes, bytes(num_bytes))
 
     def prepared(self, num_drafts: int, num_groups: int = 1, has_logprobs: bool = False) -> int:
         """Return the largest number of drafts up to this one whose cycle is compiled."""

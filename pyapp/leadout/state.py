@@ -12,8 +12,9 @@ Keep in step with the kernels named behind each table.
                 place_draft, ngram_draft)
 
                 All of these: one vec4<u32> a row: (lane, position, token, flags). Flag 1 = valid;
-                the bits from 8 on are `ahead`: how many places its token stands behind its
-                position, which is 0 but for drafts in lane_rows.
+                flag 2 = a drafter's: all of lane_rows, which masks do not hold for. The bits from 8
+                on are `ahead`: how many places its token stands behind its position, which is 0 but
+                for drafts in lane_rows.
                 A row that is not valid is padding: it writes nothing to the KV cache and is not
                 attended to.
 
@@ -49,6 +50,7 @@ from leadout.plan import Binding, BufferSpec
 from leadout.sampling import MAX_TOP_LOGPROBS
 
 ROW_VALID = 1
+ROW_OF_DRAFTER = 2
 AHEAD_BIT = 8
 ROW_BYTES = 16
 

@@ -7,7 +7,7 @@ from stage import Stage
 
 from leadout import ops, sampling
 from leadout.sampling import Sampling
-from leadout.state import AHEAD_BIT, MASK_SLOTS, Tables
+from leadout.state import AHEAD_BIT, MASK_SLOTS, ROW_OF_DRAFTER, Tables
 
 #: More than two of any kernel's chunks, and no multiple of one.
 VOCAB = 4096 + 4096 + 96
@@ -419,16 +419,18 @@ def test_a_mask_holds_beside_bans_and_suppressed_ids(run_stage) -> None:
         assert choices(run_stage, logits, settings, moves=moves, masks=masks) == [wanted]
 
 
-def test_masks_hold_for_a_drafters_first_step_alone(run_stage) -> None:
-    """The host cannot know the masks behind what is not drafted yet."""
+def test_masks_do_not_hold_for_a_drafters_rows(run_stage) -> None:
+    """A drafter runs before the host knows any mask of its cycle."""
     vocab = 544
     logits = np.zeros((2, vocab), np.float32)
     logits[:, 7] = 4.0
-    table = row_table([(0, 5, 3, True), (0, 5, 7, True)])
-    table[1, 3] |= 1 << AHEAD_BIT
+    logits = np.concatenate([logits, logits[:1]])
+    table = row_table([(0, 5, 3, True), (0, 5, 3, True), (0, 5, 7, True)])
+    table[1, 3] |= ROW_OF_DRAFTER
+    table[2, 3] |= ROW_OF_DRAFTER | 1 << AHEAD_BIT
     masks = masks_of(vocab, {6: [100]})[None]
-    for ids in (None, np.tile(np.arange(vocab, dtype=np.uint32), (2, 1))):
+    for ids in (None, np.tile(np.arange(vocab, dtype=np.uint32), (3, 1))):
         found = choices(
             run_stage, logits, masked_settings(), table, ids=ids, vocab_size=vocab, masks=masks
         )
-        assert found == [100, 7]
+        assert found == [100, 7, 7]

@@ -10,6 +10,8 @@ from leadout.state import (
     AHEAD_BIT,
     MAX_COUNT,
     RESULT_WORDS,
+    ROW_OF_DRAFTER,
+    ROW_VALID,
     Tables,
     pack_given,
     read_drafts,
@@ -175,10 +177,12 @@ def test_active_lanes_begin_with_their_last_token_and_all_else_is_not_valid(run_
     played = run_stage(stage)
     played.assert_equal("state", "lane_rows", "rows")
     lane_rows, rows = played.gpu["lane_rows"].reshape(-1, 4), played.gpu["rows"].reshape(-1, 4)
-    assert lane_rows[0].tolist() == [0, 9, 7, 1]
-    assert lane_rows[3].tolist() == [3, 63, 9, 1]
-    assert lane_rows[:, 3].tolist() == [1, 0, 0, 1], "idle lanes and full ones have no valid row"
-    assert np.array_equal(rows[[0, 2, 4, 6]], lane_rows)
+    assert rows[0].tolist() == [0, 9, 7, 1]
+    assert rows[6].tolist() == [3, 63, 9, 1]
+    valid = rows[[0, 2, 4, 6], 3].tolist()
+    assert valid == [1, 0, 0, 1], "idle lanes and full ones have no valid row"
+    assert np.array_equal(lane_rows[:, :3], rows[[0, 2, 4, 6], :3])
+    assert lane_rows[:, 3].tolist() == [ROW_OF_DRAFTER | one for one in valid]
     others = [i for i in range(16) if i not in (0, 2, 4, 6)]
     assert not rows[others].any()
 
@@ -186,7 +190,7 @@ def test_active_lanes_begin_with_their_last_token_and_all_else_is_not_valid(run_
 def place(run_stage, lane_rows, ahead: int) -> tuple[list, list]:
     """Place the second draft of each lane, behind `ahead` others."""
     stage = Stage()
-    lane_rows[:, 3] |= ahead << AHEAD_BIT
+    lane_rows[:, 3] |= ROW_OF_DRAFTER | ahead << AHEAD_BIT
     choices = stage.tensor("choices", np.array([70, 71], np.uint32))
     lane_rows = stage.row_table(lane_rows, "lane_rows")
     stage.add(ops.PlaceDraft("p", choices, lane_rows, stage.row_table(poison(8, 4)), TABLES, 2))
@@ -197,7 +201,8 @@ def place(run_stage, lane_rows, ahead: int) -> tuple[list, list]:
 
 def test_a_draft_stands_behind_its_lane_and_the_drafter_stays_at_its_position(run_stage) -> None:
     lane_rows, rows = place(run_stage, row_table([(0, 5, 11, True), (1, 9, 12, False)]), 1)
-    assert lane_rows == [[0, 5, 70, 1 | 2 << AHEAD_BIT], [1, 9, 71, 2 << AHEAD_BIT]]
+    flags = ROW_OF_DRAFTER | 2 << AHEAD_BIT
+    assert lane_rows == [[0, 5, 70, ROW_VALID | flags], [1, 9, 71, flags]]
     assert rows[2] == [0, 7, 70, 1]
     assert rows[5] == [1, 11, 71, 0], "a draft of an idle lane is not valid"
     untouched = poison(8, 4).tolist()
@@ -224,7 +229,7 @@ def test_drafts_that_the_host_gives_stand_behind_their_lanes(run_stage) -> None:
         stage.add(ops.PlaceGiven("p", lane_rows, rows, tables, drafts))
         played = run_stage(stage)
         played.assert_equal("verified")
-        found = played.gpu["verified"].reshape(3, 1 + drafts, 4)
+        found = played.gpu["verified"].reshape(-1, 4)[: 3 * (1 + drafts)].reshape(3, -1, 4)
         assert not found[0].any()
         placed = [[1, last + 1 + i, 60 + i, 1] for i in range(num_valid)]
         assert found[1, 1 : 1 + num_valid].tolist() == placed

@@ -2,7 +2,8 @@
 //
 //   rows[group, 0] = lane_rows[group] = (lane, position of its last known token, that token)
 //
-// valid while the group has a lane, which is active, and that position lies below CAPACITY. All other rows, where
+// the latter marked as a drafter's. They are valid while the group has a lane, which is active, and that position lies
+// below CAPACITY. All other rows, where
 // drafts may go and what pads the pass, are not valid.
 //
 // state: [lanes] of (length, last token, is active, 0). turns: the lane of each group, or NO_LANE.
@@ -20,6 +21,7 @@ override CAPACITY: u32;
 @group(0) @binding(3) var<storage, read_write> rows: array<vec4<u32>>;
 
 const NO_LANE = 0xffffffffu;
+const OF_DRAFTER = 2u;
 
 @compute @workgroup_size(1)
 fn main() {
@@ -36,7 +38,7 @@ fn main() {
     let position = now.x - 1u;  // wraps for an empty lane, which is not active
     let is_valid = now.z == 1u && position < CAPACITY;
     let row = vec4<u32>(lane, position, now.y, select(0u, 1u, is_valid));
-    lane_rows[group] = row;
+    lane_rows[group] = row | vec4<u32>(0u, 0u, 0u, OF_DRAFTER);
     rows[group * (1u + DRAFTS)] = row;
   }
 }

@@ -170,7 +170,7 @@ fn main(
 {% if then == "place" %}
     let ahead = (row.w >> 8u) + 1u;
     let position = row.y + ahead;
-    rows[r] = vec4<u32>(row.x, row.y, choice, (row.w & 1u) | (ahead << 8u));
+    rows[r] = vec4<u32>(row.x, row.y, choice, (row.w & 3u) | (ahead << 8u));
     let is_valid = (row.w & 1u) == 1u && position < sizes.y;
     placed[r * (1u + sizes.x) + ahead] = vec4<u32>(row.x, position, choice, select(0u, 1u, is_valid));
 {% else %}

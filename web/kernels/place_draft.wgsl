@@ -23,7 +23,7 @@ fn main() {
     let ahead = (row.w >> 8u) + 1u;
     let position = row.y + ahead;
     let draft = choices[group];
-    lane_rows[group] = vec4<u32>(row.x, row.y, draft, (row.w & 1u) | (ahead << 8u));
+    lane_rows[group] = vec4<u32>(row.x, row.y, draft, (row.w & 3u) | (ahead << 8u));
     let is_valid = (row.w & 1u) == 1u && position < CAPACITY;
     rows[group * (1u + DRAFTS) + ahead] = vec4<u32>(row.x, position, draft, select(0u, 1u, is_valid));
   }

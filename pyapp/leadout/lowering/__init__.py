@@ -39,15 +39,15 @@ def kernels_of(program: Program, caps: Caps) -> list[tuple[Kernel, tuple[Op, ...
     chosen = []
     rest = program.ops
     while rest:
-        one = next(one for one in KERNELS[type(rest[0])] if _fits(one, rest, caps))
+        one = next(one for one in KERNELS[type(rest[0])] if _fits(one, rest, program.left, caps))
         size = len(one.run)
         chosen.append((one, rest[:size]))
         rest = rest[size:]
     return chosen
 
 
-def _fits(one: Kernel, ops: tuple[Op, ...], caps: Caps) -> bool:
+def _fits(one: Kernel, ops: tuple[Op, ...], left: frozenset[str], caps: Caps) -> bool:
     size = len(one.run)
     if len(ops) < size or any(type(op) is not kind for op, kind in zip(ops, one.run, strict=False)):
         return False
-    return one.when(Run(ops[:size], ops[size:], caps))
+    return one.when(Run(ops[:size], ops[size:], caps, left))

@@ -29,11 +29,13 @@ class Run:
         ops: as many as the kernel takes.
         following: all ops of the Program behind these.
         caps: of the adapter.
+        left: buffers that another Program reads afterwards.
     """
 
     ops: Sequence[Any]
     following: Sequence[Op]
     caps: Caps
+    left: frozenset[str] = frozenset()
 
     def feeds(self, giver: int, output: str, taker: int, field: str) -> bool:
         """Return whether an op's output is the input of a later one of the run."""
@@ -41,7 +43,7 @@ class Run:
 
     def drops(self, tensor: Tensor) -> bool:
         """Return whether nobody behind the run reads a tensor that it would not write."""
-        return not self.readers(tensor)
+        return tensor.buffer not in self.left and not self.readers(tensor)
 
     def readers(self, tensor: Tensor) -> list[Op]:
         """Return the ops behind the run that read a tensor, until it is written again."""

@@ -219,7 +219,7 @@ def matvec_gelu_times(b: PlanBuilder, op: ops.Linear, times: ops.GeluTimes) -> N
 def _adds_and_gates(run: Run) -> bool:
     add, linear, times = run.ops
     return (
-        _gates_by_factors(Run([linear, times], run.following, run.caps))
+        _gates_by_factors(Run([linear, times], run.following, run.caps, run.left))
         and linear.x == add.h_out
         and add.scalar is None
         and add.weight.length <= run.caps.constant("add_matvec.f32", "MAX_COLUMNS")

@@ -12,7 +12,7 @@ it, and never the one that it reads.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
@@ -91,12 +91,14 @@ class Program:
         ops: in order; an op sees all writes of those before it.
         buffers: scratch that the tensors lie in.
         readback: the range copied out after the last op, or None.
+        left: buffers of tensors that another Program reads afterwards.
     """
 
     name: str
     ops: tuple[Op, ...]
     buffers: Mapping[str, BufferSpec]
     readback: Binding | None = None
+    left: frozenset[str] = frozenset()
 
     @property
     def num_steps(self) -> int:
@@ -128,6 +130,7 @@ class ProgramBuilder:
         """Append an op."""
         self._ops.append(op)
 
-    def build(self, readback: Binding | None = None) -> Program:
-        """Return the finished Program."""
-        return Program(self.name, tuple(self._ops), dict(self._buffers), readback)
+    def build(self, readback: Binding | None = None, left: Sequence[Tensor] = ()) -> Program:
+        """Return the finished Program; it leaves tensors for another one to read."""
+        names = frozenset(tensor.buffer for tensor in left)
+        return Program(self.name, tuple(self._ops), dict(self._buffers), readback, names)

@@ -49,6 +49,9 @@ class CompiledModel(Protocol):
     def give(self, lane: int, drafts: Sequence[int]) -> None:
         """Say which drafts a lane has in the next cycle whose drafts are given."""
 
+    def strike(self, group: int, num_drafts: int) -> None:
+        """Have a group take no part in the cycle whose rows are on the device."""
+
     def prepared(self, num_drafts: int, num_groups: int = 1, has_logprobs: bool = False) -> int:
         """Return the largest number of drafts up to this one whose cycle is compiled."""
 

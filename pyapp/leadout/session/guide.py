@@ -26,7 +26,7 @@ class Guide:
         num_forced: ids that were given as drafts, because the grammar left no choice of text.
         num_forced_accepted: those of them that the model chose as well: it may spell the text with
             other tokens.
-        host_ms: what the host took for all that, while the device waited.
+        host_ms: what the host took for all that, mostly while the device was busy.
     """
 
     def __init__(self, matcher: TokenMatcher, kind: str) -> None:
@@ -36,24 +36,33 @@ class Guide:
         self.num_forced = 0
         self.num_forced_accepted = 0
         self._most_forced = _FIRST_FORCED
-        self._num_given = 0
         self.host_ms = 0.0
         self._num_under_way = 0
         self._is_closed = False
         self._matcher = matcher
 
-    def forced(self, most: int) -> list[int]:
+    def forced(self, most: int, pending: Sequence[int] | None = None) -> list[int]:
         """Return ids of text that the grammar leaves no choice of: drafts that cost no drafting.
 
         Verifying them has a cost: where the model spells the text in another way, fewer are tried.
+
+        Args:
+            most: how many at most.
+            pending: allowed drafts of a pass whose choices are not known yet. It is taken to bring
+                all of them, and one more: the first id of the text, which is left out.
         """
         most = min(most, self._most_forced)
         if most <= 0 or self._is_closed:
             return []
         began = time.perf_counter()
-        ids = self._matcher.forced()[:most]
-        self.num_forced += len(ids)
-        self._num_given = len(ids)
+        num_accepted = 0
+        for token in pending or ():
+            if not self._matcher.accept(token):
+                break
+            num_accepted += 1
+        ids = self._matcher.forced()[0 if pending is None else 1 :][:most]
+        if num_accepted:
+            self._matcher.rollback(num_accepted)
         self._took(began)
         return ids
 
@@ -79,8 +88,12 @@ class Guide:
         self._took(began)
         return masks
 
-    def take(self, tokens: Sequence[int]) -> list[int]:
+    def take(self, tokens: Sequence[int], num_forced: int = 0) -> list[int]:
         """Take what was chosen; return it up to the answer's end.
+
+        Args:
+            tokens: of one pass.
+            num_forced: how many of its drafts `forced` had said.
 
         Raises:
             RequestError: an id is not allowed, since settings rule out all that are.
@@ -99,12 +112,12 @@ class Guide:
             if self._matcher.is_finished:
                 self.is_complete = True
                 break
-        if self._num_given:
-            accepted = min(max(len(taken) - 1, 0), self._num_given)
+        if num_forced:
+            accepted = min(max(len(taken) - 1, 0), num_forced)
+            self.num_forced += num_forced
             self.num_forced_accepted += accepted
-            is_whole = accepted == self._num_given
+            is_whole = accepted == num_forced
             self._most_forced = 2 * self._most_forced if is_whole else accepted + 1
-            self._num_given = 0
         self._took(began)
         return taken
 

@@ -1,41 +1,53 @@
 """Cycles in which some answers keep to a grammar.
 
-Which ids may stand behind a draft is found on the host, between drafting and verifying:
+Which ids may come next is found on the host, so a cycle's choices wait for it. What comes before
+them does not: the device computes the next cycle's logits meanwhile. A cycle is in two parts:
 
-    1. forced     text that the grammar leaves no choice of is given as drafts
-    2. draft      the other streams' drafts are made in a pass of their own, and read back. The
-                  first is masked on the device, later ones end where the grammar forbids one
-    3. masks      behind the last known token and behind every draft
-    4. verify     all streams together, with these drafts
+    open     its rows, drafts among them, and the logits behind these: queued right behind the cycle
+             before, from what that one will leave on the device
+    close    its choices. When the results of the cycle before have come, and the drafts:
+             1. masks    behind the last known token, and behind every draft up to the first that
+                         is not allowed
+             2. forced   drafts for the next cycle: text that the grammar leaves no choice of, if
+                         this cycle brings all its allowed drafts, and one more id of the text
+             3. submit   the choices, and right behind them the next cycle's opening
+
+Nothing else may be submitted between the parts, since passes share their scratch. So while prompts
+wait, the next cycle is opened only when this one's results have come, behind a pass of a prompt.
+A cycle that is open has changed nothing yet: where it cannot be closed, it is given up.
 
 A mask depends on the ids before it alone, and a draft that is not allowed is never equal to a
-masked choice, so ids are those of the same request without drafts. The device waits while the host
-works: streams without a grammar that run beside such a stream are as slow as it is.
+masked choice, so that what is chosen behind it, by no mask of its own, does not count. Ids are
+those of the same request without drafts. A stream that ended, or does not want more, while its
+cycle was open is struck out of the rows: else they would be committed to a lane that may have
+another stream by now. Streams without a grammar take part in the same cycles.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from leadout import state
-from leadout.devices.base import PassTimes, Runnable
+from leadout.devices.base import PassTimes, Readback, Runnable
 from leadout.errors import LeadoutError
+from leadout.scheduler import Schedule
 from leadout.session.compiled import CompiledModel
 from leadout.session.stream import Phase, Stream
 
 
 @dataclass(frozen=True)
-class GuidedCycle:
-    """A cycle that is ready to be submitted.
+class Closing:
+    """The choices of a cycle, ready to be submitted.
 
     Attributes:
-        plan: that verifies.
-        streams: that take part, in the order of their groups.
+        plan: that chooses.
+        streams: that take part.
         num_groups: lanes that the Plan is for.
         num_drafts: that it has rows for.
         num_drafted: that the drafter was asked for.
-        forced: streams whose drafts are the grammar's.
+        forced: of streams whose drafts are the grammar's, these.
+        schedule: what decided on the drafter's; None where all drafts are forced.
     """
 
     plan: Runnable
@@ -43,15 +55,43 @@ class GuidedCycle:
     num_groups: int
     num_drafts: int
     num_drafted: int
-    forced: Collection[Stream]
+    forced: Mapping[Stream, Sequence[int]]
+    schedule: Schedule | None
+
+
+@dataclass
+class _Open:
+    """A cycle that is open.
+
+    Attributes:
+        streams: in the order of their groups.
+        num_groups: lanes that its Plans are for.
+        num_drafts: that it has rows for.
+        num_drafted: that the drafter was asked for.
+        forced: of streams whose drafts are the grammar's, these.
+        schedule: what decided on the drafter's.
+        num_misses: of the pager, when it was opened.
+        drafts: brings its rows, where a drafter drafts.
+    """
+
+    streams: Sequence[Stream]
+    num_groups: int
+    num_drafts: int
+    num_drafted: int
+    forced: dict[Stream, list[int]]
+    schedule: Schedule
+    num_misses: int = 0
+    drafts: Readback | None = field(default=None)
 
 
 class Guided:
-    """Prepares such cycles.
+    """Opens and closes such cycles.
 
     Args:
         decoder: whose passes they are.
-        collect: collects what is in flight, all of it.
+        decide: returns what decides on drafts for streams, and how many it wants.
+        is_undisturbed: whether the next cycle may be opened before this one's results have come.
+        submit: submits choices, and takes note of them.
         noted: told of the drafts' pass when it has ended.
         leave: ends a stream, with the error that it fails with, if any.
     """
@@ -59,95 +99,190 @@ class Guided:
     def __init__(
         self,
         decoder: CompiledModel,
-        collect: Callable[[], Awaitable[None]],
+        decide: Callable[[Sequence[Stream]], tuple[Schedule, int]],
+        is_undisturbed: Callable[[], bool],
+        submit: Callable[[Closing], None],
         noted: Callable[[Sequence[PassTimes]], None],
         leave: Callable[[Stream, BaseException | None], None],
     ) -> None:
         self._decoder = decoder
-        self._collect = collect
+        self._decide = decide
+        self._is_undisturbed = is_undisturbed
+        self._submit = submit
         self._noted = noted
         self._leave = leave
+        self._open: _Open | None = None
+        self._compiled: set[tuple[int, bool]] = set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a cycle is open: nothing but what closes it may be submitted."""
+        return self._open is not None
+
+    def give_up(self) -> None:
+        """Forget the cycle that is open, if one is."""
+        if self._open is not None and self._open.drafts is not None:
+            self._open.drafts.discard()
+        self._open = None
 
     async def first_mask(self, stream: Stream) -> None:
         """Say what a prompt's last pass may choose."""
         if not stream.written:
             await self._set_masks(stream, len(stream.prompt), [])
 
-    async def prepare(
-        self, streams: Sequence[Stream], num_drafts: int, has_logprobs: bool
-    ) -> GuidedCycle | None:
-        """Find drafts and masks; None where no stream is left.
+    async def cycle(self, ready: Sequence[Stream]) -> None:
+        """Close the cycle that is open, and open the next one; see the module's docstring.
 
         Args:
-            streams: that decode, some of them guided.
-            num_drafts: that are worth their cost, for streams without forced ids.
-            has_logprobs: whether some stream wants log-probabilities.
+            ready: streams that take part, all of whose passes were collected; others' rows are
+                struck out.
         """
-        await self._collect()
-        streams = _decoding(streams)
-        most = self._decoder.passes.given_counts(self._groups_for(streams))[-1]
-        given: dict[Stream, list[int]] = {}
-        for one in streams:
-            if (
-                one.guide is not None
-                and one.drafts
-                and (ids := one.guide.forced(min(most, one.left - 1)))
-            ):
-                given[one] = ids
-        forced = set(given)
-        undecided = [one for one in streams if one not in given]
-        num_drafted = await self._draft(undecided, min(num_drafts, most), given)
-        for one in _decoding(streams):
-            if one.guide is not None:
-                masks = await self._set_masks(one, one.most, given.get(one, ()))
-                # Up to the first that is not allowed, or that ends the answer.
-                given[one] = given.get(one, [])[: max(len(masks) - 1, 0)]
-        streams = _decoding(streams)
-        if not streams:
-            return None
-        num_groups = self._groups_for(streams)
-        wanted = max(len(given.get(one, ())) for one in streams)
-        counts = self._decoder.passes.given_counts(num_groups)
-        num_rows = next(count for count in counts if count >= wanted)
-        if num_rows > 0:
-            plan = self._decoder.passes.given_cycles[num_groups, has_logprobs][num_rows]
-        else:
-            plan = self._decoder.passes.cycles_of(num_groups, has_logprobs)[0]
-        await self._decoder.compile_missing([plan])
-        streams = _decoding(streams)
-        if not streams:
-            return None
-        if num_rows > 0:
-            for one in streams:
-                if one.lane is not None:
-                    self._decoder.give(one.lane.number, given.get(one, ()))
-        return GuidedCycle(plan, streams, num_groups, num_rows, num_drafted, forced)
+        await self._compile(ready)
+        if self._open is not None and self._has_other_pages(self._open):
+            # Some of its rows were computed without theirs, which `accept` can see no more.
+            self.give_up()
+        if self._open is not None and not set(ready).intersection(self._open.streams):
+            self.give_up()
+        if self._open is None:
+            ready = _decoding(ready)  # some may have ended while Plans were compiled
+            if not ready or not self._compiled.issuperset(self._kinds_for(ready)):
+                return
+            most = self._most_drafts(ready)
+            self._open_for(ready, _forced(dict.fromkeys(ready), most))
+        await self._close(ready)
 
-    async def _draft(
-        self, streams: Sequence[Stream], num_drafts: int, given: dict[Stream, list[int]]
-    ) -> int:
-        """Draft for streams; return how many tokens were asked for."""
-        if not streams or num_drafts <= 0:
-            return 0
-        decoder = self._decoder
+    # ---- the first part ------------------------------------------------------------------------
+
+    def _open_for(self, streams: Sequence[Stream], forced: dict[Stream, list[int]]) -> None:
+        """Queue the rows and the logits of a cycle of these streams."""
+        decoder, passes = self._decoder, self._decoder.passes
         num_groups = self._groups_for(streams)
-        k = max(count for count in decoder.passes.given_counts(num_groups) if count <= num_drafts)
-        if k == 0:
-            return 0
-        for one in streams:
-            await self._set_masks(one, one.most, [])
-        plan = decoder.passes.drafting[num_groups][k]
-        await decoder.compile_missing([plan])
-        streams = _decoding(streams)
-        if not streams:
-            return 0
-        decoder.set_turns([one.lane.number for one in streams if one.lane is not None])
-        readback = decoder.submit(plan, max(one.most for one in streams))
-        words = await readback
-        self._noted(readback.times)
-        for group, one in enumerate(streams):
-            given[one] = state.read_drafts(words, group, k)[: max(one.left - 1, 0)]
-        return k
+        schedule, wanted = self._decide(streams)
+        counts = passes.given_counts(num_groups)
+        num_drafted = 0
+        if len(forced) < len(streams):
+            num_drafted = max(count for count in counts if count <= max(wanted, 0))
+        # Rows are shared: beside a drafter's, there is room for as many forced ones.
+        longest = max((len(ids) for ids in forced.values()), default=0)
+        num_drafts = num_drafted or next(count for count in counts if count >= longest)
+        forced = {one: ids[:num_drafts] for one, ids in forced.items()}
+        lanes = [one.lane for one in streams if one.lane is not None]
+        positions = 0
+        for one, lane in zip(streams, lanes, strict=True):
+            seen = min(one.most + num_drafts, decoder.tables.context_length)
+            lane.written = max(lane.written, seen)
+            positions = max(positions, seen)
+            if num_drafts > 0:
+                decoder.give(lane.number, forced.get(one, ()))
+        decoder.set_turns([lane.number for lane in lanes])
+        opened = _Open(streams, num_groups, num_drafts, num_drafted, forced, schedule)
+        opened.num_misses = self._num_misses()
+        parts = passes.parts[num_groups]
+        if num_drafted:
+            opened.drafts = decoder.submit(parts.draft[num_drafts], positions)
+            self._open = opened
+            decoder.submit(parts.forward[num_drafts], positions).discard()
+        else:
+            decoder.submit(parts.given[num_drafts], positions).discard()
+            self._open = opened
+
+    # ---- the second part -----------------------------------------------------------------------
+
+    async def _close(self, ready: Sequence[Stream]) -> None:
+        """Choose behind the rows that are open, and open the next cycle."""
+        opened, decoder = self._open, self._decoder
+        assert opened is not None
+        proposed = await self._proposed(opened)
+        allowed: dict[Stream, Sequence[int] | None] = {}
+        for one in opened.streams:
+            if one in ready and _is_decoding(one):
+                drafts = proposed.get(one, ())[: max(one.left - 1, 0)]
+                masks = await self._set_masks(one, one.most, drafts)
+                allowed[one] = drafts[: max(len(masks) - 1, 0)]
+        taking_part = _decoding(allowed)
+        if not taking_part:
+            self.give_up()
+            return
+        # What the next cycle takes is found before this one is submitted, so that nothing keeps the
+        # device waiting between them.
+        following: dict[Stream, Sequence[int] | None] = {
+            one: allowed[one] for one in taking_part if one.left > 1
+        }
+        following |= {one: None for one in _decoding(ready) if one not in opened.streams}
+        forced: dict[Stream, list[int]] = {}
+        goes_on = self._may_open(list(following))
+        if goes_on:
+            forced = _forced(following, self._most_drafts(list(following)))
+        for group, one in enumerate(opened.streams):
+            if one not in taking_part:
+                decoder.strike(group, opened.num_drafts)
+        self._open = None
+        has_logprobs = any(one.settings.logprobs for one in taking_part)
+        plans = decoder.passes.closing[opened.num_groups, has_logprobs]
+        kept = {one: ids for one, ids in opened.forced.items() if one in taking_part}
+        self._submit(
+            Closing(
+                plans[opened.num_drafts],
+                taking_part,
+                opened.num_groups,
+                opened.num_drafts,
+                opened.num_drafted,
+                kept,
+                opened.schedule if len(kept) < len(taking_part) else None,
+            )
+        )
+        if goes_on:
+            self._open_for(list(following), forced)
+
+    async def _proposed(self, opened: _Open) -> dict[Stream, list[int]]:
+        """Return the drafts that a cycle's rows have."""
+        if opened.drafts is None:
+            return opened.forced
+        words = await opened.drafts
+        self._noted(opened.drafts.times)
+        opened.drafts = None
+        return {
+            one: state.read_drafts(words, group, opened.num_drafts)
+            for group, one in enumerate(opened.streams)
+        }
+
+    def _may_open(self, streams: Sequence[Stream]) -> bool:
+        """Return whether a cycle of these streams may be opened now."""
+        if not any(one.guide is not None for one in streams) or not self._is_undisturbed():
+            return False
+        return self._compiled.issuperset(self._kinds_for(streams))
+
+    async def _compile(self, streams: Sequence[Stream]) -> None:
+        """Compile what closes the cycle that is open, and what the next one takes."""
+        opened = [] if self._open is None else _decoding(self._open.streams)
+        wanted = self._kinds_for(streams)
+        if opened:
+            wanted |= self._kinds_for([*opened, *(one for one in streams if one not in opened)])
+        for kind in sorted(wanted - self._compiled):
+            await self._decoder.compile_missing(self._decoder.passes.all_parts(*kind))
+            self._compiled.add(kind)
+
+    def _kinds_for(self, streams: Sequence[Stream]) -> set[tuple[int, bool]]:
+        """Return for how many lanes streams take Plans, and whether with log-probabilities."""
+        num_groups = self._groups_for(streams)
+        return {(num_groups, bool(one.settings.logprobs)) for one in streams} | {
+            (num_groups, False)
+        }
+
+    def _num_misses(self) -> int:
+        pager = self._decoder.pager
+        return 0 if pager is None else pager.counts.misses
+
+    def _has_other_pages(self, opened: _Open) -> bool:
+        """Return whether rows of a paged table were brought since a cycle was opened."""
+        pager = self._decoder.pager
+        if pager is None or pager.counts.misses == opened.num_misses:
+            return False
+        pager.counts.repeated_cycles += 1
+        return True
+
+    def _most_drafts(self, streams: Sequence[Stream]) -> int:
+        return self._decoder.passes.given_counts(self._groups_for(streams))[-1]
 
     async def _set_masks(
         self, stream: Stream, position: int, drafts: Sequence[int]
@@ -173,5 +308,26 @@ class Guided:
         return next(count for count in counts if count >= len(streams))
 
 
-def _decoding(streams: Sequence[Stream]) -> list[Stream]:
-    return [one for one in streams if one.phase is Phase.DECODING and one.left > 0]
+def _forced(pending: Mapping[Stream, Sequence[int] | None], most: int) -> dict[Stream, list[int]]:
+    """Return the forced drafts of the next cycle, of streams that have any.
+
+    Args:
+        pending: of each stream, the allowed drafts of its cycle that is about to be submitted; None
+            where it takes no part in that.
+        most: drafts at most.
+    """
+    found: dict[Stream, list[int]] = {}
+    for one, drafts in pending.items():
+        if one.guide is not None and one.drafts:
+            left = one.left - (1 if drafts is None else 2)
+            if ids := one.guide.forced(min(most, left), drafts):
+                found[one] = ids
+    return found
+
+
+def _is_decoding(stream: Stream) -> bool:
+    return stream.phase is Phase.DECODING and stream.left > 0
+
+
+def _decoding(streams: Iterable[Stream]) -> list[Stream]:
+    return [one for one in streams if _is_decoding(one)]

@@ -25,9 +25,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from leadout import state
 from leadout.beside import SharedLock
@@ -39,7 +39,7 @@ from leadout.rows import padded
 from leadout.scheduler import Schedule
 from leadout.session.batch import Batch
 from leadout.session.compiled import CompiledModel
-from leadout.session.guided import Guided
+from leadout.session.guided import Closing, Guided
 from leadout.session.stream import Cycle, Phase, Stream
 
 #: Passes of prompts that may be in flight; more would only delay an abort.
@@ -63,7 +63,7 @@ class _Pass:
         num_rows: of a prompt's pass; 0 of a cycle.
         schedule: what decided on the drafts.
         num_drafted: that the drafter was asked for, where others are not its own.
-        unscheduled: streams whose drafts the schedule did not decide on.
+        forced: of streams whose drafts are a grammar's, these.
     """
 
     readback: Readback
@@ -73,7 +73,7 @@ class _Pass:
     num_rows: int = 0
     schedule: Schedule | None = None
     num_drafted: int | None = None
-    unscheduled: Collection[Stream] = ()
+    forced: Mapping[Stream, Sequence[int]] = field(default_factory=dict)
 
 
 class Loop:
@@ -96,7 +96,14 @@ class Loop:
         self._was_prefill = False
         self._known: set[Stream] = set()
         self._ms_per_row = 0.0
-        self._guided = Guided(decoder, self._collect_all, self._note_pass, self._leave)
+        self._guided = Guided(
+            decoder,
+            self._decide,
+            self._is_undisturbed,
+            self._submit_choices,
+            self._note_pass,
+            self._leave,
+        )
 
     async def run(self, stream: Stream) -> AsyncGenerator[Cycle, None]:
         """Take a stream in, and yield what it brings; closing the iterator ends it.
@@ -165,6 +172,7 @@ class Loop:
             for one in self._in_flight:
                 one.readback.discard()
             self._in_flight.clear()
+            self._guided.give_up()
             self._times, self._batch = CycleTimes(), self._batch.anew()
             self._known.clear()
             self._task = None
@@ -191,7 +199,17 @@ class Loop:
         num_prefills = sum(one.num_drafts is None for one in self._in_flight)
         waiting = [one for one in self._streams if one.phase in (Phase.PREFILLING, Phase.REPLAYING)]
         ready, depth = self._ready()
-        if waiting and num_prefills < PREFILL_IN_FLIGHT and not (self._was_prefill and ready):
+        if self._guided.is_open:
+            if self._in_flight or not (ready or waiting):
+                return False  # collect first, or wait until somebody reads
+            if ready:
+                await self._guided.cycle(ready)
+                self._was_prefill = False
+                return True
+            self._guided.give_up()
+        # Behind a grammar's choices goes one prompt's pass alone: the next cycle waits for it.
+        is_ready = ready or any(one.num_drafted is not None for one in self._in_flight)
+        if waiting and num_prefills < PREFILL_IN_FLIGHT and not (self._was_prefill and is_ready):
             stream = waiting[0]
             if stream.phase is Phase.PREFILLING:
                 await self._prefill(stream)
@@ -212,15 +230,16 @@ class Loop:
     def _ready(self) -> tuple[list[Stream], int]:
         """Return the streams that the next cycle may be of, and how many cycles to queue."""
         decoding = [one for one in self._streams if one.phase is Phase.DECODING]
-        # A grammar's cycles are submitted one by one, and others beside them alike, since rows are
-        # shared.
+        # A grammar's choices go one by one, and others' beside them, since rows are shared.
         is_guided = any(one.guide is not None for one in decoding)
         depths = {one: 1 if is_guided else self._decoder.depth(one.run_ahead) for one in decoding}
         ready = [
             one
             for one in decoding
             # The prompt's last pass counts, too.
-            if one.left > 0 and one.wants_more and one.in_flight < depths[one]
+            if one.left > 0
+            and one.in_flight < depths[one]
+            and (one.has_room if is_guided else one.wants_more)
         ]
         return ready, min((depths[one] for one in ready), default=0)
 
@@ -312,47 +331,54 @@ class Loop:
 
     async def _cycle(self, ready: Sequence[Stream], depth: int) -> None:
         """Submit a cycle of these streams."""
+        if any(one.guide is not None for one in ready):
+            await self._guided.cycle(ready)
+            return
         decoder = self._decoder
-        num_groups = next(n for n in decoder.passes.group_counts if n >= len(ready))
+        num_groups = self._groups_for(ready)
         has_logprobs = any(one.settings.logprobs for one in ready)
         await decoder.compile_cycle(0, num_groups, has_logprobs)
         ready = [one for one in ready if one.phase is Phase.DECODING]
         if not ready:
             return
-        if not self._known.issuperset(ready):
-            self._known.update(ready)
-            decoder.costs_of(num_groups).rest()
-        schedule = self._batch.schedule_of(ready, num_groups)
-        wanted = min(schedule.choose(), max(one.left for one in ready) - 1)
-        if any(one.is_first_cycle and one.written for one in ready):
-            wanted = 0
-        if any(one.guide is not None for one in ready):
-            await self._guided_cycle(ready, depth, wanted, has_logprobs, schedule)
-            return
+        schedule, wanted = self._decide(ready)
         num_drafts = decoder.prepared(wanted, num_groups, has_logprobs)
         plan = decoder.passes.cycles_of(num_groups, has_logprobs)[num_drafts]
+        decoder.set_turns([one.lane.number for one in ready if one.lane is not None])
         self._submit_cycle(ready, depth, plan, num_drafts, num_groups, schedule)
         schedule.submitted(num_drafts)
 
-    async def _guided_cycle(
-        self,
-        ready: Sequence[Stream],
-        depth: int,
-        wanted: int,
-        has_logprobs: bool,
-        schedule: Schedule,
-    ) -> None:
-        """Submit a cycle in which some streams keep to a grammar."""
-        cycle = await self._guided.prepare(ready, wanted, has_logprobs)
-        if cycle is None:
-            return
+    def _groups_for(self, streams: Sequence[Stream]) -> int:
+        """Return for how many lanes the Plans are that these streams take."""
+        return next(n for n in self._decoder.passes.group_counts if n >= len(streams))
+
+    def _decide(self, streams: Sequence[Stream]) -> tuple[Schedule, int]:
+        """Return what decides on the next cycle's drafts, and how many it wants."""
+        num_groups = self._groups_for(streams)
+        if not self._known.issuperset(streams):
+            self._known.update(streams)
+            self._decoder.costs_of(num_groups).rest()
+        schedule = self._batch.schedule_of(streams, num_groups)
+        wanted = min(schedule.choose(), max(one.left for one in streams) - 1)
+        if any(one.is_first_cycle and one.written for one in streams):
+            wanted = 0
+        return schedule, wanted
+
+    def _is_undisturbed(self) -> bool:
+        """Return whether a cycle may be opened before the one before it was collected."""
+        if any(one.phase in (Phase.PREFILLING, Phase.REPLAYING) for one in self._streams):
+            return False
+        return self._decoder.depth(2) > 1
+
+    def _submit_choices(self, closing: Closing) -> None:
+        """Submit the choices of a cycle in which some streams keep to a grammar."""
+        plan, schedule = closing.plan, closing.schedule
         one = self._submit_cycle(
-            cycle.streams, depth, cycle.plan, cycle.num_drafts, cycle.num_groups, None
+            closing.streams, 1, plan, closing.num_drafts, closing.num_groups, schedule
         )
-        one.num_drafted = cycle.num_drafted
-        if len(cycle.forced) < len(cycle.streams):
-            one.schedule, one.unscheduled = schedule, cycle.forced
-            schedule.submitted(cycle.num_drafted)
+        one.num_drafted, one.forced = closing.num_drafted, closing.forced
+        if schedule is not None:
+            schedule.submitted(closing.num_drafted)
 
     def _submit_cycle(
         self,
@@ -365,7 +391,6 @@ class Loop:
     ) -> _Pass:
         """Submit a cycle's Plan."""
         decoder = self._decoder
-        decoder.set_turns([one.lane.number for one in ready if one.lane is not None])
         positions = 0
         for one in ready:
             assert one.lane is not None
@@ -415,7 +440,7 @@ class Loop:
                 continue
             if result.missing and not result.tokens:
                 continue
-            if stream not in one.unscheduled:
+            if stream not in one.forced:
                 brought.append((result.num_drafted, len(result.tokens)))
             logprobs: Sequence[state.TokenLogprobs] = ()
             if stream.settings.logprobs:
@@ -428,11 +453,6 @@ class Loop:
             one.schedule.collected_together(drafted, brought, dearness)
         else:  # and where its streams have ended
             one.schedule.repeated(dearness)
-
-    async def _collect_all(self) -> None:
-        """Collect what is in flight."""
-        while self._in_flight:
-            await self._collect()
 
     def _note_pass(self, times: Sequence[PassTimes]) -> None:
         """Take note of a pass that was collected apart."""
@@ -450,7 +470,7 @@ class Loop:
         tokens = result.tokens[: stream.budget - stream.collected]
         if stream.guide is not None:
             try:
-                tokens = stream.guide.take(tokens)
+                tokens = stream.guide.take(tokens, len(one.forced.get(stream, ())))
             except RequestError as error:
                 self._leave(stream, error)
                 return

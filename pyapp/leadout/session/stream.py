@@ -131,6 +131,11 @@ class Stream:
         return self._is_waited_for or (self.run_ahead > 1 and len(self._cycles) <= 1)
 
     @property
+    def has_room(self) -> bool:
+        """Whether a pass may be submitted for it without waiting until what came is read."""
+        return self._is_waited_for or len(self._cycles) <= 1
+
+    @property
     def drafts(self) -> bool:
         """Whether it may be drafted for at all."""
         return self.schedule != FixedSchedule(0)

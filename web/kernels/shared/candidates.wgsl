@@ -6,7 +6,7 @@
 //   moved       logit + bias - presence * (n > 0) - frequency * n, where the id was generated n times at or before
 //               the row's position, or drafted there in this pass; a banned id has BANNED_LOGIT
 //   masked      MOST_NEGATIVE for ids that the lane's mask for the position behind the row's does not allow, where the
-//               lane has masks; a drafter's steps behind its first have none
+//               lane has masks; a drafter's rows have none
 //
 // What moves a logit is a sum of whole numbers, so that no compiler's way of rounding makes a difference.
 // Source: repetition penalty of CTRL, arXiv:1909.05858, with the sign rule that transformers uses; the others
@@ -129,7 +129,7 @@ fn penalised(raw: vec4<f32>, row: vec4<u32>, wanted: Settings, r: u32, quad: u32
       x[j] = moved(x[j], row, tokens[j], wanted.penalties);
     }
   }
-  if ((wanted.flags & 2u) == 2u && (row.w >> 8u) == 0u) {
+  if ((wanted.flags & 2u) == 2u && (row.w & 2u) == 0u) {
     let tokens = ids_of(r, quad);
     for (var j = 0u; j < 4u; j++) {
       x[j] = select(MOST_NEGATIVE, x[j], is_allowed(row, tokens[j]));

@@ -17,6 +17,7 @@ from leadout.state import (
     NO_LANE,
     RESULT_HEAD_WORDS,
     RESULT_WORDS,
+    ROW_OF_DRAFTER,
     ROW_VALID,
 )
 
@@ -35,8 +36,8 @@ def begin_cycle(op: ops.BeginCycle, memory: Memory) -> None:
         length, token, is_active, _ = state[lane].tolist()
         position = (length - 1) % 2**32
         is_valid = int(is_active == 1 and position < op.tables.context_length)
-        row = (lane, position, token, is_valid)
-        lane_rows[group] = rows[group * (1 + op.num_drafts)] = row
+        lane_rows[group] = (lane, position, token, is_valid | ROW_OF_DRAFTER)
+        rows[group * (1 + op.num_drafts)] = (lane, position, token, is_valid)
 
 
 @meaning(ops.TakeLanes)
@@ -53,8 +54,8 @@ def place_draft(op: ops.PlaceDraft, memory: Memory) -> None:
     for group in range(op.lane_rows.count):
         lane, last, _, flags = lane_rows[group].tolist()
         ahead, draft = (flags >> AHEAD_BIT) + 1, int(choices[group])
-        is_valid = flags & ROW_VALID
-        lane_rows[group] = (lane, last, draft, is_valid | ahead << AHEAD_BIT)
+        is_valid, kept = flags & ROW_VALID, flags & (ROW_VALID | ROW_OF_DRAFTER)
+        lane_rows[group] = (lane, last, draft, kept | ahead << AHEAD_BIT)
         position = (last + ahead) % 2**32
         is_valid &= position < op.tables.context_length
         rows[group * (1 + op.num_drafts) + ahead] = (lane, position, draft, is_valid)
