@@ -54,6 +54,36 @@ async def test_every_binding_lies_in_a_buffer_that_is_known(family) -> None:
         assert bound <= known | set(plan.buffers)
 
 
+@pytest.mark.parametrize("is_software", [False, True])
+@pytest.mark.parametrize("family", ["e2b", "26b-a4b"])
+async def test_a_cycle_in_parts_takes_a_cycles_kernels_and_buffers(family, is_software) -> None:
+    """So that logits have the same bits, and what a part leaves for the next one is written."""
+    device = ListeningDevice()
+    engine = await load(device, *pair_files(family), max_draft_tokens=3)
+    passes = engine.decoder.passes
+    list(passes.all_parts(1, False))
+    named = {program.name: program for program in device.programs}
+    known = set(engine.model.buffers)
+
+    def dispatches(*names: str) -> list[tuple[object, ...]]:
+        found = []
+        for name in names:
+            plan = lower(named[name], caps(is_software=is_software))
+            if name.startswith("cycle"):
+                known.update(plan.buffers)
+            new = {name for name in plan.buffers if not name.startswith("uniform.")} - known
+            assert not new, f"{name} needs {new}, which nobody allocates"
+            found += [(plan.pipelines[one.pipeline].key(), one.bindings) for one in plan.dispatches]
+        return found
+
+    plain, drafted = dispatches("cycle-0"), dispatches("cycle-3")
+    assert dispatches("given-0", "close-0") == plain
+    parts = dispatches("draft-3", "forward-3", "close-3")
+    given = [one for one in parts if "place_given" in str(one[0])]
+    assert len(given) == 1
+    assert [one for one in parts if one not in given] == drafted
+
+
 def test_every_op_has_a_kernel_of_its_own() -> None:
     """So that whatever a model says can be lowered, fused or not."""
     alone = {one.run[0] for entries in KERNELS.values() for one in entries if len(one.run) == 1}
