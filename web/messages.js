@@ -278,8 +278,8 @@
 
 /**
  * What keeping an answer to a grammar took: masks that were made, ids that were given as drafts because the grammar
- * left no choice of text, those of them that were accepted, and what the host took for it all, in milliseconds, in
- * which the GPU waited.
+ * left no choice of text, those of them that were accepted, and what the host took for it all, in milliseconds,
+ * mostly while the GPU computed logits.
  * @typedef {{kind: string, masks: number, forced_tokens: number, accepted_forced_tokens: number, host_ms: number}}
  *   ConstraintCounts
  */

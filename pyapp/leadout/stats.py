@@ -42,8 +42,8 @@ class Stats:
         cycle_run_ms: what cycles of this request took on average, by number of drafts.
         constraint: of an answer that keeps to a grammar: its kind, masks that the host made, ids
             that were given as drafts since the grammar left no choice, those of them that were
-            accepted, and what the host took for it, in milliseconds, in which the device waited;
-            None where the answer is free.
+            accepted, and what the host took for it, in milliseconds, mostly while the device
+            computed logits; None where the answer is free.
         gpu_idle_share: of the time between the first token and the last, what the device spent
             between passes; None where it has no clock.
     """
