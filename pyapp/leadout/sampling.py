@@ -33,8 +33,8 @@ MAX_TOP_LOGPROBS = 20
 
 #: Flags of the settings: logits are moved; the lane has masks. And where the number of
 #: log-probabilities stands.
-_MOVES = 1
-_MASKS = 2
+MOVES_FLAG = 1
+MASKS_FLAG = 2
 _LOGPROBS_BIT = 8
 
 
@@ -118,8 +118,8 @@ class Sampling:
             self.seed,
             round(self.presence_penalty * PENALTY_PARTS),
             round(self.frequency_penalty * PENALTY_PARTS),
-            self.moves * _MOVES
-            | has_masks * _MASKS
+            self.moves * MOVES_FLAG
+            | has_masks * MASKS_FLAG
             | self.logprobs * (1 + self.top_logprobs) << _LOGPROBS_BIT,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from leadout.errors import RequestError
 from leadout.grammar.constraint import Constraint
 from leadout.grammar.expressions import Rules
 from leadout.grammar.schema import schema_rules
+
+SUITE = Path(__file__).parents[1] / "vectors/json-schema-test-suite.json"
 
 #: For each keyword a schema or several, after those of the JSON Schema Test Suite.
 SCHEMAS: list[Any] = [
@@ -121,6 +124,28 @@ INSTANCES: list[Any] = [
 def keeps_to(rules: Rules, text: str) -> bool:
     place = Reference(rules)
     return place.advance(text.encode()) and place.may_end
+
+
+def test_no_invalid_instance_of_the_suite_can_be_written() -> None:
+    """Of the JSON Schema Test Suite, the groups whose keywords are all supported."""
+    num_invalid = num_valid = 0
+    written: list[tuple[str, Any]] = []
+    for group in json.loads(SUITE.read_text("utf-8")):
+        try:
+            rules = schema_rules(group["schema"])
+        except RequestError:
+            continue
+        for instance, is_valid in group["instances"]:
+            can_be_written = keeps_to(rules, json.dumps(instance, ensure_ascii=False))
+            if is_valid:
+                num_valid += can_be_written
+            else:
+                num_invalid += 1
+                if can_be_written:
+                    written.append((group["description"], instance))
+    assert written == []
+    assert num_invalid > 150
+    assert num_valid > 100
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: json.dumps(schema)[:60])

@@ -3,8 +3,7 @@
 //   rows[group, 0] = lane_rows[group] = (lane, position of its last known token, that token)
 //
 // the latter marked as a drafter's. They are valid while the group has a lane, which is active, and that position lies
-// below CAPACITY. All other rows, where
-// drafts may go and what pads the pass, are not valid.
+// below CAPACITY. All other rows, where drafts may go and what pads the pass, are not valid.
 //
 // state: [lanes] of (length, last token, is active, 0). turns: the lane of each group, or NO_LANE.
 // lane_rows: [GROUPS] rows. rows: [ROWS] rows, 1 + DRAFTS of each group. Grid: one workgroup of one thread.

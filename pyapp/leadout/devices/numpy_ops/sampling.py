@@ -7,7 +7,14 @@ import numpy.typing as npt
 
 from leadout import ops, sampling
 from leadout.devices.numpy_ops import Floats, Memory, Words, meaning
-from leadout.sampling import BANNED, BIAS_PARTS, PENALTY_PARTS, SETTINGS_BYTES
+from leadout.sampling import (
+    BANNED,
+    BIAS_PARTS,
+    MASKS_FLAG,
+    MOVES_FLAG,
+    PENALTY_PARTS,
+    SETTINGS_BYTES,
+)
 from leadout.state import AHEAD_BIT, MAX_COUNT, ROW_OF_DRAFTER, ROW_VALID, Tables
 
 MOST_NEGATIVE = np.float32(-3.4028234e38)
@@ -69,9 +76,9 @@ def choose(op: ops.Choose, memory: Memory) -> None:
         if penalty != 1.0:
             occurs = _occurring(rows, r, seen, op.tables)[ids]
             row = np.where(occurs, np.where(row > 0, row / penalty, row * penalty), row)
-        if wanted["flags"] & 1:
+        if wanted["flags"] & MOVES_FLAG:
             row = _moved(row, _words_with_drafts(rows, r, seen, op.tables)[ids], wanted)
-        if wanted["flags"] & 2 and not rows[r, 3] & ROW_OF_DRAFTER:
+        if wanted["flags"] & MASKS_FLAG and not rows[r, 3] & ROW_OF_DRAFTER:
             row = np.where(_mask(rows[r], seen, op.tables)[ids], row, MOST_NEGATIVE)
         values, inside = row, np.ones(len(row), bool)
         if wanted["temperature"] != 0.0:
