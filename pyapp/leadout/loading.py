@@ -50,7 +50,7 @@ from leadout.weights import check_weights, fill_weights
 OnPhase = Callable[[str], None]
 
 
-@dataclass
+@dataclass(repr=False)
 class LoadedModel:
     """A model on a device, ready.
 

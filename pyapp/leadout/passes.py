@@ -84,7 +84,7 @@ class CycleParts:
     given: LazyPlans
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Passes:
     """All Plans of a model, and every buffer but the weights'.
 

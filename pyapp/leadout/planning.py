@@ -172,7 +172,8 @@ class PlanningDevice(Protocol):
         """Choose how a Program is run there; see `Device.lower`."""
 
 
-@dataclass(frozen=True)
+# Without a repr: asyncio writes that of what a task returned, which here takes seconds.
+@dataclass(frozen=True, repr=False)
 class PlannedLoad:
     """A target and its drafter with all their places, on a device that has none of it yet.
 

@@ -37,17 +37,18 @@ def lower(program: Program, caps: Caps) -> Plan:
 def kernels_of(program: Program, caps: Caps) -> list[tuple[Kernel, tuple[Op, ...]]]:
     """Return the kernels that a Program takes, with the ops that each one does."""
     chosen = []
-    rest = program.ops
-    while rest:
-        one = next(one for one in KERNELS[type(rest[0])] if _fits(one, rest, program.left, caps))
-        size = len(one.run)
-        chosen.append((one, rest[:size]))
-        rest = rest[size:]
+    kinds = tuple(type(op) for op in program.ops)
+    at = 0
+    while at < len(kinds):
+        one = next(one for one in KERNELS[kinds[at]] if _fits(one, program, kinds, at, caps))
+        end = at + len(one.run)
+        chosen.append((one, program.ops[at:end]))
+        at = end
     return chosen
 
 
-def _fits(one: Kernel, ops: tuple[Op, ...], left: frozenset[str], caps: Caps) -> bool:
-    size = len(one.run)
-    if len(ops) < size or any(type(op) is not kind for op, kind in zip(ops, one.run, strict=False)):
+def _fits(one: Kernel, program: Program, kinds: tuple[type[Op], ...], at: int, caps: Caps) -> bool:
+    end = at + len(one.run)
+    if kinds[at:end] != one.run:
         return False
-    return one.when(Run(ops[:size], ops[size:], caps, left))
+    return one.when(Run(program.ops[at:end], program.ops[end:], caps, program.left))

@@ -65,15 +65,16 @@ class Op:
     #: Names of the fields that it writes; all other tensors are read.
     WRITES: ClassVar[tuple[str, ...]] = ("y",)
 
-    @property
-    def written(self) -> set[str]:
+    # Both are cached: lowering asks each op some hundred times.
+    @functools.cached_property
+    def written(self) -> frozenset[str]:
         """The buffers of the tensors that it writes."""
-        return {tensor.buffer for name, tensor in self._tensors() if name in self.WRITES}
+        return frozenset(one.buffer for name, one in self._tensors() if name in self.WRITES)
 
-    @property
-    def read(self) -> set[str]:
+    @functools.cached_property
+    def read(self) -> frozenset[str]:
         """The buffers of the tensors that it reads."""
-        return {tensor.buffer for name, tensor in self._tensors() if name not in self.WRITES}
+        return frozenset(one.buffer for name, one in self._tensors() if name not in self.WRITES)
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         for field in fields(self):
