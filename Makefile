@@ -17,7 +17,7 @@ IN_PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 # Pytest's workers have all cores; and set-up comes first.
 .NOTPARALLEL:
-.PHONY: help setup serve build wheel test unit lint types format kernels model browser clean
+.PHONY: help setup serve build wheel test unit built lint types format kernels model browser clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,7 +57,7 @@ wheel: build ## One wheel with the built site and Nano, into wheelhouse/
 	@ls wheelhouse/*.whl
 
 test: setup lint types unit ## Run every check, as CI does
-	$(PYTEST) $(IN_PARALLEL) tests/kernels tests/model tests/browser
+	$(PYTEST) $(IN_PARALLEL) tests/built tests/kernels tests/model tests/browser
 
 lint: $(VENV)/.python-ready ## Ruff: rules and format
 	$(BIN)/ruff check .
@@ -67,8 +67,11 @@ types: $(VENV)/.python-ready web/node_modules/.ready ## mypy and tsc
 	$(BIN)/mypy
 	cd web && npm run --silent types
 
-unit: setup ## Tests without a browser, in seconds; run them at every save
+unit: setup ## Tests without a browser or a build; run them at every save
 	$(PYTEST) $(IN_PARALLEL) tests/unit
+
+built: setup ## What is built: kernels, bytecode, the site, the wheel
+	$(PYTEST) $(IN_PARALLEL) tests/built
 
 kernels: setup ## Every kernel variant against its twin, in Chromium
 	$(PYTEST) $(IN_PARALLEL) tests/kernels

@@ -35,7 +35,11 @@ from leadout.grammar.schema import schema_rules
 from leadout.grammar_native import v8_library
 from leadout.tokenizer import SPACE
 from leadout.tokenizer_native import HuggingFaceTokenizer
+from thoroughness import IS_THOROUGH
 from tiny_vocabulary import EOS
+
+#: Tokens of a walk that is compared mask by mask, and walks that are taken through a schema.
+STEPS, WALKS = (25, 8) if IS_THOROUGH else (10, 3)
 
 
 def string(**limits: object) -> dict[str, Any]:
@@ -195,7 +199,7 @@ async def test_masks_are_what_the_rules_allow_token_by_token(
     rng = random.Random(json.dumps(schema))
     matcher = await start(library, rules)
     reference = Reference(rules, MARKS, has_borders=True)
-    for _ in range(25):
+    for _ in range(STEPS):
         wanted = allowed_ids(reference, all_bytes)
         assert ids_of(await matcher.mask()) == wanted
         going_on = sorted(wanted - {EOS, END_OF_TURN})
@@ -254,7 +258,7 @@ def test_node_and_cpython_make_the_same_masks() -> None:
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=IDS)
 def test_every_walk_that_ends_is_valid(schema: dict[str, Any]) -> None:
-    found = texts(Constraint.from_schema(schema).ebnf, range(8), 1500)
+    found = texts(Constraint.from_schema(schema).ebnf, range(WALKS), 1500)
     assert found
     for text in found:
         Draft202012Validator(schema).validate(json.loads(text))
