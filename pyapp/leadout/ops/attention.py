@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -41,10 +42,10 @@ class WriteKv(Op):
     eps: float
     norm_values: bool = False
 
-    @property
-    def written(self) -> set[str]:
+    @functools.cached_property
+    def written(self) -> frozenset[str]:
         """The cache's buffers."""
-        return {self.cache.keys.buffer, self.cache.values.buffer}
+        return frozenset((self.cache.keys.buffer, self.cache.values.buffer))
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Attention(Op):
 
     WRITES: ClassVar[tuple[str, ...]] = ("y",)
 
-    @property
-    def read(self) -> set[str]:
+    @functools.cached_property
+    def read(self) -> frozenset[str]:
         """The queries' and the cache's buffers."""
-        return {self.q.buffer, self.cache.keys.buffer, self.cache.values.buffer}
+        return frozenset((self.q.buffer, self.cache.keys.buffer, self.cache.values.buffer))
