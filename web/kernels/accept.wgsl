@@ -1,6 +1,6 @@
 // The end of a cycle, on the GPU, so that the next one can be queued before anybody has read this one's tokens.
 //
-//   1. For each group of 1 + DRAFTS rows, the rows of one lane: choices[i] is the target's own token behind row
+//   1. For each group of 1 + drafts rows, the rows of one lane: choices[i] is the target's own token behind row
 //      i. Row 0 is a known token, so choices[0] is one more; while the next row's draft equals it, the
 //      next choice is one more again. The last of these is the bonus token.
 //   2. They go to the lane's positions from `length` on: into history, seen and results; length grows. Where the
@@ -20,8 +20,6 @@
 
 override V: u32;
 override LANES: u32;
-override GROUPS: u32;
-override DRAFTS: u32;
 override CAPACITY: u32;
 
 @group(0) @binding(0) var<storage, read> choices: array<u32>;
@@ -30,9 +28,12 @@ override CAPACITY: u32;
 @group(0) @binding(3) var<storage, read_write> seen: array<u32>;
 @group(0) @binding(4) var<storage, read_write> history: array<u32>;
 @group(0) @binding(5) var<storage, read_write> results: array<u32>;
+@group(0) @binding(6) var<uniform> cycle: Cycle;
 {% if tables == "paged" %}
-@group(0) @binding(6) var<storage, read> slots: array<u32>;
+@group(0) @binding(7) var<storage, read> slots: array<u32>;
 {% endif %}
+
+{% include "shared/cycle.wgsl" %}
 
 const RESULT_WORDS = 12u;
 const HEAD_WORDS = 4u;
@@ -42,8 +43,8 @@ fn main() {
   for (var i = 0u; i < LANES * RESULT_WORDS; i++) {
     results[i] = 0u;
   }
-  for (var group = 0u; group < GROUPS; group++) {
-    let first = group * (1u + DRAFTS);
+  for (var group = 0u; group < cycle.groups; group++) {
+    let first = group * (1u + cycle.drafts);
     let lane = rows[first].x;
     if ((rows[first].w & 1u) == 0u) {
       continue;
@@ -54,7 +55,7 @@ fn main() {
     let result = lane * RESULT_WORDS;
     // Rows that count: drafts that are not valid stand behind all others.
     var known = 1u;
-    while (known <= DRAFTS && (rows[first + known].w & 1u) == 1u) {
+    while (known <= cycle.drafts && (rows[first + known].w & 1u) == 1u) {
       known++;
     }
 {% if tables == "paged" %}

@@ -6,28 +6,28 @@
 // below CAPACITY. All other rows, where drafts may go and what pads the pass, are not valid.
 //
 // state: [lanes] of (length, last token, is active, 0). turns: the lane of each group, or NO_LANE.
-// lane_rows: [GROUPS] rows. rows: [ROWS] rows, 1 + DRAFTS of each group. Grid: one workgroup of one thread.
+// lane_rows: [groups] rows. rows: [cycle.rows] rows, 1 + drafts of each group, and padding. Grid: one workgroup of one thread.
 // Layouts: pyapp/leadout/state.py.
 
-override GROUPS: u32;
-override DRAFTS: u32;
-override ROWS: u32;
 override CAPACITY: u32;
 
 @group(0) @binding(0) var<storage, read> state: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> turns: array<u32>;
 @group(0) @binding(2) var<storage, read_write> lane_rows: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read_write> rows: array<vec4<u32>>;
+@group(0) @binding(4) var<uniform> cycle: Cycle;
+
+{% include "shared/cycle.wgsl" %}
 
 const NO_LANE = 0xffffffffu;
 const OF_DRAFTER = 2u;
 
 @compute @workgroup_size(1)
 fn main() {
-  for (var i = 0u; i < ROWS; i++) {
+  for (var i = 0u; i < cycle.rows; i++) {
     rows[i] = vec4<u32>(0u);
   }
-  for (var group = 0u; group < GROUPS; group++) {
+  for (var group = 0u; group < cycle.groups; group++) {
     let lane = turns[group];
     if (lane == NO_LANE) {
       lane_rows[group] = vec4<u32>(0u);
@@ -38,6 +38,6 @@ fn main() {
     let is_valid = now.z == 1u && position < CAPACITY;
     let row = vec4<u32>(lane, position, now.y, select(0u, 1u, is_valid));
     lane_rows[group] = row | vec4<u32>(0u, 0u, 0u, OF_DRAFTER);
-    rows[group * (1u + DRAFTS)] = row;
+    rows[group * (1u + cycle.drafts)] = row;
   }
 }

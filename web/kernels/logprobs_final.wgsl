@@ -6,7 +6,7 @@
 // all results, LOGPROB_WORDS words: how many are listed, its log-probability, 20 ids, their 20 log-probabilities,
 // the largest first; of equals, the lower id first. Other words keep what they have.
 //
-// logits: [rows, V] float32. rows: the row table, 1 + DRAFTS of each lane. settings: [lanes]. choices: [rows] u32.
+// logits: [rows, V] float32. rows: the row table, 1 + drafts of each lane. settings: [lanes]. choices: [rows] u32.
 // parts: [rows, PARTS, PART_WORDS]. results: of LANES lanes, see pyapp/leadout/state.py. PARTS up to 256. Grid: x = rows.
 
 const PART_WORDS = 44u;
@@ -16,7 +16,6 @@ const MOST_TOP = 20u;
 const MOST_TOKENS = 8u;
 
 override V: u32;
-override DRAFTS: u32;
 override LANES: u32;
 override PARTS: u32;
 override RESULT_WORDS: u32;
@@ -27,6 +26,9 @@ override RESULT_WORDS: u32;
 @group(0) @binding(3) var<storage, read> choices: array<u32>;
 @group(0) @binding(4) var<storage, read> parts: array<u32>;
 @group(0) @binding(5) var<storage, read_write> results: array<u32>;
+@group(0) @binding(6) var<uniform> cycle: Cycle;
+
+{% include "shared/cycle.wgsl" %}
 
 {% include "shared/settings.wgsl" %}
 {% include "shared/best.wgsl" %}
@@ -42,7 +44,7 @@ fn main(
   let r = group.x;
   let row = rows[r];
   let wanted = settings[row.x].flags >> 8u;
-  let i = r % (1u + DRAFTS);
+  let i = r % (1u + cycle.drafts);
   if (thread == 0u) {
     num_committed = results[row.x * RESULT_WORDS];
   }

@@ -6,7 +6,7 @@
 // for rows that committed a token and whose lane asks for them; n = max(1, what it asks for). The logits are the
 // model's own: neither penalties nor biases, temperature or filters play a part. A row's words depend on its logits alone.
 //
-// logits: [rows, V] float32, V a multiple of 4. rows: the row table, 1 + DRAFTS of each lane. settings: [lanes].
+// logits: [rows, V] float32, V a multiple of 4. rows: the row table, 1 + drafts of each lane. settings: [lanes].
 // results: of accept. parts: [rows, ceil(V / 4096), PART_WORDS]. Grid: x = ceil(V / 4096), y = rows.
 {% set quads = 4 %}
 
@@ -15,7 +15,6 @@ const CHUNK = {{ 1024 * quads }}u;
 const PART_WORDS = 44u;  // 4 + 2 * 20
 
 override V: u32;
-override DRAFTS: u32;
 override RESULT_WORDS: u32;
 
 @group(0) @binding(0) var<storage, read> logits: array<vec4<f32>>;
@@ -23,6 +22,9 @@ override RESULT_WORDS: u32;
 @group(0) @binding(2) var<storage, read> settings: array<Settings>;
 @group(0) @binding(3) var<storage, read> results: array<u32>;
 @group(0) @binding(4) var<storage, read_write> parts: array<u32>;
+@group(0) @binding(5) var<uniform> cycle: Cycle;
+
+{% include "shared/cycle.wgsl" %}
 
 {% include "shared/settings.wgsl" %}
 {% include "shared/best.wgsl" %}
@@ -38,7 +40,7 @@ fn main(
   let r = group.y;
   let row = rows[r];
   let wanted = settings[row.x].flags >> 8u;
-  let is_committed = (row.w & 1u) == 1u && r % (1u + DRAFTS) < results[row.x * RESULT_WORDS];
+  let is_committed = (row.w & 1u) == 1u && r % (1u + cycle.drafts) < results[row.x * RESULT_WORDS];
   if (wanted == 0u || !is_committed) {
     return;
   }

@@ -6,10 +6,9 @@
 //
 // They go behind the lane's first row; without a match, and at or past CAPACITY, rows stay as they are.
 //
-// lane_rows: [groups] rows. history: [lanes, CAPACITY] u32. rows: [rows] rows, 1 + DRAFTS of each group.
+// lane_rows: [groups] rows. history: [lanes, CAPACITY] u32. rows: [rows] rows, 1 + drafts of each group.
 // Grid: x = groups.
 
-override DRAFTS: u32;
 override CAPACITY: u32;
 override LONGEST: u32;
 override SHORTEST: u32;
@@ -17,6 +16,9 @@ override SHORTEST: u32;
 @group(0) @binding(0) var<storage, read> lane_rows: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> history: array<u32>;
 @group(0) @binding(2) var<storage, read_write> rows: array<vec4<u32>>;
+@group(0) @binding(3) var<uniform> cycle: Cycle;
+
+{% include "shared/cycle.wgsl" %}
 
 const POSITION_BITS = 24u;  // no context is longer
 
@@ -57,8 +59,8 @@ fn main(
     return;
   }
   let end = found & ((1u << POSITION_BITS) - 1u);
-  for (var i = 0u; i < min(DRAFTS, CAPACITY - 1u - last); i++) {
+  for (var i = 0u; i < min(cycle.drafts, CAPACITY - 1u - last); i++) {
     let draft = history[start + end + 1u + i % (last - end)];
-    rows[group.x * (1u + DRAFTS) + 1u + i] = vec4<u32>(lane, last + 1u + i, draft, 1u);
+    rows[group.x * (1u + cycle.drafts) + 1u + i] = vec4<u32>(lane, last + 1u + i, draft, 1u);
   }
 }

@@ -5,26 +5,27 @@
 //
 // valid where the lane is and the draft's position lies below CAPACITY. See pyapp/leadout/state.py for `ahead`.
 //
-// choices: [GROUPS] u32, the drafts. lane_rows: [GROUPS] rows. rows: [rows] rows, 1 + DRAFTS of each group.
+// choices: [groups] u32, the drafts. lane_rows: [groups] rows. rows: [rows] rows, 1 + drafts of each group.
 // Grid: one workgroup of one thread.
 
-override GROUPS: u32;
-override DRAFTS: u32;
 override CAPACITY: u32;
 
 @group(0) @binding(0) var<storage, read> choices: array<u32>;
 @group(0) @binding(1) var<storage, read_write> lane_rows: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read_write> rows: array<vec4<u32>>;
+@group(0) @binding(3) var<uniform> cycle: Cycle;
+
+{% include "shared/cycle.wgsl" %}
 
 @compute @workgroup_size(1)
 fn main() {
-  for (var group = 0u; group < GROUPS; group++) {
+  for (var group = 0u; group < cycle.groups; group++) {
     let row = lane_rows[group];
     let ahead = (row.w >> 8u) + 1u;
     let position = row.y + ahead;
     let draft = choices[group];
     lane_rows[group] = vec4<u32>(row.x, row.y, draft, (row.w & 3u) | (ahead << 8u));
     let is_valid = (row.w & 1u) == 1u && position < CAPACITY;
-    rows[group * (1u + DRAFTS) + ahead] = vec4<u32>(row.x, position, draft, select(0u, 1u, is_valid));
+    rows[group * (1u + cycle.drafts) + ahead] = vec4<u32>(row.x, position, draft, select(0u, 1u, is_valid));
   }
 }

@@ -1,29 +1,30 @@
 // Drafts that the host gives go behind each lane's first row, as far as there are rows and CAPACITY has room.
 //
-// lane_rows: [groups] rows. given: [lanes] of (how many, 7 ids). rows: [rows] rows, 1 + DRAFTS of each group.
+// lane_rows: [groups] rows. given: [lanes] of (how many, 7 ids). rows: [rows] rows, 1 + drafts of each group.
 // Grid: one workgroup of one thread. Layouts: pyapp/leadout/state.py.
 
-override GROUPS: u32;
-override DRAFTS: u32;
 override CAPACITY: u32;
 
 @group(0) @binding(0) var<storage, read> lane_rows: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> given: array<u32>;
 @group(0) @binding(2) var<storage, read_write> rows: array<vec4<u32>>;
+@group(0) @binding(3) var<uniform> cycle: Cycle;
+
+{% include "shared/cycle.wgsl" %}
 
 const GIVEN_WORDS = 8u;
 
 @compute @workgroup_size(1)
 fn main() {
-  for (var group = 0u; group < GROUPS; group++) {
+  for (var group = 0u; group < cycle.groups; group++) {
     let row = lane_rows[group];
     if ((row.w & 1u) == 0u) {
       continue;
     }
     let first = row.x * GIVEN_WORDS;
-    let num = min(min(given[first], DRAFTS), CAPACITY - 1u - row.y);
+    let num = min(min(given[first], cycle.drafts), CAPACITY - 1u - row.y);
     for (var i = 0u; i < num; i++) {
-      rows[group * (1u + DRAFTS) + 1u + i] = vec4<u32>(row.x, row.y + 1u + i, given[first + 1u + i], 1u);
+      rows[group * (1u + cycle.drafts) + 1u + i] = vec4<u32>(row.x, row.y + 1u + i, given[first + 1u + i], 1u);
     }
   }
 }

@@ -8,12 +8,21 @@ from leadout import ops, sampling, state
 from leadout.lowering.builder import Bound, PlanBuilder, ceil
 from leadout.lowering.caps import Caps
 from leadout.lowering.kernel import kernel
+from leadout.plan import Binding
 
 #: The variants of choose_few, by how many candidates a thread has, in fours.
 FEW_QUADS = (4, 8)
 
+#: Layout of the struct in web/kernels/shared/cycle.wgsl; keep in step.
+_CYCLE = struct.Struct("<IIII")
+
 #: Maxima of a row that web/kernels/choose_collect.wgsl can compare, one a thread.
 MAX_MAXIMA = 256
+
+
+def cycle_shape(b: PlanBuilder, num_groups: int, num_drafts: int, num_rows: int = 0) -> Binding:
+    """Return what kernels read of how a cycle's rows are shared out."""
+    return b.uniform(_CYCLE.pack(num_groups, num_drafts, num_rows, 0))
 
 
 @kernel(ops.Suppress)
@@ -127,6 +136,7 @@ def accept(b: PlanBuilder, op: ops.Accept) -> None:
             tables.seen,
             tables.history,
             tables.results,
+            cycle_shape(b, op.num_groups, op.num_drafts),
             *slots,
         ],
         (1, 1, 1),
@@ -134,8 +144,6 @@ def accept(b: PlanBuilder, op: ops.Accept) -> None:
         {
             "V": tables.vocab_size,
             "LANES": tables.num_lanes,
-            "GROUPS": op.num_groups,
-            "DRAFTS": op.num_drafts,
             "CAPACITY": tables.context_length,
         },
     )
@@ -150,21 +158,18 @@ def logprobs(b: PlanBuilder, op: ops.Logprobs) -> None:
     words = b.caps.constant("logprobs_partial", "PART_WORDS")
     found = b.scratch("logprob_parts", rows, parts, words)
     first: list[Bound] = [op.logits, op.rows.table, sampling.settings(tables.num_lanes)]
-    constants = {
-        "V": vocab_size,
-        "DRAFTS": op.num_drafts,
-        "RESULT_WORDS": state.RESULT_WORDS,
-    }
+    constants = {"V": vocab_size, "RESULT_WORDS": state.RESULT_WORDS}
+    cycle = cycle_shape(b, op.num_groups, op.num_drafts)
     b.dispatch(
         "logprobs_partial",
-        [*first, tables.results, found],
+        [*first, tables.results, found, cycle],
         (parts, rows, 1),
         op.label + ".partial",
         constants,
     )
     b.dispatch(
         "logprobs_final",
-        [*first, op.choices, found, tables.results_and_logprobs],
+        [*first, op.choices, found, tables.results_and_logprobs, cycle],
         (rows, 1, 1),
         op.label + ".final",
         {**constants, "LANES": tables.num_lanes, "PARTS": parts},
@@ -175,14 +180,14 @@ def logprobs(b: PlanBuilder, op: ops.Logprobs) -> None:
 def take_accepted(b: PlanBuilder, op: ops.TakeAccepted) -> None:
     """A thread a column and lane."""
     columns = op.x.shape[1]
+    cycle = cycle_shape(b, op.num_groups, op.num_drafts)
     b.dispatch(
         "take_accepted",
-        [op.x, op.rows.table, op.tables.results, op.y],
+        [op.x, op.rows.table, op.tables.results, op.y, cycle],
         (ceil(columns, 256), op.num_groups, 1),
         op.label,
         {
             "D": columns,
-            "DRAFTS": op.num_drafts,
             "OUT_STRIDE": op.y.shape[1],
             "OUT_OFFSET": op.offset,
             "RESULT_WORDS": state.RESULT_WORDS,
@@ -202,17 +207,13 @@ def take_lanes(b: PlanBuilder, op: ops.TakeLanes) -> None:
 def begin_cycle(b: PlanBuilder, op: ops.BeginCycle) -> None:
     """One workgroup."""
     tables = op.tables
+    cycle = cycle_shape(b, op.lane_rows.count, op.num_drafts, op.rows.count)
     b.dispatch(
         "begin_cycle",
-        [tables.state, tables.turns, op.lane_rows.table, op.rows.table],
+        [tables.state, tables.turns, op.lane_rows.table, op.rows.table, cycle],
         (1, 1, 1),
         op.label,
-        {
-            "GROUPS": op.lane_rows.count,
-            "DRAFTS": op.num_drafts,
-            "ROWS": op.rows.count,
-            "CAPACITY": tables.context_length,
-        },
+        {"CAPACITY": tables.context_length},
     )
 
 
@@ -220,16 +221,13 @@ def begin_cycle(b: PlanBuilder, op: ops.BeginCycle) -> None:
 def place_draft(b: PlanBuilder, op: ops.PlaceDraft) -> None:
     """One workgroup."""
     tables = op.tables
+    cycle = cycle_shape(b, op.lane_rows.count, op.num_drafts)
     b.dispatch(
         "place_draft",
-        [op.choices, op.lane_rows.table, op.rows.table],
+        [op.choices, op.lane_rows.table, op.rows.table, cycle],
         (1, 1, 1),
         op.label,
-        {
-            "GROUPS": op.lane_rows.count,
-            "DRAFTS": op.num_drafts,
-            "CAPACITY": tables.context_length,
-        },
+        {"CAPACITY": tables.context_length},
     )
 
 
@@ -237,14 +235,11 @@ def place_draft(b: PlanBuilder, op: ops.PlaceDraft) -> None:
 def place_given(b: PlanBuilder, op: ops.PlaceGiven) -> None:
     """One workgroup."""
     tables = op.tables
+    cycle = cycle_shape(b, op.lane_rows.count, op.num_drafts)
     b.dispatch(
         "place_given",
-        [op.lane_rows.table, tables.given, op.rows.table],
+        [op.lane_rows.table, tables.given, op.rows.table, cycle],
         (1, 1, 1),
         op.label,
-        {
-            "GROUPS": op.lane_rows.count,
-            "DRAFTS": op.num_drafts,
-            "CAPACITY": tables.context_length,
-        },
+        {"CAPACITY": tables.context_length},
     )

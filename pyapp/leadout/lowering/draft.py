@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from leadout import ops
 from leadout.lowering.builder import PlanBuilder, ceil
+from leadout.lowering.choice import cycle_shape
 from leadout.lowering.kernel import kernel
 from leadout.ops.draft import NGRAM_MAX, NGRAM_MIN
 
@@ -41,13 +42,18 @@ def candidate_logits(b: PlanBuilder, op: ops.CandidateLogits) -> None:
 @kernel(ops.NgramDraft)
 def ngram_draft(b: PlanBuilder, op: ops.NgramDraft) -> None:
     """A workgroup a group of rows."""
+    groups = op.lane_rows.count
     b.dispatch(
         "ngram_draft",
-        [op.lane_rows.table, op.tables.history, op.rows.table],
-        (op.lane_rows.count, 1, 1),
+        [
+            op.lane_rows.table,
+            op.tables.history,
+            op.rows.table,
+            cycle_shape(b, groups, op.num_drafts),
+        ],
+        (groups, 1, 1),
         op.label,
         {
-            "DRAFTS": op.num_drafts,
             "CAPACITY": op.tables.context_length,
             "LONGEST": NGRAM_MAX,
             "SHORTEST": NGRAM_MIN,

@@ -290,9 +290,9 @@ def linear_then_gate(b: PlanBuilder, op: ops.GatedLinear) -> None:
 def gelu_times(b: PlanBuilder, op: ops.GeluTimes) -> None:
     """Gate by given factors."""
     rows, size = op.x.shape
-    constants = {"N": size, "STRIDE": op.factors.shape[-1], "OFFSET": op.offset}
+    shape = b.uniform(SHAPE.pack(0, size, 0, op.offset, 0.0, op.factors.shape[-1], *NO_NORM))
     grid = (ceil(size, 64), rows, 1)
-    b.dispatch("gelu_times", [op.x, op.factors, op.y], grid, op.label, constants)
+    b.dispatch("gelu_times", [op.x, op.factors, op.y, shape], grid, op.label)
 
 
 def _solo_groups(b: PlanBuilder, variant: str, num_outputs: int) -> int:
