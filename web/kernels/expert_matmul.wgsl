@@ -11,22 +11,19 @@
 // expert_tiles: up to {{ bodies[-1] }} pairs of one expert. A thread has {{ outputs }} outputs of all of them, so that a weight is unpacked
 // once for the tile, into registers, and one read of an activation in workgroup memory serves all threads.
 //
-// W: the rows FIRST .. FIRST + COUNT of [experts * N, K] in layout "{{ layout }}", K a multiple of 32; outputs that lie
+// W: the shard's rows first .. first + count of [experts * N, K] in layout "{{ layout }}", K a multiple of 32; outputs that lie
 // elsewhere are left alone (another shard's dispatch writes them){{ "; a shard has whole experts" if is_gated }}.
 // tiles: [tiles] vec4<u32> and order: [pairs] u32, see expert_tiles. x: [rows, K] or [pairs, K] float32.
-// y: [pairs, OUT_STRIDE] float32, written from column OUT_OFFSET.
+// y: [pairs, OUT_STRIDE] float32, written from column `offset`.
 // Grid: x = ceil(N / {{ threads * outputs }}), y = tiles.
 {% from "shared/weights.wgsl" import weight, column, num_planes, unit_columns, num_steps, step_quads, has_scale with context %}
 {% set units = 32 // unit_columns %}
 
 override K: u32;
 override N: u32;
-override FIRST: u32 = 0u;
-override COUNT: u32;
 override TOP: u32;
 override SHARED_INPUT: u32;
 override OUT_STRIDE: u32;
-override OUT_OFFSET: u32 = 0u;
 
 {% include "shared/weights.wgsl" %}
 
@@ -34,6 +31,9 @@ override OUT_OFFSET: u32 = 0u;
 @group(0) @binding({{ num_planes + 1 }}) var<storage, read> order: array<u32>;
 @group(0) @binding({{ num_planes + 2 }}) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding({{ num_planes + 3 }}) var<storage, read_write> y: array<f32>;
+@group(0) @binding({{ num_planes + 4 }}) var<uniform> shard: ExpertShard;
+
+{% include "shared/expert_shard.wgsl" %}
 {% if is_gated %}
 
 {% include "shared/gelu.wgsl" %}
@@ -52,7 +52,7 @@ var<workgroup> first_quads: array<u32, PAIRS>;
 fn first_unit(expert: u32, n: u32, o: u32) -> u32 {
   let stored = N{{ " / 2u" if is_gated }};
   let row = expert * N + min(n + o % STORED * THREADS, stored - 1u){{ " + o / STORED * stored" if is_gated }};
-  return min(row - FIRST, COUNT - 1u) * (K / {{ unit_columns }}u);
+  return min(row - shard.first, shard.count - 1u) * (K / {{ unit_columns }}u);
 }
 {% macro compute(pairs) %}
 {% for o in range(outputs) %}
@@ -97,9 +97,9 @@ fn first_unit(expert: u32, n: u32, o: u32) -> u32 {
     }
 {% for r in range(pairs) %}
     if ({{ r }}u < count) {
-      let at = order[tile.y + {{ r }}u] * OUT_STRIDE + OUT_OFFSET + n;
+      let at = order[tile.y + {{ r }}u] * OUT_STRIDE + shard.offset + n;
 {% for o in range(stored) %}
-      if (n + {{ o }}u * THREADS < stored && expert * N + n + {{ o }}u * THREADS - FIRST < COUNT) {
+      if (n + {{ o }}u * THREADS < stored && expert * N + n + {{ o }}u * THREADS - shard.first < shard.count) {
         y[at + {{ o }}u * THREADS] = {{ "gelu(sum_" ~ o ~ "_" ~ r ~ ") * sum_" ~ (o + stored) ~ "_" ~ r if is_gated else "sum_" ~ o ~ "_" ~ r }};
       }
 {% endfor %}
@@ -115,7 +115,7 @@ fn main(
   let tile = tiles[workgroup.y];
   let expert = tile.x;
   let count = tile.z;
-  if (count == 0u || expert * N >= FIRST + COUNT || (expert + 1u) * N <= FIRST) {
+  if (count == 0u || expert * N >= shard.first + shard.count || (expert + 1u) * N <= shard.first) {
     return;
   }
   for (var i = thread; i < PAIRS; i += THREADS) {

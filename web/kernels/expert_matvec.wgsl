@@ -13,26 +13,26 @@
 // units l, l + {{ lanes }}, ... of 16 bytes of weights in ascending order, and the lanes' sums are added in the order of the
 // lanes.
 //
-// W: the rows FIRST .. FIRST + COUNT of [experts * N, K] in layout "{{ layout }}", K a multiple of 32, N of {{ outputs }}; outputs
+// W: the shard's rows first .. first + count of [experts * N, K] in layout "{{ layout }}", K a multiple of 32, N of {{ outputs }}; outputs
 // that lie elsewhere are left alone (another shard's dispatch writes them){{ "; a shard has whole experts" if is_gated }}.
 // chosen: [pairs] u32. x: [rows, K] or [pairs, K] float32. y: [pairs, OUT_STRIDE] float32, written from column
-// OUT_OFFSET. Grid: x = ceil(N / {{ threads // lanes * outputs }}), y = pairs.
+// `offset`. Grid: x = ceil(N / {{ threads // lanes * outputs }}), y = pairs.
 {% from "shared/weights.wgsl" import raw, column, num_planes, unit_columns, num_steps, step_quads, has_scale, has_offset with context %}
 
 override K: u32;
 override N: u32;
-override FIRST: u32 = 0u;
-override COUNT: u32;
 override TOP: u32;
 override SHARED_INPUT: u32;
 override OUT_STRIDE: u32;
-override OUT_OFFSET: u32 = 0u;
 
 {% include "shared/weights.wgsl" %}
 
 @group(0) @binding({{ num_planes }}) var<storage, read> chosen: array<u32>;
 @group(0) @binding({{ num_planes + 1 }}) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding({{ num_planes + 2 }}) var<storage, read_write> y: array<f32>;
+@group(0) @binding({{ num_planes + 3 }}) var<uniform> shard: ExpertShard;
+
+{% include "shared/expert_shard.wgsl" %}
 {% if is_gated %}
 
 {% include "shared/gelu.wgsl" %}
@@ -160,14 +160,14 @@ fn main(
   }
   var left = workgroupUniformLoad(&found);
   let first_pair = window + select(32u + firstTrailingBit(left.y), firstTrailingBit(left.x), left.x != 0u);
-  if (first_pair < workgroup.y || expert * N >= FIRST + COUNT || (expert + 1u) * N <= FIRST) {
+  if (first_pair < workgroup.y || expert * N >= shard.first + shard.count || (expert + 1u) * N <= shard.first) {
     return;
   }
   let units = K / (4u * UNIT_QUADS);
   let stored = N{{ " / 2u" if is_gated }};
   let n = (workgroup.x * GROUPS + thread / LANES) * STORED;
 {% for o in range(outputs) %}
-  let row_{{ o }} = min(expert * N + min(n + {{ o % stored }}u, stored - 1u){{ " + stored" if o >= stored }} - FIRST, COUNT - 1u) * units;
+  let row_{{ o }} = min(expert * N + min(n + {{ o % stored }}u, stored - 1u){{ " + stored" if o >= stored }} - shard.first, shard.count - 1u) * units;
 {% endfor %}
   while (left.x != 0u || left.y != 0u) {
     var num_pairs = 0u;
@@ -202,12 +202,12 @@ fn main(
 {% endfor %}
       let first = (workgroup.x * GROUPS + group) * STORED;
       for (var o = 0u; o < STORED; o++) {
-        let row = expert * N + first + o - FIRST;
-        if (first + o < stored && row < COUNT) {
+        let row = expert * N + first + o - shard.first;
+        if (first + o < stored && row < shard.count) {
 {% if is_gated %}
-          y[pair * OUT_STRIDE + OUT_OFFSET + first + o] = gelu(total[o]) * total[o + STORED];
+          y[pair * OUT_STRIDE + shard.offset + first + o] = gelu(total[o]) * total[o + STORED];
 {% else %}
-          y[pair * OUT_STRIDE + OUT_OFFSET + first + o] = total[o];
+          y[pair * OUT_STRIDE + shard.offset + first + o] = total[o];
 {% endif %}
         }
       }

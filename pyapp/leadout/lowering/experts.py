@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+
 from leadout import ops
 from leadout.lowering.builder import Bound, PlanBuilder, ceil
 from leadout.lowering.kernel import Run, kernel
 from leadout.ops import ExpertLayer, Tensor
+
+#: Layout of the struct in web/kernels/shared/expert_shard.wgsl; keep in step.
+_SHARD = struct.Struct("<IIII")
 
 
 def _is_router(run: Run) -> bool:
@@ -174,19 +179,17 @@ def _multiply(
         groups = ceil(outputs, b.caps.constant(variant, "WORKGROUP_OUTPUTS"))
         count = rows * top_k if tiles is None else _num_tiles(b, layer, chosen)
         for shard in matrix.shards:
+            held = b.uniform(_SHARD.pack(shard.row_start, shard.num_rows, first_output, 0))
             b.dispatch(
                 variant,
-                [*shard.planes, *((chosen,) if tiles is None else tiles), x, y],
+                [*shard.planes, *((chosen,) if tiles is None else tiles), x, y, held],
                 (groups, count, 1),
                 label,
                 {
                     "K": matrix.num_cols,
                     "N": outputs,
-                    "FIRST": shard.row_start,
-                    "COUNT": shard.num_rows,
                     "TOP": top_k,
                     "SHARED_INPUT": int(len(x.shape) == 2),
                     "OUT_STRIDE": y.shape[-1],
-                    "OUT_OFFSET": first_output,
                 },
             )
