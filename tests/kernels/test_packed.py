@@ -90,10 +90,10 @@ def test_a_whole_mlp(run_stage, layout) -> None:
     close(played, "h_out", "y")
 
 
-@pytest.mark.parametrize("layout", ["q4_scale", "q8_super"])
-def test_a_row_has_the_same_bits_however_many_run_with_it(run_stage, layout) -> None:
+# How a layout is read does not depend on the number of rows: one layout each.
+def test_a_row_has_the_same_bits_however_many_run_with_it(run_stage) -> None:
     results = {
-        rows: run_stage(mlp(layout, rows, 512, 512)).gpu["y"].reshape(rows, -1)
+        rows: run_stage(mlp("q4_scale", rows, 512, 512)).gpu["y"].reshape(rows, -1)
         for rows in (1, 2, 4, 8)
     }
     for rows, result in results.items():
@@ -137,10 +137,9 @@ def test_activations_of_eight_bits_where_that_is_asked_for(run_stage, layout) ->
     assert errors[0] > 10 * errors[1]
 
 
-@pytest.mark.parametrize("layout", ["q4_affine", "q8_super16"])
-def test_a_row_of_eight_bits_has_the_same_bits_however_many_run_with_it(run_stage, layout) -> None:
+def test_a_row_of_eight_bits_has_the_same_bits_however_many_run_with_it(run_stage) -> None:
     results = {
-        rows: run_stage(mlp(layout, rows, 512, 512), is_fast=True).gpu["y"].reshape(rows, -1)
+        rows: run_stage(mlp("q8_super16", rows, 512, 512), is_fast=True).gpu["y"].reshape(rows, -1)
         for rows in (1, 2, 8)
     }
     for rows, result in results.items():
