@@ -148,6 +148,16 @@ const INSTEAD = {
 const MAX_CHOICES = 128;
 
 /**
+ * @param {string} name
+ * @returns {boolean} whether it is a chat's parameter, here or at OpenAI's: one that is taken, ignored, or refused with
+ *   a word of what to do
+ */
+export function isChatParam(name) {
+  const lists = [PASSED_PARAMS, PASSED_CHAT_PARAMS, OWN_PARAMS, IGNORED_PARAMS];
+  return lists.some((list) => list.includes(name)) || name in NEUTRAL_VALUES || name in INSTEAD;
+}
+
+/**
  * Translate OpenAI's parameters.
  *
  * @param {CompletionParams | ChatParams} params
