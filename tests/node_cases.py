@@ -27,8 +27,7 @@ def outcomes_of(script: str) -> dict[str, str]:
     """Run a file, and return how each test went: "passed", or what failed."""
     process = subprocess.run(
         ["node", str(FOLDER / script)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         encoding="utf-8",
         timeout=120,
         check=False,

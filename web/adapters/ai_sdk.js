@@ -14,7 +14,7 @@
 /** @import {ModelChoice} from "../client/models.js" */
 /** @import {Availability, OnProgress, SourceParams} from "./engine_source.js" */
 
-import { EngineSource } from "./engine_source.js";
+import { EngineSource, longestAnswer } from "./engine_source.js";
 import { AnswerParts, toContent, toFinishReason, toMetadata, toUsage } from "./ai_sdk/answer.js";
 import { toCall } from "./ai_sdk/call.js";
 import { LeadoutChatTransport } from "./ai_sdk/chat_transport.js";
@@ -78,7 +78,7 @@ export class LeadoutLanguageModel {
     const { params, warnings } = toCall(options);
     const signal = options.abortSignal;
     const engine = await this.#source.load({ signal });
-    const request = { max_tokens: engine.info.context_length, ...params };
+    const request = { max_tokens: longestAnswer(engine), ...params };
     const answer = await engine.chat.completions.create({ ...request, stream: false }, { signal });
     const [choice] = answer.choices;
     return {
@@ -102,7 +102,7 @@ export class LeadoutLanguageModel {
     const given = options.abortSignal;
     const signal = given ? AbortSignal.any([given, leaving.signal]) : leaving.signal;
     const engine = await this.#source.load({ signal });
-    const request = { max_tokens: engine.info.context_length, ...params };
+    const request = { max_tokens: longestAnswer(engine), ...params };
     const chunks = await engine.chat.completions.create({ ...request, stream: true }, { signal });
     const parts = new AnswerParts({ includeRawChunks: options.includeRawChunks });
     /** @type {ReadableStream<LanguageModelV4StreamPart>} */

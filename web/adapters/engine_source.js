@@ -20,6 +20,17 @@ import { resolveModels } from "../client/models.js";
 
 /** Told how much of the weights is loaded, 0 to 1. @typedef {(progress: number) => void} OnProgress */
 
+/** Longer than any context. */
+export const NO_LIMIT = 2 ** 31 - 1;
+
+/**
+ * @param {Engine} engine
+ * @returns {number} how many tokens an answer may have at most; what does not fit into the context is not written anyway
+ */
+export function longestAnswer({ info }) {
+  return info.context_length || NO_LIMIT;
+}
+
 export class EngineSource {
   #model;
   #params;

@@ -35,7 +35,7 @@ import { convertToOpenAITool } from "@langchain/core/utils/function_calling";
 import { toJsonSchema } from "@langchain/core/utils/json_schema";
 
 import { isChatParam } from "../client/parameters.js";
-import { EngineSource } from "./engine_source.js";
+import { EngineSource, longestAnswer } from "./engine_source.js";
 import { toMessages, toToolCalls, toUsage } from "./langchain/messages.js";
 import { requestError } from "./refusals.js";
 
@@ -268,7 +268,7 @@ export class ChatLeadout extends BaseChatModel {
     const said = toMessages(messages);
     const engine = await this.#source.load({ signal });
     /** @type {ChatParams} */
-    const request = { max_tokens: engine.info.context_length, ...params, messages: said };
+    const request = { max_tokens: longestAnswer(engine), ...params, messages: said };
     return { request, engine, signal };
   }
 }
