@@ -154,7 +154,7 @@ const MAX_CHOICES = 128;
  */
 export function isChatParam(name) {
   const lists = [PASSED_PARAMS, PASSED_CHAT_PARAMS, OWN_PARAMS, IGNORED_PARAMS];
-  return lists.some((list) => list.includes(name)) || name in NEUTRAL_VALUES || name in INSTEAD;
+  return lists.some((list) => list.includes(name)) || [NEUTRAL_VALUES, INSTEAD].some((names) => Object.hasOwn(names, name));
 }
 
 /**
@@ -208,14 +208,14 @@ export function toAsked(params, kind) {
  */
 function refuseUnknown(given, known) {
   for (const [name, value] of Object.entries(given)) {
-    const neutral = NEUTRAL_VALUES[name]?.map((one) => JSON.stringify(one)) ?? [];
+    const neutral = (Object.hasOwn(NEUTRAL_VALUES, name) ? NEUTRAL_VALUES[name] : []).map((one) => JSON.stringify(one));
     if (known.includes(name) || neutral.includes(JSON.stringify(value))) {
       continue;
     }
     throw requestError(
       neutral.length > 0
         ? `${name} is ${JSON.stringify(value)}; Leadout knows ${neutral.join(", ")} alone. ${INSTEAD[name] ?? "Leave it out."}`
-        : `Leadout has no parameter "${name}". ${INSTEAD[name] ?? "Leave it out."}`,
+        : `Leadout has no parameter "${name}". ${Object.hasOwn(INSTEAD, name) ? INSTEAD[name] : "Leave it out."}`,
       name,
     );
   }

@@ -1,0 +1,33 @@
+/**
+ * What the service worker and the tabs say to each other.
+ *
+ * 1. Tabs that serve ask for the lock LOCK. The one that holds it is the host; it also holds a lock of its own name, which
+ *    tells the service worker which tab it is and, when it can be had, that the host is gone.
+ * 2. For a request, the service worker sends the host a HostMessage with a port.
+ * 3. The host answers on the port: a head, parts, an end. The service worker says there when the client has hung up.
+ *
+ * So the service worker keeps nothing between requests, and may be stopped at any time.
+ *
+ * @module adapters/server/wire
+ */
+
+/** @typedef {{leadout: "request", method: string, path: string, body: string}} HostMessage */
+
+/**
+ * @typedef {{type: "head", status: number, contentType: string} | {type: "part", text: string} | {type: "end"}} PortMessage
+ */
+
+export const LOCK = "leadout-server";
+
+/** Before a host's id, in the name of its own lock. */
+export const HOST_PREFIX = `${LOCK}:host:`;
+
+/** Where a host tells all tabs that it is one. */
+export const CHANNEL = "leadout-server";
+
+/** @returns {Promise<{lock: string, clientId: string} | null>} the tab that is the host now */
+export async function findHost() {
+  const { held = [] } = await navigator.locks.query();
+  const lock = held.find(({ name }) => name?.startsWith(HOST_PREFIX));
+  return lock?.name && lock.clientId ? { lock: lock.name, clientId: lock.clientId } : null;
+}
