@@ -16,7 +16,7 @@
 import { LeadoutError } from "../../client/errors.js";
 import { answerAsked } from "./endpoint.js";
 import { describe, toOpenAIError } from "./errors.js";
-import { CHANNEL, HOST_PREFIX, LOCK, findHost } from "./wire.js";
+import { CHANNEL, HOST_PREFIX, LOCK, WHO_AM_I, findHost } from "./wire.js";
 
 /** @typedef {"waiting" | "loading" | "hosting" | "failed" | "closed"} Role */
 
@@ -35,6 +35,7 @@ const CONTROL_MS = 10_000;
 export class EngineServer extends EventTarget {
   #load;
   #isOwner;
+  #path;
   /** @type {Role} */
   #role = "waiting";
   #tookOver = false;
@@ -53,14 +54,16 @@ export class EngineServer extends EventTarget {
    * Use `serveEngine`.
    *
    * @param {Engine | (() => Promise<Engine>)} engine
+   * @param {string} path
    */
-  constructor(engine) {
+  constructor(engine, path) {
     super();
+    this.#path = path;
     this.#isOwner = typeof engine === "function";
     this.#load = typeof engine === "function" ? engine : async () => engine;
     const hasHost = new Promise((resolve) => (this.#reportHost = () => resolve(undefined)));
     /** Resolves when requests of this page are answered. @type {Promise<void>} */
-    this.ready = Promise.all([hasHost, throwUnlessControlled()]).then(() => {});
+    this.ready = throwUnlessControlled().then(() => hasHost).then(() => {});
     this.ready.catch(() => {}); // whoever awaits it is told
     const { signal } = this.#closing;
     navigator.serviceWorker.addEventListener("message", (event) => this.#receive(event), { signal });
@@ -89,6 +92,7 @@ export class EngineServer extends EventTarget {
   }
 
   async #run() {
+    await controlled();
     const found = await findHost();
     this.#tookOver = found !== null;
     if (found) this.#reportHost();
@@ -102,8 +106,8 @@ export class EngineServer extends EventTarget {
 
   /** Be the host until that ends; the lock is this tab's meanwhile. */
   async #host() {
-    const name = HOST_PREFIX + crypto.randomUUID();
-    await navigator.locks.request(name, async () => {
+    const { id } = await (await fetch(new URL(this.#path + WHO_AM_I, location.href), { cache: "no-store" })).json();
+    await navigator.locks.request(HOST_PREFIX + id, async () => {
       // Requests may come from now on, and wait.
       this.#engine = this.#load();
       this.#setRole("loading");
@@ -142,7 +146,7 @@ export class EngineServer extends EventTarget {
 
   /** @param {MessageEvent} event of the service worker's */
   async #receive({ data, ports: [port], source }) {
-    if (data?.leadout !== "request" || !port) return;
+    if (data?.leadout !== "request" || !port || !this.#engine) return;
     const leaving = new AbortController();
     this.#open.add(leaving);
     const needed = setInterval(() => source?.postMessage({ leadout: "needed" }), NEED_MS);
@@ -169,13 +173,15 @@ export class EngineServer extends EventTarget {
    * @returns {Promise<import("./endpoint.js").Answered>}
    */
   async #answer(asked, signal) {
+    let engine;
     try {
-      if (this.#engine) return await answerAsked(await this.#engine, asked, signal);
+      engine = await this.#engine;
     } catch (error) {
-      const { error: told } = toOpenAIError(error);
-      return toUnavailable(`The model could not be loaded. ${told.message}`, "load_failed");
+      const message = `The model could not be loaded. ${toOpenAIError(error).error.message}`;
+      const body = JSON.stringify({ error: describe(503, message, "load_failed") });
+      return { status: 503, type: "application/json", body };
     }
-    return toUnavailable("This tab is no host any more. Ask again.", "host_closed");
+    return answerAsked(/** @type {Engine} */ (engine), asked, signal);
   }
 }
 
@@ -184,34 +190,30 @@ export class EngineServer extends EventTarget {
  *
  * @param {Engine | (() => Promise<Engine>)} engine what loads one, called when this tab becomes the host; or one that is
  *   loaded, and stays the caller's
+ * @param {{path?: string}} [options] the path that the service worker's `answer` has, "/v1/"
  * @returns {EngineServer}
  */
-export function serveEngine(engine) {
-  return new EngineServer(engine);
+export function serveEngine(engine, { path = "/v1/" } = {}) {
+  return new EngineServer(engine, path);
 }
 
-/**
- * @param {string} message
- * @param {string} code
- * @returns {import("./endpoint.js").Answered}
- */
-function toUnavailable(message, code) {
-  return { status: 503, type: "application/json", body: JSON.stringify({ error: describe(503, message, code) }) };
+/** @returns {Promise<void>} when a service worker has this page */
+function controlled() {
+  const { serviceWorker } = navigator;
+  return new Promise((resolve) => {
+    if (serviceWorker.controller) resolve();
+    else serviceWorker.addEventListener("controllerchange", () => resolve(), { once: true });
+  });
 }
 
 /** @throws {LeadoutError} RequestError: no service worker has this page */
 async function throwUnlessControlled() {
-  const { serviceWorker } = navigator;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   const late = new Promise((resolve) => (timer = setTimeout(resolve, CONTROL_MS)));
-  const controlled = new Promise((resolve) => {
-    if (serviceWorker.controller) resolve(undefined);
-    serviceWorker.addEventListener("controllerchange", () => resolve(undefined), { once: true });
-  });
-  await Promise.race([late, controlled]);
+  await Promise.race([late, controlled()]);
   clearTimeout(timer);
-  if (!serviceWorker.controller) {
+  if (!navigator.serviceWorker.controller) {
     throw new LeadoutError(
       "RequestError",
       "No service worker answers for this page. Register one that calls answer(event), and have it call clients.claim().",

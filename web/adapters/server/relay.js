@@ -7,12 +7,12 @@
 /** @import {HostMessage, PortMessage} from "./wire.js" */
 
 import { describe, toErrorEvent } from "./errors.js";
-import { LOCK, findHost } from "./wire.js";
+import { LOCK, WHO_AM_I, findHost } from "./wire.js";
 
 /**
  * A service worker's fetch event.
- * @typedef {{request: Request, respondWith: (response: Promise<Response>) => void, waitUntil: (end: Promise<unknown>) => void}}
- *   ServiceWorkerFetch
+ * @typedef {{request: Request, clientId: string, respondWith: (response: Response | Promise<Response>) => void,
+ *   waitUntil: (end: Promise<unknown>) => void}} ServiceWorkerFetch
  */
 
 /** How long to wait for a tab that takes over; it has a lock, so this is short. */
@@ -37,6 +37,10 @@ export function answer(event, { path = "/v1/" } = {}) {
   // A navigation may come from any site, such as a form that is sent here; it gets no answer of a model.
   if (url.origin !== location.origin || !url.pathname.startsWith(path) || request.mode === "navigate") {
     return false;
+  }
+  if (url.pathname === path + WHO_AM_I) {
+    event.respondWith(Response.json({ id: event.clientId }));
+    return true;
   }
   /** @type {() => void} */
   let end = () => {};

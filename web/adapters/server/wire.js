@@ -1,8 +1,9 @@
 /**
  * What the service worker and the tabs say to each other.
  *
- * 1. Tabs that serve ask for the lock LOCK. The one that holds it is the host; it also holds a lock of its own name, which
- *    tells the service worker which tab it is and, when it can be had, that the host is gone.
+ * 1. Tabs that serve ask for the lock LOCK. The one that holds it is the host; it also holds a lock whose name has its
+ *    client's id. That tells the service worker which tab it is and, when it can be had, that the host is gone. (A lock's
+ *    own clientId is another one in Chromium.) A tab hears its id from the service worker, under WHO_AM_I.
  * 2. For a request, the service worker sends the host a HostMessage with a port.
  * 3. The host answers on the port: a head, parts, an end. The service worker says there when the client has hung up.
  *
@@ -19,8 +20,11 @@
 
 export const LOCK = "leadout-server";
 
-/** Before a host's id, in the name of its own lock. */
+/** Before the id of the host's client, in the name of its own lock. */
 export const HOST_PREFIX = `${LOCK}:host:`;
+
+/** Behind /v1/: what a tab is called by its service worker. */
+export const WHO_AM_I = "leadout/client";
 
 /** Where a host tells all tabs that it is one. */
 export const CHANNEL = "leadout-server";
@@ -28,6 +32,6 @@ export const CHANNEL = "leadout-server";
 /** @returns {Promise<{lock: string, clientId: string} | null>} the tab that is the host now */
 export async function findHost() {
   const { held = [] } = await navigator.locks.query();
-  const lock = held.find(({ name }) => name?.startsWith(HOST_PREFIX));
-  return lock?.name && lock.clientId ? { lock: lock.name, clientId: lock.clientId } : null;
+  const lock = held.find(({ name }) => name?.startsWith(HOST_PREFIX))?.name;
+  return lock === undefined ? null : { lock, clientId: lock.slice(HOST_PREFIX.length) };
 }
