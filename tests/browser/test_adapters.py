@@ -64,7 +64,7 @@ STREAM = """async ({ params, hangsUp }) => {
 }"""
 
 #: Long enough to do something in the midst of it.
-LONG = {"ignore_eos": True, "max_tokens": 400}
+LONG = {"ignore_eos": True, "max_tokens": 4000}
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_one_engine_answers_all_tabs_and_another_takes_over(origin: str, app: st
         bad = ask(second, reasoning_effort="low")
         assert (bad["status"], bad["param"]) == (400, "reasoning_effort")
         # Who hangs up frees the engine for the next one.
-        ask(second, hangs_up=True, **{**LONG, "max_tokens": 4000})
+        ask(second, hangs_up=True, **LONG)
         assert ask(second, max_tokens=24)["text"] == text
         # The host is closed in the midst of an answer.
         second.evaluate("leadout.text = ''")

@@ -186,7 +186,11 @@ export class Session extends EventTarget {
     return new Class(open, { ...this.#state, usage: this.#usage });
   }
 
-  /** End what is being answered, and answer no more. The engine stays. */
+  /**
+   * End what is being answered, and answer no more. The engine stays.
+   *
+   * @returns {undefined}
+   */
   destroy() {
     this.#destroying.abort(new DOMException("The session was destroyed.", "AbortError"));
     this.#state.messages = [];
