@@ -5,9 +5,11 @@ import assert from "node:assert/strict";
 import { Engine } from "../../web/client.js";
 import { LeadoutRemote } from "../../web/adapters/remote.js";
 import { readEvents } from "../../web/adapters/remote/sse.js";
+import { engineFetch } from "../../web/adapters/server.js";
+import { createFakeEngine } from "../../web/testing.js";
 import { generateText } from "../../web/node_modules/ai/dist/index.js";
 import { leadout } from "../../web/adapters/ai_sdk.js";
-import { WEATHER, all, failureOf, runAll, test } from "./cases.mjs";
+import { CALLING, WEATHER, all, failureOf, runAll, test } from "./cases.mjs";
 import { DONE, chunk, json, serve, stream, usageChunk } from "./openai_server.mjs";
 
 const messages = [{ role: "user", content: "Hello" }];
@@ -387,6 +389,34 @@ test("tokenize asks the server, and what servers do not tell is refused", async 
     assert.equal((await failureOf(engine.score([2, 5]))).name, "RequestError");
     assert.equal((await failureOf(engine.embeddings.create())).name, "RequestError");
   });
+});
+
+test("an engine behind leadout/server gives what it gives in its own tab", async () => {
+  const tools = [{ type: "function", function: { name: "weather", parameters: WEATHER } }];
+  const calls = [
+    [{ text: " one two three", reasoning: "Hm. So." }, { enable_thinking: true, logprobs: true, top_logprobs: 2, n: 2 }],
+    [{ text: " one two three" }, { max_tokens: 2 }],
+    [{ text: "yes" }, { regex: "yes|no", context_overflow: "drop_oldest" }],
+    [CALLING, { tools }],
+  ];
+  // Servers do not tell the ids of logprobs.
+  const withoutIds = (key, value) => (key === "id" && typeof value === "number" ? undefined : value);
+  const alike = ({ choices, usage }) => JSON.parse(JSON.stringify([choices, usage], withoutIds));
+  for (const [options, params] of calls) {
+    const engine = await createFakeEngine(options);
+    const remote = await LeadoutRemote.load({
+      baseURL: "http://leadout/v1",
+      fetch: engineFetch(engine),
+    });
+    assert.equal(remote.info.context_length, 4096);
+    const [own, other] = await Promise.all(
+      [engine, remote].map((one) => one.chat.completions.create({ messages, ...params })),
+    );
+    assert.deepEqual(alike(other), alike(own));
+    const chunks = await all(await remote.chat.completions.create({ messages, ...params, stream: true }));
+    const texts = chunks.flatMap(({ choices }) => choices.filter(({ index }) => index === 0)).map(({ delta }) => delta.content);
+    assert.equal(texts.filter(Boolean).join(""), own.choices[0].message.content ?? "");
+  }
 });
 
 await runAll();

@@ -195,13 +195,14 @@ function perSecond(count, ms) {
  * @returns {TokenLogprob[] | undefined} without ids, which servers do not tell
  */
 function toLogprobs(logprobs, isReasoning) {
-  const mark = isReasoning ? { is_reasoning: /** @type {const} */ (true) } : {};
-  if (Array.isArray(logprobs?.content)) {
-    return logprobs.content.map((/** @type {any} */ entry) => ({
-      ...toEntry(entry.token, entry.logprob, entry.bytes),
-      top_logprobs: (entry.top_logprobs ?? []).map((/** @type {any} */ top) => toEntry(top.token, top.logprob, top.bytes)),
-      ...mark,
+  const toEntries = (/** @type {any[]} */ entries, /** @type {boolean} */ isThought) =>
+    entries.map(({ token, logprob, bytes, top_logprobs }) => ({
+      ...toEntry(token, logprob, bytes),
+      top_logprobs: (top_logprobs ?? []).map((/** @type {any} */ top) => toEntry(top.token, top.logprob, top.bytes)),
+      ...(isThought && { is_reasoning: /** @type {const} */ (true) }),
     }));
+  if (Array.isArray(logprobs?.content)) {
+    return [...toEntries(logprobs.reasoning_content ?? [], true), ...toEntries(logprobs.content, isReasoning)];
   }
   if (Array.isArray(logprobs?.tokens)) {
     return logprobs.tokens.map((/** @type {string} */ token, /** @type {number} */ i) => ({

@@ -204,7 +204,7 @@ export class RemoteWorker extends EventTarget {
    */
   async #tokenize(text, signal) {
     const { id: model, kind } = this.#loaded();
-    if (kind === "other") {
+    if (kind === "other" || kind === "leadout") {
       throw requestError("This server does not tell ids of tokens.", "tokenize");
     }
     const body =

@@ -22,6 +22,7 @@ const SAME = [
 const NAMES = {
   vllm: {},
   "llama.cpp": { repetition_penalty: "repeat_penalty" },
+  leadout: {},
   other: {},
 };
 
@@ -63,7 +64,9 @@ export function toBody(request, { model, kind, contextLength }) {
     if (value !== undefined) body[names[name] ?? name] = value;
   }
   if (request.ignore_eos !== undefined) body.ignore_eos = request.ignore_eos;
-  if (request.context_overflow === "drop_oldest") {
+  if (kind === "leadout" && request.context_overflow) {
+    body.context_overflow = request.context_overflow;
+  } else if (request.context_overflow === "drop_oldest") {
     throw refusal("context_overflow", "Leave out the oldest messages yourself.");
   }
   return { path: isChat ? "chat/completions" : "completions", body };
@@ -85,6 +88,7 @@ function toLogprobs({ logprobs, top_logprobs }, isChat) {
  */
 function toThinking({ enable_thinking }, kind) {
   if (enable_thinking === undefined) return {};
+  if (kind === "leadout") return { enable_thinking };
   if (kind !== "other") return { chat_template_kwargs: { enable_thinking } };
   if (enable_thinking) throw refusal("enable_thinking", "Say in `body` of the load how it is asked for there.");
   return {};
@@ -96,9 +100,9 @@ function toThinking({ enable_thinking }, kind) {
  */
 function toGrammar({ grammar, regex }, kind) {
   if (grammar === undefined && regex === undefined) return {};
-  if (kind === "vllm") {
-    return { structured_outputs: { ...(grammar !== undefined && { grammar }), ...(regex !== undefined && { regex }) } };
-  }
+  const given = { ...(grammar !== undefined && { grammar }), ...(regex !== undefined && { regex }) };
+  if (kind === "leadout") return given;
+  if (kind === "vllm") return { structured_outputs: given };
   if (kind === "llama.cpp" && regex === undefined) return { grammar };
   throw refusal(regex === undefined ? "grammar" : "regex", "Use response_format with a schema.");
 }

@@ -10,12 +10,22 @@ import { readJson } from "../../client/bounded_json.js";
 import { LeadoutError } from "../../client/errors.js";
 import { requestError } from "../refusals.js";
 
-/** Whose names a server has for what OpenAI has not. @typedef {"vllm" | "llama.cpp" | "other"} ServerKind */
+/**
+ * Whose names a server has for what OpenAI has not; "leadout" is `leadout/server`.
+ * @typedef {"vllm" | "llama.cpp" | "leadout" | "other"} ServerKind
+ */
 
 /**
  * A model as a server lists it; `context_length` and `num_parameters` are 0 where it does not say.
  * @typedef {{id: string, kind: ServerKind, context_length: number, num_parameters: number}} ServerModel
  */
+
+/** By the owners that they name in their lists of models. @type {Map<unknown, ServerKind>} */
+const KINDS = new Map([
+  ["vllm", "vllm"],
+  ["llamacpp", "llama.cpp"],
+  ["leadout", "leadout"],
+]);
 
 const MAX_RETRIES = 2;
 const PATIENCE_MS = 300_000;
@@ -70,7 +80,7 @@ export class Server {
       .filter((model) => typeof model?.id === "string")
       .map(({ id, owned_by, max_model_len, meta }) => ({
         id,
-        kind: this.kind ?? (owned_by === "vllm" ? "vllm" : owned_by === "llamacpp" ? "llama.cpp" : "other"),
+        kind: this.kind ?? KINDS.get(owned_by) ?? "other",
         context_length: toCount(max_model_len ?? meta?.n_ctx ?? meta?.n_ctx_train),
         num_parameters: toCount(meta?.n_params),
       }));
