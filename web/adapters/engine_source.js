@@ -4,10 +4,10 @@
  * @module adapters/engine_source
  */
 
-/** @import {LoadParams} from "../client.js" */
+/** @import {Engine, LoadParams} from "../client.js" */
 /** @import {ModelChoice} from "../client/models.js" */
 
-import { Engine, Leadout } from "../client.js";
+import { Leadout } from "../client.js";
 import { findKept } from "../client/kept.js";
 import { resolveModels } from "../client/models.js";
 
@@ -49,8 +49,8 @@ export class EngineSource {
    * @param {SourceParams} [params] for the load
    */
   constructor(model, params = {}) {
-    this.#engine = model instanceof Engine ? model : null;
-    this.#model = model instanceof Engine ? null : model;
+    this.#engine = isEngine(model) ? model : null;
+    this.#model = isEngine(model) ? null : model;
     this.#params = params;
   }
 
@@ -176,4 +176,14 @@ export class EngineSource {
     this.#progress = Math.min(progress, 1);
     for (const onProgress of this.#waiting) onProgress(this.#progress);
   }
+}
+
+/**
+ * By what it does: a page may have two copies of Leadout, of which one made the engine.
+ *
+ * @param {Engine | ModelChoice} model
+ * @returns {model is Engine}
+ */
+function isEngine(model) {
+  return typeof (/** @type {any} */ (model).chat?.completions?.create) === "function";
 }

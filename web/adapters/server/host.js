@@ -58,6 +58,13 @@ export class EngineServer extends EventTarget {
    */
   constructor(engine, path) {
     super();
+    if (!navigator.serviceWorker) {
+      throw new LeadoutError(
+        "RequestError",
+        "This page has no service workers: they want https:// or http://localhost, and no private window of Firefox's.",
+        { parameter: "serviceWorker" },
+      );
+    }
     this.#path = path;
     this.#isOwner = typeof engine === "function";
     this.#load = typeof engine === "function" ? engine : async () => engine;
