@@ -237,6 +237,23 @@ def test_a_tab_that_cannot_load_leaves_it_to_the_next_one(
     second.wait_for_function("leadout.worker.messages.at(-1).type === 'abort'")
 
 
+def test_a_service_worker_may_be_stopped_at_any_time(
+    context: BrowserContext, origin: str, app: str
+) -> None:
+    first, second = context.new_page(), context.new_page()
+    assert open_tab(first, origin, app, {"text": " word" * 400, "tokensPerSecond": 40}) == "hosting"
+    assert open_tab(second, origin, app, WORDS) == "waiting"
+    session = context.new_cdp_session(second)
+    session.send("ServiceWorker.enable")
+    session.send("ServiceWorker.stopAllWorkers")
+    assert ask(second, max_tokens=2) == {"text": " word word"}
+    begin(second)
+    session.send("ServiceWorker.stopAllWorkers")
+    assert second.evaluate("begun")["name"] == "TypeError"  # as of every broken connection
+    first.wait_for_function("leadout.worker.messages.at(-1).type === 'abort'")
+    assert ask(second, max_tokens=2) == {"text": " word word"}
+
+
 def test_what_is_no_request_of_a_page_is_left_alone(
     context: BrowserContext, origin: str, app: str
 ) -> None:

@@ -159,7 +159,8 @@ export class EngineServer extends EventTarget {
     const needed = setInterval(() => source?.postMessage({ leadout: "needed" }), NEED_MS);
     const leave = () => leaving.abort(new DOMException("The client has hung up.", "AbortError"));
     port.onmessage = leave;
-    port.addEventListener("close", leave); // the service worker itself is gone, where browsers tell
+    const watching = new AbortController();
+    navigator.locks.request(data.lock, { mode: "shared", signal: watching.signal }, leave).catch(() => {});
     /** @param {PortMessage} message */
     const say = (message) => port.postMessage(message);
     try {
@@ -170,6 +171,7 @@ export class EngineServer extends EventTarget {
       say({ type: "end" });
     } finally {
       clearInterval(needed);
+      watching.abort();
       this.#open.delete(leaving);
     }
   }

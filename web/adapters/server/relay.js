@@ -7,7 +7,7 @@
 /** @import {HostMessage, PortMessage} from "./wire.js" */
 
 import { describe, toErrorEvent } from "./errors.js";
-import { LOCK, WHO_AM_I, findHost } from "./wire.js";
+import { LOCK, REQUEST_PREFIX, WHO_AM_I, findHost } from "./wire.js";
 
 /**
  * A service worker's fetch event.
@@ -57,7 +57,7 @@ export function answer(event, { path = "/v1/" } = {}) {
  */
 async function relay(request, path, end) {
   const { method } = request;
-  /** @type {HostMessage} */
+  /** @type {Omit<HostMessage, "lock">} */
   const message = { leadout: "request", method, path, body: method === "GET" ? "" : await request.text() };
   for (let i = 0; i < MAX_HOSTS; i++) {
     const host = await awaitHost();
@@ -85,7 +85,7 @@ async function awaitHost() {
 
 /**
  * @param {{lock: string, clientId: string}} host
- * @param {HostMessage} message
+ * @param {Omit<HostMessage, "lock">} message
  * @param {AbortSignal} signal the client has hung up
  * @param {() => void} end
  * @returns {Promise<Response | null>} null: the host was closed before it answered anything
@@ -96,6 +96,7 @@ async function ask(host, message, signal, end) {
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
     return null;
   }
+  const { lock, release } = await takeLock();
   const { port1, port2 } = new MessageChannel();
   const watching = new AbortController();
   const encoder = new TextEncoder();
@@ -104,6 +105,7 @@ async function ask(host, message, signal, end) {
     let controller = null;
     let isStream = false;
     const stop = () => {
+      release();
       watching.abort();
       port1.close();
       signal.removeEventListener("abort", hangUp);
@@ -151,6 +153,17 @@ async function ask(host, message, signal, end) {
     navigator.locks.request(host.lock, { mode: "shared", signal: watching.signal }, gone).catch(() => {});
     signal.addEventListener("abort", hangUp);
     if (signal.aborted) hangUp();
-    else client.postMessage(message, [port2]);
+    else client.postMessage({ ...message, lock }, [port2]);
+  });
+}
+
+/** @returns {Promise<{lock: string, release: () => void}>} a lock that is free when this worker ends, too */
+function takeLock() {
+  const lock = REQUEST_PREFIX + crypto.randomUUID();
+  return new Promise((resolve) => {
+    navigator.locks.request(
+      lock,
+      () => new Promise((end) => resolve({ lock, release: () => end(undefined) })),
+    );
   });
 }
