@@ -371,7 +371,7 @@ test("loads fail by name: no server, no such model, a bad address", async () => 
   const other = await failureOf(LeadoutRemote.load({ baseURL: server.baseURL, model: "llama" }));
   assert.equal(other.name, "ModelNotFoundError");
   assert.match(other.message, /It has: gemma/);
-  assert.deepEqual(await LeadoutRemote.listModels({ baseURL: server.baseURL }), [
+  assert.deepEqual(await LeadoutRemote.models.list({ baseURL: server.baseURL }), [
     { id: "gemma", kind: "vllm", context_length: 8192, num_parameters: 0 },
   ]);
   server.close();

@@ -3,6 +3,8 @@
 import assert from "node:assert/strict";
 
 import OpenAI from "../../web/node_modules/openai/index.mjs";
+import { zodResponseFormat } from "../../web/node_modules/openai/helpers/zod.mjs";
+import { z } from "../../web/node_modules/zod/index.js";
 import { engineFetch } from "../../web/adapters/server.js";
 import { createFakeEngine, FakeWorker } from "../../web/testing.js";
 import { CALLING, WEATHER, all, failureOf, requestsOf, runAll, test } from "./cases.mjs";
@@ -67,6 +69,14 @@ test("the official client's helper runs tools", async () => {
     stream: true,
   });
   assert.equal(await runner.finalContent(), " It is sunny in Paris there.");
+});
+
+test("the official client's helper parses an answer of a schema", async () => {
+  const { client, worker } = await clientOf({ text: '{"city": "Paris"}' });
+  const response_format = zodResponseFormat(z.object({ city: z.string() }), "place");
+  const { choices } = await client.chat.completions.parse({ model, messages, response_format });
+  assert.deepEqual(choices[0].message.parsed, { city: "Paris" });
+  assert.equal(requestsOf(worker)[0].response_format.json_schema.name, "place");
 });
 
 test("the models are listed", async () => {

@@ -71,4 +71,4 @@ async function listModels({ signal, ...params }) {
 }
 
 /** The way in. */
-export const LeadoutRemote = Object.freeze({ load, listModels });
+export const LeadoutRemote = Object.freeze({ load, models: Object.freeze({ list: listModels }) });
