@@ -5,9 +5,11 @@ import assert from "node:assert/strict";
 import {
   AbstractChat,
   DirectChatTransport,
+  NoSuchModelError,
   Output,
   ToolLoopAgent,
   UnsupportedFunctionalityError,
+  createProviderRegistry,
   generateText,
   isStepCount,
   jsonSchema,
@@ -16,7 +18,7 @@ import {
   tool,
 } from "../../web/node_modules/ai/dist/index.js";
 import { z } from "../../web/node_modules/zod/index.js";
-import { leadout, LeadoutChatTransport } from "../../web/adapters/ai_sdk.js";
+import { createLeadout, leadout, LeadoutChatTransport } from "../../web/adapters/ai_sdk.js";
 import { createFakeEngine, FakeWorker } from "../../web/testing.js";
 import { CALLING, WEATHER, all, failureOf, requestsOf, runAll, test } from "./cases.mjs";
 
@@ -248,6 +250,20 @@ test("a model is loaded with the first request, once, and says how far that is",
   assert.equal(workers.length, 2);
 });
 
+test("the same name is the same model, in registries too, and other kinds of models are none", async () => {
+  assert.equal(leadout("gemma-4-e2b"), leadout("gemma-4-e2b"));
+  assert.notEqual(leadout("gemma-4-e2b"), leadout("gemma-4-e2b", { drafter: "none" }));
+  const own = createLeadout({ drafter: "ngram" });
+  assert.notEqual(own("gemma-4-e2b"), leadout("gemma-4-e2b"));
+  const registry = createProviderRegistry({ leadout: own });
+  assert.equal(registry.languageModel("leadout:gemma-4-e2b"), own("gemma-4-e2b"));
+  assert.equal(own("gemma-4-e2b").modelId, "gemma-4-e2b");
+  assert.throws(
+    () => registry.embeddingModel("leadout:gemma-4-e2b"),
+    (error) => error.name === "RequestError" && NoSuchModelError.isInstance(error),
+  );
+});
+
 test("a load that everybody has left ends", async () => {
   const worker = new FakeWorker({ loadMs: 10_000 });
   const model = leadout({ name: "fake", files: [] }, { worker });
@@ -373,6 +389,17 @@ test("useChat's stop ends the generation, and what was written stays", async () 
   assert.equal(chat.status, "ready");
   assert.match(textOf(chat.messages[1]), /^( word)+$/);
   assert.equal(worker.messages.at(-1).type, "abort");
+});
+
+test("a message behind an answer that was stopped before its first word is asked with the one before", async () => {
+  const { model, worker } = await modelOf({ text: " word", tokensPerSecond: 10 });
+  const chat = new Chat({ transport: new LeadoutChatTransport(model) });
+  const sent = chat.sendMessage({ text: "one" });
+  while (requestsOf(worker).length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  await chat.stop();
+  await sent;
+  await chat.sendMessage({ text: "two" });
+  assert.deepEqual(requestsOf(worker).at(-1).messages, [{ role: "user", content: "one\n\ntwo" }]);
 });
 
 test("useChat is told of failures and of images by name", async () => {

@@ -6,11 +6,11 @@
 /// <reference types="dom-chromium-ai" />
 
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models";
-import type { LanguageModelV4 } from "@ai-sdk/provider";
+import type { LanguageModelV4, ProviderV4 } from "@ai-sdk/provider";
 import type { ChatTransport, UIMessage } from "ai";
 import type OpenAI from "openai";
 import { streamText } from "ai";
-import { leadout, LeadoutChatTransport } from "../../web/adapters/ai_sdk.js";
+import { createLeadout, leadout, LeadoutChatTransport } from "../../web/adapters/ai_sdk.js";
 import { ChatLeadout } from "../../web/adapters/langchain.js";
 import { languageModel } from "../../web/adapters/prompt_api.js";
 import { LeadoutRemote } from "../../web/adapters/remote.js";
@@ -20,6 +20,7 @@ import { Engine, Leadout } from "../../web/index.js";
 declare const engine: Engine;
 
 export const model: LanguageModelV4 = leadout("gemma-4-e2b", { drafter: "auto" });
+export const provider: ProviderV4 = createLeadout({ drafter: "none" });
 export const transport: ChatTransport<UIMessage> = new LeadoutChatTransport(leadout(engine), { system: "Be brief." });
 export const text = streamText({ model: leadout(engine), prompt: "Hello" }).text;
 export const chat: BaseChatModel = new ChatLeadout({ engine, temperature: 0.5 });

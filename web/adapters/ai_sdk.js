@@ -9,7 +9,7 @@
  */
 
 /** @import {LanguageModelV4, LanguageModelV4CallOptions, LanguageModelV4GenerateResult} from "@ai-sdk/provider" */
-/** @import {LanguageModelV4StreamPart, LanguageModelV4StreamResult} from "@ai-sdk/provider" */
+/** @import {LanguageModelV4StreamPart, LanguageModelV4StreamResult, ProviderV4} from "@ai-sdk/provider" */
 /** @import {Engine} from "../client.js" */
 /** @import {ModelChoice} from "../client/models.js" */
 /** @import {Availability, OnProgress, SourceParams} from "./engine_source.js" */
@@ -18,6 +18,7 @@ import { EngineSource, longestAnswer } from "./engine_source.js";
 import { AnswerParts, toContent, toFinishReason, toMetadata, toUsage } from "./ai_sdk/answer.js";
 import { toCall } from "./ai_sdk/call.js";
 import { LeadoutChatTransport } from "./ai_sdk/chat_transport.js";
+import { requestError } from "./refusals.js";
 
 export { LeadoutChatTransport };
 
@@ -132,10 +133,44 @@ export class LeadoutLanguageModel {
 }
 
 /**
- * @param {Engine | ModelChoice} model as for LeadoutLanguageModel
- * @param {SourceParams} [params]
- * @returns {LeadoutLanguageModel}
+ * A provider: called with a model it gives a language model, and it goes into the SDK's registries. The same name gives the
+ * same language model, with its one engine, however often a page asks for it.
+ *
+ * @typedef {((model: Engine | ModelChoice, params?: SourceParams) => LeadoutLanguageModel) & ProviderV4 & {
+ *   languageModel: (name: string) => LeadoutLanguageModel, chat: (name: string) => LeadoutLanguageModel}} LeadoutProvider
  */
-export function leadout(model, params) {
-  return new LeadoutLanguageModel(model, params);
+
+/**
+ * @param {SourceParams} [params] of all loads
+ * @returns {LeadoutProvider}
+ */
+export function createLeadout(params = {}) {
+  /** @type {Map<string, LeadoutLanguageModel>} */
+  const shared = new Map();
+  const languageModel = (/** @type {string} */ name) => {
+    const model = shared.get(name) ?? new LeadoutLanguageModel(name, params);
+    shared.set(name, model);
+    return model;
+  };
+  /** @type {(kind: string) => (modelId: string) => never} */
+  const none = (kind) => (modelId) => {
+    const error = requestError(`Leadout's models write text: "${modelId}" is no ${kind}.`, "model");
+    const marks = ["vercel.ai.error", "vercel.ai.error.AI_NoSuchModelError"].map((mark) => [Symbol.for(mark), true]);
+    throw Object.assign(error, { modelId, modelType: kind }, Object.fromEntries(marks));
+  };
+  /** @type {(model: Engine | ModelChoice, own?: SourceParams) => LeadoutLanguageModel} */
+  const provide = (model, own) =>
+    typeof model === "string" && own === undefined
+      ? languageModel(model)
+      : new LeadoutLanguageModel(model, { ...params, ...own });
+  return Object.assign(provide, {
+    specificationVersion: /** @type {const} */ ("v4"),
+    languageModel,
+    chat: languageModel,
+    embeddingModel: none("embeddingModel"),
+    imageModel: none("imageModel"),
+  });
 }
+
+/** The provider without parameters of its own. With parameters, `leadout(model, params)` gives a model of its own each time. */
+export const leadout = /* @__PURE__ */ createLeadout();

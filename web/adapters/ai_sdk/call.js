@@ -9,6 +9,7 @@
 /** @import {Tool, ToolChoice} from "../../messages.js" */
 
 import { noFiles, requestError } from "../refusals.js";
+import { inTurns } from "../turns.js";
 
 /**
  * @param {LanguageModelV4CallOptions} options `providerOptions.leadout` has parameters of Leadout's own, in their names:
@@ -41,7 +42,7 @@ export function toCall(options) {
     ...options.providerOptions?.leadout,
   };
   const params = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  return { params: { ...params, messages: toMessages(options.prompt) }, warnings };
+  return { params: { ...params, messages: inTurns(toMessages(options.prompt)) }, warnings };
 }
 
 /**

@@ -12,6 +12,7 @@
 /** @import {Prompt} from "./prompts.js" */
 
 import { longestAnswer } from "../engine_source.js";
+import { inTurns } from "../turns.js";
 import { failure, toDOMException } from "./errors.js";
 import { toConstraint } from "./options.js";
 import { toMessages, withSchema } from "./prompts.js";
@@ -208,10 +209,10 @@ export class Session extends EventTarget {
       throw new TypeError("omitResponseConstraintInput is given without a responseConstraint.");
     }
     const asked = toMessages(input, this.#state.messages.length > 0);
-    let messages = [
+    let messages = inTurns([
       ...this.#state.messages,
       ...(omitResponseConstraintInput ? asked : withSchema(asked, responseConstraint)),
-    ];
+    ]);
     /** @type {Omit<ChatParams, "messages">} */
     const params = {
       temperature: sampling.temperature,
