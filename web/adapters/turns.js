@@ -7,8 +7,8 @@
 /** @import {ChatMessage} from "../client/parameters.js" */
 
 /**
- * Chat templates, such as Gemma 3's, want the user and the assistant to take turns. Others do not, and a page cannot see to
- * it: an answer that was stopped before its first word is none.
+ * Some chat templates, such as Gemma 3's, want the user and the assistant to take turns. Messages do not always: an answer
+ * that was stopped before its first word leaves two questions in a row.
  *
  * @param {ChatMessage[]} messages
  * @returns {ChatMessage[]} where what one says in several messages is one
