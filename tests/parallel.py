@@ -30,6 +30,7 @@ LONG_FILES = (
     "kernels/test_choice.py",
     "browser/test_boot.py",
     "browser/test_page.py",
+    "browser/test_adapters.py",
     "model/test_nano_generation.py",
     "kernels/test_packed.py",
     "browser/test_journey.py",

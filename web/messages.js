@@ -339,6 +339,7 @@
  * @property {Stats} stats
  * @property {ToolCall[]} [tool_calls] where the request has tools
  * @property {TokenLogprob[]} [logprobs] of the tokens; the client puts together what came with "delta" events
+ * @property {import("./client/completions.js").Usage} [usage] of a server's answer, whose ids nobody tells: both lists are empty
  */
 
 /**

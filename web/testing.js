@@ -22,11 +22,14 @@ const NO_FORECAST = { name: "RequestError", message: "No forecast was given." };
 /** What "profile" fails with unless the test gives one. */
 const NO_PROFILE = { name: "DeviceError", message: "this device gives no timestamps" };
 
+/** @typedef {{name: string, arguments: string}[]} FakeCalls */
+
 /**
  * @typedef {object} FakeOptions
  * @property {string | ((request: GenerateRequest) => string)} [text] what the model writes
  * @property {string} [reasoning] what it thinks before, when the request asks for that
- * @property {{name: string, arguments: string}[]} [calls] what it calls behind its text, when the request has tools
+ * @property {FakeCalls | ((request: GenerateRequest) => FakeCalls)} [calls] what it calls behind its text, when the
+ *   request has tools
  * @property {number[]} [accepts] how many drafted tokens the target accepts, cycle for cycle, and over
  *   again; default [2, 0, 3, 1]. Nothing is drafted unless the load brought a drafter
  * @property {number} [tokensPerSecond] default: as fast as it goes
@@ -237,7 +240,9 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       });
     }
     const isCut = written.length < tokens.length;
-    const tool_calls = request.tools && !isCut ? tellCalls(id, options.calls ?? []) : undefined;
+    const { calls = [] } = options;
+    const wanted = typeof calls === "function" ? calls(request) : calls;
+    const tool_calls = request.tools && !isCut ? tellCalls(id, wanted) : undefined;
     const decodeMs = performance.now() - started - firstMs;
     const numDecoded = Math.max(0, written.length - 1); // the first one is the prefill's
     /** @type {Stats} */
@@ -271,7 +276,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
 
   /**
    * @param {number} id
-   * @param {{name: string, arguments: string}[]} calls
+   * @param {FakeCalls} calls
    * @returns {ToolCall[]} as told
    */
   function tellCalls(id, calls) {

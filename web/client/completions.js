@@ -124,8 +124,8 @@ import { TextOffsets, toChatLogprobs } from "./logprobs.js";
 export function toUsage(all) {
   const [first] = all;
   const sum = (/** @type {(one: Generated) => number} */ count) => all.reduce((total, one) => total + count(one), 0);
-  const prompt_tokens = first.prompt_tokens.length;
-  const completion_tokens = sum(({ tokens }) => tokens.length);
+  const prompt_tokens = first.usage?.prompt_tokens ?? first.prompt_tokens.length;
+  const completion_tokens = sum(({ tokens, usage }) => usage?.completion_tokens ?? tokens.length);
   return {
     prompt_tokens,
     completion_tokens,

@@ -61,7 +61,8 @@ export class Follower {
    * @returns {Generated} with the logprobs of its tokens, where they were asked for, and what was left out of the prompt
    */
   finish(generated) {
-    const logprobs = this.#logprobs?.slice(0, generated.tokens.length);
+    const { tokens, usage } = generated;
+    const logprobs = usage ? this.#logprobs : this.#logprobs?.slice(0, tokens.length);
     const stats = { ...generated.stats, dropped_messages: this.#numDropped };
     return { ...generated, stats, ...(logprobs && { logprobs }) };
   }

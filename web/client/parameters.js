@@ -148,6 +148,16 @@ const INSTEAD = {
 const MAX_CHOICES = 128;
 
 /**
+ * @param {string} name
+ * @returns {boolean} whether it is a chat's parameter, here or at OpenAI's: one that is taken, ignored, or refused with
+ *   a word of what to do
+ */
+export function isChatParam(name) {
+  const lists = [PASSED_PARAMS, PASSED_CHAT_PARAMS, OWN_PARAMS, IGNORED_PARAMS];
+  return lists.some((list) => list.includes(name)) || [NEUTRAL_VALUES, INSTEAD].some((names) => Object.hasOwn(names, name));
+}
+
+/**
  * Translate OpenAI's parameters.
  *
  * @param {CompletionParams | ChatParams} params
@@ -198,14 +208,14 @@ export function toAsked(params, kind) {
  */
 function refuseUnknown(given, known) {
   for (const [name, value] of Object.entries(given)) {
-    const neutral = NEUTRAL_VALUES[name]?.map((one) => JSON.stringify(one)) ?? [];
+    const neutral = (Object.hasOwn(NEUTRAL_VALUES, name) ? NEUTRAL_VALUES[name] : []).map((one) => JSON.stringify(one));
     if (known.includes(name) || neutral.includes(JSON.stringify(value))) {
       continue;
     }
     throw requestError(
       neutral.length > 0
         ? `${name} is ${JSON.stringify(value)}; Leadout knows ${neutral.join(", ")} alone. ${INSTEAD[name] ?? "Leave it out."}`
-        : `Leadout has no parameter "${name}". ${INSTEAD[name] ?? "Leave it out."}`,
+        : `Leadout has no parameter "${name}". ${Object.hasOwn(INSTEAD, name) ? INSTEAD[name] : "Leave it out."}`,
       name,
     );
   }

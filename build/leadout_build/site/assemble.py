@@ -33,8 +33,9 @@ from leadout_build.site.vendor import package_of, vendor
 from leadout_build.site.wheel import build_wheel
 from leadout_build.store.built_in import DRAFTERS, built_in_models
 
-#: Folders of web/ that no page loads: kernels are rendered, "types" is for the npm package.
-WEB_LEFT_OUT = ("node_modules", "kernels", "types")
+#: What no page loads of web/: kernels are rendered, "types" is for the npm package, and so is the
+#: adapter that imports another package.
+WEB_LEFT_OUT = ("node_modules", "kernels", "types", "langchain", "langchain.js")
 
 #: Where a checkout has the built-in models; keep in step with `FOLDER` in built_in.py.
 MODELS_FOLDER = "build/leadout_build/store/nano"
