@@ -7,10 +7,11 @@
 /** @import {ChatCompletionChunk, ChunkFigures, CompletionChunk, FinishReason} from "../client/completions.js" */
 /** @import {ChatMessage, SharedParams} from "../client/parameters.js" */
 /** @import {Engine} from "../client.js" */
-/** @import {Stats} from "../messages.js" */
+/** @import {Stats, ToolCall} from "../messages.js" */
 /** @import {View} from "./view.js" */
 
 import { isAbort, LeadoutError } from "../client/errors.js";
+import { collectCalls } from "./tool_call_list.js";
 import { describeState, formatMs, formatSpeed } from "./words.js";
 
 /** A piece of text as it came. @typedef {{text: string, reasoning: string, is_draft: boolean}} WrittenPiece */
@@ -21,6 +22,7 @@ import { describeState, formatMs, formatSpeed } from "./words.js";
  * @property {string} reasoning
  * @property {FinishReason | "abort"} finish_reason
  * @property {number} num_tokens
+ * @property {ToolCall[]} tool_calls
  * @property {Stats | null} stats null after an abort: nobody waits for the worker to count
  */
 
@@ -56,6 +58,8 @@ export async function follow(engine, request, params, view, { append, onDelta })
   let numTokens = 0;
   let text = "";
   let reasoning = "";
+  /** @type {ToolCall[]} */
+  const tool_calls = [];
   /** @type {WrittenPiece[]} */
   let unshown = [];
   let frame = 0;
@@ -80,6 +84,7 @@ export async function follow(engine, request, params, view, { append, onDelta })
         view.setStatus(describeState("generating"));
       }
       text += piece.text;
+      collectCalls(tool_calls, chunk);
       reasoning += piece.reasoning;
       unshown.push(piece);
       frame ||= requestAnimationFrame(show);
@@ -119,7 +124,7 @@ export async function follow(engine, request, params, view, { append, onDelta })
     view.setFigure("speed", formatSpeed(stats.decode_tokens_per_s));
     view.drafting.finish(stats);
   }
-  return { text, reasoning, finish_reason, num_tokens: numTokens, stats };
+  return { text, reasoning, finish_reason, num_tokens: numTokens, tool_calls, stats };
 }
 
 /**

@@ -60,9 +60,9 @@ export class View {
 
   /**
    * @param {ShadowRoot} root
-   * @param {Record<"onCancel" | "onSend" | "onStop" | "onUndo" | "onClear" | "onInput", () => void>} handlers
+   * @param {Record<"onCancel" | "onSend" | "onStop" | "onUndo" | "onClear" | "onInput" | "onLook", () => void>} handlers
    */
-  constructor(root, { onCancel, onSend, onStop, onUndo, onClear, onInput }) {
+  constructor(root, { onCancel, onSend, onStop, onUndo, onClear, onInput, onLook }) {
     this.#cancel.addEventListener("click", onCancel);
     this.send.addEventListener("click", onSend);
     this.stop.addEventListener("click", onStop);
@@ -79,8 +79,9 @@ export class View {
         onStop();
       }
     });
-    this.settings.onMarksChange(() => {
+    this.settings.onLookChange(() => {
       this.#sheet.classList.toggle("marked", this.settings.get().mark_drafts);
+      onLook();
     });
     const figures = h("dl", { class: "figures", part: "figures" });
     for (const [name, label] of Object.entries(FIGURES)) {
