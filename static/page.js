@@ -6,6 +6,7 @@
  */
 
 import "./define.js";
+import { showChats } from "./chats/chats.js";
 import { Desk, NANO } from "./desk.js";
 import { Leadout } from "./leadout.js";
 import { Library, formatSize } from "./library.js";
@@ -18,6 +19,8 @@ const OFFLINE_AFTER_MS = 2000;
 
 const chat = document.getElementById("chat");
 const desk = new Desk(chat);
+/** Models wait for it: what this tab showed before a reload is there before the desk's first brief. */
+const restored = showChats(chat, () => desk.hasExampleOnly);
 const select = document.getElementById("model");
 const drafterSelect = document.getElementById("drafter");
 const fileInput = document.getElementById("file");
@@ -156,7 +159,7 @@ async function readDrop(data) {
 async function listSiteModels() {
   let listed = [];
   try {
-    listed = await Leadout.listModels();
+    [listed] = await Promise.all([Leadout.listModels(), restored]);
   } catch (error) {
     problem.textContent = `The list of models could not be read. ${error.message}`;
     problem.hidden = false;

@@ -8,7 +8,7 @@
  * `model`; see Leadout.load), `mode` ("completion" or "chat"; without it, chat when the model has a chat template),
  * `autoload` (load without a click), `forecast` (before that click, say what a model from afar takes and how fast it will
  * be: Python starts for it), `store` (a model from afar is kept in the browser, see Leadout.models: "only", and not loaded;
- * "off", it is not), `data-state` (set by the element, see State). Slots: header, footer, offer, unsupported.
+ * "off", it is not), `data-state` (set by the element, see State). Slots: header, footer, offer, settings, unsupported.
  * Parts: notice, loading, progress, sheet, input, continuation, question, answer, reasoning, actions, send, stop, undo,
  * clear, status, figures, drafting, settings.
  *
@@ -342,6 +342,11 @@ export class LeadoutChat extends ElementBase {
         this.#generating = null;
       }
     }
+  }
+
+  /** Put the cursor where one writes. */
+  focus() {
+    this.#body.focus();
   }
 
   /** Stop writing, at once. */

@@ -21,6 +21,7 @@ const TAGS = [
 const PURIFY_OPTIONS = {
   ALLOWED_TAGS: TAGS,
   ALLOWED_ATTR: ["href", "start", "align", "class"],
+  ADD_URI_SAFE_ATTR: ["start", "align"],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
   ALLOWED_URI_REGEXP: /^(?:https?:\/\/|mailto:)/i,

@@ -103,6 +103,7 @@ export class SettingsPanel {
       "details",
       { class: "settings", part: "settings" },
       h("summary", {}, "Settings"),
+      h("slot", { name: "settings" }),
       h(
         "div",
         { class: "fields" },
