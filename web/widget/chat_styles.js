@@ -67,3 +67,48 @@ button.earlier { display: block; margin: 0 auto 1rem; }
   .field.system_prompt { grid-column: 1 / -1; }
 }
 `;
+
+export const SPEED_CSS = `
+.speed { margin-top: .9rem; }
+.speed-head { display: flex; flex-wrap: wrap; align-items: center; justify-content: space-between; gap: .5rem 1.25rem; }
+.speed-head > div { flex: 1 1 16rem; }
+.headline { font-size: 1.125rem; }
+.speed .words { margin: .1rem 0 0; min-height: 3em; color: var(--leadout-soft); font-size: .9375rem; }
+.speed .gpu { margin: .25rem 0 0; color: var(--leadout-soft); font-size: .9375rem; font-variant-numeric: tabular-nums; }
+.speed > .drafting { border-bottom: 0; }
+button.compare { border-color: var(--leadout-edge); }
+button.compare:hover:enabled { border-color: var(--leadout-accent); color: var(--leadout-accent); }
+.shares {
+  height: .75rem; margin-top: .6rem; border-radius: 4px; overflow: hidden;
+  background: color-mix(in oklab, transparent, var(--leadout-ink) 14%);
+}
+.guessed { display: block; width: calc(100% * var(--share, 0)); height: 100%; background: var(--leadout-accent); }
+
+.comparison {
+  margin-top: .9rem; padding: 1rem 1.3rem; border: 1px solid var(--leadout-line);
+  border-radius: var(--leadout-radius); background: var(--leadout-paper);
+}
+.verdict { margin: 0 0 .9rem; font-size: 1.125rem; font-weight: 600; }
+.same .verdict { color: var(--leadout-accent); }
+.sides { display: grid; grid-template-columns: 1fr 1fr; gap: 1.25rem; }
+.side { min-width: 0; }
+.side-head { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 .75rem; }
+.side .time { color: var(--leadout-soft); font-variant-numeric: tabular-nums; min-height: 1.5em; }
+.side .bar { display: block; height: .6rem; margin: .35rem 0 .6rem; border-radius: 3px; overflow: hidden;
+  background: color-mix(in oklab, transparent, var(--leadout-ink) 8%); }
+.side .bar::before { content: ""; display: block; width: calc(100% * var(--share, 0)); height: 100%; background: var(--leadout-soft); }
+.side.drafted .bar::before { background: var(--leadout-accent); }
+.side .content {
+  height: 14rem; overflow-y: auto; scrollbar-width: thin; white-space: pre-wrap; overflow-wrap: anywhere;
+  font-family: var(--leadout-text-font); line-height: 1.55;
+}
+.share { display: flex; flex-wrap: wrap; gap: .25rem; margin: .5rem 0 0 -.75rem; }
+@container (max-width: 34rem) {
+  .sides { grid-template-columns: 1fr; }
+  .side .content { height: 9rem; }
+  button.compare { flex: 1; }
+}
+@media (forced-colors: active) {
+  .guessed, .side .bar::before { background: CanvasText; }
+}
+`;

@@ -32,7 +32,7 @@ import { describeState, formatMs, formatSpeed } from "./words.js";
  * @param {SharedParams} params
  * @returns {Promise<AsyncIterable<CompletionChunk | ChatCompletionChunk>>}
  */
-function openStream(engine, request, params) {
+export function openStream(engine, request, params) {
   const stream = /** @type {const} */ (true);
   return "messages" in request
     ? engine.chat.completions.create({ ...params, ...request, stream })
@@ -131,7 +131,7 @@ export async function follow(engine, request, params, view, { append, onDelta })
  * @param {CompletionChunk | ChatCompletionChunk} chunk
  * @returns {WrittenPiece}
  */
-function toPiece({ choices: [choice], leadout }) {
+export function toPiece({ choices: [choice], leadout }) {
   const is_draft = "is_draft" in leadout && leadout.is_draft;
   return "delta" in choice
     ? { text: choice.delta.content ?? "", reasoning: choice.delta.reasoning_content ?? "", is_draft }

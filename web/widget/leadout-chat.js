@@ -9,8 +9,8 @@
  * `autoload` (load without a click), `forecast` (before that click, say what a model from afar takes and how fast it will
  * be: Python starts for it), `store` (a model from afar is kept in the browser, see Leadout.models: "only", and not loaded;
  * "off", it is not), `data-state` (set by the element, see State). Slots: header, footer, offer, settings, unsupported.
- * Parts: notice, loading, progress, sheet, input, continuation, question, answer, reasoning, actions, send, stop, undo,
- * clear, status, figures, drafting, settings.
+ * Parts: notice, loading, progress, sheet, input, continuation, question, answer, reasoning, tool-call, tools, actions,
+ * send, stop, undo, clear, status, figures, speed, drafting, compare, comparison, settings.
  *
  * The states and what leads from one to the next:
  * 1. "idle": no model loaded. load() → 2, or "unsupported" where there is no WebGPU.
@@ -34,16 +34,15 @@
 import { isAbort, LeadoutError } from "../client/errors.js";
 import { Choice, upgradeProperties } from "./attributes.js";
 import { Bodies } from "./bodies.js";
-import { follow } from "./follow.js";
 import { Offering } from "./forecast.js";
 import { loadEngine } from "./loading.js";
 import { errorNotice, unsupportedNotice } from "./notices.js";
 import { findSupport } from "./offer.js";
-import { toParams, withSystemPrompt } from "./params.js";
 import { followHealing, showModel } from "./recovery.js";
 import { getStyleSheet } from "./styles.js";
 import { View } from "./view.js";
-import { describeError, describeFinish, describeState } from "./words.js";
+import { describeError, describeState } from "./words.js";
+import { Writer } from "./writing.js";
 
 /** @typedef {"idle" | "unsupported" | "generating" | Phase} State */
 
@@ -73,6 +72,7 @@ export class LeadoutChat extends ElementBase {
     onUndo: () => this.#edit(() => this.#body.undo()),
     onClear: () => this.#edit(() => this.#body.clear()),
     onInput: () => this.#refreshButtons(),
+    onCompare: () => this.compare(),
     onLook: () => this.#bodies.takeLook(this.settings),
   });
   #bodies = new Bodies({
@@ -95,8 +95,11 @@ export class LeadoutChat extends ElementBase {
   #ownsEngine = false;
   /** @type {AbortController | null} */
   #loading = null;
-  /** @type {AbortController | null} */
-  #generating = null;
+  #writer = new Writer(this.#view, {
+    setState: (state) => this.#setState(state),
+    emit: (name, detail) => this.#emit(name, detail),
+    fail: (error, options) => this.#fail(error, options),
+  });
   #offering = new Offering();
 
   constructor() {
@@ -299,59 +302,25 @@ export class LeadoutChat extends ElementBase {
     if (this.#state !== "ready" || !engine || !this.#view.settings.validate()) {
       return;
     }
-    const { settings } = this;
-    const body = this.#body;
-    const prepare = this.prepareMessages ?? withSystemPrompt(settings.system_prompt);
-    const request = body.takeRequest({ ...options, prepare });
-    if (!request) {
-      if (!options.regenerates && !(options.message ?? this.text).trim()) {
-        this.#view.setStatus("Write something first.");
-        body.focus();
-      }
-      return;
-    }
-    const isChat = "messages" in request;
-    const generating = new AbortController();
-    const params = {
-      ...toParams(settings, { info: engine.info, drafter: this.drafter, isChat }),
-      ...(isChat && this.tools.length > 0 && { tools: this.tools }),
-      signal: generating.signal,
-    };
-    this.#generating = generating;
-    this.#view.begin(params.seed);
-    this.#setState("generating");
-    try {
-      const { num_tokens, ...written } = await follow(engine, request, params, this.#view, {
-        append: (pieces) => body.append(pieces),
-        onDelta: (delta) => this.#emit("delta", delta),
-      });
-      body.finish(written.tool_calls);
-      if (generating === this.#generating) {
-        this.#setState("ready");
-        this.#view.setStatus(describeFinish(written.finish_reason, num_tokens));
-        this.#emit("finish", { ...written, seed: params.seed });
-      }
-    } catch (error) {
-      body.finish([]);
-      body.giveBack();
-      if (generating === this.#generating) {
-        this.#fail(/** @type {Error} */ (error), options);
-      }
-    } finally {
-      if (generating === this.#generating) {
-        this.#generating = null;
-      }
+    const { settings, drafter, prepareMessages, tools } = this;
+    await this.#writer.send(engine, this.#body, options, { settings, drafter, prepareMessages, tools });
+  }
+
+  /** Write what was asked last again, without the drafter and with it, and show both side by side. */
+  async compare() {
+    if (this.#state === "ready" && this.#engine) {
+      await this.#writer.compare(this.#engine);
     }
   }
 
-  /** Put the cursor where one writes. */
+  /** Put the cursor where one writes. @override */
   focus() {
     this.#body.focus();
   }
 
   /** Stop writing, at once. */
   stop() {
-    this.#generating?.abort();
+    this.#writer.stop();
   }
 
   /** @param {Engine} engine @param {boolean} isOwned */
@@ -372,11 +341,11 @@ export class LeadoutChat extends ElementBase {
 
   /** Let go of a load, a generation and an engine, if there are any. */
   #release() {
-    const [loading, generating, engine] = [this.#loading, this.#generating, this.#engine];
-    this.#loading = this.#generating = this.#engine = null;
+    const [loading, engine] = [this.#loading, this.#engine];
+    this.#loading = this.#engine = null;
     this.#offering.end();
     loading?.abort();
-    generating?.abort();
+    this.#writer.drop();
     if (this.#ownsEngine) {
       engine?.dispose();
     }
@@ -520,7 +489,8 @@ export class LeadoutChat extends ElementBase {
     return this.#bodies.current;
   }
 
-  /** @param {"phase" | "progress" | "fetch" | "healing" | "delta" | "finish" | "error" | "conversation"} name @param {object} detail */
+  /** @param {"phase" | "progress" | "fetch" | "healing" | "delta" | "finish" | "error" | "conversation" |
+   *   "comparison"} name @param {object} detail */
   #emit(name, detail) {
     return this.dispatchEvent(new CustomEvent(`leadout-${name}`, { detail, bubbles: true, composed: true }));
   }

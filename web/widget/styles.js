@@ -4,7 +4,7 @@
  * @module styles
  */
 
-import { CHAT_CSS } from "./chat_styles.js";
+import { CHAT_CSS, SPEED_CSS } from "./chat_styles.js";
 
 const CSS = `
 :host {
@@ -213,7 +213,7 @@ summary:hover { color: var(--leadout-ink); }
 .field input:user-invalid { border-color: var(--leadout-danger); }
 .settings > .quiet { margin-inline-start: -.75rem; }
 
-:host([data-state="unsupported"]) :is(.sheet, .actions, .figures, .settings) { display: none !important; }
+:host([data-state="unsupported"]) :is(.sheet, .actions, .figures, .speed, .settings) { display: none !important; }
 
 @container (max-width: 46rem) {
   .figures { grid-template-columns: repeat(3, 1fr); }
@@ -252,7 +252,7 @@ let sheet;
 export function getStyleSheet() {
   if (!sheet) {
     sheet = new CSSStyleSheet();
-    sheet.replaceSync(CSS + CHAT_CSS);
+    sheet.replaceSync(CSS + CHAT_CSS + SPEED_CSS);
   }
   return sheet;
 }
