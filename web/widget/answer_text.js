@@ -88,7 +88,8 @@ export class AnswerText {
     if (this.#markdown) {
       this.#showMore();
       if (Object.keys(/** @type {any} */ (this.#env).references ?? {}).length > 0) {
-        this.#showAll(); // a link may be defined behind its use
+        // A link may be defined behind its use.
+        morphChildren(this.element, 0, this.#markdown.render(this.#source));
       }
     }
   }

@@ -74,7 +74,7 @@ export const SPEED_CSS = `
 .speed-head > div { flex: 1 1 16rem; }
 .headline { font-size: 1.125rem; }
 .speed .words { margin: .1rem 0 0; min-height: 3em; color: var(--leadout-soft); font-size: .9375rem; }
-.speed .gpu { margin: .25rem 0 0; color: var(--leadout-soft); font-size: .9375rem; font-variant-numeric: tabular-nums; }
+.speed .gpu { min-height: 1.5em; margin: .25rem 0 0; color: var(--leadout-soft); font-size: .9375rem; font-variant-numeric: tabular-nums; }
 .speed > .drafting { border-bottom: 0; }
 button.compare { border-color: var(--leadout-edge); }
 button.compare:hover:enabled { border-color: var(--leadout-accent); color: var(--leadout-accent); }
@@ -106,6 +106,7 @@ button.compare:hover:enabled { border-color: var(--leadout-accent); color: var(-
 @container (max-width: 34rem) {
   .sides { grid-template-columns: 1fr; }
   .side .content { height: 9rem; }
+  .speed .words { min-height: 6em; }
   button.compare { flex: 1; }
 }
 @media (forced-colors: active) {

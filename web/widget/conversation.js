@@ -142,13 +142,13 @@ export class Conversation {
 
   /** What the model said last. */
   get continuation() {
-    const last = this.#tree.path.at(-1);
+    const last = this.#tree.last;
     return last?.role === "assistant" ? last.content : "";
   }
 
   /** Whether the model began to say something. */
   get #hasAnswer() {
-    const last = this.#tree.path.at(-1);
+    const last = this.#tree.last;
     return last?.role === "assistant" && Boolean(last.content || last.reasoning_content || last.tool_calls?.length);
   }
 
@@ -257,7 +257,7 @@ export class Conversation {
 
   /** @returns {boolean} whether there is something to take back */
   get canUndo() {
-    return this.#tree.path.at(-1)?.role === "assistant";
+    return this.#tree.last?.role === "assistant";
   }
 
   /** Take back the last question with its answer; the question can be edited again. */

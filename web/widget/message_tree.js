@@ -44,6 +44,11 @@ export class MessageTree {
     return this.#leaf;
   }
 
+  /** @returns {PlacedMessage | undefined} the last one that is shown */
+  get last() {
+    return this.#messages.get(this.#leaf ?? "");
+  }
+
   /** @returns {ConversationState} */
   get state() {
     return { messages: [...this.#messages.values()].map((message) => ({ ...message })), leaf: this.#leaf };
@@ -97,7 +102,13 @@ export class MessageTree {
   add(message, parent) {
     const placed = { ...message, id: newId(), parent, created_ms: Date.now() };
     this.#insert(placed);
-    this.select(placed.id);
+    if (parent === this.#leaf) {
+      // The way to it is chosen already; to walk it for each of many messages would take long.
+      this.#chosen.set(parent, placed.id);
+      this.#leaf = placed.id;
+    } else {
+      this.select(placed.id);
+    }
     return placed;
   }
 

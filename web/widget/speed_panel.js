@@ -64,7 +64,6 @@ export class SpeedPanel {
     this.#headline.textContent = "Nothing written yet";
     this.#words.textContent = IDLE_WORDS;
     this.#gpu.textContent = "";
-    this.#gpu.hidden = true;
     this.#showShare();
     this.#compare.disabled = true;
   }
@@ -89,7 +88,7 @@ export class SpeedPanel {
     const { cycles, decode_tokens, decode_ms, gpu_idle_share } = stats;
     if (stats.drafted_tokens > 0) {
       this.#words.textContent =
-        `The model ran ${count(cycles, "time")} for ${count(decode_tokens, "token")}, not ${decode_tokens} times. ${IDLE_WORDS}`;
+        `The model ran ${count(cycles, "time")} for ${count(decode_tokens, "token")} instead of ${decode_tokens} times. ${IDLE_WORDS}`;
     }
     const each = cycles > 0 ? decode_ms / cycles : 0;
     const facts = [
@@ -98,7 +97,6 @@ export class SpeedPanel {
       typeof gpu_idle_share === "number" ? `busy ${formatShare(1 - gpu_idle_share)} of the time` : "",
     ].filter(Boolean);
     this.#gpu.textContent = facts.length > 0 ? `GPU: ${facts.join(", ")}.` : "";
-    this.#gpu.hidden = facts.length === 0;
   }
 
   /**
@@ -107,7 +105,6 @@ export class SpeedPanel {
    * @param {SharedParams} params
    */
   compare(engine, request, params) {
-    this.#compare.disabled = true;
     return this.#comparison.run(engine, request, params);
   }
 

@@ -132,9 +132,10 @@ progress:indeterminate::-moz-progress-bar { background: transparent; }
 @keyframes blink { from { opacity: 1; } to { opacity: .15; } }
 
 .log { max-height: var(--leadout-sheet-height); min-height: 9rem; overflow-y: auto; padding: 1.1rem 1.3rem .4rem; scrollbar-width: thin; }
+/* All of its height at once: a text that grows must not push what is below it. */
+.log:not(:empty) { height: var(--leadout-sheet-height); }
 .log:empty::before { content: "Nothing said yet."; color: var(--leadout-soft); }
 .turn { margin-bottom: 1.1rem; }
-.turn { content-visibility: auto; contain-intrinsic-size: auto 6rem; }
 .turn .who { margin: 0 0 .1rem; line-height: 1.5; font-size: .8125rem; font-weight: 600; color: var(--leadout-soft); }
 .turn .content {
   font-family: var(--leadout-text-font); font-size: 1.125rem; line-height: 1.6;

@@ -34,7 +34,7 @@ export class Turn {
   calls = new ToolCallList();
 
   #handlers;
-  #copy = button("Copy", "copy");
+  #copy = button("Copy", "copy-message");
   #change;
   #previous = button("‹", "previous");
   #next = button("›", "next");
