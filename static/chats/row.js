@@ -51,10 +51,10 @@ export class Row {
     this.#input.hidden = true;
     this.#input.setAttribute("aria-label", "Name of the conversation");
     this.#input.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && !event.isComposing) {
-        this.#finish(true);
-      } else if (event.key === "Escape") {
-        this.#finish(false);
+      const isEnter = event.key === "Enter" && !event.isComposing;
+      if (isEnter || event.key === "Escape") {
+        event.preventDefault(); // the focus moves to a button, which is not to be pressed by it
+        this.#finish(isEnter);
       }
     });
     this.#input.addEventListener("blur", () => this.#finish(true));

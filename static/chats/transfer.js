@@ -78,11 +78,11 @@ function readConversation(one, where, ids) {
   need(typeof one.title === "string" && one.title.length <= MAX_TITLE, where, "has no title, or one that is too long");
   need(isTime(one.created_ms) && isTime(one.changed_ms), where, "does not say when it was");
   need(Array.isArray(one.messages), where, "has no messages");
-  /** Those that came before: a message follows one of them, so that nothing goes in circles. */
-  const before = new Set();
+  /** When those came that were before: a message follows one of them, so that nothing goes in circles. */
+  const before = new Map();
   const messages = one.messages.map((/** @type {any} */ message, /** @type {number} */ index) => {
     const placed = readMessage(message, `${where}, message ${index + 1},`, ids, before);
-    before.add(placed.id);
+    before.set(placed.id, placed.created_ms);
     return { ...placed, conversation: one.id };
   });
   need(one.leaf === null || before.has(one.leaf), where, "ends with a message that is not there");
@@ -104,13 +104,13 @@ function readConversation(one, where, ids) {
  * @param {any} message
  * @param {string} where
  * @param {Set<string>} ids
- * @param {Set<string>} before
+ * @param {Map<string, number>} before
  */
 function readMessage(message, where, ids, before) {
   need(isRecord(message), where, "is no object");
   const { id, parent, role, content, reasoning_content, tool_calls, tool_call_id, created_ms } = message;
   need(isNewId(id, ids), where, "has an id that is none, or that another one has");
-  need(parent === null || before.has(parent), where, "follows a message that does not come before it");
+  need(parent === null || before.get(parent) < created_ms, where, "follows a message that does not come before it");
   need(ROLES.includes(role), where, `has the role ${describe(role)}`);
   need(isContent(content), where, "has no text, or too much");
   need(reasoning_content === undefined || isContent(reasoning_content), where, "has reasoning that is no text");

@@ -100,7 +100,9 @@ export class MessageTree {
    * @returns {PlacedMessage}
    */
   add(message, parent) {
-    const placed = { ...message, id: newId(), parent, created_ms: Date.now() };
+    const before_ms = this.#messages.get(parent ?? "")?.created_ms ?? 0;
+    // In the order of time, each message comes behind the one that it follows, whatever clocks say.
+    const placed = { ...message, id: newId(), parent, created_ms: Math.max(Date.now(), before_ms + 1) };
     this.#insert(placed);
     if (parent === this.#leaf) {
       // The way to it is chosen already; to walk it for each of many messages would take long.
@@ -113,7 +115,8 @@ export class MessageTree {
   }
 
   /**
-   * Take what another copy has. What is shown stays, but for an answer that goes on from its end.
+   * Take what another copy has. What is shown stays, but for an answer that goes on from its end. A message only ever
+   * grows, as it is written: of two, the longer one is newer.
    *
    * @param {PlacedMessage[]} messages
    * @returns {PlacedMessage[]} those that are new here, or say more than they did
@@ -125,7 +128,7 @@ export class MessageTree {
       if (!known) {
         this.#insert({ ...message });
         changed.push(message);
-      } else if (known.content !== message.content || known.reasoning_content !== message.reasoning_content) {
+      } else if (sizeOf(message) > sizeOf(known)) {
         Object.assign(known, message);
         changed.push(message);
       }
@@ -201,6 +204,11 @@ export class MessageTree {
       this.#children.set(message.parent, [message.id]);
     }
   }
+}
+
+/** @param {Message} message */
+function sizeOf({ content, reasoning_content = "", tool_calls = [] }) {
+  return content.length + reasoning_content.length + tool_calls.length;
 }
 
 /** @returns {string} for a message or a conversation; no other tab gives it */
