@@ -12,13 +12,15 @@
 
 import { openStream, toPiece } from "./follow.js";
 
-/** One of the two. @typedef {{text: string, tokens: number[], total_ms: number, stats: Stats}} Side */
+/** One of the two. `tokens` may lack the one that ended the text, which has none.
+ * @typedef {{text: string, tokens: number[], numTokens: number, total_ms: number, stats: Stats}} Side
+ */
 
 /**
  * @typedef {object} Comparison
  * @property {Side} without
  * @property {Side} drafted
- * @property {boolean} isSame whether both have the same tokens
+ * @property {boolean} isSame whether both have the same text, of the same tokens
  * @property {number} numSame how many tokens from the first are the same
  * @property {number} speedup how many times as fast the drafted one was
  */
@@ -37,13 +39,14 @@ export async function compareDrafting(engine, request, params, onPiece) {
   if (!drafted) {
     return null;
   }
-  const differs = drafted.tokens.findIndex((id, index) => id !== without.tokens[index]);
-  const numSame = differs < 0 ? Math.min(drafted.tokens.length, without.tokens.length) : differs;
+  const numShorter = Math.min(drafted.tokens.length, without.tokens.length);
+  const differs = drafted.tokens.slice(0, numShorter).findIndex((id, index) => id !== without.tokens[index]);
+  const isSame = differs < 0 && drafted.text === without.text && drafted.numTokens === without.numTokens;
   return {
     without,
     drafted,
-    isSame: numSame === without.tokens.length && numSame === drafted.tokens.length,
-    numSame,
+    isSame,
+    numSame: isSame ? drafted.numTokens : differs < 0 ? numShorter : differs,
     speedup: without.total_ms / drafted.total_ms,
   };
 
@@ -59,11 +62,13 @@ export async function compareDrafting(engine, request, params, onPiece) {
     let text = "";
     for await (const chunk of stream) {
       const piece = toPiece(chunk);
-      text += piece.text;
+      text += piece.reasoning + piece.text;
       onPiece(side, piece, performance.now() - started);
       if (chunk.choices[0].finish_reason) {
         const stats = /** @type {Stats} */ (chunk.leadout);
-        return { text, tokens, total_ms: stats.ttft_ms + stats.decode_ms, stats };
+        // The first one comes with the prompt.
+        const numTokens = stats.decode_tokens + 1;
+        return { text, tokens, numTokens, total_ms: stats.ttft_ms + stats.decode_ms, stats };
       }
       tokens.push(...(/** @type {ChunkFigures} */ (chunk.leadout).tokens));
     }
@@ -78,8 +83,8 @@ export async function compareDrafting(engine, request, params, onPiece) {
  * @param {ModelInfo} info
  */
 export function toCard({ without, drafted, isSame, numSame, speedup }, info) {
-  const side = (/** @type {Side} */ { tokens, total_ms, stats }) => ({
-    tokens: tokens.length,
+  const side = (/** @type {Side} */ { numTokens, total_ms, stats }) => ({
+    tokens: numTokens,
     total_ms: round(total_ms),
     first_token_ms: round(stats.ttft_ms),
     tokens_per_s: round(stats.decode_tokens_per_s),
