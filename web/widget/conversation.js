@@ -197,6 +197,7 @@ export class Conversation {
     this.#begun.ids = [...changed, answer].map(({ id }) => id);
     if (anew && this.#tree === tree) {
       this.#showPath();
+      this.#log.focus({ preventScroll: true }); // the button that was pressed is gone
     } else {
       this.#turns.showMore([...changed, answer]);
     }

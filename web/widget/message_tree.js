@@ -180,13 +180,15 @@ export class MessageTree {
 
   /** @param {string} id @returns {string} the end of the branch that was shown behind it last */
   #endFrom(id) {
-    for (let end = id; ; ) {
+    let end = id;
+    for (let steps = 0; steps < this.#messages.size; steps++) {
       const next = this.#chosen.get(end) ?? this.#children.get(end)?.at(-1);
       if (next === undefined) {
-        return end;
+        break;
       }
       end = next;
     }
+    return end;
   }
 
   /** @param {string} id @param {string | null} [parent] @returns {string[]} itself too */
