@@ -20,8 +20,8 @@ export async function showChats(chat, isExample) {
     const database = await ChatDatabase.open();
     const keeper = new Keeper(chat, database, isExample);
     const sidebar = new Sidebar({ chat, keeper, database });
+    sidebar.refreshSoon();
     await keeper.restore();
-    await sidebar.refresh();
   } catch (error) {
     const problem = document.getElementById("chats-problem");
     problem.textContent = `Conversations cannot be kept in this browser: ${error.message}`;

@@ -72,6 +72,19 @@ export class ChatDatabase extends EventTarget {
   }
 
   /**
+   * @param {ConversationRecord[]} conversations
+   * @returns {Promise<Map<string, MessageRecord[]>>} oldest first
+   */
+  async messagesOfAll(conversations) {
+    if (conversations.length === 1) {
+      const [{ id }] = conversations;
+      return new Map([[id, await this.messagesOf(id)]]);
+    }
+    const all = await settled(this.#read("messages").getAll());
+    return Map.groupBy(all.sort((a, b) => a.created_ms - b.created_ms), ({ conversation }) => conversation);
+  }
+
+  /**
    * @param {string} text
    * @param {AbortSignal} signal
    * @returns {Promise<Set<string>>} ids of conversations in which somebody said it

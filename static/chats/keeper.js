@@ -20,6 +20,8 @@ export class Keeper extends EventTarget {
   #isExample;
   /** @type {string | null} what is shown; null: nothing of it is kept yet */
   #id = null;
+  /** What somebody asked for last. @type {string | null} */
+  #asked = null;
   /** Of the shown one. */
   #createdMs = 0;
   /** Whether messages of it were left out, because nobody asked for them. */
@@ -67,15 +69,20 @@ export class Keeper extends EventTarget {
   /** Begin another conversation. */
   begin() {
     this.#chat.stop();
-    this.#show(null);
+    // First, so that what was written of an answer until now goes where it belongs.
     this.#chat.conversation = { messages: [], leaf: null };
+    this.#show(null);
   }
 
-  /** @param {string} id @returns {Promise<boolean>} false where there is no such conversation any more */
+  /**
+   * @param {string} id
+   * @returns {Promise<boolean>} false where there is no such conversation any more, or another one was asked for
+   */
   async open(id) {
+    this.#asked = id;
     await this.#writing;
     const [record, messages] = await Promise.all([this.#database.find(id), this.#database.messagesOf(id)]);
-    if (!record) {
+    if (!record || this.#asked !== id) {
       return false;
     }
     this.#chat.mode = "chat";
@@ -87,7 +94,7 @@ export class Keeper extends EventTarget {
 
   /** @param {string | null} id @param {ConversationRecord} [record] */
   #show(id, record) {
-    this.#id = id;
+    this.#id = this.#asked = id;
     this.#createdMs = record?.created_ms ?? Date.now();
     this.#isUnkept = record === undefined;
     writeKept("sessionStorage", SHOWN, id);

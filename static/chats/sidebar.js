@@ -51,6 +51,7 @@ export class Sidebar {
   #searching = new AbortController();
   #searchTimer = 0;
   #refreshTimer = 0;
+  #readAtMs = -REFRESH_MS;
   #undoTimer = 0;
   /** @type {string | null} */
   #deleted = null;
@@ -80,7 +81,7 @@ export class Sidebar {
     });
     keeper.addEventListener("shown", () => this.#show());
     keeper.addEventListener("problem", (/** @type {any} */ { detail }) => this.#say(detail));
-    database.addEventListener("change", () => this.#refreshSoon());
+    database.addEventListener("change", () => this.refreshSoon());
     new IntersectionObserver((entries) => {
       if (entries.some(({ isIntersecting }) => isIntersecting)) {
         this.#numShown += PAGE;
@@ -94,17 +95,19 @@ export class Sidebar {
     }
   }
 
-  /** Read what is kept. */
-  async refresh() {
-    this.#all = await this.#database.list();
-    this.#filter();
+  /** Read what is kept; not now, where that was just done. */
+  refreshSoon() {
+    const wait = this.#readAtMs + REFRESH_MS - performance.now();
+    this.#refreshTimer ||= setTimeout(async () => {
+      await this.#refresh().catch((error) => this.#say(error));
+      this.#refreshTimer = 0;
+    }, Math.max(0, wait));
   }
 
-  #refreshSoon() {
-    this.#refreshTimer ||= setTimeout(() => {
-      this.#refreshTimer = 0;
-      this.#run(() => this.refresh());
-    }, REFRESH_MS);
+  async #refresh() {
+    this.#readAtMs = performance.now();
+    this.#all = await this.#database.list();
+    this.#filter();
   }
 
   /** @param {boolean} isOpen where there is no room beside the chat */
@@ -233,10 +236,8 @@ export class Sidebar {
 
   /** @param {ConversationRecord[]} records @param {string} name */
   async #export(records, name) {
-    const all = [];
-    for (const conversation of records) {
-      all.push({ conversation, messages: await this.#database.messagesOf(conversation.id) });
-    }
+    const messages = await this.#database.messagesOfAll(records);
+    const all = records.map((conversation) => ({ conversation, messages: messages.get(conversation.id) ?? [] }));
     const link = document.createElement("a");
     link.href = URL.createObjectURL(exportConversations(all));
     link.download = `leadout-${name.replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 40)}.json`;
@@ -250,7 +251,7 @@ export class Sidebar {
     if (file) {
       const imported = await importConversations(file);
       await this.#database.add(imported);
-      await this.refresh();
+      await this.#refresh();
     }
   }
 

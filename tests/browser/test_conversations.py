@@ -131,6 +131,28 @@ def test_two_tabs_write_to_one_conversation_and_neither_loses(open_page: OpenPag
     other.wait_until("chat.messages.length === 0")
 
 
+def test_an_answer_that_is_left_while_it_is_written_stays_where_it_belongs(
+    open_page: OpenPage,
+) -> None:
+    chat = open_page(info=CHATS, text='"word ".repeat(400)', tokensPerSecond=50)
+    page = chat.page
+    for question in ("First", "Second"):
+        page.get_by_role("button", name="New chat").click()
+        page.get_by_role("textbox", name="Message", exact=True).fill(question)
+        page.keyboard.press("Enter")
+        chat.wait_until("chat.continuation.length > 20")
+    page.locator("#chats-list .open").filter(has_text="First").click()
+    chat.wait_until("chat.messages[0]?.content === 'First' && chat.state === 'ready'")
+    first = contents(chat)
+    assert len(first) == 2
+    assert first[1].startswith("word word word")
+    page.locator("#chats-list .open").filter(has_text="Second").click()
+    chat.wait_until("chat.messages[0]?.content === 'Second'")
+    assert len(contents(chat)) == 2
+    assert len(contents(chat)[1]) > 20
+    expect(page.locator("#chats-list .open")).to_have_count(2)
+
+
 def test_private_keeps_nothing(open_page: OpenPage) -> None:
     chat = open_page(info=CHATS, text='"An answer."')
     page = chat.page

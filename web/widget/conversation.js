@@ -109,7 +109,8 @@ export class Conversation {
     this.#leave();
     this.#tree = new MessageTree();
     for (const message of messages) {
-      this.#tree.add(message, this.#tree.leaf);
+      // OpenAI's shape has null beside calls of tools.
+      this.#tree.add({ ...message, content: message.content ?? "" }, this.#tree.leaf);
     }
     this.#showPath();
     this.#tell({ changed: this.#tree.path, isNew: true });
