@@ -10,7 +10,7 @@ import pytest
 from pages import LISTED_NANO, LISTED_WITH_DRAFTER, WITH_ADAPTER, Chat, OpenPage
 from playwright.sync_api import expect
 from test_chat_text import MARKDOWN
-from test_conversations import ask, choose
+from test_kept_chats import ask, choose
 
 from leadout_build import ROOT
 
