@@ -77,6 +77,71 @@ ELEMENTS = """
 """
 
 
+#: What texts are drawn from, to be cut anywhere.
+PIECES = [
+    *(
+        "word ",
+        "\n",
+        "\n\n",
+        "- item\n",
+        "  - inner\n",
+        "1. one\n",
+        "2. two\n",
+        "   more\n",
+        "> quote\n",
+    ),
+    *(
+        "```\ncode\n",
+        "```\n",
+        "~~~x\n",
+        "| a | b |\n|---|---|\n",
+        "| 1 | 2 |\n",
+        "# head\n",
+        "===\n",
+    ),
+    *("---\n", "    indented\n", "**bold", "** ", "[x]", "[x]: https://a.b\n", "(https://c.d)"),
+    *("<b>", "`", "*", "\\", "  \n", "\t", "https://e.f/g ", "![i](https://h.i/j)", "&amp;"),
+    *("<!-- ", "-->\n", "\r\n", "\u202e"),
+]
+
+#: Where a last line that is not whole yet looks like something else.
+DELICATE = [
+    "1. one\n\n2. two\n\n3. three\n\nend",
+    "- a\n\n  b\n\n- c\n\n\n- d\n      code\n\n    e\n",
+    "- a\n\n--\n\n---\n\n* * *\n- b",
+    "> a\nb\n\n> c\n> - d\n> \n> e\n",
+    "a\n=\n\nb\n-\n\n# c\n#d\n",
+    "```\na\n\n``\n```\n\n    b\n\n\n    c\n",
+    "| a |\n|---|\n| b |\n\n| c |\n|--\n",
+    "[a] [b]\n\n[a]: https://a.b\n[b]: <https://c.d>\n'x'\n\n[a]",
+]
+
+#: Shows drawn texts as they come, a letter at a time, and whole; gives those that differ.
+DRAWN = """
+async ([given, pieces, rounds]) => {
+  const { AnswerText } = await importApp("widget/answer_text.js");
+  const { Markdown } = await importApp("widget/markdown.js");
+  const markdown = await Markdown.load();
+  let state = 7;
+  const draw = (count) => (state = (state * 1103515245 + 12345) % 2147483648) % count;
+  performance.now = () => 0; // as if it took no time: each letter is shown at once
+  const differing = [];
+  const drawn = Array.from({ length: rounds }, () =>
+    Array.from({ length: 4 + draw(9) }, () => pieces[draw(pieces.length)]).join(""));
+  for (const text of [...given, ...drawn]) {
+    const [streamed, whole] = [new AnswerText(), new AnswerText(text)];
+    for (const one of [streamed, whole]) one.setMarkdown(markdown);
+    for (const letter of text) {
+      streamed.append([{ text: letter, reasoning: "", is_draft: false }]);
+    }
+    streamed.finish();
+    if (streamed.element.innerHTML !== whole.element.innerHTML) differing.push(text);
+  }
+  return differing;
+}
+"""
+
+
 def watch(page: Page) -> list[str]:
     """Return a list that grows by each dialog, and by each request that leaves the site."""
     found: list[str] = []
@@ -176,6 +241,11 @@ def test_a_streamed_answer_is_the_whole_one_and_leaves_what_stands_alone(
     ]
     assert content.locator("td").last.get_attribute("align") == "right"
     assert content.locator("ol").first.get_attribute("start") == "3"
+
+
+def test_any_text_is_the_same_streamed_and_whole(open_page: OpenPage) -> None:
+    chat = open_chat(open_page)
+    assert chat.page.evaluate(DRAWN, [DELICATE, PIECES, 100]) == []
 
 
 def test_drafted_tokens_can_be_seen_letter_for_letter(open_page: OpenPage) -> None:
