@@ -40,6 +40,8 @@ export class Desk {
   #hasForgotten = false;
   /** Whether the first brief is still to be written, unasked. */
   #isFirst = true;
+  /** Whether the example's brief was written, and nobody has asked for anything yet. */
+  #hasWrittenFirst = false;
   /** The widget's own, while the desk is open. */
   #settingsBefore = null;
 
@@ -82,8 +84,14 @@ export class Desk {
     }
   }
 
+  /** Whether all that is said was said unasked: it is not worth keeping. */
+  get hasExampleOnly() {
+    return this.#hasWrittenFirst && this.#chat.messages.length <= 2;
+  }
+
   /** @param {string} message */
   #ask(message) {
+    this.#hasWrittenFirst = false;
     this.#chat.send({ message });
     if (this.#chat.state === "generating") {
       this.#chat.scrollIntoView({ block: "nearest" });
@@ -107,6 +115,7 @@ export class Desk {
   #writeFirst() {
     const { messages, text } = this.#chat;
     if (this.#isFirst && !messages.length && !text && this.#table.value === EXAMPLE_TABLE) {
+      this.#hasWrittenFirst = true;
       this.#chat.send({ message: BRIEF });
     }
     this.#isFirst = false;

@@ -6,6 +6,7 @@
  */
 
 import "./define.js";
+import { showChats } from "./chats/chats.js";
 import { Desk, NANO } from "./desk.js";
 import { Leadout } from "./leadout.js";
 import { Library, formatSize } from "./library.js";
@@ -16,8 +17,16 @@ const IS_LOCAL = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)
 /** When what the page is made of is kept for visits without a connection. */
 const OFFLINE_AFTER_MS = 2000;
 
+/** How long models wait for the conversation that is shown again; a database may hang. */
+const RESTORE_MS = 1500;
+
 const chat = document.getElementById("chat");
 const desk = new Desk(chat);
+/** Models wait for it: what this tab showed before a reload is there before the desk's first brief. */
+const restored = Promise.race([
+  showChats(chat, () => desk.hasExampleOnly),
+  new Promise((resolve) => setTimeout(resolve, RESTORE_MS)),
+]);
 const select = document.getElementById("model");
 const drafterSelect = document.getElementById("drafter");
 const fileInput = document.getElementById("file");
@@ -156,7 +165,7 @@ async function readDrop(data) {
 async function listSiteModels() {
   let listed = [];
   try {
-    listed = await Leadout.listModels();
+    [listed] = await Promise.all([Leadout.listModels(), restored]);
   } catch (error) {
     problem.textContent = `The list of models could not be read. ${error.message}`;
     problem.hidden = false;

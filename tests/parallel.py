@@ -40,6 +40,7 @@ LONG_FILES = (
     "model/test_divergence.py",
     "model/test_greedy.py",
     "browser/test_drafting.py",
+    "browser/test_kept_chats.py",
 )
 
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ

@@ -39,6 +39,13 @@ def plain_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     shutil.copytree(ROOT / "static", site, dirs_exist_ok=True)
     ignore = shutil.ignore_patterns("node_modules")
     shutil.copytree(ROOT / "web", site / "app-0", ignore=ignore)
+    vendor = {"markdown": "dist/browser/markdown-it.esm.min.mjs", "purify": "dist/purify.es.mjs"}
+    modules = ROOT / "web/node_modules"
+    (site / "vendor-0").mkdir()
+    for name, folder in (("markdown", "markdown-it"), ("purify", "dompurify")):
+        shutil.copyfile(modules / folder / vendor[name], site / "vendor-0" / f"{name}.js")
+    assets = {name: f"../vendor-0/{name}.js" for name in vendor}
+    (site / "app-0" / "assets.json").write_text(json.dumps(assets))
     (site / "leadout.js").write_text('export * from "./app-0/index.js";\n')
     (site / "define.js").write_text('export * from "./app-0/widget/leadout-chat-define.js";\n')
     with serve_in_thread(site) as url:

@@ -5,6 +5,8 @@ A static host serves it, without a header of ours: the pages' own policy is what
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +83,30 @@ def test_a_questions_button_gets_a_right_answer(desk: Desk) -> None:
     answer = desk.wait_for_answer()
     question = Question("extreme", column="7d", side="loss")
     assert check_answer(parse_table(EXAMPLE_TABLE_CSV), question, answer).is_right, answer
+
+
+def test_the_same_question_with_and_without_the_drafter_gets_the_same_answer(desk: Desk) -> None:
+    page = desk.chat.page
+    before = desk.chat.value("chat.conversation")
+    page.locator("[part=compare]").click()
+    verdict = page.locator("[part=comparison] .verdict")
+    expect(verdict).to_contain_text(re.compile(r"sooner\.|later\."), timeout=PATIENCE_MS)
+    expect(verdict).to_contain_text("The same text, token for token")
+    texts = page.locator("[part=comparison] .content").all_inner_texts()
+    assert texts[0] == texts[1] == desk.chat.value("chat.continuation")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as JSON").click()
+    card = json.loads(download.value.path().read_text("utf-8"))
+    assert card["identical"]
+    assert card["drafted"]["cycles"] < card["drafted"]["tokens"]
+    assert card["without"]["tokens"] == card["drafted"]["tokens"] == card["identical_tokens"]
+    # What somebody wrote is not on it.
+    assert texts[0] not in json.dumps(card)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as picture").click()
+    assert download.value.path().read_bytes().startswith(b"\x89PNG")
+    assert desk.chat.value("chat.conversation") == before
+    desk.chat.wait_for_state("ready")
 
 
 def test_a_table_that_is_none_is_refused_before_anything_is_sent(desk: Desk) -> None:

@@ -169,7 +169,8 @@ def test_assets_name_files_that_are_there(dist: Path) -> None:
     for name in vendor.PYODIDE_FILES:
         assert (app / assets["pyodide"] / name).is_file()
     assert (app / assets["tokenizers"]).is_file()
-    assert (app / assets["jinja"]).is_file()
+    for name in ("jinja", "markdown", "purify"):
+        assert (app / assets[name]).is_file()
     projects = [re.sub(r"-.*", "", Path(package).name) for package in assets["packages"]]
     assert projects == ["leadout"]
     assert all((app / package).is_file() for package in assets["packages"])
@@ -223,7 +224,8 @@ def test_licences_of_all_that_is_vendored_go_along(dist: Path) -> None:
     titles = re.findall(r"^={80}\n(\S+).*\nLicence:", licences.read_text(), re.MULTILINE)
     assert titles == [
         *("pyodide", "@huggingface/tokenizers", "hash-wasm", "@huggingface/jinja"),
-        *("@mlc-ai/web-xgrammar", "CPython"),
+        *("@mlc-ai/web-xgrammar", "markdown-it", *vendor.BUNDLED_IN_MARKDOWN),
+        *("dompurify", "CPython"),
     ]
 
 

@@ -7,10 +7,11 @@
 /** @import {ChatCompletionChunk, ChunkFigures, CompletionChunk, FinishReason} from "../client/completions.js" */
 /** @import {ChatMessage, SharedParams} from "../client/parameters.js" */
 /** @import {Engine} from "../client.js" */
-/** @import {Stats} from "../messages.js" */
+/** @import {Stats, ToolCall} from "../messages.js" */
 /** @import {View} from "./view.js" */
 
 import { isAbort, LeadoutError } from "../client/errors.js";
+import { collectCalls } from "./tool_call_list.js";
 import { describeState, formatMs, formatSpeed } from "./words.js";
 
 /** A piece of text as it came. @typedef {{text: string, reasoning: string, is_draft: boolean}} WrittenPiece */
@@ -21,6 +22,7 @@ import { describeState, formatMs, formatSpeed } from "./words.js";
  * @property {string} reasoning
  * @property {FinishReason | "abort"} finish_reason
  * @property {number} num_tokens
+ * @property {ToolCall[]} tool_calls
  * @property {Stats | null} stats null after an abort: nobody waits for the worker to count
  */
 
@@ -30,7 +32,7 @@ import { describeState, formatMs, formatSpeed } from "./words.js";
  * @param {SharedParams} params
  * @returns {Promise<AsyncIterable<CompletionChunk | ChatCompletionChunk>>}
  */
-function openStream(engine, request, params) {
+export function openStream(engine, request, params) {
   const stream = /** @type {const} */ (true);
   return "messages" in request
     ? engine.chat.completions.create({ ...params, ...request, stream })
@@ -56,6 +58,8 @@ export async function follow(engine, request, params, view, { append, onDelta })
   let numTokens = 0;
   let text = "";
   let reasoning = "";
+  /** @type {ToolCall[]} */
+  const tool_calls = [];
   /** @type {WrittenPiece[]} */
   let unshown = [];
   let frame = 0;
@@ -80,6 +84,7 @@ export async function follow(engine, request, params, view, { append, onDelta })
         view.setStatus(describeState("generating"));
       }
       text += piece.text;
+      collectCalls(tool_calls, chunk);
       reasoning += piece.reasoning;
       unshown.push(piece);
       frame ||= requestAnimationFrame(show);
@@ -119,14 +124,14 @@ export async function follow(engine, request, params, view, { append, onDelta })
     view.setFigure("speed", formatSpeed(stats.decode_tokens_per_s));
     view.drafting.finish(stats);
   }
-  return { text, reasoning, finish_reason, num_tokens: numTokens, stats };
+  return { text, reasoning, finish_reason, num_tokens: numTokens, tool_calls, stats };
 }
 
 /**
  * @param {CompletionChunk | ChatCompletionChunk} chunk
  * @returns {WrittenPiece}
  */
-function toPiece({ choices: [choice], leadout }) {
+export function toPiece({ choices: [choice], leadout }) {
   const is_draft = "is_draft" in leadout && leadout.is_draft;
   return "delta" in choice
     ? { text: choice.delta.content ?? "", reasoning: choice.delta.reasoning_content ?? "", is_draft }

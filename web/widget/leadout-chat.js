@@ -8,9 +8,9 @@
  * `model`; see Leadout.load), `mode` ("completion" or "chat"; without it, chat when the model has a chat template),
  * `autoload` (load without a click), `forecast` (before that click, say what a model from afar takes and how fast it will
  * be: Python starts for it), `store` (a model from afar is kept in the browser, see Leadout.models: "only", and not loaded;
- * "off", it is not), `data-state` (set by the element, see State). Slots: header, footer, offer, unsupported.
- * Parts: notice, loading, progress, sheet, input, continuation, question, answer, reasoning, actions, send, stop, undo,
- * clear, status, figures, drafting, settings.
+ * "off", it is not), `data-state` (set by the element, see State). Slots: header, footer, offer, settings, unsupported.
+ * Parts: notice, loading, progress, sheet, input, continuation, question, answer, reasoning, tool-call, tools, actions,
+ * send, stop, undo, clear, status, figures, speed, drafting, compare, comparison, settings.
  *
  * The states and what leads from one to the next:
  * 1. "idle": no model loaded. load() → 2, or "unsupported" where there is no WebGPU.
@@ -26,30 +26,28 @@
 
 /** @import {Engine, LoadParams} from "../client.js" */
 /** @import {DrafterChoice, ModelChoice} from "../client/models.js" */
-/** @import {FetchEvent, Phase} from "../messages.js" */
-/** @import {PrepareMessages} from "./conversation.js" */
+/** @import {Phase, Tool} from "../messages.js" */
+/** @import {PrepareMessages, SendOptions} from "./conversation.js" */
+/** @import {ConversationState, PlacedMessage} from "./message_tree.js" */
 /** @import {Settings} from "./settings.js" */
-/** @import {Body} from "./view.js" */
 
 import { isAbort, LeadoutError } from "../client/errors.js";
-import { Leadout } from "../client.js";
 import { Choice, upgradeProperties } from "./attributes.js";
-import { Conversation } from "./conversation.js";
-import { follow } from "./follow.js";
+import { Bodies } from "./bodies.js";
 import { Offering } from "./forecast.js";
-import { Manuscript } from "./manuscript.js";
+import { loadEngine } from "./loading.js";
 import { errorNotice, unsupportedNotice } from "./notices.js";
 import { findSupport } from "./offer.js";
-import { toParams } from "./params.js";
-import { followHealing, showHealing, showModel } from "./recovery.js";
+import { followHealing, showModel } from "./recovery.js";
 import { getStyleSheet } from "./styles.js";
 import { View } from "./view.js";
-import { describeError, describeFinish, describeState } from "./words.js";
+import { describeError, describeState } from "./words.js";
+import { Writer } from "./writing.js";
 
 /** @typedef {"idle" | "unsupported" | "generating" | Phase} State */
 
 /** Properties that a page may have set before the element was defined. */
-const PROPERTIES = ["drafter", "model", "mode", "engine", "settings", "text", "messages"];
+const PROPERTIES = ["drafter", "model", "mode", "engine", "settings", "text", "messages", "conversation"];
 
 // Importing must work where there is no DOM (a server that renders pages).
 const ElementBase = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (class {});
@@ -63,6 +61,9 @@ export class LeadoutChat extends ElementBase {
   /** What the model gets of a chat, if not just that. @type {PrepareMessages | null} */
   prepareMessages = null;
 
+  /** What the model may call in a chat; its calls are shown, and told by "leadout-finish". @type {Tool[]} */
+  tools = [];
+
   #root = this.attachShadow({ mode: "open" });
   #view = new View(this.#root, {
     onCancel: () => this.unload(),
@@ -71,11 +72,16 @@ export class LeadoutChat extends ElementBase {
     onUndo: () => this.#edit(() => this.#body.undo()),
     onClear: () => this.#edit(() => this.#body.clear()),
     onInput: () => this.#refreshButtons(),
+    onCompare: () => this.compare(),
+    onLook: () => this.#bodies.takeLook(this.settings),
   });
-  #manuscript = new Manuscript();
-  #conversation = new Conversation();
-  /** @type {Body} */
-  #body = this.#manuscript;
+  #bodies = new Bodies({
+    onSend: (options) => this.send(options),
+    onChange: (change) => {
+      this.#emit("conversation", change);
+      this.#refreshButtons();
+    },
+  });
   /** @type {State} */
   #state = "idle";
   /** @type {Choice<ModelChoice>} */
@@ -89,8 +95,11 @@ export class LeadoutChat extends ElementBase {
   #ownsEngine = false;
   /** @type {AbortController | null} */
   #loading = null;
-  /** @type {AbortController | null} */
-  #generating = null;
+  #writer = new Writer(this.#view, {
+    setState: (state) => this.#setState(state),
+    emit: (name, detail) => this.#emit(name, detail),
+    fail: (error, options) => this.#fail(error, options),
+  });
   #offering = new Offering();
 
   constructor() {
@@ -217,11 +226,31 @@ export class LeadoutChat extends ElementBase {
 
   /** The conversation of the chat mode. */
   get messages() {
-    return this.#conversation.messages;
+    return this.#bodies.conversation.messages;
   }
 
   set messages(messages) {
-    this.#conversation.messages = messages;
+    this.#bodies.conversation.messages = messages;
+    this.#refreshButtons();
+  }
+
+  /**
+   * The conversation with all its branches, as a page may keep it; "leadout-conversation" tells its changes.
+   * @returns {ConversationState}
+   */
+  get conversation() {
+    return this.#bodies.conversation.state;
+  }
+
+  set conversation(conversation) {
+    this.stop();
+    this.#bodies.conversation.state = conversation;
+    this.#refreshButtons();
+  }
+
+  /** Take messages of this conversation that came elsewhere, such as in another tab. @param {PlacedMessage[]} messages */
+  mergeMessages(messages) {
+    this.#bodies.conversation.merge(messages);
     this.#refreshButtons();
   }
 
@@ -236,30 +265,16 @@ export class LeadoutChat extends ElementBase {
     const { drafter } = this;
     [this.#loading, this.#loadedDrafter] = [loading, drafter];
     this.#takePhase("loading_runtime");
-    const [{ signal }, store] = [loading, this.getAttribute("store")];
-    const onFetch = (/** @type {FetchEvent} */ event) => {
-      this.#view.showFetch(event);
-      this.#emit("fetch", event);
-    };
+    const { signal } = loading;
+    const asked = { model, drafter, signal, store: this.getAttribute("store"), options: this.loadOptions };
     try {
-      if (store === "only") {
-        await Leadout.models.pull(model, { drafter, signal, hub: this.loadOptions.hub, onProgress: onFetch });
+      const engine = await loadEngine(asked, this.#view, {
+        takePhase: (phase) => this.#takePhase(phase),
+        emit: (name, detail) => this.#emit(name, detail),
+      });
+      if (engine === null) {
         return void this.unload();
       }
-      const engine = await Leadout.load({
-        ...(store === "off" && { store: false }),
-        ...this.loadOptions,
-        model,
-        drafter,
-        signal,
-        onPhase: (phase) => phase !== "ready" && this.#takePhase(phase),
-        onProgress: (progress) => {
-          this.#view.showPhase(progress.phase, progress);
-          this.#emit("progress", progress);
-        },
-        onFetch,
-        onHealing: (event) => this.#emit("healing", event) && showHealing(this.#view, event),
-      });
       this.#loading = null;
       this.#adopt(engine, true);
     } catch (error) {
@@ -279,52 +294,33 @@ export class LeadoutChat extends ElementBase {
   /**
    * Continue the text, or answer the message. Does nothing unless the state is "ready".
    *
-   * @param {{message?: string}} [options] in a chat, a message in place of the one being written
+   * @param {SendOptions} [options] of a chat: a message in place of the one being written, and which message it is
+   *   another version of
    */
-  async send({ message } = {}) {
+  async send(options = {}) {
     const engine = this.#engine;
     if (this.#state !== "ready" || !engine || !this.#view.settings.validate()) {
       return;
     }
-    const request = this.#body.takeRequest({ message, prepare: this.prepareMessages });
-    if (!request) {
-      if (!(message ?? this.text).trim()) {
-        this.#view.setStatus("Write something first.");
-        this.#body.focus();
-      }
-      return;
+    const { settings, drafter, prepareMessages, tools } = this;
+    await this.#writer.send(engine, this.#body, options, { settings, drafter, prepareMessages, tools });
+  }
+
+  /** Write what was asked last again, without the drafter and with it, and show both side by side. */
+  async compare() {
+    if (this.#state === "ready" && this.#engine) {
+      await this.#writer.compare(this.#engine);
     }
-    const context = { info: engine.info, drafter: this.drafter, isChat: "messages" in request };
-    const generating = new AbortController();
-    const params = { ...toParams(this.settings, context), signal: generating.signal };
-    this.#generating = generating;
-    this.#view.begin(params.seed);
-    this.#setState("generating");
-    try {
-      const { num_tokens, ...written } = await follow(engine, request, params, this.#view, {
-        append: (pieces) => this.#body.append(pieces),
-        onDelta: (delta) => this.#emit("delta", delta),
-      });
-      if (generating === this.#generating) {
-        this.#setState("ready");
-        this.#view.setStatus(describeFinish(written.finish_reason, num_tokens));
-        this.#emit("finish", { ...written, seed: params.seed });
-      }
-    } catch (error) {
-      this.#body.giveBack(message);
-      if (generating === this.#generating) {
-        this.#fail(/** @type {Error} */ (error), message);
-      }
-    } finally {
-      if (generating === this.#generating) {
-        this.#generating = null;
-      }
-    }
+  }
+
+  /** Put the cursor where one writes. @override */
+  focus() {
+    this.#body.focus();
   }
 
   /** Stop writing, at once. */
   stop() {
-    this.#generating?.abort();
+    this.#writer.stop();
   }
 
   /** @param {Engine} engine @param {boolean} isOwned */
@@ -345,11 +341,11 @@ export class LeadoutChat extends ElementBase {
 
   /** Let go of a load, a generation and an engine, if there are any. */
   #release() {
-    const [loading, generating, engine] = [this.#loading, this.#generating, this.#engine];
-    this.#loading = this.#generating = this.#engine = null;
+    const [loading, engine] = [this.#loading, this.#engine];
+    this.#loading = this.#engine = null;
     this.#offering.end();
     loading?.abort();
-    generating?.abort();
+    this.#writer.drop();
     if (this.#ownsEngine) {
       engine?.dispose();
     }
@@ -411,8 +407,8 @@ export class LeadoutChat extends ElementBase {
     }
   }
 
-  /** @param {Error} error @param {string} [message] what was sent in place of the text area's */
-  #fail(error, message) {
+  /** @param {Error} error @param {SendOptions} [options] what was to be sent */
+  #fail(error, options) {
     if (isAbort(error) || this.#state === "failed") {
       return;
     }
@@ -424,7 +420,7 @@ export class LeadoutChat extends ElementBase {
     } else {
       this.#setState("ready");
     }
-    const run = () => (isGone ? this.load() : this.send({ message }));
+    const run = () => (isGone ? this.load() : this.send(options));
     this.#view.setNotice(
       errorNotice(error, {
         retry: { label: isGone ? "Load again" : "Try again", run },
@@ -476,11 +472,8 @@ export class LeadoutChat extends ElementBase {
     const isChat = this.mode === "chat";
     const { drafter, max_draft_tokens } = this.#engine?.info ?? { drafter: null, max_draft_tokens: 0 };
     this.#view.settings.setRelevant({ isChat, maxDraftTokens: drafter ? max_draft_tokens : null });
-    const body = isChat ? this.#conversation : this.#manuscript;
-    if (body !== this.#body) {
-      body.text = this.#body.text;
-      this.#body = body;
-      this.#view.setBody(body);
+    if (this.#bodies.choose(this.mode)) {
+      this.#view.setBody(this.#body);
       this.#refreshButtons();
     }
   }
@@ -492,7 +485,12 @@ export class LeadoutChat extends ElementBase {
     this.#body.focus();
   }
 
-  /** @param {"phase" | "progress" | "fetch" | "healing" | "delta" | "finish" | "error"} name @param {object} detail */
+  get #body() {
+    return this.#bodies.current;
+  }
+
+  /** @param {"phase" | "progress" | "fetch" | "healing" | "delta" | "finish" | "error" | "conversation" |
+   *   "comparison"} name @param {object} detail */
   #emit(name, detail) {
     return this.dispatchEvent(new CustomEvent(`leadout-${name}`, { detail, bubbles: true, composed: true }));
   }

@@ -117,6 +117,9 @@ export class Manuscript {
   /** An error came before the end: there is nothing to mend here. */
   giveBack() {}
 
+  /** @param {object} _calls of tools; a text has none */
+  finish(_calls) {}
+
   /** @param {boolean} isBusy whether the model writes */
   setBusy(isBusy) {
     this.#input.readOnly = isBusy;

@@ -7,6 +7,7 @@
 /** @import {SharedParams} from "../client/parameters.js" */
 /** @import {DrafterChoice} from "../client/models.js" */
 /** @import {ModelInfo} from "../messages.js" */
+/** @import {PrepareMessages} from "./conversation.js" */
 /** @import {Settings} from "./settings.js" */
 
 /**
@@ -17,7 +18,8 @@
  *   without what has no effect
  */
 export function toParams(settings, { info, drafter, isChat }) {
-  const { mark_drafts: _shownOnly, draft_tokens, enable_thinking, ...sampling } = settings;
+  const { mark_drafts: _marks, plain_text: _plain, system_prompt: _said, ...rest } = settings;
+  const { draft_tokens, enable_thinking, ...sampling } = rest;
   const hasDrafter = Boolean(info.drafter);
   return {
     ...sampling,
@@ -26,4 +28,12 @@ export function toParams(settings, { info, drafter, isChat }) {
     ...(hasDrafter && drafter === "none" && { drafter }),
     ...(hasDrafter && draft_tokens !== "auto" && { draft_tokens }),
   };
+}
+
+/**
+ * @param {string} text
+ * @returns {PrepareMessages | null} what puts it before a chat; null where there is none
+ */
+export function withSystemPrompt(text) {
+  return text ? (said) => [{ role: "system", content: text }, ...said] : null;
 }

@@ -5,6 +5,7 @@
  */
 
 import { appendText, h } from "./dom.js";
+import { showHidden } from "./hidden_characters.js";
 
 export class ReasoningBox {
   #summary = h("summary", {}, "Reasoning");
@@ -16,12 +17,9 @@ export class ReasoningBox {
     this.text = text;
   }
 
-  get text() {
-    return this.#text.textContent ?? "";
-  }
-
+  /** @param {string} text in place of what was there */
   set text(text) {
-    this.#text.replaceChildren(text);
+    this.#text.replaceChildren(showHidden(text));
     this.element.hidden = text === "";
     this.setThinking(false);
   }
@@ -29,7 +27,7 @@ export class ReasoningBox {
   /** @param {string} text by the model, to go to the end */
   append(text) {
     if (text) {
-      appendText(this.#text, text, false);
+      appendText(this.#text, showHidden(text), false);
       this.element.hidden = false;
       this.setThinking(true);
     }

@@ -18,7 +18,9 @@ import { h } from "./dom.js";
  * @property {string[]} stop
  * @property {number | "auto"} draft_tokens drafted per cycle, 0 to 7
  * @property {boolean} enable_thinking have the model reason before it answers
- * @property {boolean} mark_drafts underline what was drafted
+ * @property {boolean} mark_drafts underline what was drafted; answers are then shown letter for letter
+ * @property {boolean} plain_text show answers letter for letter, and not as Markdown
+ * @property {string} system_prompt what a chat begins with; a page that sets `prepareMessages` does that itself
  */
 
 /** A place to start that reads well with small models. @type {Readonly<Settings>} */
@@ -34,6 +36,8 @@ export const DEFAULT_SETTINGS = Object.freeze({
   draft_tokens: "auto",
   enable_thinking: false,
   mark_drafts: false,
+  plain_text: false,
+  system_prompt: "",
 });
 
 /** @typedef {"temperature" | "max_tokens" | "top_k" | "top_p" | "min_p" | "repetition_penalty" | "seed"} NumberName */
@@ -66,11 +70,17 @@ export class SettingsPanel {
   );
   #thinking = h("input", { id: "enable_thinking", type: "checkbox" });
   #marks = h("input", { id: "mark_drafts", type: "checkbox" });
+  #plain = h("input", { id: "plain_text", type: "checkbox" });
+  #system = h("textarea", { id: "system_prompt", rows: "2" });
   #draftFields = [
     field("draft_tokens", "Draft length", "tokens per cycle; 0 is off", this.#draftTokens),
     field("mark_drafts", "Mark drafted tokens", "underlined where accepted", this.#marks),
   ];
-  #thinkingField = field("enable_thinking", "Thinking", "reason before answering", this.#thinking);
+  #chatFields = [
+    field("system_prompt", "System prompt", "said to the model before the chat", this.#system),
+    field("enable_thinking", "Thinking", "reason before answering", this.#thinking),
+    field("plain_text", "Plain text", "answers letter for letter, no Markdown", this.#plain),
+  ];
 
   constructor() {
     const fields = NUMBER_FIELDS.map(({ name, label, hint, min, max, step }) => {
@@ -93,13 +103,14 @@ export class SettingsPanel {
       "details",
       { class: "settings", part: "settings" },
       h("summary", {}, "Settings"),
+      h("slot", { name: "settings" }),
       h(
         "div",
         { class: "fields" },
         ...fields,
         field("stop", "Stop at", "one per line; \\n is a line break", this.#stop),
         ...this.#draftFields,
-        this.#thinkingField,
+        ...this.#chatFields,
       ),
       reset,
     );
@@ -113,7 +124,9 @@ export class SettingsPanel {
    * @param {{isChat: boolean, maxDraftTokens: number | null}} model null: nothing drafts
    */
   setRelevant({ isChat, maxDraftTokens }) {
-    this.#thinkingField.hidden = !isChat;
+    for (const element of this.#chatFields) {
+      element.hidden = !isChat;
+    }
     for (const element of this.#draftFields) {
       element.hidden = maxDraftTokens === null;
     }
@@ -125,9 +138,10 @@ export class SettingsPanel {
     }
   }
 
-  /** @param {() => void} onChange called when marks are wanted, or no more */
-  onMarksChange(onChange) {
+  /** @param {() => void} onChange called when answers shall look otherwise: marked, or as plain text */
+  onLookChange(onChange) {
     this.#marks.addEventListener("change", onChange);
+    this.#plain.addEventListener("change", onChange);
   }
 
   /** @param {Partial<Settings>} settings */
@@ -141,14 +155,19 @@ export class SettingsPanel {
     if (settings.stop) {
       this.#stop.value = settings.stop.map((text) => text.replaceAll("\n", "\\n")).join("\n");
     }
-    const { draft_tokens, enable_thinking, mark_drafts } = settings;
+    const { draft_tokens, enable_thinking } = settings;
     if (draft_tokens !== undefined) {
       this.#draftTokens.value = String(draft_tokens);
     }
     this.#thinking.checked = enable_thinking ?? this.#thinking.checked;
-    if (mark_drafts !== undefined && mark_drafts !== this.#marks.checked) {
-      this.#marks.checked = mark_drafts;
-      this.#marks.dispatchEvent(new Event("change"));
+    this.#system.value = settings.system_prompt ?? this.#system.value;
+    for (const name of /** @type {const} */ (["mark_drafts", "plain_text"])) {
+      const box = name === "mark_drafts" ? this.#marks : this.#plain;
+      const value = settings[name] ?? box.checked;
+      if (value !== box.checked) {
+        box.checked = value;
+        box.dispatchEvent(new Event("change"));
+      }
     }
   }
 
@@ -171,6 +190,8 @@ export class SettingsPanel {
       draft_tokens: drafted === "auto" ? "auto" : Number(drafted),
       enable_thinking: this.#thinking.checked,
       mark_drafts: this.#marks.checked,
+      plain_text: this.#plain.checked,
+      system_prompt: this.#system.value.trim(),
     });
   }
 

@@ -4,6 +4,8 @@
  * @module styles
  */
 
+import { CHAT_CSS, SPEED_CSS } from "./chat_styles.js";
+
 const CSS = `
 :host {
   --leadout-accent: light-dark(#0a6b57, #63d2b2);
@@ -130,13 +132,16 @@ progress:indeterminate::-moz-progress-bar { background: transparent; }
 @keyframes blink { from { opacity: 1; } to { opacity: .15; } }
 
 .log { max-height: var(--leadout-sheet-height); min-height: 9rem; overflow-y: auto; padding: 1.1rem 1.3rem .4rem; scrollbar-width: thin; }
+/* All of its height at once: a text that grows must not push what is below it. */
+.log:not(:empty) { height: var(--leadout-sheet-height); }
 .log:empty::before { content: "Nothing said yet."; color: var(--leadout-soft); }
 .turn { margin-bottom: 1.1rem; }
-.turn .who { margin: 0 0 .1rem; font-size: .8125rem; font-weight: 600; color: var(--leadout-soft); }
+.turn .who { margin: 0 0 .1rem; line-height: 1.5; font-size: .8125rem; font-weight: 600; color: var(--leadout-soft); }
 .turn .content {
   font-family: var(--leadout-text-font); font-size: 1.125rem; line-height: 1.6;
   white-space: pre-wrap; overflow-wrap: anywhere; min-height: 1.6em;
 }
+.turn .content.markdown { white-space: normal; }
 .turn.model .who { color: var(--leadout-accent); }
 .turn.model { padding-inline-start: .9rem; border-inline-start: 3px solid var(--leadout-accent); }
 .reasoning { margin: 0 0 .45rem; font-size: .9375rem; color: var(--leadout-soft); }
@@ -209,7 +214,7 @@ summary:hover { color: var(--leadout-ink); }
 .field input:user-invalid { border-color: var(--leadout-danger); }
 .settings > .quiet { margin-inline-start: -.75rem; }
 
-:host([data-state="unsupported"]) :is(.sheet, .actions, .figures, .settings) { display: none !important; }
+:host([data-state="unsupported"]) :is(.sheet, .actions, .figures, .speed, .settings) { display: none !important; }
 
 @container (max-width: 46rem) {
   .figures { grid-template-columns: repeat(3, 1fr); }
@@ -248,7 +253,7 @@ let sheet;
 export function getStyleSheet() {
   if (!sheet) {
     sheet = new CSSStyleSheet();
-    sheet.replaceSync(CSS);
+    sheet.replaceSync(CSS + CHAT_CSS + SPEED_CSS);
   }
   return sheet;
 }

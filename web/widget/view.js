@@ -5,9 +5,9 @@
  */
 
 import { h } from "./dom.js";
-import { DraftingPanel } from "./drafting.js";
 import { Fetches } from "./fetches.js";
 import { SettingsPanel } from "./settings.js";
+import { SpeedPanel } from "./speed_panel.js";
 import { describeFetch, describePhase } from "./words.js";
 
 /** @import {FetchEvent, Phase} from "../messages.js" */
@@ -33,7 +33,7 @@ const FIGURES = /** @type {const} */ ({
 
 export class View {
   settings = new SettingsPanel();
-  drafting = new DraftingPanel();
+  drafting;
   send = h("button", { type: "button", class: "main", part: "send" }, "Continue");
   stop = h("button", { type: "button", class: "main", part: "stop", hidden: true }, "Stop");
   undo = h("button", { type: "button", class: "quiet", part: "undo" }, "Take back");
@@ -60,9 +60,10 @@ export class View {
 
   /**
    * @param {ShadowRoot} root
-   * @param {Record<"onCancel" | "onSend" | "onStop" | "onUndo" | "onClear" | "onInput", () => void>} handlers
+   * @param {Record<"onCancel" | "onSend" | "onStop" | "onUndo" | "onClear" | "onInput" | "onLook" | "onCompare", () => void>} handlers
    */
-  constructor(root, { onCancel, onSend, onStop, onUndo, onClear, onInput }) {
+  constructor(root, { onCancel, onSend, onStop, onUndo, onClear, onInput, onLook, onCompare }) {
+    this.drafting = new SpeedPanel({ onCompare });
     this.#cancel.addEventListener("click", onCancel);
     this.send.addEventListener("click", onSend);
     this.stop.addEventListener("click", onStop);
@@ -79,8 +80,9 @@ export class View {
         onStop();
       }
     });
-    this.settings.onMarksChange(() => {
+    this.settings.onLookChange(() => {
       this.#sheet.classList.toggle("marked", this.settings.get().mark_drafts);
+      onLook();
     });
     const figures = h("dl", { class: "figures", part: "figures" });
     for (const [name, label] of Object.entries(FIGURES)) {

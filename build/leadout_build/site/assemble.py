@@ -148,6 +148,8 @@ def _assemble(site: Path, root: Path, allow_origins: Sequence[str]) -> None:
         "sha256": beside + vendored.sha256,
         "jinja": beside + vendored.jinja,
         "xgrammar": beside + vendored.xgrammar,
+        "markdown": beside + vendored.markdown,
+        "purify": beside + vendored.purify,
         "packages": [f"python/{package.out.name}"],
     }
     _write_json(app / "assets.json", assets)

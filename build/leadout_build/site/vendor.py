@@ -7,6 +7,7 @@ when the site is built or runs.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,10 @@ TOKENIZERS_FILE = "tokenizers.min.mjs"
 SHA256_FILE = "sha256.umd.min.js"
 JINJA_FILE = "jinja.mjs"
 XGRAMMAR_FILE = "xgrammar.js"
+MARKDOWN_FILE = "markdown-it.js"
+PURIFY_FILE = "purify.js"
+#: What markdown-it's bundle for browsers has inside.
+BUNDLED_IN_MARKDOWN = ("linkify-it", "mdurl", "uc.micro", "entities", "punycode.js")
 LICENCES_FILE = "THIRD_PARTY_LICENSES.txt"
 
 
@@ -47,6 +52,8 @@ class Vendored:
     sha256: str
     jinja: str
     xgrammar: str
+    markdown: str
+    purify: str
 
 
 def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
@@ -67,6 +74,9 @@ def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
     hash_wasm = _npm_package(node_modules, "hash-wasm")
     jinja = _npm_package(node_modules, "@huggingface/jinja")
     xgrammar = _npm_package(node_modules, "@mlc-ai/web-xgrammar")
+    markdown = _npm_package(node_modules, "markdown-it")
+    bundled = [_npm_package(node_modules, name) for name in BUNDLED_IN_MARKDOWN]
+    purify = _npm_package(node_modules, "dompurify")
     (out / "pyodide").mkdir()
     for name in PYODIDE_FILES:
         if name not in (STDLIB, LOCK):
@@ -79,11 +89,29 @@ def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
     shutil.copyfile(jinja / "dist" / "index.js", out / JINJA_FILE)
     # Its WebAssembly is in the script, as base64.
     shutil.copyfile(xgrammar / "lib" / "index.js", out / XGRAMMAR_FILE)
+    # A file that ends in .mjs is no script to some static hosts.
+    _copy_module(markdown / "dist/browser/markdown-it.esm.min.mjs", out / MARKDOWN_FILE)
+    _copy_module(purify / "dist/purify.es.mjs", out / PURIFY_FILE)
     stdlib = Archive(pyodide / STDLIB, out / "pyodide" / STDLIB, STDLIB_FOLDER)
     compile_archives([stdlib], pyodide, cache / "python")
-    licences = "\n".join(_licences(pyodide, (tokenizers, hash_wasm, jinja, xgrammar)))
+    libraries = (tokenizers, hash_wasm, jinja, xgrammar, markdown, *bundled, purify)
+    licences = "\n".join(_licences(pyodide, libraries))
     (out / LICENCES_FILE).write_bytes(licences.encode())
-    return Vendored("pyodide/", TOKENIZERS_FILE, SHA256_FILE, JINJA_FILE, XGRAMMAR_FILE)
+    return Vendored(
+        pyodide="pyodide/",
+        tokenizers=TOKENIZERS_FILE,
+        sha256=SHA256_FILE,
+        jinja=JINJA_FILE,
+        xgrammar=XGRAMMAR_FILE,
+        markdown=MARKDOWN_FILE,
+        purify=PURIFY_FILE,
+    )
+
+
+def _copy_module(source: Path, out: Path) -> None:
+    """Copy a module without the address of its source map, which stays behind."""
+    text = source.read_text("utf-8")
+    out.write_bytes(re.sub(r"\n//# sourceMappingURL=\S+\s*$", "\n", text).encode())
 
 
 def package_of(wheel: Path, out: Path) -> Archive:
@@ -109,7 +137,8 @@ def _licences(pyodide: Path, libraries: Sequence[Path]) -> Iterator[str]:
         facts = json.loads((package / "package.json").read_text("utf-8"))
         repository = facts["repository"]
         url = repository if isinstance(repository, str) else repository["url"]
-        source = url.removeprefix("git+")
+        # npm's short form is a repository on GitHub.
+        source = url.removeprefix("git+") if ":" in url else f"https://github.com/{url}"
         yield _section(f"{facts['name']} {facts['version']}", facts["license"], source)
         yield text.read_text("utf-8")
     yield _section("CPython (part of Pyodide)", "PSF-2.0", "https://www.python.org")
@@ -118,8 +147,9 @@ def _licences(pyodide: Path, libraries: Sequence[Path]) -> Iterator[str]:
 
 def _licence_of(library: Path) -> Path:
     """Return a library's licence; ours where the package names one of the same and has no text."""
-    own = library / "LICENSE"
-    return own if own.is_file() else LICENCES / "Apache-2.0.txt"
+    names = ("LICENSE", "LICENSE.txt", "LICENSE-MIT.txt")
+    own = [library / name for name in names if (library / name).is_file()]
+    return own[0] if own else LICENCES / "Apache-2.0.txt"
 
 
 def _section(title: str, licence: str, source: str) -> str:

@@ -1,0 +1,68 @@
+/**
+ * The two bodies of the widget's sheet: a text that is continued, and a conversation.
+ *
+ * @module bodies
+ */
+
+/** @import {ConversationChange, SendOptions} from "./conversation.js" */
+/** @import {Settings} from "./settings.js" */
+/** @import {Body} from "./view.js" */
+
+import { Conversation } from "./conversation.js";
+import { Manuscript } from "./manuscript.js";
+import { Markdown } from "./markdown.js";
+
+export class Bodies {
+  manuscript = new Manuscript();
+  conversation;
+  /** @type {Body} */
+  current = this.manuscript;
+  /** @type {Markdown | null} */
+  #markdown = null;
+  #isLoading = false;
+  #isPlain = false;
+
+  /** @param {{onSend: (options: SendOptions) => void, onChange: (change: ConversationChange) => void}} handlers */
+  constructor(handlers) {
+    this.conversation = new Conversation(handlers);
+  }
+
+  /**
+   * @param {"completion" | "chat"} mode
+   * @returns {boolean} whether that is another body than before; it has what was written in that one
+   */
+  choose(mode) {
+    const body = mode === "chat" ? this.conversation : this.manuscript;
+    if (body === this.conversation) {
+      this.#loadMarkdown();
+    }
+    if (body === this.current) {
+      return false;
+    }
+    body.text = this.current.text;
+    this.current = body;
+    return true;
+  }
+
+  /** Answers look as the settings say. @param {Settings} settings */
+  takeLook({ mark_drafts, plain_text }) {
+    this.#isPlain = mark_drafts || plain_text;
+    this.conversation.setMarkdown(this.#isPlain ? null : this.#markdown);
+  }
+
+  /** Until the libraries are there, answers are shown letter for letter. */
+  async #loadMarkdown() {
+    if (this.#isLoading || this.#markdown) {
+      return;
+    }
+    this.#isLoading = true;
+    try {
+      this.#markdown = await Markdown.load();
+      this.conversation.setMarkdown(this.#isPlain ? null : this.#markdown);
+    } catch (error) {
+      console.warn("Answers are shown as plain text: Markdown's libraries could not be loaded.", error);
+    } finally {
+      this.#isLoading = false;
+    }
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * The turns of a conversation in their log. Of a long one, the last turns are shown, and earlier ones as somebody
+ * scrolls up to them.
+ *
+ * @module turn_list
+ */
+
+/** @import {Markdown} from "./markdown.js" */
+/** @import {PlacedMessage} from "./message_tree.js" */
+/** @import {TurnHandlers} from "./turn.js" */
+
+import { copyText } from "./clipboard.js";
+import { h } from "./dom.js";
+import { Turn } from "./turn.js";
+
+/** Turns that are made at a time. */
+const PAGE = 40;
+
+export class TurnList {
+  #log;
+  #handlers;
+  #placeOf;
+  /** @type {PlacedMessage[]} */
+  #path = [];
+  /** Of the path's end. @type {Turn[]} */
+  #turns = [];
+  /** @type {Markdown | null} */
+  #markdown = null;
+  #earlier = h("button", { type: "button", class: "quiet earlier" }, "Earlier messages");
+
+  /**
+   * @param {HTMLElement} log
+   * @param {TurnHandlers} handlers
+   * @param {(id: string) => {index: number, count: number}} placeOf a message among its versions
+   */
+  constructor(log, handlers, placeOf) {
+    this.#log = log;
+    this.#handlers = handlers;
+    this.#placeOf = placeOf;
+    this.#earlier.addEventListener("click", () => this.#showEarlier());
+    const seen = new IntersectionObserver(
+      (entries) => {
+        if (entries.some(({ isIntersecting }) => isIntersecting)) this.#showEarlier();
+      },
+      { root: log },
+    );
+    seen.observe(this.#earlier);
+    log.addEventListener("click", ({ target }) => {
+      if (target instanceof HTMLElement && target.classList.contains("copy-code")) {
+        copyText(target, target.closest(".code")?.querySelector("code")?.textContent ?? "");
+      }
+    });
+  }
+
+  /** @returns {Turn | undefined} */
+  get last() {
+    return this.#turns.at(-1);
+  }
+
+  /** Show a path, in place of what was shown. @param {PlacedMessage[]} path */
+  show(path) {
+    // What stays is left as it is, so that nothing flickers.
+    const first = Math.max(0, path.length - Math.max(PAGE, this.#turns.length));
+    const known = new Map(this.#turns.map((turn) => [turn.message, turn]));
+    this.#path = [...path];
+    this.#turns = path.slice(first).map((message) => known.get(message) ?? this.#newTurn(message));
+    const elements = this.#turns.map(({ element }) => element);
+    const wanted = first > 0 ? [this.#earlier, ...elements] : elements;
+    for (const child of [...this.#log.children]) {
+      if (!wanted.includes(/** @type {HTMLElement} */ (child))) child.remove();
+    }
+    wanted.forEach((element, index) => {
+      if (this.#log.children[index] !== element) {
+        this.#log.insertBefore(element, this.#log.children[index] ?? null);
+      }
+    });
+    this.#refreshPlaces();
+  }
+
+  /** @param {PlacedMessage[]} messages that follow what is shown */
+  showMore(messages) {
+    for (const message of messages) {
+      const turn = this.#newTurn(message);
+      this.#path.push(message);
+      this.#turns.push(turn);
+      this.#log.append(turn.element);
+    }
+    this.#refreshPlaces();
+  }
+
+  /** @param {string[]} ids of messages that say something else now */
+  refresh(ids) {
+    for (const turn of this.#turns) {
+      if (ids.includes(turn.message.id)) turn.refresh();
+    }
+  }
+
+  /** @param {Markdown | null} markdown */
+  setMarkdown(markdown) {
+    this.#markdown = markdown;
+    for (const turn of this.#turns) {
+      turn.setMarkdown(markdown);
+    }
+  }
+
+  /** @param {boolean} isBusy */
+  setBusy(isBusy) {
+    for (const turn of this.#turns) {
+      turn.setBusy(isBusy);
+    }
+    this.last?.tools.classList.toggle("writing", isBusy);
+  }
+
+  /** @param {string} id of the message whose versions are stepped through */
+  focusStep(id) {
+    this.#turns.find(({ message }) => message.id === id)?.focusStep();
+  }
+
+  #showEarlier() {
+    const numHidden = this.#path.length - this.#turns.length;
+    const first = Math.max(0, numHidden - PAGE);
+    const earlier = this.#path.slice(first, numHidden).map((message) => this.#newTurn(message));
+    const { scrollHeight, scrollTop } = this.#log;
+    this.#turns.unshift(...earlier);
+    this.#earlier.after(...earlier.map(({ element }) => element));
+    if (first === 0) {
+      this.#earlier.remove();
+    }
+    this.#refreshPlaces();
+    this.#log.scrollTop = scrollTop + this.#log.scrollHeight - scrollHeight;
+  }
+
+  #refreshPlaces() {
+    for (const turn of this.#turns) {
+      turn.setPlace(this.#placeOf(turn.message.id));
+    }
+  }
+
+  /** @param {PlacedMessage} message */
+  #newTurn(message) {
+    const turn = new Turn(message, this.#handlers);
+    turn.setMarkdown(this.#markdown);
+    return turn;
+  }
+}
