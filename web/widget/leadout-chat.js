@@ -7,7 +7,7 @@
  * Attributes: `model` (a name that the site lists, hf:owner/name, or a URL), `drafter` ("auto", "none", "ngram", or as
  * `model`; see Leadout.load), `mode` ("completion" or "chat"; without it, chat when the model has a chat template),
  * `autoload` (load without a click), `forecast` (before that click, say what a model from afar takes and how fast it will
- * be: Python starts for it), `store` (a model from afar is kept in the browser, see Leadout.models: "only", and not loaded;
+ * be: Python starts for it), `assets` (the folder with the engine's files; see LoadParams), `store` (a model from afar is kept in the browser, see Leadout.models: "only", and not loaded;
  * "off", it is not), `data-state` (set by the element, see State). Slots: header, footer, offer, unsupported.
  * Parts: notice, loading, progress, sheet, input, continuation, question, answer, reasoning, actions, send, stop, undo,
  * clear, status, figures, drafting, settings.
@@ -243,12 +243,13 @@ export class LeadoutChat extends ElementBase {
     };
     try {
       if (store === "only") {
-        await Leadout.models.pull(model, { drafter, signal, hub: this.loadOptions.hub, onProgress: onFetch });
+        const { hub, assets } = this.#options;
+        await Leadout.models.pull(model, { drafter, signal, hub, assets, onProgress: onFetch });
         return void this.unload();
       }
       const engine = await Leadout.load({
         ...(store === "off" && { store: false }),
-        ...this.loadOptions,
+        ...this.#options,
         model,
         drafter,
         signal,
@@ -268,6 +269,12 @@ export class LeadoutChat extends ElementBase {
         this.#fail(/** @type {Error} */ (error));
       }
     }
+  }
+
+  /** What is passed to Leadout.load, with the attribute that stands for a part of it. @returns {Partial<LoadParams>} */
+  get #options() {
+    const assets = this.getAttribute("assets");
+    return assets === null ? this.loadOptions : { ...this.loadOptions, assets };
   }
 
   /** Stop what runs and free the model. */
@@ -405,7 +412,7 @@ export class LeadoutChat extends ElementBase {
     if (model && mayLoad && this.hasAttribute("autoload")) {
       await this.load();
     } else if (model) {
-      const { drafter, loadOptions: options } = this;
+      const [{ drafter }, options] = [this, this.#options];
       const asked = { model, drafter, options, hasForecast: this.hasAttribute("forecast"), load: () => this.load() };
       await this.#offering.begin(asked, (notice) => this.#view.setNotice(notice));
     }

@@ -1,0 +1,29 @@
+/**
+ * Starts workers, also those whose script lies on another origin, say a CDN.
+ *
+ * Browsers start no worker of another origin. A script of three words can be a worker of this one: it lies in memory
+ * (a blob: URL) and imports the other. The page's policy then has to allow `worker-src blob:`, and for the import
+ * `script-src` with the other origin; a blob's worker has the policy of who started it.
+ *
+ * @module module_worker
+ */
+
+/**
+ * @param {string | URL} url of a module
+ * @param {string} name for developer tools
+ * @returns {Worker}
+ */
+export function startModuleWorker(url, name) {
+  const { href, origin } = new URL(url);
+  if (origin === globalThis.origin) {
+    return new Worker(href, { type: "module", name });
+  }
+  const script = new Blob([`import ${JSON.stringify(href)};`], { type: "text/javascript" });
+  const address = URL.createObjectURL(script);
+  const worker = new Worker(address, { type: "module", name });
+  // It is read some time after the call; the worker's first word says that it was, or could not be.
+  const release = () => URL.revokeObjectURL(address);
+  worker.addEventListener("message", release, { once: true });
+  worker.addEventListener("error", release, { once: true });
+  return worker;
+}
