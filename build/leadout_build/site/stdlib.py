@@ -1,8 +1,8 @@
-"""What the browser's Python does without of its standard library: two fifths of what there is to fetch.
+"""What the browser's Python does without of its standard library.
 
-Left out are modules that need sockets, processes or a terminal, which a tab does not have, those for
-people who write and test programs, and codecs of old files. What is kept imports nothing of them
-unless it is asked for something that a tab cannot do (tests/unit/test_stdlib.py).
+Left out are modules that need sockets, processes or a terminal, which a tab does not have, those
+for people who write and test programs, and codecs of old files. What is kept imports nothing of
+them unless it is asked for something that a tab cannot do (tests/unit/test_stdlib.py).
 """
 
 from __future__ import annotations
