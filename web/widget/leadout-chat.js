@@ -33,7 +33,7 @@
 
 import { isAbort, LeadoutError } from "../client/errors.js";
 import { Leadout } from "../client.js";
-import { Choice, upgradeProperties } from "./attributes.js";
+import { Choice, loadOptionsOf, upgradeProperties } from "./attributes.js";
 import { Conversation } from "./conversation.js";
 import { follow } from "./follow.js";
 import { Offering } from "./forecast.js";
@@ -243,13 +243,13 @@ export class LeadoutChat extends ElementBase {
     };
     try {
       if (store === "only") {
-        const { hub, assets } = this.#options;
+        const { hub, assets } = loadOptionsOf(this);
         await Leadout.models.pull(model, { drafter, signal, hub, assets, onProgress: onFetch });
         return void this.unload();
       }
       const engine = await Leadout.load({
         ...(store === "off" && { store: false }),
-        ...this.#options,
+        ...loadOptionsOf(this),
         model,
         drafter,
         signal,
@@ -269,12 +269,6 @@ export class LeadoutChat extends ElementBase {
         this.#fail(/** @type {Error} */ (error));
       }
     }
-  }
-
-  /** What is passed to Leadout.load, with the attribute that stands for a part of it. @returns {Partial<LoadParams>} */
-  get #options() {
-    const assets = this.getAttribute("assets");
-    return assets === null ? this.loadOptions : { ...this.loadOptions, assets };
   }
 
   /** Stop what runs and free the model. */
@@ -412,7 +406,7 @@ export class LeadoutChat extends ElementBase {
     if (model && mayLoad && this.hasAttribute("autoload")) {
       await this.load();
     } else if (model) {
-      const [{ drafter }, options] = [this, this.#options];
+      const [{ drafter }, options] = [this, loadOptionsOf(this)];
       const asked = { model, drafter, options, hasForecast: this.hasAttribute("forecast"), load: () => this.load() };
       await this.#offering.begin(asked, (notice) => this.#view.setNotice(notice));
     }

@@ -146,6 +146,14 @@ def _add_serve_arguments(parser: _Parser) -> None:
         "(default: nano)",
     )
     _add_origin_argument(parser)
+    parser.add_argument(
+        "--cors",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="an origin, such as http://localhost:5173, whose pages may read what is served here "
+        "(CORS), to embed Leadout in them from this address; repeatable. No other page may",
+    )
 
 
 def _add_origin_argument(parser: _Parser) -> None:

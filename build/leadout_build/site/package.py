@@ -1,7 +1,7 @@
 """Assembles the npm package, which is `npm pack`ed as it lies there.
 
     package.json             web/package.json without what only this repository needs
-    index.js, client/, …     the page's modules, as they are in web/: those that the entry points load
+    index.js, client/, …     the modules that the entry points load, as they are in web/
     places.js                where the files below are, each by itself
     assets/                  what no page loads as a module: each worker in one file, Pyodide,
                              Leadout's Python, kernels, libraries; and assets.json, the list of them
