@@ -328,8 +328,10 @@ async function fetchFile(url, read) {
   }
   throw new LeadoutError(
     "SourceError",
-    `${url.pathname} cannot be fetched (${reason}); the site is incomplete or the connection is ` +
-      "gone: reload the page",
+    `${url.pathname} cannot be fetched (${reason}); ` +
+      (url.origin === globalThis.origin
+        ? "the site is incomplete or the connection is gone: reload the page"
+        : `${url.origin} has to allow that (CORS), and so has this page's security policy (connect-src)`),
     { url: url.href, reason },
   );
 }

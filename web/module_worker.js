@@ -2,8 +2,9 @@
  * Starts workers, also those whose script lies on another origin, say a CDN.
  *
  * Browsers start no worker of another origin. A script of three words can be a worker of this one: it lies in memory
- * (a blob: URL) and imports the other. The page's policy then has to allow `worker-src blob:`, and for the import
- * `script-src` with the other origin; a blob's worker has the policy of who started it.
+ * (a blob: URL) and imports the other. The page's policy then has to allow both, in `worker-src`: Chromium asks that
+ * directive for what a worker imports from the start, and `script-src` for what it imports later. A worker from a blob
+ * has the policy of the page that started it.
  *
  * @module module_worker
  */
