@@ -273,7 +273,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       cycle_ms: { 0: tokenMs },
       cycle_run_ms: numDecoded ? { 0: tokenMs } : {},
       constraint: null,
-      gpu_idle_share: 0,
+      gpu_idle_share: numDecoded ? 0 : null,
     };
     const end = tool_calls?.length ? "tool_calls" : "stop";
     return {

@@ -269,9 +269,3 @@ def test_another_origin_needs_all_that_its_policy_says(
         result = use(chromium, host, models, url)
     assert result["error"] == error, result
     assert "security policy" in result["message"]
-
-
-def test_a_package_is_at_most_8_mib(packed: Path) -> None:
-    size = packed.stat().st_size
-    print(f"the npm package has {size / (1 << 20):.2f} MiB")
-    assert size <= 8 << 20

@@ -38,11 +38,9 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This repository's site."""
-    out = tmp_path_factory.mktemp("site") / "dist"
-    build_site(out)
-    return out
+def dist(site: Path) -> Path:
+    """This repository's site, which no test here changes."""
+    return site
 
 
 @pytest.fixture
