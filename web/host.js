@@ -30,6 +30,7 @@ import { TokenizerFile } from "./tokenizer.js";
  * @property {URL} base of a model's relative addresses
  * @property {Assets | string} [assets] the engine's files, or the address of the assets.json that names them; default: the
  *   one in `base`
+ * @property {string | null} [version] that these files have to be of; null or absent: any
  * @property {GPU | undefined} gpu
  * @property {(message: any, transfer?: Transferable[]) => void} post sends a message to the client
  * @property {(error: unknown) => void} onFatal is told when Python's interpreter has died: nothing
@@ -86,6 +87,14 @@ export class Host {
     const read = (/** @type {Response} */ response) => response.json();
     /** @type {AssetNames} */
     const names = await fetchFile(new URL(assets), read);
+    if (options.version && names.version !== options.version) {
+      throw new LeadoutError(
+        "SourceError",
+        `${assets} is of Leadout ${names.version}, and this page's modules are of ${options.version}: copy the ` +
+          "package's assets again",
+        { url: assets, found: names.version, wanted: options.version },
+      );
+    }
     return new Host(options, resolveAssets(names, assets));
   }
 

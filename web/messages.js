@@ -205,8 +205,9 @@
  * "ping" is answered at once by worker.js itself, while Python waits for something. Requests are served
  * one after the other, but for "tokenize" once a model is loaded, and for every "generate" that follows another: they
  * run beside one another, as many as `parallel` says, and more wait for one of these to end.
- * "boot" and "pull" bring the engine's files, or the address of the assets.json that names them.
- * @typedef {{type: "boot", id: number, assets?: Assets | string}
+ * "boot" and "pull" bring the engine's files, or the address of the assets.json that names them; `version` is the client's,
+ * where the files might be of another one.
+ * @typedef {{type: "boot", id: number, assets?: Assets | string, version?: string | null}
  *   | {type: "load", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions}
  *   | {type: "estimate", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions,
  *       probe: boolean | "auto"}

@@ -15,4 +15,5 @@ export const PLACES = {
   assets: new URL("./assets.json", import.meta.url).href,
   knownModels: new URL("./hub/known_models.json", import.meta.url).href,
   site: new URL("../", import.meta.url).href,
+  version: null,
 };

@@ -66,13 +66,13 @@ function describe(error) {
  * @param {Extract<ClientMessage, {type: "boot"}>} message
  * @returns {Promise<any>} the bridge
  */
-async function boot({ id, assets }) {
+async function boot({ id, assets, version }) {
   // What the client hears of as the worker's own error, which fails every request.
   const onFatal = (/** @type {unknown} */ error) => {
     setTimeout(() => {
       throw new Error(`Python ended: ${describe(error).message}`);
     });
   };
-  host = Host.create({ base: new URL("./", import.meta.url), assets, gpu: navigator.gpu, post, onFatal });
+  host = Host.create({ base: new URL("./", import.meta.url), assets, version, gpu: navigator.gpu, post, onFatal });
   return (await host).boot((phase) => post({ type: "phase", id, phase }));
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from leadout_build import ROOT
 from leadout_build.serving.server import create_app
 from leadout_build.store.model_store import Store
-from packed import MAIN, build_with_vite, build_with_webpack, new_project, pack, unpack
+from packed import MAIN, build_with_vite, build_with_webpack, new_project, unpack
 from tiny_checkpoints import random_gemma3_weights, tiny_gemma3_config, write_gguf
 
 PATIENCE_MS = 240_000
@@ -103,11 +104,6 @@ class WithPolicy:
             await send(message)
 
         await self.app(scope, receive, send_with_policy)
-
-
-@pytest.fixture(scope="module")
-def packed(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pack(site, tmp_path_factory.mktemp("packed"))
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +200,19 @@ def test_a_bundler_needs_no_configuration(
     public = build(new_project(packed, tmp_path / "project"))
     with hosted(public, models) as host:
         assert_works(use(chromium, host, models))
+
+
+def test_assets_of_another_version_are_refused(
+    chromium: Browser, package: Path, models: Path, tmp_path: Path
+) -> None:
+    listed = json.loads((package / "assets/assets.json").read_text())
+    (package / "assets/assets.json").write_text(json.dumps({**listed, "version": "0.0.9"}))
+    page = write_page(tmp_path / "page")
+    with hosted(page, models, leadout=package) as host:
+        host.policy = with_import_map(OWN_POLICY)
+        result = use(chromium, host, models, assets="/leadout/assets")
+    assert result["error"] == "SourceError"
+    assert "is of Leadout 0.0.9, and this page's modules are of" in result["message"]
 
 
 @contextmanager

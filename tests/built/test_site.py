@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import leadout
 from leadout.errors import RequestError
 from leadout_build.site import vendor
 from leadout_build.site.assemble import MODELS_FOLDER, TEXTS, allowed_origins, build_site
@@ -166,6 +167,7 @@ def test_assets_name_files_that_are_there(dist: Path) -> None:
     assets = json.loads((app / "assets.json").read_text())
     for name in vendor.PYODIDE_FILES:
         assert (app / assets["pyodide"]).with_name(name).is_file()
+    assert assets.pop("version") == leadout.__version__
     named = {use for use, name in assets.items() if isinstance(name, str)}
     assert named >= {"tokenizers", "jinja", "kernels_index", "hash_worker"}
     assert all((app / assets[use]).is_file() for use in named)

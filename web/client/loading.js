@@ -89,7 +89,7 @@ async function loadPair(worker, places, pair, options, events) {
     return info;
   };
   try {
-    const booting = channel.request({ type: "boot", assets: places.assets }, events);
+    const booting = channel.request({ type: "boot", assets: places.assets, version: places.version }, events);
     const [info] = await Promise.all([load(), booting]);
     return { channel, info };
   } catch (error) {
@@ -117,7 +117,7 @@ export async function estimate(model, options = {}) {
     const [pair] = await Promise.all([
       resolveModels(model, options.drafter ?? "auto", { signal, hub: options.hub }),
       worker ? null : throwUnlessSupported(),
-      channel.request({ type: "boot", assets: places.assets }, { signal }),
+      channel.request({ type: "boot", assets: places.assets, version: places.version }, { signal }),
     ]);
     const { run_ahead: _, ...load } = toLoadOptions(options);
     const request = { ...pair, options: load, probe };

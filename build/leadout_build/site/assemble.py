@@ -147,6 +147,7 @@ def _assemble(site: Path, root: Path, allow_origins: Sequence[str]) -> None:
     beside = f"../{vendor_folder.name}/"
     # Keep in step with `Assets` in web/assets.js.
     assets = {
+        "version": leadout.__version__,
         **{use: beside + name for use, name in vendored.files.items()},
         "lock": vendored.lock,
         "packages": [f"python/{package.out.name}"],

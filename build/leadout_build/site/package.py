@@ -66,6 +66,7 @@ export const PLACES = {
   },
   knownModels: %(known_models)s,
   site: null,
+  version: %(version)s,
 };
 """
 
@@ -120,8 +121,10 @@ def _assemble(package: Path, app: Path, assets: dict[str, Any], root: Path) -> N
     folder = package / "assets"
     folder.mkdir()
     _run(["node", str(WORKERS_SCRIPT), str(web), str(folder)], "the workers")
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {"version": manifest["version"]}
     for use, name in assets.items():
+        if use in names:
+            continue
         if use in _HELPING_WORKERS:
             names[use] = _HELPING_WORKERS[use]
         elif use == "sha256":
@@ -186,7 +189,7 @@ def _copy_asset(source: Path, folder: Path) -> str:
 def _places(names: Mapping[str, Any], known_models: object) -> str:
     lines = []
     for use, name in names.items():
-        if isinstance(name, str):
+        if isinstance(name, str) and use != "version":
             value = _url(name)
         elif isinstance(name, list):
             value = f"[{', '.join(map(_url, name))}]"
@@ -198,6 +201,7 @@ def _places(names: Mapping[str, Any], known_models: object) -> str:
         "puller": _url("puller.js"),
         "assets": "\n".join(lines),
         "known_models": json.dumps(known_models, ensure_ascii=False),
+        "version": json.dumps(names["version"]),
     }
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from leadout_build.site.errors import BuildError
 from leadout_build.site.package import SMALLEST_ASSET_BYTES, build_package
-from packed import pack, unpack
+from packed import unpack
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -67,11 +67,6 @@ for (const entry of ["leadout", "leadout/define", "leadout/testing"]) await impo
 const added = Object.getOwnPropertyNames(globalThis).filter((name) => !before.has(name));
 console.log(JSON.stringify({ added, timers: process.getActiveResourcesInfo().length - timers }));
 """
-
-
-@pytest.fixture(scope="module")
-def packed(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pack(site, tmp_path_factory.mktemp("packed"))
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +168,12 @@ def test_a_strict_page_in_typescript_compiles(package: Path) -> None:
         ["node", str(tsc), "-p", str(project)], check=False, capture_output=True, encoding="utf-8"
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_its_readme_names_the_models_that_are_known(package: Path) -> None:
+    models = json.loads((REPOSITORY / "web/hub/known_models.json").read_text())["models"]
+    readme = (package / "README.md").read_text()
+    assert [model["name"] for model in models if f"`{model['name']}`" not in readme] == []
 
 
 def test_licences_go_along(package: Path) -> None:
