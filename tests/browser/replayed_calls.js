@@ -6,6 +6,9 @@
 /** Fields whose keys are data. */
 const MAPS = new Set(["cycle_ms", "cycle_run_ms", "logprobs.top_logprobs[]"]);
 
+/** Null where the GPU's clock told nothing in time, which is chance. */
+const BY_CHANCE = ".gpu_idle_share";
+
 /**
  * What values that came in the same place look like: for each field the types that it had, "absent" among them where
  * some had it and others did not. "[]" stands for all items of an array, "*" for all values of a map.
@@ -18,7 +21,8 @@ export function shapesOf(values) {
   const shapes = {};
   /** @param {any[]} values @param {string} path */
   const visit = (values, path) => {
-    shapes[path] = [...new Set(values.map(typeOf))].sort();
+    const isByChance = path.endsWith(BY_CHANCE);
+    shapes[path] = [...new Set(values.map(isByChance ? typeOfNumberOrNull : typeOf))].sort();
     const arrays = values.filter(Array.isArray);
     if (arrays.some(({ length }) => length)) visit(arrays.flat(), `${path}[]`);
     const objects = values.filter((value) => typeOf(value) === "object");
@@ -36,6 +40,11 @@ export function shapesOf(values) {
   };
   visit(values, "");
   return shapes;
+}
+
+/** @param {unknown} value */
+function typeOfNumberOrNull(value) {
+  return value === null || typeof value === "number" ? "number or null" : typeOf(value);
 }
 
 /** @param {unknown} value */
