@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import tarfile
 from pathlib import Path
@@ -28,6 +29,23 @@ const done = (error, stats) => {
   process.exit(1);
 };
 webpack({ mode: "production", context, entry: "./main.js", output: { path } }, done);
+"""
+
+
+_VITE_DEV = """\
+import { pathToFileURL } from "node:url";
+const [vite, root, ...urls] = process.argv.slice(2);
+const { createLogger, createServer } = await import(pathToFileURL(vite).href);
+const complaints = [];
+const note = (text) => complaints.push(text);
+const customLogger = { ...createLogger("silent"), warn: note, warnOnce: note, error: note };
+const server = await createServer({ root, customLogger, server: { middlewareMode: true } });
+for (const url of urls) {
+  await server.transformRequest(url).catch((error) => note(`${url}: ${error.message}`));
+}
+await server.close();
+console.log(JSON.stringify(complaints));
+process.exit(0);
 """
 
 
@@ -75,6 +93,17 @@ def build_with_webpack(project: Path) -> Path:
     page = '<!doctype html><meta charset="utf-8"><script defer src="main.js"></script>\n'
     (out / "index.html").write_text(page)
     return out
+
+
+def serve_in_vite(project: Path, urls: list[str]) -> list[str]:
+    """Have Vite's development server make ready what pages ask for; return its complaints."""
+    script = project / "serve.mjs"
+    script.write_text(_VITE_DEV)
+    vite = NODE_MODULES / "vite/dist/node/index.js"
+    command = ["node", str(script), str(vite), str(project), *urls]
+    done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8", cwd=project)
+    complaints: list[str] = json.loads(done.stdout)
+    return complaints
 
 
 def _run(command: list[str], folder: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from leadout_build.site.errors import BuildError
 from leadout_build.site.package import SMALLEST_ASSET_BYTES, build_package
-from packed import unpack
+from packed import new_project, serve_in_vite, unpack
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -137,7 +137,7 @@ def test_assets_json_says_the_same_as_places_js(package: Path) -> None:
 
 def test_the_assets_are_those_that_their_type_names(package: Path) -> None:
     text = (REPOSITORY / "web/assets.js").read_text()
-    declared = re.search(r"@typedef \{\{(pyodide.*?)\}\} Assets", text, re.DOTALL)
+    declared = re.search(r"@typedef \{\{(version.*?)\}\} Assets", text, re.DOTALL)
     assert declared is not None
     fields = set(re.findall(r"(\w+): (?:string|Record)", declared[1]))
     assert fields == set(json.loads((package / "assets/assets.json").read_text()))
@@ -174,6 +174,19 @@ def test_its_readme_names_the_models_that_are_known(package: Path) -> None:
     models = json.loads((REPOSITORY / "web/hub/known_models.json").read_text())["models"]
     readme = (package / "README.md").read_text()
     assert [model["name"] for model in models if f"`{model['name']}`" not in readme] == []
+
+
+def test_vites_development_server_takes_every_module_of_a_worker(
+    packed: Path, tmp_path: Path
+) -> None:
+    project = new_project(packed, tmp_path / "project")
+    modules = sorted((project / "node_modules/leadout/assets").glob("*.js"))
+    assert len(modules) >= 8
+    urls = [f"/node_modules/leadout/assets/{path.name}" for path in modules]
+    assert serve_in_vite(project, ["/main.js", *urls]) == []
+    # What is not there is complained of.
+    (project / "wrong.js").write_text('import("no-such-package");\n')
+    assert any("no-such-package" in text for text in serve_in_vite(project, ["/wrong.js"]))
 
 
 def test_licences_go_along(package: Path) -> None:

@@ -47,6 +47,14 @@ _HELPING_WORKERS = {"hash_worker": "hash_worker.js", "template_worker": "templat
 #: Names in assets/ where the site's would say little, or two would be the same.
 _NAMES = {"index.json": "kernels.json", "sources.json": "kernel_sources.json"}
 
+#: Vite's development server looks through every module that a worker loads. It refuses one that
+#: names a package which is not there (Pyodide does, for Node alone), and complains of a source map
+#: that is not there.
+_FOR_DEVELOPMENT = (
+    (re.compile(rb'import\("ws"\)'), b'import(/* @vite-ignore */ ["ws"][0])'),
+    (re.compile(rb"\n//# sourceMappingURL=\S+\s*\Z"), b"\n"),
+)
+
 _COMMENT = re.compile(r"/\*.*?\*/|^\s*//[^\n]*", re.DOTALL | re.MULTILINE)
 _IMPORT = re.compile(r"""(?:\bfrom\s*|\bimport\s*\(?\s*)["'](\.[^"']+)["']""")
 
@@ -182,7 +190,11 @@ def _copy_asset(source: Path, folder: Path) -> str:
     name = re.sub(r"\.mjs$", ".js", _NAMES.get(source.name, source.name))
     if (folder / name).exists():
         raise BuildError(f"two assets are called {name}")
-    shutil.copyfile(source, folder / name)
+    content = source.read_bytes()
+    if name.endswith(".js"):
+        for pattern, text in _FOR_DEVELOPMENT:
+            content = pattern.sub(text, content)
+    (folder / name).write_bytes(content)
     return name
 
 
