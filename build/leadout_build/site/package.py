@@ -160,6 +160,7 @@ def _assemble(package: Path, app: Path, assets: dict[str, Any], root: Path) -> N
     _run(["node", str(tsc), "-p", str(web), *declarations, *types], "the types")
     for text in (web / "README.md", root / "LICENSE", root / "NOTICE"):
         shutil.copyfile(text, package / text.name)
+    shutil.copyfile(web / "adapters/README.md", package / "adapters/README.md")
     (licences,) = app.parent.glob(f"vendor-*/{LICENCES_FILE}")
     shutil.copyfile(licences, package / LICENCES_FILE)
     (package / "package.json").write_bytes(_json(_manifest(manifest, package)))
