@@ -67,3 +67,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not out.exists():
             build_site(out)
     return out
+
+
+@pytest.fixture(scope="session")
+def packed(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The npm package of that site, as `npm pack` writes it."""
+    from packed import pack
+
+    with parallel.shared_folder(tmp_path_factory) as folder:
+        out = folder / "packed"
+        if not out.exists():
+            out.mkdir()
+            pack(site, out)
+    return next(out.glob("*.tgz"))

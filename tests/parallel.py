@@ -29,6 +29,7 @@ LONG_FILES = (
     "kernels/test_linear.py",
     "kernels/test_choice.py",
     "browser/test_boot.py",
+    "browser/test_package.py",
     "browser/test_page.py",
     "browser/test_adapters.py",
     "model/test_nano_generation.py",

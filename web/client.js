@@ -72,6 +72,8 @@ import { parseHubName } from "./hub/names.js";
  *   fails, and a load begins once again; default true
  * @property {(event: HealingEvent) => void} [onHealing] told when the load begins again, and what comes of it: what
  *   the engine's "healing" events say once there is an engine
+ * @property {string | URL} [assets] the folder with the engine's files (`assets` of the npm package), where they do not
+ *   lie where this module looks for them; relative to the page. It may be of another origin, which has to allow that
  * @property {WorkerLike | (() => WorkerLike)} [worker] instead of Leadout's own (for tests, or for a
  *   bundler's), or what starts one; the engine then owns it and terminates it. Without a function
  *   nothing heals

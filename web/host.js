@@ -8,10 +8,13 @@
  * @module host
  */
 
+/** @import {AssetNames, Assets} from "./assets.js" */
 /** @import {ModelRef, Phase, ShapeRef, WorkerMessage} from "./messages.js" */
 /** @import {RequestedDevice} from "./runtime/requested.js" */
 
+import { resolveAssets } from "./assets.js";
 import { Grammars } from "./grammar.js";
+import { startModuleWorker } from "./module_worker.js";
 import { KernelLibrary } from "./runtime/pipelines.js";
 import { LeadoutError } from "./runtime/errors.js";
 import { Runtime } from "./runtime/device.js";
@@ -23,15 +26,11 @@ import { TemplateRunner } from "./template/runner.js";
 import { TokenizerFile } from "./tokenizer.js";
 
 /**
- * URLs of what the build vendored, relative to the folder of this module; written by the build.
- * `packages` are archives of compiled Python, `sha256` is hash-wasm's.
- * @typedef {{pyodide: string, tokenizers: string, sha256: string, jinja: string,
- *   xgrammar: string, packages: string[]}} Assets
- */
-
-/**
  * @typedef {object} HostOptions
- * @property {URL} base the folder that holds kernels/ and assets.json
+ * @property {URL} base of a model's relative addresses
+ * @property {Assets | string} [assets] the engine's files, or the address of the assets.json that names them; default: the
+ *   one in `base`
+ * @property {string | null} [version] that these files have to be of; null or absent: any
  * @property {GPU | undefined} gpu
  * @property {(message: any, transfer?: Transferable[]) => void} post sends a message to the client
  * @property {(error: unknown) => void} onFatal is told when Python's interpreter has died: nothing
@@ -73,11 +72,9 @@ export class Host {
     this.#post = post;
     this.#onFatal = onFatal;
     this.#assets = assets;
-    this.#kernels = KernelLibrary.fromUrl(new URL("kernels/", base), fetchWithinReason);
-    this.#templates = new TemplateRunner(
-      () => newWorker(new URL("template_worker.js", base)),
-      new URL(assets.jinja, base).href,
-    );
+    const kernels = { index: assets.kernels_index, sources: assets.kernels_sources };
+    this.#kernels = KernelLibrary.fromUrls(kernels, fetchWithinReason);
+    this.#templates = new TemplateRunner(() => newWorker(new URL(assets.template_worker)), assets.jinja);
   }
 
   /**
@@ -85,8 +82,20 @@ export class Host {
    * @returns {Promise<Host>}
    */
   static async create(options) {
+    const { base, assets = new URL("assets.json", base).href } = options;
+    if (typeof assets !== "string") return new Host(options, assets);
     const read = (/** @type {Response} */ response) => response.json();
-    return new Host(options, await fetchFile(new URL("assets.json", options.base), read));
+    /** @type {AssetNames} */
+    const names = await fetchFile(new URL(assets), read);
+    if (options.version && names.version !== options.version) {
+      throw new LeadoutError(
+        "SourceError",
+        `${assets} is of Leadout ${names.version}, and this page's modules are of ${options.version}: copy the ` +
+          "package's assets again",
+        { url: assets, found: names.version, wanted: options.version },
+      );
+    }
+    return new Host(options, resolveAssets(names, assets));
   }
 
   /**
@@ -100,16 +109,9 @@ export class Host {
     this.#device = requestDevice(this.#gpu);
     this.#device.catch(() => {}); // createRuntime() tells
     this.#kernels.prefetch();
-    const packages = Promise.all(this.#assets.packages.map((path) => this.#fetchPackage(path)));
+    const packages = Promise.all(this.#assets.packages.map((url) => this.#fetchPackage(url)));
     packages.catch(() => {}); // seen below, unless Pyodide fails first
-    const folder = new URL(this.#assets.pyodide, this.#base);
-    // Pyodide would ask for its larger half only once the smaller one has arrived.
-    import(new URL("pyodide.asm.mjs", folder).href).catch(() => {});
-    // In Node the folder is on the disk, and Pyodide wants its path.
-    const isFile = folder.protocol === "file:";
-    const indexURL = isFile ? decodeURIComponent(folder.pathname) : folder.href;
-    const starting = import(new URL("pyodide.mjs", folder).href);
-    const pyodide = await withinReason(starting.then(({ loadPyodide }) => loadPyodide({ indexURL })));
+    const pyodide = await withinReason(startPyodide(this.#assets));
     mark("Python runs");
     // Pyodide has no public way to hear of this; without it, promises stay open for ever.
     pyodide._api.on_fatal = this.#onFatal;
@@ -169,7 +171,7 @@ export class Host {
 
   /** @param {string} json a tokenizer.json */
   readTokenizer(json) {
-    return new TokenizerFile(json, new URL(this.#assets.tokenizers, this.#base).href);
+    return new TokenizerFile(json, this.#assets.tokenizers);
   }
 
   /**
@@ -180,7 +182,7 @@ export class Host {
    */
   async makeGrammars(tokenizer, json) {
     const vocabulary = { pieces: tokenizer.pieces(), ...JSON.parse(json) };
-    return Grammars.load(vocabulary, new URL(this.#assets.xgrammar, this.#base).href);
+    return Grammars.load(vocabulary, this.#assets.xgrammar);
   }
 
   /** Begin with what rendering a chat template takes. */
@@ -227,7 +229,7 @@ export class Host {
    */
   #pull(model, id) {
     const pull = new Pull(model, {
-      libraryUrl: new URL(this.#assets.sha256, this.#base).href,
+      hashing: this.#assets,
       onProgress: (event) => this.#post({ type: "fetch", id, ...event }),
     });
     this.#pulls.push(pull);
@@ -267,18 +269,44 @@ export class Host {
   }
 
   /**
-   * @param {string} path of an archive
+   * @param {string} address of an archive
    * @returns {Promise<{name: string, bytes: Uint8Array}>}
    */
-  async #fetchPackage(path) {
-    const buffer = await fetchFile(new URL(path, this.#base), (response) => response.arrayBuffer());
-    return { name: path.slice(path.lastIndexOf("/") + 1), bytes: new Uint8Array(buffer) };
+  async #fetchPackage(address) {
+    const url = new URL(address);
+    const buffer = await fetchFile(url, (response) => response.arrayBuffer());
+    return { name: url.pathname.slice(url.pathname.lastIndexOf("/") + 1), bytes: new Uint8Array(buffer) };
   }
 }
 
 /** @param {URL} url */
 function newModuleWorker(url) {
-  return new Worker(url, { type: "module", name: "leadout-templates" });
+  return startModuleWorker(url, "leadout-templates");
+}
+
+/**
+ * @param {Assets} assets
+ * @returns {Promise<any>} Pyodide
+ */
+async function startPyodide({ pyodide, pyodide_module, pyodide_wasm, stdlib, lock }) {
+  // Pyodide would ask for its larger half only once the smaller one has arrived.
+  const larger = import(pyodide_module);
+  larger.catch(() => {}); // seen below, unless the smaller one fails first
+  const { loadPyodide } = await import(pyodide);
+  const lockFileContents = JSON.stringify(lock);
+  const folder = new URL("./", pyodide_wasm);
+  if (folder.protocol === "file:") {
+    // Node: on the disk, and Pyodide wants the folder's path.
+    return loadPyodide({ indexURL: decodeURIComponent(folder.pathname), lockFileContents });
+  }
+  return loadPyodide({
+    // It fetches indexURL + "pyodide.asm.wasm". A bundler may have given that file another name; what stands behind #
+    // is not sent.
+    indexURL: `${pyodide_wasm}#/`,
+    stdLibURL: stdlib,
+    lockFileContents,
+    createPyodideModule: (await larger).default,
+  });
 }
 
 /** @param {string} what */
@@ -309,8 +337,10 @@ async function fetchFile(url, read) {
   }
   throw new LeadoutError(
     "SourceError",
-    `${url.pathname} cannot be fetched (${reason}); the site is incomplete or the connection is ` +
-      "gone: reload the page",
+    `${url.pathname} cannot be fetched (${reason}); ` +
+      (url.origin === globalThis.origin
+        ? "the site is incomplete or the connection is gone: reload the page"
+        : `${url.origin} has to allow that (CORS), and so has this page's security policy (connect-src)`),
     { url: url.href, reason },
   );
 }

@@ -8,6 +8,8 @@
  * @module messages
  */
 
+/** @import {Assets} from "./assets.js" */
+
 /**
  * An error as it crosses: `name` is the Python class (see pyapp/leadout/errors.py) or a
  * DOMException's name such as "AbortError".
@@ -203,7 +205,9 @@
  * "ping" is answered at once by worker.js itself, while Python waits for something. Requests are served
  * one after the other, but for "tokenize" once a model is loaded, and for every "generate" that follows another: they
  * run beside one another, as many as `parallel` says, and more wait for one of these to end.
- * @typedef {{type: "boot", id: number}
+ * "boot" and "pull" bring the engine's files, or the address of the assets.json that names them; `version` is the client's,
+ * where the files might be of another one.
+ * @typedef {{type: "boot", id: number, assets?: Assets | string, version?: string | null}
  *   | {type: "load", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions}
  *   | {type: "estimate", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions,
  *       probe: boolean | "auto"}
@@ -213,7 +217,8 @@
  *   | {type: "tokenize", id: number, text: string}
  *   | {type: "assume", id: number, ids: number[]}
  *   | {type: "profile", id: number, request: ProfileRequest}
- *   | {type: "pull", id: number, models: KeptModelRef[], options: import("./store/fetching.js").FetchOptions}
+ *   | {type: "pull", id: number, models: KeptModelRef[], options: import("./store/fetching.js").FetchOptions,
+ *       assets: Assets | string}
  *   | {type: "ping", id: number}
  *   | {type: "abort", id: number, target: number}} ClientMessage
  */

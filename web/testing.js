@@ -40,7 +40,8 @@ const NO_PROFILE = { name: "DeviceError", message: "this device gives no timesta
  * @property {ErrorMessage} [bootError] "boot" fails with it
  * @property {ErrorMessage} [loadError] "load" fails with it, half-way through the weights
  * @property {boolean} [crashesAtLoad] the worker dies half-way through the weights; default false
- * @property {ErrorMessage} [generateError] each "generate" fails with it
+ * @property {ErrorMessage | ((request: GenerateRequest) => ErrorMessage | undefined)} [generateError] each "generate"
+ *   fails with it, or those for which it gives one
  * @property {Forecast} [forecast] the answer to "estimate"; default: there is none
  * @property {number} [probeMs] how long after the first forecast it comes; default 0
  * @property {PassProfile} [profile] the answer to "profile"; default: there is none
@@ -168,6 +169,9 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       max_draft_tokens: maxDraftTokens,
       self_test: drafter ? "identical" : "not run",
       parallel,
+      placement: "none",
+      precision: "accurate",
+      cycle_ms: { 0: null },
       ...options.info,
     };
   }
@@ -178,7 +182,8 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
    * @param {Resumption} [resumption]
    */
   async function generate(id, request, resumption) {
-    throwIfGiven(options.generateError);
+    const { generateError } = options;
+    throwIfGiven(typeof generateError === "function" ? generateError(request) : generateError);
     const started = performance.now();
     const tokens = [
       ...splitTokens(request.enable_thinking ? (options.reasoning ?? "") : "").map((text) => ({
@@ -203,10 +208,11 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
     for (let i = 1; i < numResumed; i++) {
       drafting.take();
     }
+    const tokenMs = 1000 / (options.tokensPerSecond ?? Infinity);
     const isSpared = options.sparesResumed && numResumed > 0;
     let firstMs = 0;
     for (const token of tokens.slice(numResumed, maxTokens)) {
-      await sleep(1000 / (options.tokensPerSecond ?? Infinity));
+      await sleep(tokenMs);
       if (aborted.has(id)) {
         break;
       }
@@ -261,6 +267,13 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       ttft_ms: firstMs,
       decode_tokens_per_s: decodeMs > 0 ? (numDecoded * 1000) / decodeMs : 0,
       device: "Fake adapter",
+      cached_tokens: 0,
+      placement: "none",
+      paging: null,
+      cycle_ms: { 0: tokenMs },
+      cycle_run_ms: numDecoded ? { 0: tokenMs } : {},
+      constraint: null,
+      gpu_idle_share: numDecoded ? 0 : null,
     };
     const end = tool_calls?.length ? "tool_calls" : "stop";
     return {

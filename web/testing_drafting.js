@@ -63,7 +63,7 @@ export class Drafting {
     const sum = (/** @type {number[]} */ counts) => counts.reduce((a, b) => a + b, 0);
     return {
       drafter: this.#kind,
-      draft_tokens: this.#asked,
+      draft_tokens: this.#kind === "none" ? 0 : this.#asked,
       cycles: this.#numCycles,
       tokens_per_cycle: this.#numCycles ? numDecoded / this.#numCycles : 0,
       drafted_tokens: sum(this.#draftedPerPosition),

@@ -27,7 +27,7 @@ addEventListener("message", ({ data }) => {
     return;
   }
   if (message.type === "boot") {
-    bridge ??= boot(message.id);
+    bridge ??= boot(message);
     bridge.then(
       () => post({ type: "result", id: message.id, value: null }),
       (error) => post({ type: "error", id: message.id, error: describe(error) }),
@@ -63,16 +63,16 @@ function describe(error) {
 }
 
 /**
- * @param {number} id of the "boot" message
+ * @param {Extract<ClientMessage, {type: "boot"}>} message
  * @returns {Promise<any>} the bridge
  */
-async function boot(id) {
+async function boot({ id, assets, version }) {
   // What the client hears of as the worker's own error, which fails every request.
   const onFatal = (/** @type {unknown} */ error) => {
     setTimeout(() => {
       throw new Error(`Python ended: ${describe(error).message}`);
     });
   };
-  host = Host.create({ base: new URL("./", import.meta.url), gpu: navigator.gpu, post, onFatal });
+  host = Host.create({ base: new URL("./", import.meta.url), assets, version, gpu: navigator.gpu, post, onFatal });
   return (await host).boot((phase) => post({ type: "phase", id, phase }));
 }

@@ -63,6 +63,9 @@ FileSystemSyncAccessHandle.prototype.write = function (bytes, options) {
 };
 """
 
+#: What the store needs of the engine's files.
+ASSETS = {"sha256": "sha256.umd.min.js", "hash_worker": "store/hash_worker.js"}
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[FlakyServer]:
@@ -77,7 +80,7 @@ def site(server: FlakyServer, tmp_path_factory: pytest.TempPathFactory) -> Itera
     shutil.copytree(ROOT / "static", site, dirs_exist_ok=True)
     shutil.copytree(ROOT / "web", site / "app-0", ignore=shutil.ignore_patterns("node_modules"))
     shutil.copy(ROOT / "web/node_modules/hash-wasm/dist/sha256.umd.min.js", site / "app-0")
-    (site / "app-0/assets.json").write_text(json.dumps({"sha256": "sha256.umd.min.js"}))
+    (site / "app-0/assets.json").write_text(json.dumps(ASSETS))
     (site / "leadout.js").write_text('export * from "./app-0/index.js";\n')
     (site / "define.js").write_text('export * from "./app-0/widget/leadout-chat-define.js";\n')
     (site / "app-0/worker.js").write_text(FAKE_WORKER % {"options": "{}", "text": '" Hello."'})

@@ -24,7 +24,7 @@ const methods = {
     const lost = [];
     const library = kernels
       ? KernelLibrary.fromMemory(kernels)
-      : KernelLibrary.fromUrl(new URL("/kernels/", location.href));
+      : KernelLibrary.fromUrls({ index: "/kernels/index.json", sources: "/kernels/sources.json" });
     const onLost = (error) => lost.push(describe(error));
     const requested = await requestDevice(navigator.gpu);
     const index = await library.indexText();

@@ -278,13 +278,15 @@ def test_serve_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.update(host=host, port=port, **options)
 
     monkeypatch.setattr(serve, "serve", note)
-    cli.main(["serve", "--port", "0", "--open", "--model", "m", "--allow-origin", "https://a.b"])
+    origins = ["--allow-origin", "https://a.b", "--cors", "https://c.d"]
+    cli.main(["serve", "--port", "0", "--open", "--model", "m", *origins])
     assert seen == {
         "host": "127.0.0.1",
         "port": 0,
         "open_browser": True,
         "model": "m",
         "allow_origins": ["https://a.b"],
+        "cors_origins": ["https://c.d"],
     }
 
 

@@ -75,7 +75,8 @@ export class Channel {
     });
     worker.addEventListener("error", (event) => {
       // The event has no message when the script itself could not be loaded.
-      this.#stop(event.message || "its script could not be loaded or started");
+      const why = "its script could not be loaded or started (is it there, and does this page's security policy allow it?)";
+      this.#stop(event.message || why);
     });
   }
 

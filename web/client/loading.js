@@ -5,16 +5,19 @@
  */
 
 /** @import {Forecast, LoadOptions, ModelRef, ShapeRef} from "../messages.js" */
+/** @import {Places} from "../assets.js" */
 /** @import {LoadParams} from "../client.js" */
 /** @import {WorkerEvent, WorkerLike} from "./channel.js" */
 /** @import {Loaded} from "./healing.js" */
 /** @import {ModelChoice, ModelPair} from "./models.js" */
 
+import { startModuleWorker } from "../module_worker.js";
 import { Channel } from "./channel.js";
 import { LeadoutError } from "./errors.js";
 import { HealingChannel } from "./healing.js";
 import { canKeep, persist } from "./kept.js";
 import { resolveModels } from "./models.js";
+import { placesOf } from "./places.js";
 import { toFetchEvent } from "./store.js";
 import { isSupported } from "./support.js";
 
@@ -30,6 +33,7 @@ import { isSupported } from "./support.js";
 export async function loadModel(params, onHealing) {
   const { signal, worker } = params;
   signal?.throwIfAborted();
+  const places = placesOf(params.assets);
   /** @param {WorkerEvent} event */
   const onEvent = (event) => {
     if (event.type === "phase") {
@@ -55,7 +59,7 @@ export async function loadModel(params, onHealing) {
   const options = toLoadOptions(params);
   const pair = lookUp();
   const canHeal = params.heal !== false && (worker === undefined || typeof worker === "function");
-  return HealingChannel.open((events) => loadPair(startWorker(worker), pair, options, events), {
+  return HealingChannel.open((events) => loadPair(startWorker(worker, places), places, pair, options, events), {
     signal,
     onEvent,
     canHeal,
@@ -68,12 +72,13 @@ export async function loadModel(params, onHealing) {
  * fetches the model's first bytes in the meantime. What fails first is the failure.
  *
  * @param {WorkerLike} worker
+ * @param {Places} places
  * @param {Promise<ModelPair>} pair
  * @param {LoadOptions} options
  * @param {{signal?: AbortSignal | null, onEvent: (event: WorkerEvent) => void}} events
  * @returns {Promise<Loaded>}
  */
-async function loadPair(worker, pair, options, events) {
+async function loadPair(worker, places, pair, options, events) {
   const channel = new Channel(worker);
   const load = async () => {
     const { model, drafter } = await pair;
@@ -84,7 +89,7 @@ async function loadPair(worker, pair, options, events) {
     return info;
   };
   try {
-    const booting = channel.request({ type: "boot" }, events);
+    const booting = channel.request({ type: "boot", assets: places.assets, version: places.version }, events);
     const [info] = await Promise.all([load(), booting]);
     return { channel, info };
   } catch (error) {
@@ -106,12 +111,13 @@ async function loadPair(worker, pair, options, events) {
  */
 export async function estimate(model, options = {}) {
   const { signal, worker, probe = false, onForecast } = options;
-  const channel = new Channel(startWorker(worker));
+  const places = placesOf(options.assets);
+  const channel = new Channel(startWorker(worker, places));
   try {
     const [pair] = await Promise.all([
       resolveModels(model, options.drafter ?? "auto", { signal, hub: options.hub }),
       worker ? null : throwUnlessSupported(),
-      channel.request({ type: "boot" }, { signal }),
+      channel.request({ type: "boot", assets: places.assets, version: places.version }, { signal }),
     ]);
     const { run_ahead: _, ...load } = toLoadOptions(options);
     const request = { ...pair, options: load, probe };
@@ -140,13 +146,14 @@ async function throwUnlessSupported() {
 
 /**
  * @param {LoadParams["worker"]} worker
+ * @param {Places} places
  * @returns {WorkerLike}
  */
-function startWorker(worker) {
+function startWorker(worker, places) {
   if (typeof worker === "function") {
     return worker();
   }
-  return worker ?? new Worker(new URL("../worker.js", import.meta.url), { type: "module", name: "leadout" });
+  return worker ?? startModuleWorker(places.worker, "leadout");
 }
 
 /**

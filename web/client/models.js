@@ -15,6 +15,7 @@ import { partOf } from "../hub/choose.js";
 import { listKnownModels } from "../hub/known_models.js";
 import { parseHubName } from "../hub/names.js";
 import { resolveModel } from "../hub/resolve.js";
+import { PLACES } from "../places.js";
 
 /** @typedef {string | URL | Blob | Blob[] | ModelRef | ShapeRef} ModelChoice */
 
@@ -55,8 +56,8 @@ import { resolveModel } from "../hub/resolve.js";
 /** Before a name of this site's list, in the store. */
 const SITE_PREFIX = "site:";
 
-/** The folder that holds leadout.js, models/ and this release's app-<hash>/. */
-const SITE_URL = new URL("../../", import.meta.url);
+/** The folder that holds leadout.js, models/ and this release's app-<hash>/; null in the npm package. */
+const SITE_URL = PLACES.site === null ? null : new URL(PLACES.site);
 
 /** Parts of a split GGUF, of which a name may claim 99,999, or shards that an index names. */
 const MAX_PARTS = 256;
@@ -79,6 +80,9 @@ const OPTIONAL_FILES = [
  * @returns {Promise<ListedModel[]>} empty when the site serves none
  */
 export async function listModels({ signal } = {}) {
+  if (SITE_URL === null) {
+    return [];
+  }
   const response = await fetchFile(new URL("models/index.json", SITE_URL), { signal });
   if (response.status === 404) {
     return [];
@@ -266,7 +270,7 @@ async function resolveName(name, options) {
     }
     return kept ?? resolveHubName(/** @type {{hub: string}} */ (entry).hub, options);
   }
-  const source = keeps(SITE_URL, options) ? SITE_PREFIX + name : null;
+  const source = SITE_URL && keeps(SITE_URL, options) ? SITE_PREFIX + name : null;
   const toModelRef = (/** @type {ListedFiles} */ listed) => toRef(listed, source);
   const listed = models.find((model) => model.name === name);
   const drafter = models.find((model) => model.drafter?.name === name)?.drafter;
@@ -299,7 +303,7 @@ async function resolveName(name, options) {
  * @returns {ModelRef}
  */
 function toRef({ name, files }, source) {
-  const folder = new URL(`models/${encodeURIComponent(name)}/`, SITE_URL);
+  const folder = new URL(`models/${encodeURIComponent(name)}/`, SITE_URL ?? undefined);
   const refs = files.map((file) => fileAt(folder, file.name));
   if (source === null) {
     return { name, files: refs };

@@ -14,6 +14,7 @@
 /** @import {DrafterChoice, Hub, ModelChoice} from "./models.js" */
 /** @import {WorkerEvent} from "./channel.js" */
 
+import { startModuleWorker } from "../module_worker.js";
 import { isHeld } from "../store/locks.js";
 import {
   NEWS_CHANNEL,
@@ -32,6 +33,7 @@ import { Channel } from "./channel.js";
 import { errorFromMessage, LeadoutError } from "./errors.js";
 import { DRAFTER_SUFFIX, drafterSource, persist, sourceOf } from "./kept.js";
 import { resolveModels } from "./models.js";
+import { placesOf } from "./places.js";
 
 /**
  * @typedef {object} StoredModel
@@ -52,6 +54,7 @@ import { resolveModels } from "./models.js";
  * @property {(event: FetchEvent) => void} [onProgress] of the model, then of its drafter
  * @property {Hub} [hub] which hub, and the access token for it, which is kept nowhere
  * @property {FetchOptions} [fetchOptions] connections and waits
+ * @property {string | URL} [assets] as for `Leadout.load`
  */
 
 /**
@@ -63,19 +66,21 @@ import { resolveModels } from "./models.js";
  * @returns {Promise<void>} once all of it is here and checked
  * @throws {LeadoutError} SourceError, StoreError, IntegrityError; an abort rejects with the signal's reason
  */
-export async function pull(model, { drafter = "auto", signal, onProgress, hub, fetchOptions = {} } = {}) {
+export async function pull(model, params = {}) {
+  const { drafter = "auto", signal, onProgress, hub, fetchOptions = {}, assets } = params;
   const pair = await resolveModels(model, drafter, { signal, hub, isFresh: true });
   const parts = [pair.model, pair.drafter].filter((part) => part !== null);
   const models = parts.map(toKept);
   await persist();
-  const url = new URL("../store/puller.js", import.meta.url);
-  const channel = new Channel(new Worker(url, { type: "module", name: "leadout store" }));
+  const places = placesOf(assets);
+  const channel = new Channel(startModuleWorker(places.puller, "leadout store"));
   /** @param {WorkerEvent} event */
   const onEvent = (event) => {
     if (event.type === "fetch") onProgress?.(toFetchEvent(event));
   };
   try {
-    await channel.request({ type: "pull", models, options: fetchOptions }, { signal, onEvent });
+    const request = { type: /** @type {const} */ ("pull"), models, options: fetchOptions, assets: places.assets };
+    await channel.request(request, { signal, onEvent });
   } finally {
     channel.close(new DOMException("The fetch has ended.", "AbortError"));
   }

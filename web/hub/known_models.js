@@ -6,6 +6,7 @@
  */
 
 import { LeadoutError } from "../client/errors.js";
+import { PLACES } from "../places.js";
 
 /**
  * `hub` and `drafter` are names as names.js reads them; `of` is the repository of the same model in
@@ -30,7 +31,10 @@ export function listKnownModels() {
 
 /** @returns {Promise<KnownModel[]>} */
 async function fetchList() {
-  const url = new URL("./known_models.json", import.meta.url);
+  if (typeof PLACES.knownModels !== "string") {
+    return PLACES.knownModels.models;
+  }
+  const url = new URL(PLACES.knownModels);
   try {
     return (await (await fetch(url)).json()).models;
   } catch (error) {

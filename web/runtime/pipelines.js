@@ -55,15 +55,15 @@ export class KernelLibrary {
   }
 
   /**
-   * @param {string | URL} base the folder's URL, ending in a slash
+   * @param {{index: string, sources: string}} urls of the index and of all WGSL
    * @param {typeof fetch} [fetchFile]
    * @returns {KernelLibrary}
    */
-  static fromUrl(base, fetchFile = (...args) => fetch(...args)) {
+  static fromUrls(urls, fetchFile = (...args) => fetch(...args)) {
     /** @type {Map<string, Promise<any>>} */
     const fetched = new Map();
     const fetchText = async (/** @type {string} */ file) => {
-      const url = new URL(file, base).href;
+      const url = file === INDEX ? urls.index : urls.sources;
       const response = await fetchFile(url).catch((error) => error);
       if (!(response instanceof Response) || !response.ok) {
         const reason = response instanceof Response ? `status ${response.status}` : response.message;

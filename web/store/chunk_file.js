@@ -14,6 +14,13 @@ import { CHUNK_BYTES, ENTRY_BYTES, countBytes } from "./records.js";
 
 /** @import {FileRecord, Folders} from "./records.js" */
 
+/**
+ * The browser's FileSystemSyncAccessHandle, which TypeScript knows in workers alone.
+ * @typedef {{read: (target: Uint8Array, options?: {at?: number}) => number,
+ *   write: (bytes: Uint8Array, options?: {at?: number}) => number,
+ *   getSize: () => number, truncate: (size: number) => void, flush: () => void, close: () => void}} SyncHandle
+ */
+
 /** Another tab that was just closed lets go of its handles a little later than of its locks. */
 const MAX_OPEN_TRIES = 40;
 const OPEN_RETRY_MS = 100;
@@ -26,8 +33,8 @@ export class ChunkFile {
 
   /**
    * @param {FileRecord} record
-   * @param {FileSystemSyncAccessHandle} bytes
-   * @param {FileSystemSyncAccessHandle} table
+   * @param {SyncHandle} bytes
+   * @param {SyncHandle} table
    * @private use ChunkFile.open
    */
   constructor(record, bytes, table) {
@@ -192,7 +199,7 @@ function isQuota(error) {
 /**
  * @param {FileSystemDirectoryHandle} folder
  * @param {string} name
- * @returns {Promise<FileSystemSyncAccessHandle>}
+ * @returns {Promise<SyncHandle>}
  */
 export async function openHandle(folder, name) {
   const handle = await folder.getFileHandle(name, { create: true });

@@ -13,7 +13,7 @@ let hasher;
 let queue = Promise.resolve();
 
 addEventListener("message", ({ data }) => {
-  if (data.library) {
+  if ("library" in data) {
     hasher = load(data.library);
     return;
   }
@@ -30,11 +30,11 @@ addEventListener("message", ({ data }) => {
 });
 
 /**
- * @param {string} url
+ * @param {string | null} url null: it came with this module, as in the npm package
  * @returns {Promise<Sha256>}
  */
 async function load(url) {
-  await import(url); // it is no module: it leaves its functions in the global scope
+  if (url !== null) await import(url); // it is no module: it leaves its functions in the global scope
   const { hashwasm } = /** @type {any} */ (globalThis);
   const sha256 = await hashwasm.createSHA256();
   sha256.init();

@@ -9,10 +9,15 @@
  * @module hasher
  */
 
+/** @import {Assets} from "../assets.js" */
+
+import { startModuleWorker } from "../module_worker.js";
 import { LeadoutError } from "../runtime/errors.js";
 
 /** Pieces that are on their way to the other thread at most. */
 const MAX_ON_THE_WAY = 4;
+
+/** Which worker hashes, with which library. @typedef {Pick<Assets, "hash_worker" | "sha256">} Hashing */
 
 export class FileHasher {
   #worker;
@@ -29,10 +34,9 @@ export class FileHasher {
   #reject = () => {};
   #digest;
 
-  /** @param {string} libraryUrl of hash-wasm's SHA-256 */
-  constructor(libraryUrl) {
-    const url = new URL("./hash_worker.js", import.meta.url);
-    this.#worker = new Worker(url, { type: "module", name: "leadout hash" });
+  /** @param {Hashing} hashing */
+  constructor({ hash_worker, sha256 }) {
+    this.#worker = startModuleWorker(hash_worker, "leadout hash");
     this.#digest = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -48,7 +52,7 @@ export class FileHasher {
       this.#reject(this.#failure);
       this.#wake?.();
     });
-    this.#worker.postMessage({ library: libraryUrl });
+    this.#worker.postMessage({ library: sha256 });
   }
 
   /**

@@ -106,10 +106,10 @@ export class PulledFile {
   /**
    * Take up what is there.
    *
-   * @param {string} libraryUrl of the whole file's hash
+   * @param {import("./hasher.js").Hashing} hashing of the whole file
    * @param {AbortSignal} signal
    */
-  async open(libraryUrl, signal) {
+  async open(hashing, signal) {
     if (await isDone(this.#folders, this.record.id)) {
       this.#setDone();
       return;
@@ -124,7 +124,7 @@ export class PulledFile {
     }
     this.chunks = chunks;
     this.storedBytes = chunks.storedBytes;
-    if (this.record.sha256 !== null) this.#hasher = new FileHasher(libraryUrl);
+    if (this.record.sha256 !== null) this.#hasher = new FileHasher(hashing);
     this.#hash();
     this.#news.wake();
   }

@@ -6,6 +6,7 @@
 
 /** @import {ClientMessage, WorkerMessage} from "../messages.js" */
 
+import { resolveAssets } from "../assets.js";
 import { Pull } from "./pulling.js";
 
 /** By the request's id. @type {Map<number, Pull>} */
@@ -21,15 +22,15 @@ addEventListener("message", ({ data }) => {
 });
 
 /** @param {Extract<ClientMessage, {type: "pull"}>} message */
-async function pull({ id, models, options }) {
+async function pull({ id, models, options, assets }) {
   try {
-    const assets = await (await fetch(new URL("../assets.json", import.meta.url))).json();
-    const libraryUrl = new URL(assets.sha256, new URL("../", import.meta.url)).href;
+    const hashing =
+      typeof assets === "string" ? resolveAssets(await (await fetch(assets)).json(), assets) : assets;
     for (const model of models) {
       const pulling = new Pull(model, {
         ...options,
         isFresh: true,
-        libraryUrl,
+        hashing,
         onProgress: (event) => post({ type: "fetch", id, ...event }),
       });
       pulls.set(id, pulling);

@@ -53,10 +53,10 @@ const SPEED_MS = 4000;
 
 /**
  * @typedef {FetchOptions & {
- *   libraryUrl: string,
+ *   hashing: import("./hasher.js").Hashing,
  *   isFresh?: boolean,
  *   onProgress?: (event: FetchEvent) => void,
- * }} PullOptions `libraryUrl`: of hash-wasm's SHA-256. `isFresh`: ask the source whether it still has
+ * }} PullOptions `isFresh`: ask the source whether it still has
  *   what is kept
  */
 
@@ -287,7 +287,7 @@ export class Pull {
       }
       this.#setState("checking");
       for (const file of missing) {
-        await file.open(this.#options.libraryUrl, signal);
+        await file.open(this.#options.hashing, signal);
         this.#tell();
       }
       this.#setState("fetching");

@@ -4,6 +4,8 @@
  * @module attributes
  */
 
+/** @import {LoadParams} from "../client.js" */
+
 /**
  * A choice that an attribute holds while it is a string, and a property otherwise.
  *
@@ -50,6 +52,15 @@ export class Choice {
     this.#value = null;
     this.#onChange();
   }
+}
+
+/**
+ * @param {HTMLElement & {loadOptions: Partial<LoadParams>}} element
+ * @returns {Partial<LoadParams>} its options, with the attribute that stands for one of them
+ */
+export function loadOptionsOf(element) {
+  const assets = element.getAttribute("assets");
+  return assets === null ? element.loadOptions : { ...element.loadOptions, assets };
 }
 
 /**

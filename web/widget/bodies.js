@@ -22,8 +22,16 @@ export class Bodies {
   #isLoading = false;
   #isPlain = false;
 
-  /** @param {{onSend: (options: SendOptions) => void, onChange: (change: ConversationChange) => void}} handlers */
-  constructor(handlers) {
+  #findAssets;
+
+  /**
+   * @param {object} handlers
+   * @param {(options: SendOptions) => void} handlers.onSend
+   * @param {(change: ConversationChange) => void} handlers.onChange
+   * @param {() => string | URL | undefined} handlers.findAssets the folder with the engine's files, if one is named
+   */
+  constructor({ findAssets, ...handlers }) {
+    this.#findAssets = findAssets;
     this.conversation = new Conversation(handlers);
   }
 
@@ -57,7 +65,7 @@ export class Bodies {
     }
     this.#isLoading = true;
     try {
-      this.#markdown = await Markdown.load();
+      this.#markdown = await Markdown.load(this.#findAssets());
       this.conversation.setMarkdown(this.#isPlain ? null : this.#markdown);
     } catch (error) {
       console.warn("Answers are shown as plain text: Markdown's libraries could not be loaded.", error);

@@ -6,7 +6,8 @@
 
 import { LeadoutChat } from "./leadout-chat.js";
 
-if (!customElements.get("leadout-chat")) {
+// A server that renders pages has no elements.
+if (globalThis.customElements && !customElements.get("leadout-chat")) {
   customElements.define("leadout-chat", LeadoutChat);
 }
 

@@ -7,10 +7,11 @@
  * Attributes: `model` (a name that the site lists, hf:owner/name, or a URL), `drafter` ("auto", "none", "ngram", or as
  * `model`; see Leadout.load), `mode` ("completion" or "chat"; without it, chat when the model has a chat template),
  * `autoload` (load without a click), `forecast` (before that click, say what a model from afar takes and how fast it will
- * be: Python starts for it), `store` (a model from afar is kept in the browser, see Leadout.models: "only", and not loaded;
- * "off", it is not), `data-state` (set by the element, see State). Slots: header, footer, offer, settings, unsupported.
- * Parts: notice, loading, progress, sheet, input, continuation, question, answer, reasoning, tool-call, tools, actions,
- * send, stop, undo, clear, status, figures, speed, drafting, compare, comparison, settings.
+ * be: Python starts for it), `assets` (the folder with the engine's files; see LoadParams), `store` (a model from afar is
+ * kept in the browser, see Leadout.models: "only", and not loaded; "off", it is not), `data-state` (set by the element,
+ * see State). Slots: header, footer, offer, settings, unsupported. Parts: notice, loading, progress, sheet, input,
+ * continuation, question, answer, reasoning, tool-call, tools, actions, send, stop, undo, clear, status, figures, speed,
+ * drafting, compare, comparison, settings.
  *
  * The states and what leads from one to the next:
  * 1. "idle": no model loaded. load() → 2, or "unsupported" where there is no WebGPU.
@@ -32,7 +33,7 @@
 /** @import {Settings} from "./settings.js" */
 
 import { isAbort, LeadoutError } from "../client/errors.js";
-import { Choice, upgradeProperties } from "./attributes.js";
+import { Choice, loadOptionsOf, upgradeProperties } from "./attributes.js";
 import { Bodies } from "./bodies.js";
 import { Offering } from "./forecast.js";
 import { loadEngine } from "./loading.js";
@@ -81,6 +82,7 @@ export class LeadoutChat extends ElementBase {
       this.#emit("conversation", change);
       this.#refreshButtons();
     },
+    findAssets: () => loadOptionsOf(this).assets,
   });
   /** @type {State} */
   #state = "idle";
@@ -266,7 +268,7 @@ export class LeadoutChat extends ElementBase {
     [this.#loading, this.#loadedDrafter] = [loading, drafter];
     this.#takePhase("loading_runtime");
     const { signal } = loading;
-    const asked = { model, drafter, signal, store: this.getAttribute("store"), options: this.loadOptions };
+    const asked = { model, drafter, signal, store: this.getAttribute("store"), options: loadOptionsOf(this) };
     try {
       const engine = await loadEngine(asked, this.#view, {
         takePhase: (phase) => this.#takePhase(phase),
@@ -401,7 +403,7 @@ export class LeadoutChat extends ElementBase {
     if (model && mayLoad && this.hasAttribute("autoload")) {
       await this.load();
     } else if (model) {
-      const { drafter, loadOptions: options } = this;
+      const [{ drafter }, options] = [this, loadOptionsOf(this)];
       const asked = { model, drafter, options, hasForecast: this.hasAttribute("forecast"), load: () => this.load() };
       await this.#offering.begin(asked, (notice) => this.#view.setNotice(notice));
     }

@@ -29,7 +29,8 @@ export async function loadEngine({ model, drafter, signal, store, options }, vie
     emit("fetch", event);
   };
   if (store === "only") {
-    await Leadout.models.pull(model, { drafter, signal, hub: options.hub, onProgress: onFetch });
+    const { hub, assets } = options;
+    await Leadout.models.pull(model, { drafter, signal, hub, assets, onProgress: onFetch });
     return null;
   }
   return Leadout.load({

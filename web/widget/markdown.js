@@ -53,9 +53,12 @@ export class Markdown {
     purify.addHook("afterSanitizeAttributes", keepOnlyOurs);
   }
 
-  /** @returns {Promise<Markdown>} one for all elements of a page; after a failure, the next call tries again */
-  static load() {
-    loading ??= loadLibraries().then(
+  /**
+   * @param {string | URL} [assets] the folder with the engine's files
+   * @returns {Promise<Markdown>} one for all elements of a page; after a failure, the next call tries again
+   */
+  static load(assets) {
+    loading ??= loadLibraries(assets).then(
       (libraries) => new Markdown(libraries),
       (error) => {
         loading = null;

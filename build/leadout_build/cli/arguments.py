@@ -94,6 +94,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve_arguments(add("serve", "serve the built site and the models, here alone"))
     build = add("build", "build the site, for any static host and any sub-path")
     build.add_argument("--out", type=Path, default=DIST, metavar="FOLDER", help="where to")
+    build.add_argument(
+        "--package",
+        type=Path,
+        metavar="FOLDER",
+        help="also write the npm package there, for `npm pack ./FOLDER`",
+    )
     _add_origin_argument(build)
     pull = add("pull", "fetch a model into the store; resumes and verifies")
     pull.add_argument(
@@ -140,6 +146,14 @@ def _add_serve_arguments(parser: _Parser) -> None:
         "(default: nano)",
     )
     _add_origin_argument(parser)
+    parser.add_argument(
+        "--cors",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="an origin, such as http://localhost:5173, whose pages may read what is served here "
+        "(CORS), to embed Leadout in them from this address; repeatable. No other page may",
+    )
 
 
 def _add_origin_argument(parser: _Parser) -> None:

@@ -15,5 +15,6 @@ def run(args: argparse.Namespace) -> int:
         open_browser=args.open,
         model=args.model,
         allow_origins=args.allow_origin,
+        cors_origins=args.cors,
     )
     return 0

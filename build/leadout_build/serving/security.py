@@ -9,10 +9,14 @@ nothing from elsewhere. Neither COOP nor COEP: the page must also work where the
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from leadout.errors import RequestError
+from leadout_build.site.policy import check_origin
 
 #: For what lies in the model store: a license's HTML may be read, and may do nothing.
 MODEL_POLICY = "default-src 'none'; frame-ancestors 'self'; sandbox"
@@ -38,23 +42,58 @@ def is_known_host(header: str) -> bool:
     return is_loopback(host) and (port == "" or port.isdecimal())
 
 
+#: What a page of another origin may see of an answer, beside what it always may.
+_EXPOSED = "accept-ranges, content-encoding, content-length, content-range, etag"
+
+#: What such a page may ask, where its browser asks first.
+_PREFLIGHT = {
+    "access-control-allow-methods": "GET, HEAD",
+    "access-control-allow-headers": "range, if-range, if-none-match",
+    "access-control-max-age": "600",
+}
+
+
+def check_cors_origin(text: str) -> str:
+    """Return an origin as browsers write it in a request.
+
+    Raises:
+        RequestError: it is no origin, or one with a wildcard: each is named, so that nobody lets
+            all pages in by a slip.
+    """
+    origin = check_origin(text)
+    if "*" in origin:
+        raise RequestError(
+            f'"{text}" has a wildcard; name each origin whose pages may read this server\'s files, '
+            "such as http://localhost:5173.",
+            origin=text,
+        )
+    for scheme, port in (("http://", ":80"), ("https://", ":443")):
+        if origin.startswith(scheme):
+            origin = origin.removesuffix(port)
+    return origin
+
+
 class Guard:
     """ASGI middleware: refuses what the module's docstring says, and sets the headers.
 
     Args:
         app: what is guarded.
         policy: the site's Content-Security-Policy.
+        cors_origins: origins whose pages may read every answer; see `check_cors_origin`.
     """
 
-    def __init__(self, app: ASGIApp, policy: str) -> None:
+    def __init__(self, app: ASGIApp, policy: str, cors_origins: Sequence[str] = ()) -> None:
         self.app = app
         self.policy = policy
+        self.cors_origins = frozenset(cors_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; see ASGI."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        origin = Headers(scope=scope).get("origin", "")
+        may_read = origin in self.cors_origins
         is_model_file = scope["path"].startswith("/models/") and scope["path"].count("/") > 2
 
         async def send_with_headers(message: Message) -> None:
@@ -64,12 +103,17 @@ class Guard:
                 headers["x-content-type-options"] = "nosniff"
                 headers["referrer-policy"] = "no-referrer"
                 headers["cross-origin-resource-policy"] = "same-origin"
+                if self.cors_origins:
+                    headers.add_vary_header("origin")
+                if may_read:
+                    headers["access-control-allow-origin"] = origin
+                    headers["access-control-expose-headers"] = _EXPOSED
             await send(message)
 
-        refusal = self._refuse(scope)
-        await (refusal or self.app)(scope, receive, send_with_headers)
+        answer = self._refuse(scope, may_read)
+        await (answer or self.app)(scope, receive, send_with_headers)
 
-    def _refuse(self, scope: Scope) -> PlainTextResponse | None:
+    def _refuse(self, scope: Scope, may_read: bool) -> Response | None:
         hosts = Headers(scope=scope).getlist("host")
         if len(hosts) != 1:
             return PlainTextResponse("One Host header is needed.", status_code=400)
@@ -77,6 +121,8 @@ class Guard:
             return PlainTextResponse(
                 "This server answers to localhost and loopback addresses only.", status_code=421
             )
+        if scope["method"] == "OPTIONS" and may_read:
+            return Response(status_code=204, headers=_PREFLIGHT)
         if scope["method"] not in ("GET", "HEAD"):
             return PlainTextResponse(
                 "Only GET and HEAD.", status_code=405, headers={"allow": "GET, HEAD"}

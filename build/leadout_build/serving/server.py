@@ -31,7 +31,7 @@ from starlette.routing import Route
 from leadout.errors import PortInUseError, RequestError, StoreError
 from leadout_build import DIST
 from leadout_build.serving.connections import server_config
-from leadout_build.serving.security import Guard, is_loopback
+from leadout_build.serving.security import Guard, check_cors_origin, is_loopback
 from leadout_build.serving.site_files import (
     REVALIDATE,
     answer_file,
@@ -80,6 +80,7 @@ def create_app(
     extra_model: ServedModel | None = None,
     built_in: Sequence[ServedModel] = (),
     allow_origins: Sequence[str] = (),
+    cors_origins: Sequence[str] = (),
 ) -> Starlette:
     """Return the application that serves a site and a model store.
 
@@ -90,6 +91,7 @@ def create_app(
         extra_model: one from elsewhere, which hides another one of its name.
         built_in: those that are there whatever the store has, and come before it.
         allow_origins: other origins that the page may fetch models from.
+        cors_origins: other origins whose pages may read all of this; by default there are none.
     """
     policy = site_policy([check_origin(text) for text in allow_origins])
 
@@ -125,7 +127,9 @@ def create_app(
             Route("/models/{name}/{file}", send_model_file),
             Route("/{path:path}", send_site_file),
         ],
-        middleware=[Middleware(Guard, policy=policy)],
+        middleware=[
+            Middleware(Guard, policy=policy, cors_origins=[*map(check_cors_origin, cors_origins)])
+        ],
     )
 
 
@@ -136,6 +140,7 @@ def serve(
     open_browser: bool = False,
     model: str | None = None,
     allow_origins: Sequence[str] = (),
+    cors_origins: Sequence[str] = (),
     site: Path = DIST,
     store: Store | None = None,
 ) -> None:
@@ -147,6 +152,7 @@ def serve(
         open_browser: open the page when ready.
         model: name or path of the model that the page proposes; default: the built-in one.
         allow_origins: other origins that the page may fetch models from.
+        cors_origins: other origins whose pages may read what is served here.
         site: the built site.
         store: default: the user's.
 
@@ -174,6 +180,7 @@ def serve(
         extra_model=extra_model,
         built_in=built_in_served(),
         allow_origins=[*allowed_origins(site), *allow_origins],
+        cors_origins=cors_origins,
     )
     listener = listen(host, port)
     bound_host, bound_port = listener.getsockname()[:2]

@@ -51,6 +51,9 @@ TEXTS = {
 KNOWN_MODELS = "known_models.json"
 
 BUILD_FILE = "build.json"
+
+#: In app-<hash>/: which files the engine has beside its modules.
+ASSETS_FILE = "assets.json"
 HEADERS_FILE = "_headers"
 _HEADERS = """\
 /*
@@ -142,17 +145,18 @@ def _assemble(site: Path, root: Path, allow_origins: Sequence[str]) -> None:
         package = package_of(build_wheel(root / "pyapp/leadout", Path(folder)), app / "python")
         compile_archives([package], node_modules / "pyodide", root / ".cache/python")
     beside = f"../{vendor_folder.name}/"
+    # Keep in step with `Assets` in web/assets.js.
     assets = {
-        "pyodide": beside + vendored.pyodide,
-        "tokenizers": beside + vendored.tokenizers,
-        "sha256": beside + vendored.sha256,
-        "jinja": beside + vendored.jinja,
-        "xgrammar": beside + vendored.xgrammar,
-        "markdown": beside + vendored.markdown,
-        "purify": beside + vendored.purify,
+        "version": leadout.__version__,
+        **{use: beside + name for use, name in vendored.files.items()},
+        "lock": vendored.lock,
         "packages": [f"python/{package.out.name}"],
+        "kernels_index": f"kernels/{INDEX}",
+        "kernels_sources": f"kernels/{SOURCES}",
+        "template_worker": "template_worker.js",
+        "hash_worker": "store/hash_worker.js",
     }
-    _write_json(app / "assets.json", assets)
+    _write_json(app / ASSETS_FILE, assets)
     app = _add_hash(app)
 
     for stable, module in ENTRY_POINTS.items():

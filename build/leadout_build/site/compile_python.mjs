@@ -3,7 +3,8 @@
  *
  *     node compile_python.mjs PYODIDE_FOLDER STDLIB_ZIP < JOBS
  *
- * JOBS is a JSON list of {sources, compiled, folder}: two paths, and where the archive will lie.
+ * JOBS is a JSON list of {sources, compiled, folder, left_out, keeps_docstrings}: two paths, and what
+ * `Archive` in compiled.py says.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,10 +19,10 @@ const pyodide = await loadPyodide({
 });
 pyodide.runPython(readFileSync(new URL("compile_python.py", import.meta.url), "utf8"));
 const compileArchive = pyodide.globals.get("compile_archive");
-for (const { sources, compiled, folder } of JSON.parse(readFileSync(0, "utf8"))) {
+for (const { sources, compiled, folder, left_out, keeps_docstrings } of JSON.parse(readFileSync(0, "utf8"))) {
   pyodide.FS.writeFile("/tmp/sources.zip", readFileSync(sources));
   try {
-    compileArchive(folder);
+    compileArchive(folder, left_out, keeps_docstrings);
   } catch (error) {
     console.error(error.message.trim()); // alone: Node would print all of Pyodide around it
     process.exit(1);

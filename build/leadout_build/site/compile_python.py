@@ -6,6 +6,7 @@ Bytecode belongs to one version of Python, and the build may run on another one 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from py_compile import PycInvalidationMode, compile  # noqa: A004
 
@@ -17,16 +18,23 @@ COMPILED = Path("/tmp/compiled.zip")
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 
 
-def compile_archive(folder: str) -> None:
+#: Packages whose docstrings Pyodide hands on to functions in C.
+PYODIDE = ("_pyodide/", "pyodide/")
+
+
+def compile_archive(folder: str, left_out: Iterable[str], keeps_docstrings: bool) -> None:
     """Compile SOURCES into COMPILED.
 
     Args:
         folder: where the archive will lie in the browser, for tracebacks.
+        left_out: entries that do not go along.
+        keeps_docstrings: else docstrings and asserts go, but Pyodide's own.
     """
+    skipped = set(left_out)
     source, bytecode = Path("/tmp/source.py"), Path("/tmp/source.pyc")
     with zipfile.ZipFile(SOURCES) as sources, zipfile.ZipFile(COMPILED, "w") as compiled:
         for name in sorted(sources.namelist()):
-            if name.endswith("/"):
+            if name.endswith("/") or name in skipped:
                 continue
             data, ending = sources.read(name), ""
             if name.endswith(".py"):
@@ -34,7 +42,14 @@ def compile_archive(folder: str) -> None:
                 # Sources do not go along, so nothing is compared with them.
                 mode = PycInvalidationMode.UNCHECKED_HASH
                 shown = f"{folder}/{name}"
-                compile(str(source), str(bytecode), shown, doraise=True, invalidation_mode=mode)
+                compile(
+                    str(source),
+                    str(bytecode),
+                    shown,
+                    doraise=True,
+                    optimize=0 if keeps_docstrings or name.startswith(PYODIDE) else 2,
+                    invalidation_mode=mode,
+                )
                 data = bytecode.read_bytes()
                 ending = "c"
             entry = zipfile.ZipInfo(name + ending, TIMESTAMP)

@@ -12,11 +12,13 @@ import json
 import shutil
 import subprocess
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from leadout_build.site.errors import BuildError
+from leadout_build.site.stdlib import is_left_out
 
 SCRIPT = Path(__file__).with_name("compile_python.mjs")
 PYTHON_PART = Path(__file__).with_name("compile_python.py")
@@ -37,11 +39,35 @@ class Archive:
         sources: a zip file; entries that are no Python are taken over.
         out: the file to write.
         folder: where it will lie in the browser.
+        left_out: entries that do not go along.
+        keeps_docstrings: without them, asserts do not go along either, as in `python -OO`. What
+            belongs to Pyodide keeps its own, which it hands on to its functions in C.
     """
 
     sources: Path
     out: Path
     folder: str
+    left_out: tuple[str, ...] = ()
+    keeps_docstrings: bool = True
+
+
+def stdlib_archive(pyodide: Path, out: Path) -> Archive:
+    """Return the browser's standard library: npm's, without what a tab has no use for.
+
+    Args:
+        pyodide: npm's package.
+        out: the file to write.
+
+    Raises:
+        BuildError: the package has none.
+    """
+    sources = pyodide / STDLIB
+    try:
+        with zipfile.ZipFile(sources) as archive:
+            left_out = tuple(sorted(name for name in archive.namelist() if is_left_out(name)))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise BuildError(f"{sources} cannot be read ({error}); run `make setup`") from error
+    return Archive(sources, out, STDLIB_FOLDER, left_out, keeps_docstrings=False)
 
 
 def compile_archives(archives: Sequence[Archive], pyodide: Path, cache: Path) -> None:
@@ -57,7 +83,7 @@ def compile_archives(archives: Sequence[Archive], pyodide: Path, cache: Path) ->
     """
     cache.mkdir(parents=True, exist_ok=True)
     # A compiled standard library also makes compiling start faster.
-    stdlib = Archive(pyodide / STDLIB, cache / STDLIB, STDLIB_FOLDER)
+    stdlib = stdlib_archive(pyodide, cache / STDLIB)
     kept_stdlib = _kept(stdlib, pyodide, cache)
     if not kept_stdlib.is_file():
         _run([(stdlib, kept_stdlib)], pyodide, pyodide / STDLIB)
@@ -71,10 +97,18 @@ def compile_archives(archives: Sequence[Archive], pyodide: Path, cache: Path) ->
 
 def _kept(archive: Archive, pyodide: Path, cache: Path) -> Path:
     """Return where the cache has the archive, or will have it."""
-    digest = hashlib.sha256(archive.folder.encode())
+    digest = hashlib.sha256(json.dumps(_described(archive)).encode())
     for path in (archive.sources, pyodide / "package.json", SCRIPT, PYTHON_PART):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return cache / f"{digest.hexdigest()}.zip"
+
+
+def _described(archive: Archive) -> dict[str, object]:
+    return {
+        "folder": archive.folder,
+        "left_out": archive.left_out,
+        "keeps_docstrings": archive.keeps_docstrings,
+    }
 
 
 def _run(jobs: Sequence[tuple[Archive, Path]], pyodide: Path, stdlib: Path) -> None:
@@ -84,7 +118,7 @@ def _run(jobs: Sequence[tuple[Archive, Path]], pyodide: Path, stdlib: Path) -> N
             {
                 "sources": str(archive.sources.resolve()),
                 "compiled": str(path),
-                "folder": archive.folder,
+                **_described(archive),
             }
             for (archive, _), path in zip(jobs, fresh, strict=True)
         ]

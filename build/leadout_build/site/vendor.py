@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from leadout_build.site.compiled import (
     PACKAGES_FOLDER,
     STDLIB,
-    STDLIB_FOLDER,
     Archive,
     compile_archives,
+    stdlib_archive,
 )
 from leadout_build.site.errors import BuildError
 
@@ -45,15 +45,15 @@ LICENCES_FILE = "THIRD_PARTY_LICENSES.txt"
 
 @dataclass(frozen=True)
 class Vendored:
-    """What `vendor` wrote, by path relative to the folder."""
+    """What `vendor` wrote.
 
-    pyodide: str
-    tokenizers: str
-    sha256: str
-    jinja: str
-    xgrammar: str
-    markdown: str
-    purify: str
+    Attributes:
+        files: use → path relative to the folder; the uses are those of `Assets` in web/assets.js.
+        lock: Pyodide's lock file, without packages that it could fetch.
+    """
+
+    files: Mapping[str, str]
+    lock: Mapping[str, object]
 
 
 def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
@@ -82,8 +82,8 @@ def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
         if name not in (STDLIB, LOCK):
             shutil.copyfile(pyodide / name, out / "pyodide" / name)
     # Pyodide's list of packages that it could fetch: what the site needs, it brings along.
-    lock = json.loads((pyodide / LOCK).read_text("utf-8"))
-    (out / "pyodide" / LOCK).write_bytes(json.dumps({**lock, "packages": {}}).encode())
+    lock = {**json.loads((pyodide / LOCK).read_text("utf-8")), "packages": {}}
+    (out / "pyodide" / LOCK).write_bytes(json.dumps(lock).encode())
     shutil.copyfile(tokenizers / "dist" / TOKENIZERS_FILE, out / TOKENIZERS_FILE)
     shutil.copyfile(hash_wasm / "dist" / SHA256_FILE, out / SHA256_FILE)
     shutil.copyfile(jinja / "dist" / "index.js", out / JINJA_FILE)
@@ -92,20 +92,24 @@ def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
     # A file that ends in .mjs is no script to some static hosts.
     _copy_module(markdown / "dist/browser/markdown-it.esm.min.mjs", out / MARKDOWN_FILE)
     _copy_module(purify / "dist/purify.es.mjs", out / PURIFY_FILE)
-    stdlib = Archive(pyodide / STDLIB, out / "pyodide" / STDLIB, STDLIB_FOLDER)
+    stdlib = stdlib_archive(pyodide, out / "pyodide" / STDLIB)
     compile_archives([stdlib], pyodide, cache / "python")
     libraries = (tokenizers, hash_wasm, jinja, xgrammar, markdown, *bundled, purify)
     licences = "\n".join(_licences(pyodide, libraries))
     (out / LICENCES_FILE).write_bytes(licences.encode())
-    return Vendored(
-        pyodide="pyodide/",
-        tokenizers=TOKENIZERS_FILE,
-        sha256=SHA256_FILE,
-        jinja=JINJA_FILE,
-        xgrammar=XGRAMMAR_FILE,
-        markdown=MARKDOWN_FILE,
-        purify=PURIFY_FILE,
-    )
+    files = {
+        "pyodide": "pyodide/pyodide.mjs",
+        "pyodide_module": "pyodide/pyodide.asm.mjs",
+        "pyodide_wasm": "pyodide/pyodide.asm.wasm",
+        "stdlib": f"pyodide/{STDLIB}",
+        "tokenizers": TOKENIZERS_FILE,
+        "sha256": SHA256_FILE,
+        "jinja": JINJA_FILE,
+        "xgrammar": XGRAMMAR_FILE,
+        "markdown": MARKDOWN_FILE,
+        "purify": PURIFY_FILE,
+    }
+    return Vendored(files, lock)
 
 
 def _copy_module(source: Path, out: Path) -> None:
