@@ -11,7 +11,8 @@ SITE_SETUP := $(VENV)/.python-ready web/node_modules/.ready
 SETUP := $(SITE_SETUP) $(VENV)/.browser-ready
 PYTEST := $(BIN)/python -m pytest
 # Each worker takes whole files, the long ones first (see tests/parallel.py), each with a Chromium.
-WORKERS ?= 2
+# One more than there are cores: a test waits for its browser a good part of the time.
+WORKERS ?= 3
 IN_PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help

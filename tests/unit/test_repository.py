@@ -116,8 +116,13 @@ def test_the_readme_has_a_line_for_every_folder() -> None:
         for path in listed_files()
         if any(path.parent.is_relative_to(REPOSITORY / root) for root in roots)
     }
-    # A folder's line is its own; what lies deeper is its matter.
-    lines = {folder.name for folder in folders if len(folder.relative_to(REPOSITORY).parts) <= 3}
+    # A folder's line is its own; what lies deeper is its matter. The adapters have a README.
+    lines = {
+        folder.name
+        for folder in folders
+        if len(folder.relative_to(REPOSITORY).parts) <= 3
+        and folder.parent != REPOSITORY / "web/adapters"
+    }
     assert len(lines) > 10
     assert [name for name in lines if f" {name}/" not in tree and f"/{name}/" not in tree] == []
 
@@ -152,7 +157,13 @@ def test_versions_agree() -> None:
 
 def test_exports_of_the_npm_package_exist_and_give_types_first() -> None:
     package = json.loads((REPOSITORY / "web/package.json").read_text("utf-8"))
-    assert set(package["exports"]) == {".", "./define", "./testing"}
+    adapters = {
+        f"./{path.stem.replace('_', '-')}"
+        for path in (REPOSITORY / "web/adapters").glob("*.js")
+        if path.with_suffix("").is_dir()
+    }
+    assert len(adapters) == 5
+    assert set(package["exports"]) == {".", "./define", "./testing"} | adapters
     for export in package["exports"].values():
         assert list(export) == ["types", "default"]
         assert (REPOSITORY / "web" / export["default"]).is_file()
