@@ -39,16 +39,17 @@ async def load(
     """Load a checkpoint, and its drafter's, from memory, without their tokenizers."""
     return await Engine.load(
         device,
-        await _open(files),
+        await open_files(files),
         LoadOptions(**options),  # type: ignore[arg-type]
         _no_tokenizer,
         lambda phase: None,
         lambda loaded, total: None,
-        await _open(drafter_files) if drafter_files else None,
+        await open_files(drafter_files) if drafter_files else None,
     )
 
 
-async def _open(files: Mapping[str, Path]) -> Checkpoint:
+async def open_files(files: Mapping[str, Path]) -> Checkpoint:
+    """Open a checkpoint in memory, without its vocabulary."""
     sources = {name: MemorySource(name, path.read_bytes()) for name, path in files.items()}
     checkpoint = await open_checkpoint(sources)
     checkpoint.metadata.pop("tokenizer.ggml.tokens", None)  # ids only

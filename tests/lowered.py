@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from leadout.devices.numpy import NumpyDevice
-from leadout.lowering import Caps
+from leadout.lowering import Caps, lower
 from leadout.ops import Program
+from leadout.plan import Plan
 from leadout_build.site.kernels import kernel_index
 
 FOLDER = Path(__file__).parents[1] / "web/kernels"
@@ -24,6 +25,17 @@ def kernels() -> dict[str, Any]:
 def caps(features: Sequence[str] = (), **options: bool) -> Caps:
     """Return the capabilities of an adapter that has all kernels and some features."""
     return Caps(kernels(), frozenset(features), **options)
+
+
+class LoweringDevice(NumpyDevice):
+    """A device that loads can be planned for, down to the Plans of an adapter."""
+
+    def __init__(self, adapter: Caps) -> None:
+        super().__init__()
+        self.adapter = adapter
+
+    def lower(self, program: Program, precision: str = "accurate") -> Plan:  # type: ignore[override]
+        return lower(program, self.adapter)
 
 
 class ListeningDevice(NumpyDevice):

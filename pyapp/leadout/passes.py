@@ -387,6 +387,9 @@ def build_passes(
     most_groups = max((1, *batch_cycles))
     for name, spec in lower(builder.logprobs_alone(max(num_drafts), most_groups)).buffers.items():
         buffers.setdefault(name, spec)
+    # What it has of constants is small, and may be its own.
+    constants |= score.constants
+    buffers |= {name: score.buffers[name] for name in score.constants}
     score_buffers = {name: spec for name, spec in score.buffers.items() if name not in buffers}
     buffers |= tables.buffers(
         {

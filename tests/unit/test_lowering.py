@@ -6,14 +6,15 @@ import dataclasses
 
 import pytest
 
-from engine_cases import load
+from engine_cases import load, open_files
 from leadout import ops
 from leadout.layouts import Vector
 from leadout.lowering import kernels_of, lower
 from leadout.lowering.kernel import KERNELS
 from leadout.ops import Op, Program, ProgramBuilder
 from leadout.plan import Binding, Plan
-from lowered import ListeningDevice, caps
+from leadout.planning import LoadOptions, plan_load
+from lowered import ListeningDevice, LoweringDevice, caps
 from speculation_cases import pair_files
 
 #: What takes the place of these on an adapter that computes on the CPU is solo_matvec.
@@ -52,6 +53,27 @@ async def test_every_binding_lies_in_a_buffer_that_is_known(family) -> None:
         assert set(plan.constants) <= set(plan.buffers)
         bound = {binding.buffer for one in plan.dispatches for binding in one.bindings}
         assert bound <= known | set(plan.buffers)
+
+
+@pytest.mark.parametrize("is_software", [False, True])
+@pytest.mark.parametrize("family", ["e2b", "26b-a4b"])
+async def test_loading_writes_the_numbers_of_all_plans_also_of_later_ones(
+    family, is_software
+) -> None:
+    target, drafter = [await open_files(files) for files in pair_files(family)]
+    options = LoadOptions(drafter="mtp", max_draft_tokens=3, parallel=2)
+    device = LoweringDevice(caps(is_software=is_software))
+    passes = (await plan_load(device, target, drafter, options)).passes
+    plans = [*passes.prefills(), *passes.checks.values(), passes.score]
+    for has_logprobs in (False, True):
+        plans += [passes.last_prefills(has_logprobs)[rows] for rows in passes.prefill_last]
+        for groups in passes.group_counts:
+            plans += [passes.cycles_of(groups, has_logprobs)[k] for k in passes.cycles_of(groups)]
+            plans += passes.all_parts(groups, has_logprobs)
+    assert len({plan.name for plan in plans}) > 40
+    for plan in plans:
+        assert plan.constants.items() <= passes.constants.items(), plan.name
+        assert plan.constants.keys() <= passes.buffers.keys(), plan.name
 
 
 @pytest.mark.parametrize("is_software", [False, True])
