@@ -49,6 +49,11 @@ from leadout.weights import check_weights, fill_weights
 #: Called with the name of the boot phase that begins; see `Phase` in web/messages.js.
 OnPhase = Callable[[str], None]
 
+#: How long a model that is ready waits for its cycles with drafts. A GPU compiles them meanwhile;
+#: else a short text that is asked for at once would be over before the first draft. Where compiling
+#: takes longer, texts begin without drafts.
+DRAFTS_PATIENCE_S = 0.5
+
 
 @dataclass(repr=False)
 class LoadedModel:
@@ -183,6 +188,7 @@ async def load_model(
         decoder.begin_to_compile(passes.cycles[k] for k in automatic_counts(max_draft_tokens))
         for cycles in passes.batch_cycles.values():
             decoder.begin_to_compile(cycles.values())
+        await decoder.compiled_within(DRAFTS_PATIENCE_S)
     except BaseException:
         decoder.release()
         device.free(allocated)

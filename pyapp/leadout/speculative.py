@@ -110,6 +110,11 @@ class Decoder:
         for task in tasks:
             task.result()
 
+    async def compiled_within(self, seconds: float) -> None:
+        """Wait until all that was begun is compiled, but no longer than so."""
+        if under_way := [task for task in self._compiling.values() if not task.done()]:
+            await asyncio.wait(under_way, timeout=seconds)
+
     async def prepare(self, num_drafts: int) -> None:
         """Compile cycles with so many drafts, where that was not done."""
         await self.compile_cycle(num_drafts)

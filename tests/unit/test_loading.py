@@ -11,6 +11,7 @@ import pytest
 
 import engine_cases
 from engine_cases import folder_files
+from leadout import loading
 from leadout.checkpoint import FileSource, open_checkpoint
 from leadout.checkpoint.load_plan import LoadPlan
 from leadout.checkpoint.source import Source
@@ -76,6 +77,12 @@ class SlowDevice(NumpyDevice):
         self.seen.append(f"end {what}")
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiling takes longer than a load waits for cycles with drafts."""
+    monkeypatch.setattr(loading, "DRAFTS_PATIENCE_S", 0)
+
+
 async def load(
     device: NumpyDevice, phases: list[str] | None = None, *, drafter: str = "ngram"
 ) -> Engine:
@@ -113,6 +120,14 @@ async def test_plans_are_compiled_while_weights_stream_in_the_order_of_need() ->
     engine.close()
 
 
+async def test_a_model_waits_a_little_for_cycles_with_drafts() -> None:
+    device = SlowDevice()
+    engine = await load(device)
+    assert "end cycle-3" in device.seen
+    engine.close()
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_a_model_is_ready_before_cycles_with_drafts_are_compiled() -> None:
     device = SlowDevice()
     engine = await load(device)
@@ -199,6 +214,7 @@ async def test_a_cycle_that_does_not_compile_is_told_to_who_wants_drafts() -> No
     assert device.allocated_bytes == 0
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_closing_while_cycles_are_compiled_ends_that() -> None:
     device = SlowDevice()
     engine = await load(device)
@@ -242,6 +258,7 @@ async def test_mtp_without_a_drafter_is_refused_before_anything_is_allocated() -
     assert device.allocated_bytes == 0
 
 
+@pytest.mark.usefixtures("impatient")
 def test_what_one_event_loop_left_uncompiled_the_next_one_compiles() -> None:
     engine = asyncio.run(load(SlowDevice()))  # ends before cycles with drafts are compiled
     request = GenerateRequest(prompt_ids=(2, 9), max_tokens=4, ignore_eos=True, draft_tokens=3)
