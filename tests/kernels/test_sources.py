@@ -204,8 +204,8 @@ def test_a_connection_that_brings_nothing_is_taken_up_again_and_given_up_at_last
 
 def test_a_server_that_says_nothing_is_given_up(site: Site) -> None:
     served = site.serve(is_silent=True)
-    with pytest.raises(SourceError, match=r"cannot be fetched: nothing came for 0\.15 s"):
-        site.open(stallMs=150).size()
+    with pytest.raises(SourceError, match=r"cannot be fetched: nothing came for 0\.6 s"):
+        site.open(stallMs=600).size()
     assert len(served.requests) == 4
 
 
