@@ -29,6 +29,7 @@ from leadout_build.site.compiled import compile_archives
 from leadout_build.site.errors import BuildError
 from leadout_build.site.kernels import INDEX, SOURCES, build_kernels
 from leadout_build.site.policy import check_origin, site_policy, with_policy
+from leadout_build.site.replacing import check_replaceable, replacing
 from leadout_build.site.vendor import package_of, vendor
 from leadout_build.site.wheel import build_wheel
 from leadout_build.store.built_in import DRAFTERS, built_in_models
@@ -85,26 +86,9 @@ def build_site(out: Path, root: Path = ROOT, allow_origins: Sequence[str] = ()) 
         )
     origins = [check_origin(text) for text in allow_origins]
     out = out.resolve()
-    _check_replaceable(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        site = work / "new"
-        site.mkdir()
+    check_replaceable(out, BUILD_FILE, "build", "--out")
+    with replacing(out) as site:
         _assemble(site, root, origins)
-        if out.exists():
-            out.rename(work / "old")
-        site.rename(out)
-    finally:
-        shutil.rmtree(work)
-
-
-def _check_replaceable(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise BuildError(f"{out} is no folder; choose another --out")
-    if out.is_dir() and not (out / BUILD_FILE).is_file() and any(out.iterdir()):
-        message = f"{out} holds files that are no build (no {BUILD_FILE}); choose another --out"
-        raise BuildError(message)
 
 
 def allowed_origins(site: Path) -> list[str]:

@@ -20,7 +20,6 @@ import json
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from typing import Any
 from leadout_build import ROOT
 from leadout_build.site.assemble import ASSETS_FILE, BUILD_FILE, KNOWN_MODELS
 from leadout_build.site.errors import BuildError
+from leadout_build.site.replacing import check_replaceable, replacing
 from leadout_build.site.vendor import LICENCES_FILE
 
 WORKERS_SCRIPT = Path(__file__).with_name("bundle_workers.mjs")
@@ -91,30 +91,14 @@ def build_package(out: Path, site: Path, root: Path = ROOT) -> None:
         BuildError: the site is none, a part is missing or broken, or `out` holds anything else.
     """
     out = out.resolve()
-    _check_replaceable(out)
+    check_replaceable(out, f"assets/{ASSETS_FILE}", "package", "--package")
     try:
         app = site / json.loads((site / BUILD_FILE).read_text("utf-8"))["app"]
         assets = json.loads((app / ASSETS_FILE).read_text("utf-8"))
     except (OSError, ValueError, KeyError) as error:
         raise BuildError(f"{site} is no built site ({error})") from error
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        package = work / "new"
-        package.mkdir()
+    with replacing(out) as package:
         _assemble(package, app, assets, root)
-        if out.exists():
-            out.rename(work / "old")
-        package.rename(out)
-    finally:
-        shutil.rmtree(work)
-
-
-def _check_replaceable(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise BuildError(f"{out} is no folder; choose another --package")
-    if out.is_dir() and any(out.iterdir()) and not (out / "assets" / ASSETS_FILE).is_file():
-        raise BuildError(f"{out} holds files that are no package; choose another --package")
 
 
 def _assemble(package: Path, app: Path, assets: dict[str, Any], root: Path) -> None:

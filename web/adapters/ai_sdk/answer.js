@@ -9,6 +9,8 @@
 /** @import {AnswerMessage, ChatCompletionChunk, ChunkFigures, FinishReason, Usage} from "../../client/completions.js" */
 /** @import {Stats, ToolCallDelta} from "../../messages.js" */
 
+import { isJson } from "../is_json.js";
+
 /**
  * @param {AnswerMessage} message
  * @returns {LanguageModelV4Content[]}
@@ -170,16 +172,6 @@ export class AnswerParts {
     }
     call.input += more;
     if (more) yield { type: "tool-input-delta", id: call.id, delta: more };
-  }
-}
-
-/** @param {string} text */
-function isJson(text) {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
   }
 }
 

@@ -9,6 +9,7 @@
 
 import { readJson } from "../../client/bounded_json.js";
 import { LeadoutError } from "../../client/errors.js";
+import { isJson } from "../is_json.js";
 import { requestError } from "../refusals.js";
 import { ServerAnswer } from "./answer.js";
 import { toBody } from "./request.js";
@@ -221,16 +222,6 @@ export class RemoteWorker extends EventTarget {
   /** @param {WorkerMessage} message */
   #post(message) {
     if (!this.#isTerminated) this.dispatchEvent(new MessageEvent("message", { data: message }));
-  }
-}
-
-/** @param {string} text */
-function isJson(text) {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
   }
 }
 
