@@ -132,6 +132,17 @@ def test_a_plan_without_readback_has_no_ticket_and_no_words(runtime: GpuRuntime)
     assert np.frombuffer(runtime.read("y", 4), np.uint32) == 1
 
 
+def test_a_plan_without_readback_goes_in_parts_that_see_each_other(runtime: GpuRuntime) -> None:
+    num_dispatches = 200  # three parts
+    runtime.allocate({"x": 256, "y": 256})
+    runtime.write("x", np.array([7], np.uint32))
+    plan = runtime.compile(accumulate_plan(num_dispatches, readback=False))
+    for _ in range(2):
+        runtime.submit(plan)
+    found = np.frombuffer(runtime.read("y", 8), np.uint32)
+    np.testing.assert_array_equal(found, [2 * num_dispatches * 22, 2 * num_dispatches])
+
+
 def test_params_set_the_grid_and_a_zero_leaves_the_dispatch_out(runtime: GpuRuntime) -> None:
     builder = PlanBuilder("counted", params=("num_rows", "num_columns"))
     y = builder.scratch("y", 4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -18,6 +18,8 @@ from leadout import pager
 from leadout.engine import Engine, Generated, LoadOptions
 from leadout.models import gemma4_text
 from leadout.request import GenerateRequest
+from leadout.session.guide import Guide
+from leadout.session.stream import Cycle, Stream
 from leadout_build.cli.native import load_engine
 from stand_in_nano import write_stand_in
 from thoroughness import IS_THOROUGH
@@ -127,6 +129,37 @@ def test_the_next_logits_are_queued_before_choices_are_waited_for(get, watch, dr
     # The first cycle alone was opened with nothing to wait for.
     logits = [name for verb, name in log if verb == "submit" and name[:5] in ("forwa", "given")]
     assert len(logits) == len(closings)
+
+
+def test_readers_are_woken_behind_the_next_choices(get, watch, monkeypatch) -> None:
+    engine = get()
+    masks_for, cycles = Guide.masks_for, Stream.cycles
+    log = watch(engine)
+
+    async def slow(self: Guide, drafts: Sequence[int]) -> list[bytes]:
+        for _ in range(20):  # others may run meanwhile, as beside a library in JavaScript
+            await asyncio.sleep(0)
+        return await masks_for(self, drafts)
+
+    async def logged(self: Stream, on_wait: Callable[[], None]) -> AsyncGenerator[Cycle]:
+        async for cycle in cycles(self, on_wait):
+            log.append(("read", "cycle"))
+            yield cycle
+
+    monkeypatch.setattr(Guide, "masks_for", slow)
+    monkeypatch.setattr(Stream, "cycles", logged)
+    run(engine, regex=PATTERN, draft_tokens=0)
+    check_order(log)
+    # When choices are submitted, all passes before have come, the prompt's last one among them. The
+    # last of these is not read yet.
+    num_read, num_closed = 0, 0
+    for verb, name in log:
+        num_read += verb == "read"
+        if verb == "submit" and name.startswith("close"):
+            assert num_read <= num_closed
+            num_closed += 1
+    assert num_closed == 29
+    assert num_read == 30
 
 
 def test_forced_text_is_given_to_the_cycle_behind_the_one_that_runs(get, watch) -> None:

@@ -32,6 +32,9 @@ import { within } from "./stall.js";
 /** @import {RequestedDevice} from "./requested.js" */
 /** @import {Source} from "./sources.js" */
 
+/** Dispatches that are submitted together where nobody reads the Plan's results. */
+const PART_DISPATCHES = 96;
+
 /** How long a failed mapping waits for the news that the device was lost. */
 const LOST_NEWS_MS = 1000;
 
@@ -205,6 +208,10 @@ export class Runtime {
    * Queue a Plan: one encoder, one pass, one submit. Nothing waits, and nothing is created but the
    * command buffer, unless more results are in flight than ever before.
    *
+   * A Plan without a readback goes in parts. Such Plans are the first half of a cycle, behind whose results
+   * of the cycle before the host waits: the browser's GPU process tells these between two parts, and the
+   * device begins with the first part while the others are recorded.
+   *
    * @param {number} id
    * @param {...number} params a count for each of the plan's params
    * @returns {number} a ticket for `collect` or `discard`; -1 if the plan has no readback
@@ -213,15 +220,14 @@ export class Runtime {
     this.#throwIfLost();
     const plan = this.#plan(id);
     plan.checkParams(params, this.device.limits.maxComputeWorkgroupsPerDimension);
-    const encoder = this.device.createCommandEncoder({ label: plan.name });
     const { readback } = plan;
     if (readback === null) {
-      plan.record(encoder, params);
-      this.device.queue.submit([encoder.finish()]);
+      this.#submitInParts(plan, params);
       return -1;
     }
+    const encoder = this.device.createCommandEncoder({ label: plan.name });
     const times = this.#passTimes;
-    plan.record(encoder, params, times?.begin());
+    plan.record(encoder, params, { timestampWrites: times?.begin() });
     const { bytes } = readback;
     const staging = this.#ring.acquire(bytes + (times ? TIMES_BYTES : 0));
     encoder.copyBufferToBuffer(readback.gpu, readback.offset, staging.gpu, 0, bytes);
@@ -231,6 +237,19 @@ export class Runtime {
     const ticket = this.#nextTicket++;
     this.#tickets.set(ticket, { staging, bytes, hasTimes });
     return ticket;
+  }
+
+  /**
+   * @param {ReadyPlan} plan
+   * @param {number[]} params
+   */
+  #submitInParts(plan, params) {
+    const count = plan.dispatches.length;
+    for (let first = 0; first < count; first += PART_DISPATCHES) {
+      const encoder = this.device.createCommandEncoder({ label: plan.name });
+      plan.record(encoder, params, { first, end: Math.min(first + PART_DISPATCHES, count) });
+      this.device.queue.submit([encoder.finish()]);
+    }
   }
 
   /**

@@ -274,16 +274,19 @@ export class ReadyPlan {
   }
 
   /**
-   * Record all dispatches in one compute pass. A dispatch with a 0 in its grid is left out.
+   * Record dispatches in one compute pass: all, or those from `first` up to `end`. A dispatch with a 0 in
+   * its grid is left out.
    *
    * @param {GPUCommandEncoder} encoder
    * @param {number[]} values of the params
-   * @param {GPUComputePassTimestampWrites} [timestampWrites] to say when it began and ended
+   * @param {{timestampWrites?: GPUComputePassTimestampWrites, first?: number, end?: number}} [options]
+   *   timestampWrites say when it began and ended
    */
-  record(encoder, values, timestampWrites) {
+  record(encoder, values, { timestampWrites, first = 0, end = this.#dispatches.length } = {}) {
     const pass = encoder.beginComputePass(timestampWrites && { timestampWrites });
     let pipeline = null;
-    for (const dispatch of this.#dispatches) {
+    for (let at = first; at < end; at++) {
+      const dispatch = this.#dispatches[at];
       const { counts, params } = dispatch;
       const x = params[0] < 0 ? counts[0] : values[params[0]];
       const y = params[1] < 0 ? counts[1] : values[params[1]];

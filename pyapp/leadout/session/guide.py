@@ -81,7 +81,7 @@ class Guide:
             self._num_under_way -= 1
             self._free()
         # A vocabulary without a token that ends answers leaves nothing to choose at their end.
-        while masks and not masks[-1].strip(b"\0"):
+        while masks and masks[-1] == bytes(len(masks[-1])):
             masks.pop()
         self.num_masks += len(masks)
         self.is_complete = not masks

@@ -25,14 +25,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 from leadout import state
 from leadout.beside import SharedLock
 from leadout.cycle_times import CycleTimes
-from leadout.devices.base import PassTimes, Readback, Runnable
+from leadout.devices.base import PassTimes, Runnable
 from leadout.errors import RequestError
 from leadout.passes import PREFILL_ROWS
 from leadout.rows import padded
@@ -40,6 +39,7 @@ from leadout.scheduler import Schedule
 from leadout.session.batch import Batch
 from leadout.session.compiled import CompiledModel
 from leadout.session.guided import Closing, Guided
+from leadout.session.queued import QueuedPass
 from leadout.session.stream import Cycle, Phase, Stream
 
 #: Passes of prompts that may be in flight; more would only delay an abort.
@@ -49,31 +49,6 @@ PREFILL_IN_FLIGHT = 2
 #: the rows of one while it is not.
 MAX_STALL_MS = 100.0
 _UNKNOWN_ROWS = 64
-
-
-@dataclass
-class _Pass:
-    """A pass in flight.
-
-    Attributes:
-        readback: its results.
-        streams: that it brings something, with their lanes.
-        num_drafts: of a cycle; None of another pass.
-        num_groups: lanes that its Plan is for.
-        num_rows: of a prompt's pass; 0 of a cycle.
-        schedule: what decided on the drafts.
-        num_drafted: that the drafter was asked for, where others are not its own.
-        forced: of streams whose drafts are a grammar's, these.
-    """
-
-    readback: Readback
-    streams: Sequence[tuple[Stream, int]] = ()
-    num_drafts: int | None = None
-    num_groups: int = 1
-    num_rows: int = 0
-    schedule: Schedule | None = None
-    num_drafted: int | None = None
-    forced: Mapping[Stream, Sequence[int]] = field(default_factory=dict)
 
 
 class Loop:
@@ -88,13 +63,14 @@ class Loop:
         self._decoder = decoder
         self._batch = batch
         self._streams: list[Stream] = []
-        self._in_flight: deque[_Pass] = deque()
+        self._in_flight: deque[QueuedPass] = deque()
         self._times = CycleTimes()
         self._work = asyncio.Event()
         self._gate = SharedLock()
         self._task: asyncio.Task[None] | None = None
         self._was_prefill = False
         self._known: set[Stream] = set()
+        self._brought: list[Stream] = []
         self._ms_per_row = 0.0
         self._guided = Guided(
             decoder,
@@ -147,6 +123,17 @@ class Loop:
         """Look for something to do again."""
         self._work.set()
 
+    def _bring(self, stream: Stream, cycle: Cycle) -> None:
+        """Give a stream a cycle, whose reader is woken behind the next submit."""
+        stream.bring(cycle)
+        self._brought.append(stream)
+
+    def _tell_readers(self) -> None:
+        """Wake the readers of what was brought. The device does not wait for them: it has work."""
+        for stream in self._brought:
+            stream.tell()
+        self._brought.clear()
+
     async def _serve(self) -> None:
         """Serve streams until there are none."""
         self._work = asyncio.Event()  # the last one may be another event loop's
@@ -156,7 +143,9 @@ class Loop:
                 for stream in [one for one in self._streams if one.is_aborted()]:
                     self._leave(stream)
                 self._admit()
-                if await self._submit():
+                has_submitted = await self._submit()
+                self._tell_readers()
+                if has_submitted:
                     continue
                 if self._in_flight:
                     await self._collect()
@@ -175,6 +164,7 @@ class Loop:
             self._guided.give_up()
             self._times, self._batch = CycleTimes(), self._batch.anew()
             self._known.clear()
+            self._brought.clear()
             self._task = None
 
     def _admit(self) -> None:
@@ -281,7 +271,7 @@ class Loop:
         if is_last:
             last = state.pack_rows(lane.number, end - 1, prompt[-1:], 1)
             decoder.device.write("last_row", 0, last)
-        one = _Pass(decoder.submit(plans[rows], len(prompt)), num_rows=rows)
+        one = QueuedPass(decoder.submit(plans[rows], len(prompt)), num_rows=rows)
         self._in_flight.append(one)
         parts_at = stream.parts_at if start < stream.parts_at <= end else 0
         if not is_last:
@@ -313,7 +303,7 @@ class Loop:
             decoder.stage(known, stream.settings, lane.number, len(written), has_masks)
             stream.phase = Phase.DECODING
             stream.most = len(prompt) + len(written)
-            stream.bring(Cycle([], 0, True, 0, num_reused=stream.num_reused))
+            self._bring(stream, Cycle([], 0, True, 0, num_reused=stream.num_reused))
             return
         if decoder.pager is not None:
             await decoder.pager.bring(tokens)
@@ -325,7 +315,7 @@ class Loop:
         table = state.pack_rows(lane.number, start, tokens, len(tokens))
         decoder.device.write("cycle_rows", 0, table + bytes(state.ROW_BYTES * padding))
         lane.written = max(lane.written, end)
-        self._in_flight.append(_Pass(decoder.submit(decoder.replay_plan, end), num_rows=rows))
+        self._in_flight.append(QueuedPass(decoder.submit(decoder.replay_plan, end), num_rows=rows))
 
     # ---- cycles --------------------------------------------------------------------------------
 
@@ -388,7 +378,7 @@ class Loop:
         num_drafts: int,
         num_groups: int,
         schedule: Schedule | None,
-    ) -> _Pass:
+    ) -> QueuedPass:
         """Submit a cycle's Plan."""
         decoder = self._decoder
         positions = 0
@@ -404,7 +394,7 @@ class Loop:
                 decoder.pager.counts.single_cycles += 1
         readback = decoder.submit(plan, positions)
         lanes = [(one, one.lane.number) for one in ready if one.lane is not None]
-        submitted = _Pass(readback, lanes, num_drafts, num_groups, 0, schedule)
+        submitted = QueuedPass(readback, lanes, num_drafts, num_groups, 0, schedule)
         self._in_flight.append(submitted)
         return submitted
 
@@ -462,7 +452,7 @@ class Loop:
         self,
         stream: Stream,
         result: state.Result,
-        one: _Pass,
+        one: QueuedPass,
         logprobs: Sequence[state.TokenLogprobs],
     ) -> None:
         """Give a stream what a pass brought it."""
@@ -475,7 +465,8 @@ class Loop:
                 self._leave(stream, error)
                 return
         stream.collected += len(tokens)
-        stream.bring(
+        self._bring(
+            stream,
             Cycle(
                 tokens,
                 result.num_drafted,
@@ -484,14 +475,14 @@ class Loop:
                 stream.untold,
                 stream.num_reused,
                 logprobs,
-            )
+            ),
         )
         stream.untold = []
         is_complete = stream.guide is not None and stream.guide.is_complete
         if not tokens or stream.collected >= stream.budget or is_complete:
             self._leave(stream)
 
-    def _learn_of_prompts(self, one: _Pass) -> None:
+    def _learn_of_prompts(self, one: QueuedPass) -> None:
         """Learn how long a prompt's pass takes, from the device's clock."""
         if one.num_rows == 0 or not one.readback.times:
             return

@@ -146,9 +146,12 @@ class Stream:
         return self.budget - self.collected - self.in_flight
 
     def bring(self, cycle: Cycle) -> None:
-        """Hand a cycle to who waits for it, and who has yet to look at it before it waits again."""
+        """Add a cycle to those that wait to be read; `tell` wakes the reader."""
         self._is_waited_for = False
         self._cycles.append(cycle)
+
+    def tell(self) -> None:
+        """Wake the reader: there is something to read."""
         self._changed.set()
 
     def end(self, failure: BaseException | None = None) -> None:
