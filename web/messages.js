@@ -160,6 +160,7 @@
  * @property {"cycle" | "prefill"} [kind] default "cycle"
  * @property {number} [context_tokens] known before the pass; default 512
  * @property {number} [draft_tokens] of a cycle; default 0
+ * @property {number} [parallel] lanes that take part in a cycle; default 1
  * @property {number} [rows] of a prefill pass: 32, 64 or 256, the default
  * @property {number} [temperature]
  * @property {number} [top_k]

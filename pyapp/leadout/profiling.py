@@ -64,6 +64,7 @@ class ProfileRequest:
         kind: "cycle", or "prefill".
         context_tokens: known before the pass.
         draft_tokens: of a cycle.
+        parallel: lanes that take part in a cycle.
         rows: of a prefill pass.
         sampling: how the pass chooses.
     """
@@ -71,6 +72,7 @@ class ProfileRequest:
     kind: str = "cycle"
     context_tokens: int = 512
     draft_tokens: int = 0
+    parallel: int = 1
     rows: int = PREFILL_ROWS[-1]
     sampling: Sampling = field(default_factory=Sampling)
 
@@ -81,6 +83,8 @@ class ProfileRequest:
             value = getattr(self, name)
             if type(value) is not int or value < 0:
                 raise RequestError(f"{name} is {value!r}; wanted a whole number from 0.")
+        if type(self.parallel) is not int or self.parallel < 1:
+            raise RequestError(f"parallel is {self.parallel!r}; wanted a whole number from 1.")
         if self.rows not in PREFILL_ROWS:
             raise RequestError(f"rows is {self.rows!r}; wanted one of {PREFILL_ROWS}.")
 
@@ -91,7 +95,7 @@ class ProfileRequest:
         Raises:
             RequestError: a field is unknown or out of its range.
         """
-        own = {"kind", "context_tokens", "draft_tokens", "rows"}
+        own = {"kind", "context_tokens", "draft_tokens", "parallel", "rows"}
         chosen = set(Sampling.__dataclass_fields__)
         if unknown := sorted(set(fields) - own - chosen):
             raise RequestError(f"Unknown fields {unknown}; known are {sorted(own | chosen)}.")
@@ -122,8 +126,9 @@ async def profile_pass(decoder: Decoder, request: ProfileRequest) -> dict[str, o
         timed = await device.profile(plan, params, list(groups.values()))
         bandwidth = await device.bandwidth()
     finally:
-        decoder.unstage()
-    traffic = _Traffic(decoder.caches, last_position, decoder.tables.context_length, plan)
+        for lane in range(request.parallel):
+            decoder.unstage(lane)
+    traffic = _Traffic(decoder.caches, last_position, request.parallel, decoder.tables, plan)
     dispatches = []
     for dispatch, alone_us in zip(plan.dispatches, timed["alone_us"], strict=True):
         variant = plan.pipelines[dispatch.pipeline].variant
@@ -176,12 +181,18 @@ def _staged(decoder: Decoder, request: ProfileRequest) -> tuple[Plan, int]:
     passes, tables = decoder.passes, decoder.tables
     num_known = max(request.context_tokens, 1)
     if request.kind == "cycle":
-        if request.draft_tokens not in passes.cycles:
+        if request.parallel not in passes.group_counts:
             raise RequestError(
-                f"draft_tokens is {request.draft_tokens}; the model was loaded for at most "
-                f"{max(passes.cycles)}."
+                f"parallel is {request.parallel}; as it was loaded, the model has cycles of "
+                f"{passes.group_counts} lanes."
             )
-        plan, num_new = passes.cycles[request.draft_tokens], 1 + request.draft_tokens
+        cycles = passes.cycles_of(request.parallel)
+        if request.draft_tokens not in cycles:
+            raise RequestError(
+                f"draft_tokens is {request.draft_tokens}; as it was loaded, the model has cycles "
+                f"with {sorted(cycles)} of {request.parallel} lanes."
+            )
+        plan, num_new = cycles[request.draft_tokens], 1 + request.draft_tokens
     else:
         plan, num_new = passes.prefill_last[request.rows], request.rows
     assert isinstance(plan, Plan)
@@ -193,8 +204,10 @@ def _staged(decoder: Decoder, request: ProfileRequest) -> tuple[Plan, int]:
         )
     tokens = [(2 + 7919 * i) % tables.vocab_size for i in range(num_known + num_new)]
     if request.kind == "cycle":
-        decoder.stage(tokens[:num_known], request.sampling)
-        decoder.set_turns([0])
+        lanes = range(request.parallel)
+        for lane in lanes:
+            decoder.stage(tokens[:num_known], request.sampling, lane)
+        decoder.set_turns(lanes)
         return plan, num_known + request.draft_tokens - 1
     decoder.stage(tokens, request.sampling)
     device, new = decoder.device, tokens[num_known:]
@@ -208,10 +221,16 @@ class _Traffic:
     """The bytes that dispatches of one pass have to move."""
 
     def __init__(
-        self, caches: Sequence[KvCache], last_position: int, context_length: int, plan: Plan
+        self,
+        caches: Sequence[KvCache],
+        last_position: int,
+        num_lanes: int,
+        tables: state.Tables,
+        plan: Plan,
     ) -> None:
         self._plan = plan
-        self._context_share = min(1.0, (last_position + 1) / context_length)
+        self._lanes_share = num_lanes / tables.num_lanes
+        self._context_share = min(1.0, (last_position + 1) / tables.context_length)
         self._caches: dict[str, tuple[KvCache, int]] = {}
         for cache in caches:
             visible = last_position + 1
@@ -238,7 +257,7 @@ class _Traffic:
         if name in self._caches:
             cache, visible = self._caches[name]
             positions = grid[1] if is_written else visible
-            return binding.bytes * min(1.0, positions / cache.capacity)
+            return binding.bytes * self._lanes_share * min(1.0, positions / cache.capacity)
         if name == _PENALTIES:
             return 0.0
         if name.startswith(_TILE_SCRATCH):

@@ -164,6 +164,13 @@ def test_plain_steps_a_cycle_and_a_prefill_are_profiled() -> None:
     assert len(profile_passes(FakeRuntime(), [0], ["greedy"], [512])) == 2
 
 
+def test_cycles_of_several_lanes_are_profiled_where_they_are_measured() -> None:
+    runtime = FakeRuntime()
+    profile_passes(runtime, [0, 1, 3], ["greedy"], [512], parallel=8)
+    several = [one["draft_tokens"] for one in runtime.profiled if one.get("parallel") == 8]
+    assert several == [0, 1]
+
+
 def test_a_profile_is_a_table(bench_with: Run, capsys: Captured) -> None:
     bench_with(FakeRuntime(), str(TINY), "--profile", "--draft-tokens", "1")
     out = capsys.readouterr().out

@@ -18,6 +18,7 @@ from leadout.lowering import lower
 from leadout.ops import Program
 from leadout.plan import Binding, Dispatch, Pipeline, Plan
 from leadout.profiling import ProfileRequest
+from leadout.state import Tables
 from lowered import caps, kernels
 
 TINY = Path(__file__).parents[1] / "vectors" / "gemma3-tiny" / "multi-query"
@@ -72,7 +73,7 @@ def test_bytes_are_what_a_dispatch_has_to_move() -> None:
         ("layers.1.attention", [ring.keys, y]),
         ("layers.0.keys", [y, cache.keys]),
     )
-    traffic = profiling._Traffic([cache, ring], 255, 1024, plan)
+    traffic = profiling._Traffic([cache, ring], 255, 1, Tables(1, 1024, 1024), plan)
     read, write = "read-only-storage", "storage"
     mlp, embed, attention, sliding, keys = plan.dispatches
     assert traffic.of(mlp, (1, 4, 1), [read, write]) == 100_400
@@ -88,6 +89,7 @@ def test_bytes_are_what_a_dispatch_has_to_move() -> None:
         ({"kind": "score"}, "'cycle' or 'prefill'"),
         ({"context_tokens": -1}, "context_tokens is -1"),
         ({"draft_tokens": True}, "draft_tokens is True"),
+        ({"parallel": 0}, "parallel is 0"),
         ({"rows": 7}, "rows is 7"),
         ({"speed": 1}, "Unknown fields"),
         ({"temperature": -1}, "temperature"),
@@ -134,10 +136,10 @@ class TimingDevice(NumpyDevice):
 
 @pytest.fixture
 async def engine() -> AsyncIterator[Engine]:
-    engine = await load(TimingDevice(), folder_files(TINY), context_length=512)
+    engine = await load(TimingDevice(), folder_files(TINY), context_length=512, parallel=4)
     passes = engine.decoder.passes
     # The engine has Programs here; what is profiled are the Plans of a GPU.
-    for plans in (passes.cycles, passes.prefill_last):
+    for plans in (passes.cycles, passes.prefill_last, *passes.batch_cycles.values()):
         for key, program in list(plans.items()):
             assert isinstance(program, Program)
             plans[key] = lower(program, caps())
@@ -168,9 +170,29 @@ async def test_a_prefill_pass_and_a_cycle_see_their_positions(engine: Engine) ->
     assert all(value >= 0 for value in params)
 
 
+async def test_lanes_that_take_part_have_their_rows_and_their_share_of_the_cache(
+    engine: Engine,
+) -> None:
+    lanes = {}
+    for parallel in (1, 4):
+        request = ProfileRequest(context_tokens=100, parallel=parallel)
+        lanes[parallel] = await profiling.profile_pass(engine.decoder, request)
+    assert [found["plan"] for found in lanes.values()] == ["cycle-0", "cycle-0-of-4"]
+    attention: list[Any] = [
+        sum(op["bytes"] for op in found["ops"] if op["op"].endswith("attention"))  # type: ignore[attr-defined]
+        for found in lanes.values()
+    ]
+    assert 2 * attention[0] < attention[1] <= 4 * attention[0]
+
+
 @pytest.mark.parametrize(
     "request_",
-    [ProfileRequest(context_tokens=510), ProfileRequest(draft_tokens=1), ProfileRequest("prefill")],
+    [
+        ProfileRequest(context_tokens=510),
+        ProfileRequest(draft_tokens=1),
+        ProfileRequest(parallel=3),
+        ProfileRequest("prefill"),
+    ],
 )
 async def test_a_pass_that_does_not_fit_is_refused(
     engine: Engine, request_: ProfileRequest

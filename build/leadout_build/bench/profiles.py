@@ -22,14 +22,18 @@ def profile_passes(
     num_drafts: Sequence[int],
     samplings: Sequence[str],
     contexts: Sequence[int],
+    parallel: int = 1,
 ) -> list[dict[str, Any]]:
     """Profile plain steps behind every number of tokens, a cycle with drafts, a prefill pass.
+
+    And cycles of the most lanes that are measured, plain and with a draft each.
 
     Args:
         runtime: with a model loaded.
         num_drafts: measured; one of them is profiled, too.
         samplings: keys of SAMPLINGS; the cycle with drafts and prefill take the first.
         contexts: numbers of known tokens; likewise.
+        parallel: the most requests at once.
     """
     first = SAMPLINGS[samplings[0]]
     requests: list[tuple[str, dict[str, Any]]] = [
@@ -41,6 +45,9 @@ def profile_passes(
     if drafted[-1:] != [0]:
         request = {"context_tokens": contexts[0], "draft_tokens": drafted[-1], **first}
         requests.append((samplings[0], request))
+    for draft_tokens in sorted({0, *drafted[:1]}) if parallel > 1 else ():
+        request = {"context_tokens": contexts[0], "draft_tokens": draft_tokens, **first}
+        requests.append((samplings[0], request | {"parallel": parallel}))
     prefill: dict[str, Any] = {
         "kind": "prefill",
         "context_tokens": contexts[0],

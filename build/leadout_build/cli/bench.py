@@ -161,7 +161,8 @@ class _Session:
             report["drafters"].append(figures)
             if args.profile and kind == kinds[0]:
                 contexts = args.context or (effort.context_tokens,)
-                report["profiles"] = profile_passes(runtime, counts, args.sampling, contexts)
+                most = max(args.parallel or (1,))
+                report["profiles"] = profile_passes(runtime, counts, args.sampling, contexts, most)
         return report | step_figures(report, config.num_hidden_layers, self.target)
 
     def _parallel(
