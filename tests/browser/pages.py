@@ -183,10 +183,14 @@ class run_in_thread:  # noqa: N801 - reads as the verb it is
         self._thread.join(10)
 
 
+def site_app(site: Path, allow_origins: Sequence[str] = ()) -> ASGIApp:
+    """Return what serves a folder as `leadout serve` does, without a store."""
+    return create_app(site, Store(site / "no-store"), allow_origins=allow_origins)
+
+
 def serve_in_thread(site: Path, allow_origins: Sequence[str] = ()) -> run_in_thread:
     """Serve a folder as `leadout serve` does, without a store."""
-    app = create_app(site, Store(site / "no-store"), allow_origins=allow_origins)
-    return run_in_thread(app)
+    return run_in_thread(site_app(site, allow_origins))
 
 
 def static_host(site: Path) -> run_in_thread:

@@ -145,7 +145,6 @@ def test_a_site_without_models_says_how_to_go_on(open_page: OpenPage) -> None:
 
 def test_a_list_of_models_that_cannot_be_read_is_said(open_page: OpenPage) -> None:
     chat = open_page()
-    chat.page.unroute("**/models/index.json")
     chat.page.route("**/models/index.json", lambda route: route.fulfill(status=500))
     chat.page.reload()
     expect(chat.page.locator("#models-problem")).to_contain_text("answered 500")

@@ -221,7 +221,6 @@ def test_a_worker_that_crashes_twice_fails_what_it_was_doing(open_page: OpenPage
 
 def test_a_worker_that_cannot_be_fetched_fails_the_load(open_page: OpenPage) -> None:
     chat = open_page()
-    chat.page.unroute("**/worker.js")
     chat.page.route("**/worker.js", lambda route: route.fulfill(status=404))
     chat.page.reload()
     chat.wait_for_state("failed")

@@ -32,9 +32,6 @@ import { within } from "./stall.js";
 /** @import {RequestedDevice} from "./requested.js" */
 /** @import {Source} from "./sources.js" */
 
-/** Dispatches that are submitted together where nobody reads the Plan's results. */
-const PART_DISPATCHES = 96;
-
 /** How long a failed mapping waits for the news that the device was lost. */
 const LOST_NEWS_MS = 1000;
 
@@ -208,9 +205,8 @@ export class Runtime {
    * Queue a Plan: one encoder, one pass, one submit. Nothing waits, and nothing is created but the
    * command buffer, unless more results are in flight than ever before.
    *
-   * A Plan without a readback goes in parts. Such Plans are the first half of a cycle, behind whose results
-   * of the cycle before the host waits: the browser's GPU process tells these between two parts, and the
-   * device begins with the first part while the others are recorded.
+   * A Plan without a readback goes in parts. Such Plans are the first half of a cycle; meanwhile the host waits for
+   * results of the cycle before, which the browser's GPU process tells between two parts.
    *
    * @param {number} id
    * @param {...number} params a count for each of the plan's params
@@ -222,7 +218,7 @@ export class Runtime {
     plan.checkParams(params, this.device.limits.maxComputeWorkgroupsPerDimension);
     const { readback } = plan;
     if (readback === null) {
-      this.#submitInParts(plan, params);
+      plan.submitInParts(this.device, params);
       return -1;
     }
     const encoder = this.device.createCommandEncoder({ label: plan.name });
@@ -237,19 +233,6 @@ export class Runtime {
     const ticket = this.#nextTicket++;
     this.#tickets.set(ticket, { staging, bytes, hasTimes });
     return ticket;
-  }
-
-  /**
-   * @param {ReadyPlan} plan
-   * @param {number[]} params
-   */
-  #submitInParts(plan, params) {
-    const count = plan.dispatches.length;
-    for (let first = 0; first < count; first += PART_DISPATCHES) {
-      const encoder = this.device.createCommandEncoder({ label: plan.name });
-      plan.record(encoder, params, { first, end: Math.min(first + PART_DISPATCHES, count) });
-      this.device.queue.submit([encoder.finish()]);
-    }
   }
 
   /**

@@ -158,6 +158,9 @@ export class BindGroups {
   }
 }
 
+/** Dispatches of a part; of E2B's 340, more parts or fewer were slower (tests/bench/LOG.md). */
+const PART_DISPATCHES = 96;
+
 /** @type {Promise<GPUError | null>} */
 const NO_ERROR = Promise.resolve(null);
 
@@ -271,6 +274,22 @@ export class ReadyPlan {
         `(${values.join(", ")})`,
       { plan: this.name, params: this.params, values },
     );
+  }
+
+  /**
+   * Record and submit the dispatches in parts, so that the device begins with the first ones while others are
+   * recorded.
+   *
+   * @param {GPUDevice} device
+   * @param {number[]} values of the params
+   */
+  submitInParts(device, values) {
+    const count = this.#dispatches.length;
+    for (let first = 0; first < count; first += PART_DISPATCHES) {
+      const encoder = device.createCommandEncoder({ label: this.name });
+      this.record(encoder, values, { first, end: Math.min(first + PART_DISPATCHES, count) });
+      device.queue.submit([encoder.finish()]);
+    }
   }
 
   /**
