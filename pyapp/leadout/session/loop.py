@@ -360,7 +360,7 @@ class Loop:
             return False
         return self._decoder.depth(2) > 1
 
-    def _submit_choices(self, closing: Closing) -> None:
+    def _submit_choices(self, closing: Closing) -> QueuedPass:
         """Submit the choices of a cycle in which some streams keep to a grammar."""
         plan, schedule = closing.plan, closing.schedule
         one = self._submit_cycle(
@@ -369,6 +369,7 @@ class Loop:
         one.num_drafted, one.forced = closing.num_drafted, closing.forced
         if schedule is not None:
             schedule.submitted(closing.num_drafted)
+        return one
 
     def _submit_cycle(
         self,
@@ -434,7 +435,9 @@ class Loop:
                 brought.append((result.num_drafted, len(result.tokens)))
             logprobs: Sequence[state.TokenLogprobs] = ()
             if stream.settings.logprobs:
-                logprobs = state.read_logprobs(words, lane, len(result.tokens))
+                logprobs = state.read_logprobs(
+                    words, self._decoder.tables, lane, len(result.tokens)
+                )
             self._tell(stream, result, one, logprobs)
         if one.schedule is None or one.num_drafts is None:
             return
