@@ -123,7 +123,7 @@
  *   PromptMessage
  */
 
-/** What an answer keeps to. A schema is draft 2020-12's, of the keywords that README names.
+/** What an answer keeps to. A schema is draft 2020-12's, of the keywords that static/docs/api.md names.
  * @typedef {{type: "text"} | {type: "json_object"} | {type: "json_schema", json_schema: {name: string,
  *   description?: string, schema?: Record<string, unknown>, strict?: boolean | null}}} ResponseFormat
  */
