@@ -17,6 +17,7 @@ from leadout_build import ROOT
 from leadout_build.bench.any_gpu import AnyGpu
 from leadout_build.site.documentation import FOLDER, ORDER, Page, _render, read_documentation
 from leadout_build.site.errors import BuildError
+from leadout_build.site.policy import site_policy
 
 DOCS = ROOT / "static" / FOLDER
 WEB = ROOT / "web"
@@ -170,6 +171,12 @@ def test_the_widgets_page_has_its_attributes_events_and_parts() -> None:
     )
     for name in first_column(text, "property"):
         assert re.search(rf"(?:get {name}\(|^  {name} =)", element, re.MULTILINE), name
+
+
+def test_policies_are_those_that_are_sent_and_tested() -> None:
+    policies = re.compile(r"```csp\n(.*)\n```")
+    tested = policies.findall((WEB / "README.md").read_text("utf-8"))  # browser/test_package.py
+    assert policies.findall(source("security")) == [site_policy(), *tested]
 
 
 async def test_what_fits_where_is_what_a_forecast_says() -> None:
