@@ -158,7 +158,7 @@ def _checked_messages(messages: Sequence[Mapping[str, object]]) -> list[dict[str
         for key in ("role", "content"):
             value = message.get(key)
             if not isinstance(value, str) or (key == "role" and not value):
-                raise RequestError(f"message {number} has no {key}, or one that is no string")
+                raise RequestError(f"message {number} has no {key}, or one that is not a string")
         if not _is_shallow(message, MAX_MESSAGE_DEPTH):
             raise RequestError(
                 f"message {number} is nested deeper than {MAX_MESSAGE_DEPTH} levels; flatten it"

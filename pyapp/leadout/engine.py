@@ -402,7 +402,9 @@ class Engine:
         stop_ids = self.checkpoint.eos_token_ids
         if self._grammars is None:
             if self._make_grammars is None:
-                raise RequestError(f"This engine keeps no answers to grammars ({constraint.kind}).")
+                raise RequestError(
+                    f"This engine cannot make answers follow a grammar ({constraint.kind})."
+                )
             make = self._make_grammars(tokenizer, vocab_size, stop_ids)
             self._grammars = Grammars(make, tokenizer, vocab_size, TOOL_MARKS)
         matcher: TokenMatcher = await self._grammars.matcher(constraint)

@@ -107,7 +107,7 @@ def test_a_folder_of_other_things_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "diary.txt").write_text("dear diary")
     with pytest.raises(BuildError, match="choose another --out"):
         build_site(tmp_path)
-    with pytest.raises(BuildError, match="is no folder"):
+    with pytest.raises(BuildError, match="is not a folder"):
         build_site(tmp_path / "diary.txt")
     assert (tmp_path / "diary.txt").read_text() == "dear diary"
 
@@ -171,7 +171,7 @@ def test_a_build_remembers_the_origins_that_it_allows(checkout: Path, tmp_path: 
     assert f"\n  Content-Security-Policy: {policy}\n" in headers
     (stated,) = META_POLICY.findall((out / "index.html").read_text())
     assert html.unescape(stated) + "; frame-ancestors 'self'" == policy
-    with pytest.raises(RequestError, match="is no origin"):
+    with pytest.raises(RequestError, match="is not an origin"):
         build_site(out, checkout, ["models.example"])
     assert allowed_origins(tmp_path) == []
 

@@ -73,7 +73,7 @@ export function languageModel(model, { browser = "never", load = {}, thinking = 
         return native.create(options);
       }
       if (!isTextAlone(options)) {
-        throw failure("NotSupportedError", "Leadout's models read and write text alone; expected was another type.");
+        throw failure("NotSupportedError", "Leadout's models read and write only text; expected was another type.");
       }
       const messages = initialPrompts.length > 0 ? toMessages(initialPrompts, false) : [];
       const sampling = toSampling(options);

@@ -194,7 +194,7 @@ async function resolveAddress(text, options) {
     return alone(kept);
   }
   if (!url || !/^https?:$/.test(url.protocol)) {
-    throw new LeadoutError("RequestError", `"${text}" is no address of a model; wanted https://…`, { text });
+    throw new LeadoutError("RequestError", `"${text}" is not the address of a model; wanted https://…`, { text });
   }
   const model = await resolveUrl(url, signal);
   return alone(keeps(url, options) ? { ...model, source: url.href } : model);
@@ -326,7 +326,7 @@ async function resolveUrl(url, signal) {
   if (!(await exists(new URL("config.json", folder), signal))) {
     throw new LeadoutError(
       "ModelNotFoundError",
-      `${url.href} is no .gguf file and no folder with a config.json.`,
+      `${url.href} is neither a .gguf file nor a folder with a config.json.`,
       { url: url.href },
     );
   }

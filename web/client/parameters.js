@@ -250,7 +250,7 @@ function toUsageTime({ stream, stream_options }) {
     return "with last";
   }
   if (!stream || typeof stream_options !== "object") {
-    throw requestError("stream_options is an object, for stream: true alone. Leave it out.", "stream_options");
+    throw requestError("stream_options is an object, only for stream: true. Leave it out.", "stream_options");
   }
   for (const name of Object.keys(stream_options)) {
     if (!["include_usage", "include_obfuscation"].includes(name)) {
