@@ -15,6 +15,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
@@ -126,7 +127,7 @@ def known_models_table(path: Path) -> str:
     return "\n".join(rows)
 
 
-def _render(texts: dict[str, str], node_modules: Path) -> dict[str, dict[str, list[str]]]:
+def _render(texts: dict[str, str], node_modules: Path) -> dict[str, dict[str, Any]]:
     command = ["node", str(RENDERER), str(node_modules)]
     try:
         done = subprocess.run(
@@ -136,5 +137,5 @@ def _render(texts: dict[str, str], node_modules: Path) -> dict[str, dict[str, li
         raise BuildError("there is no `node`; the build needs Node.js 20 or newer") from error
     except subprocess.CalledProcessError as error:
         raise BuildError(f"{RENDERER.name} failed: {error.stderr.strip()}") from error
-    pages: dict[str, dict[str, list[str]]] = json.loads(done.stdout)
+    pages: dict[str, dict[str, Any]] = json.loads(done.stdout)
     return pages
