@@ -1,24 +1,24 @@
-"""The loop: it alone submits passes, for all streams, and hands out what they bring.
+"""The loop. Only it submits passes, for all streams, and it hands out their tokens.
 
-    1. admit    a stream that waits gets a lane that is free, and what is known of its prompt
+    1. admit    a waiting stream gets a free lane, and what is already known of its prompt
                 (admission.py)
-    2. prefill  its prompt goes through in passes of fixed sizes; the last one chooses a token
+    2. prefill  its prompt is read in passes of fixed sizes; the last one chooses a token
     3. cycle    draft k tokens for every stream that decodes, verify them and the last known token
-                in one pass, accept: all on the device, from what the cycle before left there, so
-                `run_ahead` of them are queued before the first is read
+                in one pass, accept. All of it runs on the device, from what the cycle before left
+                there. So `run_ahead` cycles are queued before the first is read back
     4. collect  passes are read back in the order in which they were queued, and each stream gets
-                its own; with a paged table, rows that were missing are brought, and a cycle that
-                brought nothing is run again (pager.py)
+                its tokens. With a paged table, missing rows are read, and a cycle that gave no
+                token because of them runs again (pager.py)
 
-Prompts' passes and cycles take turns, and beside streams that decode a prompt is cut so finely that
-none of its passes holds them up for long. A stream that nobody reads, or that waits for a lane,
-takes no part. Lanes that take no part cost nothing: a cycle has rows for the others alone.
+Passes of prompts and cycles take turns. While other streams decode, a prompt is read in smaller
+passes, so that none of them delays the others for long. A stream that nobody reads, or that waits
+for a lane, takes no part. That costs nothing: a cycle has rows only for streams that take part.
 
-A row's bits depend neither on the rows beside it nor on how a prompt is cut, so ids do not depend
+A row's bits depend neither on the rows beside it nor on how a prompt is cut. So ids do not depend
 on what runs beside a stream, nor on when it joined.
 
-A stream that goes on after another engine was lost is prefilled as before, and the tokens that it
-had brought are replayed through passes with few rows, as they were made.
+When another engine was lost, its stream continues here: the prompt is read as before, and the
+tokens that were already written go through passes with few rows, as they did the first time.
 """
 
 from __future__ import annotations
