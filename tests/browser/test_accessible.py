@@ -15,6 +15,7 @@ from test_chat_text import MARKDOWN
 from test_kept_chats import ask, choose
 
 from leadout_build import ROOT
+from leadout_build.site.assemble import TEXTS
 from leadout_build.site.documentation import write_documentation
 
 FAULTS = """
@@ -104,7 +105,7 @@ def test_the_desk_has_no_serious_fault(open_page: OpenPage) -> None:
 
 def test_the_documentation_has_no_serious_fault(chromium: Browser, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "static", tmp_path / "site")
-    write_documentation(ROOT, tmp_path / "site")
+    write_documentation(ROOT, tmp_path / "site", TEXTS)
     with serve_in_thread(tmp_path / "site") as url:
         for scheme, place, name in (
             ("light", {"viewport": {"width": 1280, "height": 900}}, "figures"),

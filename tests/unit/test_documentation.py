@@ -15,6 +15,7 @@ from leadout.forecast import forecast
 from leadout.planning import LoadOptions
 from leadout_build import ROOT
 from leadout_build.bench.any_gpu import AnyGpu
+from leadout_build.site.assemble import TEXTS
 from leadout_build.site.documentation import FOLDER, ORDER, Page, _render, read_documentation
 from leadout_build.site.errors import BuildError
 from leadout_build.site.policy import site_policy
@@ -31,7 +32,7 @@ BUILT_IN = {"TypeError", "RangeError"}
 
 @cache
 def pages() -> dict[str, Page]:
-    return read_documentation(ROOT)
+    return read_documentation(ROOT, TEXTS)
 
 
 def source(name: str) -> str:
@@ -84,7 +85,7 @@ def test_pages_have_pictures_with_words_and_no_link_out_of_the_site(name: str) -
 
 def test_html_in_markdown_stays_text() -> None:
     texts = {"x": "# One <b>two</b>\n\n<script>no</script> [a](javascript:no) ![b](data:no)\n"}
-    page = _render(texts, WEB / "node_modules")["x"]
+    page = _render(texts, WEB / "node_modules", {})["x"]
     assert page["title"] == "One <b>two</b>"
     assert re.findall(r"<(\w+)", page["html"]) == ["h1", "p"]
 
@@ -94,7 +95,7 @@ def test_a_text_without_a_place_in_the_order_is_not_built(tmp_path: Path) -> Non
     for name in (*ORDER, "other"):
         (tmp_path / f"static/docs/{name}.md").write_text("# Title\n")
     with pytest.raises(BuildError, match="differ by: other"):
-        read_documentation(tmp_path)
+        read_documentation(tmp_path, {})
 
 
 def test_known_models_are_a_table_on_the_site() -> None:

@@ -105,7 +105,7 @@ def allowed_origins(site: Path) -> list[str]:
 def _assemble(site: Path, root: Path, allow_origins: Sequence[str]) -> None:
     policy = site_policy(allow_origins)
     shutil.copytree(root / "static", site, dirs_exist_ok=True)
-    write_documentation(root, site)
+    write_documentation(root, site, TEXTS)
     for page in site.rglob("*.html"):
         page.write_bytes(with_policy(page.read_bytes().decode(), policy).encode())
     for name, source in TEXTS.items():

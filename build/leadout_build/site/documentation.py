@@ -1,9 +1,9 @@
 """Renders the documentation: Markdown in static/docs/ becomes pages without scripts.
 
-The Markdown reads well in the repository too: it links to its neighbours, to pictures, and to files
-that only the repository has (those links are plain text on the site). Node renders it with
-markdown-it, which the site carries anyway for the chat (see render_markdown.mjs); one template puts
-every page into its frame.
+The Markdown reads well in the repository too. It links to its neighbours, to pictures, and to other
+files of the repository; on the site those links are plain text, unless the site has a copy. Node
+renders it with markdown-it, which the site carries anyway for the chat (see render_markdown.mjs).
+One template puts every page into its frame.
 
 A paragraph that is a link to the list of known models, and nothing else, becomes the table of them.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,12 @@ class Page:
     links: tuple[str, ...]
 
 
-def read_documentation(root: Path) -> dict[str, Page]:
+def read_documentation(root: Path, copies: Mapping[str, str]) -> dict[str, Page]:
     """Render the texts of a checkout's static/docs, by name.
+
+    Args:
+        root: the checkout.
+        copies: files of the repository that the site has copies of: path on the site → path.
 
     Raises:
         BuildError: `ORDER` names other texts than there are, or Node cannot render them.
@@ -82,6 +87,7 @@ def read_documentation(root: Path) -> dict[str, Page]:
         name: _KNOWN_MODELS.sub(lambda match: known_models_table(root / match[1]), text)
         for name, text in texts.items()
     }
+    links = {f"../../{path}": f"../{copy}" for copy, path in copies.items()}
     return {
         name: Page(
             page["title"],
@@ -90,14 +96,19 @@ def read_documentation(root: Path) -> dict[str, Page]:
             frozenset(page["anchors"]),
             tuple(page["links"]),
         )
-        for name, page in _render(filled, root / "web/node_modules").items()
+        for name, page in _render(filled, root / "web/node_modules", links).items()
     }
 
 
-def write_documentation(root: Path, site: Path) -> None:
+def write_documentation(root: Path, site: Path, copies: Mapping[str, str]) -> None:
     """Put the pages in the place of the texts, in a site that static/ was copied to.
 
     A checkout without static/docs has none.
+
+    Args:
+        root: the checkout.
+        site: the site.
+        copies: as for `read_documentation`.
 
     Raises:
         BuildError: as `read_documentation`.
@@ -105,7 +116,7 @@ def write_documentation(root: Path, site: Path) -> None:
     out = site / FOLDER
     if not out.is_dir():
         return
-    pages = read_documentation(root)
+    pages = read_documentation(root, copies)
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, autoescape=True, keep_trailing_newline=True
     )
@@ -127,11 +138,14 @@ def known_models_table(path: Path) -> str:
     return "\n".join(rows)
 
 
-def _render(texts: dict[str, str], node_modules: Path) -> dict[str, dict[str, Any]]:
+def _render(
+    texts: Mapping[str, str], node_modules: Path, links: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    work = json.dumps({"texts": texts, "copies": links})
     command = ["node", str(RENDERER), str(node_modules)]
     try:
         done = subprocess.run(
-            command, input=json.dumps(texts), capture_output=True, encoding="utf-8", check=True
+            command, input=work, capture_output=True, encoding="utf-8", check=True
         )
     except FileNotFoundError as error:
         raise BuildError("there is no `node`; the build needs Node.js 20 or newer") from error

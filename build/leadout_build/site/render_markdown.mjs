@@ -1,10 +1,11 @@
 // Renders Markdown with markdown-it, the library that shows answers in the chat as well. HTML in it stays text.
 //
-// node render_markdown.mjs NODE_MODULES < texts > pages
+// node render_markdown.mjs NODE_MODULES < {texts, copies} > pages
 //   texts: {name: Markdown}
+//   copies: {a link as written: where the site has a copy of that file}
 //   pages: {name: {title, html, headings: [{id, text}], anchors: [id], links: [href as written]}}
-// `headings` are those of the second level. Links between texts lead to the pages; a link that leaves the site's folder
-// ("../../…") is for readers of the repository, and its text alone is shown.
+// `headings` are those of the second level. Links between texts lead to the pages. A link that leaves the site's folder
+// ("../../…") is for readers of the repository; the site shows only its text, unless it has a copy.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -27,7 +28,7 @@ function textOf(inline) {
   return inline.children.map(({ type, content }) => (type === "softbreak" ? " " : content)).join("");
 }
 
-function render(markdown) {
+function render(markdown, copies) {
   const md = new MarkdownIt({ html: false });
   const page = { title: "", html: "", headings: [], anchors: [], links: [] };
   const taken = new Map();
@@ -71,14 +72,14 @@ function render(markdown) {
     rules[code] = (tokens, i) => `<pre tabindex="0"><code>${md.utils.escapeHtml(tokens[i].content)}</code></pre>\n`;
   }
 
-  const leaves = (href) => href.startsWith("../../");
+  const leaves = (href) => href.startsWith("../../") && !Object.hasOwn(copies, href);
   const openLinks = [];
   rules.link_open = (tokens, i, options, env, self) => {
     const href = tokens[i].attrGet("href");
     page.links.push(href);
     openLinks.push(href);
     if (leaves(href)) return "";
-    if (!/^\w+:/.test(href)) tokens[i].attrSet("href", href.replace(/\.md(?=#|$)/, ".html"));
+    if (!/^\w+:/.test(href)) tokens[i].attrSet("href", copies[href] ?? href.replace(/\.md(?=#|$)/, ".html"));
     return self.renderToken(tokens, i, options);
   };
   rules.link_close = (tokens, i, options, env, self) =>
@@ -93,6 +94,6 @@ function render(markdown) {
   return page;
 }
 
-const texts = JSON.parse(readFileSync(0, "utf-8"));
-const pages = Object.entries(texts).map(([name, text]) => [name, render(text)]);
+const { texts, copies } = JSON.parse(readFileSync(0, "utf-8"));
+const pages = Object.entries(texts).map(([name, text]) => [name, render(text, copies)]);
 process.stdout.write(JSON.stringify(Object.fromEntries(pages)));
