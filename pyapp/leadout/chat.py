@@ -1,9 +1,9 @@
-"""Chat templates: messages to the text that a model was trained to continue.
+"""Chat templates: they turn messages into the text that a model was trained to continue.
 
-A template comes with the checkpoint and is as hostile as the rest of it. It never runs here: Python
-cannot end what it began, so that a template which does not come to an end would take everything
-with it. It runs where it can be ended: in a browser in a worker of its own (web/template/), in
-CPython in a child process (chat_native.py).
+A template comes with the checkpoint and is as hostile as the rest of it. It never runs here,
+because Python cannot stop what it has started, and an endless template would block everything. It
+runs where it can be stopped: in a browser in a worker of its own (web/template/), in CPython in a
+child process (chat_native.py).
 """
 
 from __future__ import annotations
