@@ -9,11 +9,12 @@
 
 A draft could be rejected as a whole. It is made only if `spent` would still stay within
 (1 + MAX_LOSS) x `earned` then. So a first request never costs more than MAX_LOSS above plain
-decoding, whatever its text. It begins with plain steps, whose tokens pay for the first attempts, and every
-accepted draft pays for larger ones. What a request leaves unused, up to MOST_SAVINGS, the next one
-may spend beside its own share. So the next one can draft from its beginning, and all requests
-together still stay within the share. As long as a cost is uncertain, its uncertainty is added to
-it. A cost that turns out higher is a debt: nothing is drafted until plain steps have paid for it.
+decoding, whatever its text. It begins with plain steps, whose tokens pay for the first attempts,
+and every accepted draft pays for larger ones. What a request leaves unused, up to MOST_SAVINGS,
+the next one may spend beside its own share. So the next one can draft from its beginning, and all
+requests together still stay within the share. As long as a cost is uncertain, its uncertainty is
+added to it. A cost that turns out higher is a debt: nothing is drafted until plain steps have paid
+for it.
 
 Among the numbers that the account allows, the schedule takes the one with the most expected tokens
 per cost, by the acceptance seen at each position. Where that is 0, a short draft is tried now and
