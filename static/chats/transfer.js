@@ -176,6 +176,6 @@ function describe(value) {
 
 /** @param {string} what */
 function refused(what) {
-  const message = `${what} Nothing was imported; what is here is as it was. Wanted is a file of “Export”.`;
+  const message = `${what} Nothing was imported; your conversations are unchanged. Choose a file that “Export” made.`;
   return new LeadoutError("ConversationImportError", message);
 }

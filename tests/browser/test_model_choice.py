@@ -116,7 +116,7 @@ def test_a_url_loads_once_somebody_says_so(open_page: OpenPage) -> None:
     [
         (
             "https://models.example/some/%E0%A4%A.gguf",
-            "% stands before two hex digits",
+            "% must be followed by two hex digits",
             '"%E0%A4%A.gguf" is malformed: in an address',
         ),
         (
