@@ -193,6 +193,15 @@ async def test_what_fits_where_is_what_a_forecast_says() -> None:
         assert [f"{size / 1e9:.1f}" for size in sizes] == table[name]
 
 
+def test_numbers_in_drawings_are_those_of_the_tables() -> None:
+    for name, page in (("memory", "models"), ("speed", "figures")):
+        drawing = (DOCS / f"{name}.svg").read_text("utf-8")
+        labels = re.findall(r">([\d.,]+(?: / [\d.]+)*)(?: GB)?</text>", drawing)
+        numbers = {number for label in labels for number in label.split(" / ")}
+        assert len(numbers) > 5
+        assert numbers <= set(re.findall(r"\d[\d.,]*\d|\d", source(page)))
+
+
 def test_every_row_of_figures_names_its_command() -> None:
     text = source("figures")
     tables, commands = text.split("## The commands")
