@@ -279,7 +279,9 @@ def _describe_gemma4(i: Inspection, kv_layers: Sequence[KvKind], facts: dict[str
     facts["a decode step reads"] += f", {head}"
     if i.num_experts:
         facts["a decode step reads"] += f"; of {i.num_experts} experts only those of one token"
-        facts["experts"] = f"{i.num_experts} in every layer, {i.top_k_experts} of them for each token"
+        facts["experts"] = (
+            f"{i.num_experts} in every layer, {i.top_k_experts} of them for each token"
+        )
     facts["KV by layer"] = "; ".join(
         f"{kv.num_layers} {'full' if kv.layer_type == FULL else 'sliding'}: "
         f"{kv.num_key_value_heads} x {kv.head_dim} keys and values, "
