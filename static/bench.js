@@ -51,8 +51,8 @@ function describeChoice() {
   const need = `about ${formatSize(bytes)} of graphics memory`;
   about.textContent =
     name === "nano"
-      ? `The small model of the first page, on its real weights. Takes ${need}.`
-      : `Weights of the shape of ${label} and its drafter, made up on your device: nothing is fetched. Takes ${need}.`;
+      ? `The small model of the first page, with its real weights. It takes ${need}.`
+      : `Made-up weights in the shape of ${label} and its drafter: nothing is downloaded. They take ${need}.`;
 }
 
 /** @param {string} text @param {number} [done] */
@@ -100,7 +100,7 @@ async function run() {
     const effort = device.is_software ? EFFORTS.software : EFFORTS.full;
     if (device.is_software && choice.bytes > 1e9) {
       showProblem(
-        `No graphics card is used here, the CPU renders: ${choice.label} would take hours. Take Nano, or turn ` +
+        `No graphics card is used here; the CPU does the work. ${choice.label} would take hours. Take Nano, or turn ` +
           "on hardware acceleration in the browser's settings.",
       );
       return;

@@ -69,7 +69,7 @@ export function showResults(report) {
   const { info, bandwidth } = { bandwidth: report.profile?.bandwidth_gb_per_s, ...report };
   const reads = bandwidth ? `, which reads ${shown(bandwidth.median)} GB/s at best` : "";
   element("device").textContent =
-    `${info.name} on ${info.device}${reads}${report.is_software ? "; the CPU renders, so fewer tokens and runs" : ""}.`;
+    `${info.name} on ${info.device}${reads}${report.is_software ? "; the CPU does the work, so there are fewer tokens and runs" : ""}.`;
   showFigures(report);
   showDrafts(report);
   showProfile(report);
@@ -84,7 +84,7 @@ export function showResults(report) {
       const details = element("json").closest("details");
       details.open = true;
       getSelection().selectAllChildren(element("json"));
-      element("copied").textContent = "The browser forbids it: it is selected below, copy it from there.";
+      element("copied").textContent = "The browser forbids this. The text is selected below; copy it from there.";
     }
   };
   element("results").hidden = false;
@@ -109,7 +109,7 @@ function showFigures(report) {
 
 function showDrafts(report) {
   if (report.texts.length) {
-    element("drafts-about").textContent = "A text written with so many drafts a cycle, and whether its tokens are those without.";
+    element("drafts-about").textContent = "The same text written with different numbers of drafts per cycle, and whether its tokens are the same as without.";
     const plain = Object.fromEntries(
       report.texts.filter((text) => text.draft_tokens === 0).map((text) => [text.sampling, text]),
     );
@@ -129,7 +129,7 @@ function showDrafts(report) {
     return;
   }
   element("drafts-about").textContent =
-    "What a cycle with drafts costs. How many are accepted only a real model shows; the last column takes " +
+    "What a cycle with drafts costs. Only a real model shows how many drafts are accepted; the last column assumes " +
     `${Math.round(100 * ASSUMED_ACCEPTANCE)} %.`;
   const plain = {};
   fill(
@@ -150,9 +150,9 @@ function showProfile({ profile, profile_error }) {
     return;
   }
   const { whole_us, sum_us, tick_us, context_tokens } = profile;
-  const rounded = tick_us > 2 ? ` This browser rounds the clock to ${Math.round(tick_us)} µs, so each op ran many times.` : "";
+  const rounded = tick_us > 2 ? ` This browser rounds the clock to ${Math.round(tick_us)} µs, so each operation ran many times.` : "";
   element("profile-about").textContent =
-    `${shown(whole_us.median)} µs behind ${context_tokens} tokens; all ops, each measured by itself: ${shown(sum_us)} µs.${rounded}`;
+    `${shown(whole_us.median)} µs after ${context_tokens} tokens; all operations, each measured by itself: ${shown(sum_us)} µs.${rounded}`;
   const rows = profile.ops.slice(0, MOST_OPS).map((op) => {
     const name = document.createElement("span");
     name.append(...breakable(op.op), make("small", op.kernel));

@@ -257,10 +257,10 @@ function describe({ bytes, host, drafter, is_complete }, event, { isHere, isElse
     return `Asking ${event?.host || host || "its server"} what it has`;
   }
   if (isElsewhere) {
-    return `${part}, being fetched in another tab, or by a load`;
+    return `${part}, being downloaded in another tab, or loaded`;
   }
   if (event?.state === "waiting") {
-    return `${part}, being fetched in another tab; if that stops, it goes on here`;
+    return `${part}, being downloaded in another tab; if that stops, it continues here`;
   }
   if (event?.state === "checking") {
     return `${part}, checking what is here`;
@@ -270,7 +270,7 @@ function describe({ bytes, host, drafter, is_complete }, event, { isHere, isElse
     return `${part} from ${event.host}${speed}${drafts}`;
   }
   if (stored === 0) {
-    return `${formatSize(bytes)}, not fetched yet${host ? `; from ${host}` : ""}`;
+    return `${formatSize(bytes)}, not downloaded yet${host ? `; from ${host}` : ""}`;
   }
   return `${part}, paused${host ? `; from ${host}` : ""}`;
 }

@@ -11,9 +11,13 @@ const CACHE = "leadout-app";
 const SCOPE = new URL("./", self.location.href);
 const LIST = new URL("build.json", SCOPE).href;
 
-/** @param {string} path of a file of the site */
+/**
+ * The documentation is kept, with its drawings; photographs of the screen are not.
+ *
+ * @param {string} path of a file of the site
+ */
 function isKept(path) {
-  return !/^(models\/|nano\/|[^/]*\.(md|png)$|_headers$|offline\.js$)/.test(path);
+  return !/^(models\/|nano\/|_headers$|offline\.js$)|\.(md|png)$/.test(path);
 }
 
 /** @param {string} path */
@@ -56,7 +60,7 @@ async function refresh() {
  */
 async function answer(request, path) {
   const cache = await caches.open(CACHE);
-  const url = new URL(path === "" ? "index.html" : path, SCOPE).href;
+  const url = new URL(path === "" || path.endsWith("/") ? `${path}index.html` : path, SCOPE).href;
   if (hasHash(path)) {
     const kept = await cache.match(url);
     if (kept) return kept;

@@ -294,7 +294,7 @@ urlForm.addEventListener("submit", (event) => {
   const name = url && nameOf(url);
   if (name === null) {
     const wanted = url
-      ? "In an address, % stands before two hex digits; a % itself is written %25"
+      ? "In an address, % must be followed by two hex digits; write a % itself as %25"
       : "Wanted owner/name, or an address that begins with https://";
     urlInput.setCustomValidity(wanted);
     urlInput.reportValidity();

@@ -69,11 +69,11 @@ HOSTILE: Mapping[str, tuple[dict[str, Any], str]] = {
     ),
     "much put in": (
         {"normalizer": {"type": "Replace", "pattern": {"String": "a"}, "content": "b" * 10**7}},
-        "content is no text of at most 256",
+        "content is not text of at most 256",
     ),
     "much put in front": (
         {"normalizer": {"type": "Prepend", "prepend": "b" * 10**7}},
-        "prepend is no text of at most 256",
+        "prepend is not text of at most 256",
     ),
     "many parts": (
         {"normalizer": {"type": "Sequence", "normalizers": [_SPACES] * 10_000}},

@@ -2,8 +2,8 @@
 
 Without a GPU a token takes a good part of a second, in a browser some seconds. Every commit checks
 a part, so that `make test` stays below 25 minutes on two cores; `LEADOUT_TEST_THOROUGH=1` checks
-all that the README and tests/vectors/README.md speak of. The store's downloads grow as well, and
-the fuzzer's examples, which are the same in every run: a failure is one of the change at hand.
+all that tests/README.md and tests/vectors/README.md speak of. The store's downloads grow as well,
+and the fuzzer's examples. These are the same in every run, so a failure is the change's own.
 """
 
 from __future__ import annotations

@@ -38,45 +38,44 @@ import { parseHubName } from "./hub/names.js";
 
 /**
  * @typedef {object} LoadParams
- * @property {ModelChoice} model a name that the site lists or known_models.json has; a model on the hub,
- *   hf:owner/name[@revision][:file]; a URL of a .gguf or of a folder with config.json, a File, a list of Files, or {name, files}; for figures of speed also {name, shape},
- *   weights of a Gemma 4's shape that are made up on the device
- * @property {DrafterChoice} [drafter] what proposes tokens for the model to check: "auto", the
- *   default, is what comes with the model, if anything does; "none"; "ngram", what the text itself
- *   says elsewhere; or a model of its own. It changes the speed, never the text
+ * @property {ModelChoice} model which model: a name that the site lists; a short name such as "gemma-4-e2b"; a model on
+ *   the hub, hf:owner/name[@revision][:file]; the URL of a .gguf or of a folder with config.json; a File or a list of
+ *   Files; {name, files}. To measure speed also {name, shape}: weights of that shape are made up on the device
+ * @property {DrafterChoice} [drafter] what guesses tokens for the model to check. "auto", the default: the drafter that
+ *   comes with the model, if there is one; "none"; "ngram": what followed the same words earlier in the text; or a
+ *   model. It changes the speed, never the text
  * @property {Hub} [hub] which hub, and the access token for it
- * @property {number} [maxDraftTokens] the most that requests may have drafted at a time, 0 to 7
- * @property {1 | 2 | 4 | 8} [parallel] requests that run at once; default 1. Each has a KV cache of its own on the
- *   device (see `estimate`), all share the weights and every pass over them, and more requests wait. It
- *   changes the speed, never the text
+ * @property {number} [maxDraftTokens] the most tokens to draft per cycle, 0 to 7
+ * @property {1 | 2 | 4 | 8} [parallel] how many requests run at once; default 1. More requests wait. Each has a KV cache
+ *   of its own on the device (see `estimate`); all share the weights and every pass over them. It changes the speed,
+ *   never the text
  * @property {AbortSignal | null} [signal] ends the load and frees what it took
- * @property {boolean} [store] whether a model from afar is kept in this browser, so that the next load
- *   fetches nothing and needs no connection; default true. See `Leadout.models`
- * @property {(event: FetchEvent) => void} [onFetch] told while such a model is fetched
- * @property {(progress: Progress) => void} [onProgress]
- * @property {(phase: Phase) => void} [onPhase]
- * @property {number} [contextLength] rows of KV cache
- * @property {"f32" | "f16"} [kvDtype] storage of the KV cache
- * @property {"accurate" | "fast"} [precision] "fast" lets decoding multiply quantised weights by activations of 8
- *   bits instead of 16: faster with drafts, and other text now and then; default "accurate"
- * @property {"auto" | "gpu" | "paged"} [placement] of E2B's and E4B's per-layer embeddings, 1.3 GB and more:
- *   "gpu"; "paged" leaves them in the file and reads rows as they are used, which is slower and gives the
- *   same text; "auto", the default, pages where the device has no room, as far as that is known
- * @property {number} [pagedRows] of these that the GPU keeps; default 64 MiB's worth
- * @property {number} [memoryBytes] what the device has, where somebody knows; browsers do not say
- * @property {number} [keptPrompts] behind how many prompts the keys and values of layers with a sliding window are kept,
- *   0 to 64, so that the next turn of a conversation reads only what is new, however long the answer was; default: one
- *   more than `parallel`, as far as that takes little beside all else. It changes the speed, never the text
- * @property {number} [runAhead] cycles in flight, 1 to 8
- * @property {boolean} [heal] whether the engine comes back by itself where its worker or its device
- *   fails, and a load begins once again; default true
- * @property {(event: HealingEvent) => void} [onHealing] told when the load begins again, and what comes of it: what
- *   the engine's "healing" events say once there is an engine
- * @property {string | URL} [assets] the folder with the engine's files (`assets` of the npm package), where they do not
- *   lie where this module looks for them; relative to the page. It may be of another origin, which has to allow that
- * @property {WorkerLike | (() => WorkerLike)} [worker] instead of Leadout's own (for tests, or for a
- *   bundler's), or what starts one; the engine then owns it and terminates it. Without a function
- *   nothing heals
+ * @property {boolean} [store] whether a model from another site is kept in this browser, so that the next load
+ *   downloads nothing and needs no connection; default true. See `Leadout.models`
+ * @property {(event: FetchEvent) => void} [onFetch] called while such a model is downloaded
+ * @property {(progress: Progress) => void} [onProgress] called while weights arrive on the device
+ * @property {(phase: Phase) => void} [onPhase] called when a phase of the load begins
+ * @property {number} [contextLength] how many tokens fit into the context; default: the model's, at most 4,096
+ * @property {"f32" | "f16"} [kvDtype] how the KV cache is stored; "f16" takes half the memory; default "f32"
+ * @property {"accurate" | "fast"} [precision] "fast": decoding multiplies quantised weights by activations of 8 bits
+ *   instead of 16. Faster with drafts, but the text sometimes differs. Default "accurate"
+ * @property {"auto" | "gpu" | "paged"} [placement] where E2B's and E4B's per-layer embeddings are kept (1.3 GB and
+ *   more). "gpu": in GPU memory. "paged": in the file, from which rows are read when they are used; slower, the same
+ *   text. "auto", the default: paged where the device is known to have no room
+ * @property {number} [pagedRows] how many of these rows the GPU keeps; default 64 MiB's worth
+ * @property {number} [memoryBytes] how much memory the device has, if you know; browsers do not say
+ * @property {number} [keptPrompts] for how many prompts the keys and values of sliding layers are kept, 0 to 64. The next
+ *   turn of a conversation then reads only what is new, however long the answer was. Default: one more than `parallel`,
+ *   as long as that takes little memory. It changes the speed, never the text
+ * @property {number} [runAhead] how many cycles are queued on the device, 1 to 8
+ * @property {boolean} [heal] whether the engine comes back by itself after its worker or its device failed, and a failed
+ *   load starts again once; default true
+ * @property {(event: HealingEvent) => void} [onHealing] called when the load starts again, and with its outcome. Once
+ *   there is an engine, its "healing" events say the same
+ * @property {string | URL} [assets] the folder with the engine's files (`assets` of the npm package), if they are not
+ *   where this module looks for them; relative to the page. It may be on another origin that allows it
+ * @property {WorkerLike | (() => WorkerLike)} [worker] a worker instead of Leadout's own (for tests, or for a bundler),
+ *   or a function that starts one. The engine owns it and terminates it. Without a function nothing heals
  */
 
 /**
@@ -106,12 +105,11 @@ function isHubName(text) {
 }
 
 /**
- * A loaded model. As many requests as it was loaded for (`parallel`) run at once; others wait, in their order.
+ * A loaded model. As many requests run at once as it was loaded for (`parallel`); others wait in order.
  *
- * When the worker or the device fails, the model is loaded again and open requests go on, with the same
- * ids; "healing" events (see `HealingEvent`) say so. Where that fails, or another failure comes
- * within a minute, open requests reject with the reason, later ones too, and `needsReload` is true: dispose
- * of the engine and load the model again.
+ * When the worker or the device fails, the model is loaded again and open requests continue with the same ids;
+ * "healing" events (see `HealingEvent`) tell of it. If that fails, or a second failure comes within a minute, open and
+ * later requests reject with the reason, and `needsReload` is true. Then dispose of the engine and load the model again.
  */
 export class Engine extends EventTarget {
   #channel;
@@ -129,7 +127,7 @@ export class Engine extends EventTarget {
     this.completions = new Completions(this);
     /** OpenAI's `chat.completions`: the model answers messages. */
     this.chat = { completions: new ChatCompletions(this) };
-    /** OpenAI's `embeddings`, which say by name that they are not here. */
+    /** OpenAI's `embeddings`: `create` rejects, because Leadout makes none. */
     this.embeddings = new Embeddings();
   }
 
@@ -154,22 +152,22 @@ export class Engine extends EventTarget {
   }
 
   /**
-   * Begin a conversation: `session.send("Hello")` knows all that was said in it.
+   * Begin a conversation: `session.send("Hello")` knows everything that was said before.
    *
-   * @param {SessionOptions} [options] a system message, and parameters for all that is sent
+   * @param {SessionOptions} [options] a system message, and parameters for all messages
    * @returns {Session}
-   * @throws {LeadoutError} RequestError, for a parameter that a chat does not have
+   * @throws {LeadoutError} RequestError: a chat has no such parameter
    */
   session(options = {}) {
     return newSession(this, options);
   }
 
   /**
-   * Take up a conversation that was exported, by this engine or by another one with the same model.
+   * Continue a conversation that was exported from this engine, or from another one with the same model.
    *
    * @param {SavedSession} saved
    * @returns {Session}
-   * @throws {LeadoutError} SessionError: it is another model's, or none
+   * @throws {LeadoutError} SessionError: it was with another model, or is not a saved conversation
    */
   importSession(saved) {
     return Session.import(this, saved);
@@ -222,7 +220,7 @@ export class Engine extends EventTarget {
   }
 
   /**
-   * Say what every op of a pass costs, by the device's own clock.
+   * Measure what each operation of a pass costs, by the device's own clock.
    *
    * @param {ProfileRequest} request
    * @param {{signal?: AbortSignal | null}} [options]
@@ -233,7 +231,7 @@ export class Engine extends EventTarget {
   }
 
   /**
-   * Take ids as prefilled, where weights are made up: decoding behind them is timed without the wait.
+   * Treat ids as already read, with made-up weights only: decoding after them can be timed without the wait.
    *
    * @param {number[]} ids
    */
@@ -241,7 +239,7 @@ export class Engine extends EventTarget {
     return this.#request({ type: "assume", ids });
   }
 
-  /** Free the model's memory on the device. The engine answers no more. */
+  /** Free the model's memory on the device. The engine cannot answer any more. */
   async unload() {
     if (!this.#isUnloaded) {
       this.#channel.stopHealing(); // what is not there needs no device
@@ -251,7 +249,7 @@ export class Engine extends EventTarget {
     }
   }
 
-  /** End the worker at once and free all it holds; open requests reject with an AbortError. */
+  /** End the worker at once and free everything it holds; open requests reject with an AbortError. */
   dispose() {
     this.#channel.close(new DOMException("The engine was disposed of.", "AbortError"));
   }
@@ -345,7 +343,7 @@ class ChatCompletions {
   }
 }
 
-/** What Leadout has not. */
+/** OpenAI's `embeddings`, which Leadout does not have. */
 class Embeddings {
   /**
    * @returns {Promise<never>}
@@ -354,7 +352,7 @@ class Embeddings {
   async create() {
     throw new LeadoutError(
       "RequestError",
-      "Leadout makes no embeddings: its models write text. Use a model that was made for them, elsewhere.",
+      "Leadout makes no embeddings: its models write text. Use another library, with an embedding model.",
       { parameter: "embeddings" },
     );
   }

@@ -17,9 +17,8 @@
  */
 
 /**
- * Where a file of a model lies: exactly one of `url` and `file`. `size` is what a URL's content has to
- * have, in bytes, and `sha256` its hash, where that is known; the store checks both. `token` is sent to
- * the URL's own host, and kept nowhere.
+ * Where a file of a model is: exactly one of `url` and `file`. `size` and `sha256` are what the URL's content must have, if
+ * known; the store checks both. `token` is sent only to the URL's own host, and stored nowhere.
  * @typedef {{name: string, url?: string, file?: Blob, size?: number | null, sha256?: string | null, token?: string}} FileRef
  */
 
@@ -27,16 +26,16 @@
  * A model: a GGUF file (or all parts of a split one), or config.json with safetensors (and, if there,
  * tokenizer.json, tokenizer_config.json, generation_config.json, chat_template.jinja,
  * model.safetensors.index.json).
- * `source` is its address as it was asked for, and its name in the store: with it, the model is kept
- * there (web/store/), without, it is read from its URLs.
+ * `source` is the address as it was asked for, and its name in the store. With it, the model is kept in the store
+ * (web/store/). Without it, the model is read from its URLs.
  * @typedef {{name: string, files: FileRef[], source?: string}} ModelRef
  */
 
 /** A model for the store. @typedef {ModelRef & {source: string}} KeptModelRef */
 
 /**
- * How a model gets into the store: its servers are asked what they have, another tab that fetches it
- * is waited for, what is kept is checked, the rest is fetched, done. `host` is who is asked.
+ * How a model gets into the store. The states in order: ask the servers what they have, wait for another tab that
+ * downloads the same, check what is kept, download the rest, done. `host` is the server.
  * @typedef {object} FetchEvent
  * @property {string} source
  * @property {string} name
@@ -48,9 +47,9 @@
  */
 
 /**
- * In a ModelRef's place, for figures of speed: no files, but weights made up on the device. `shape` is
- * one of pyapp/leadout/checkpoint/synthetic.py; of a drafter, its target's.
- * With `has_vocabulary` it gets a made-up one, as answers that keep to a grammar need.
+ * Instead of a ModelRef, to measure speed: weights made up on the device, without files. `shape` is one of
+ * pyapp/leadout/checkpoint/synthetic.py; for a drafter it is its target's. `has_vocabulary` adds a made-up vocabulary,
+ * which answers that follow a grammar need.
  * @typedef {{name: string, shape: string, has_vocabulary?: boolean}} ShapeRef
  */
 
@@ -59,35 +58,34 @@
  * @property {number} [context_length] rows of KV cache; default: the model's, at most 4096
  * @property {"f32" | "f16"} [kv_dtype] storage of the KV cache; default "f32"
  * @property {number} [max_binding_bytes] pretend that the adapter allows no more (tests)
- * @property {number} [run_ahead] passes in flight for requests that say nothing, 1 to 8; default 3
+ * @property {number} [run_ahead] cycles queued on the device, 1 to 8, for requests that do not say; default 3
  * @property {"auto" | "none" | "mtp" | "ngram"} [drafter] what proposes tokens; default "auto":
  *   "mtp" when the drafter's files are given, else nothing
- * @property {number} [max_draft_tokens] the most that a request may have drafted per cycle, 0 to 7;
- *   default 7, and 3 on an adapter that computes on the CPU. What that needs is compiled now; irrelevant
- *   without a drafter
+ * @property {number} [max_draft_tokens] the most tokens that a request may draft per cycle, 0 to 7; default 7, and 3 on an
+ *   adapter that computes on the CPU. The kernels for it are compiled during the load
  * @property {1 | 2 | 4 | 8} [parallel] requests that run at once; each has a KV cache of its own; default 1
  * @property {"accurate" | "fast"} [precision] "fast" lets decoding multiply quantised weights by activations of 8
  *   bits instead of 16; default "accurate"
- * @property {"auto" | "gpu" | "paged"} [placement] of the per-layer embeddings that some models have: on the
- *   device; in their file, from which rows are read as they are used; default "auto": paged where the device
- *   is known to have no room, or said so
- * @property {number} [paged_rows] rows that the device keeps of them, at least 256; default 64 MiB's worth
- * @property {number} [memory_bytes] what the device has, where somebody knows
- * @property {number} [kept_prompts] behind how many prompts the keys and values of sliding layers are kept, 0 to 64;
- *   default: one more than `parallel`, as far as that is little beside all else
+ * @property {"auto" | "gpu" | "paged"} [placement] where per-layer embeddings are kept, if the model has them. "gpu": on the
+ *   device. "paged": in the file, from which rows are read when they are used. "auto", the default: paged where the
+ *   device is known to have no room
+ * @property {number} [paged_rows] how many of their rows the device keeps, at least 256; default 64 MiB's worth
+ * @property {number} [memory_bytes] how much memory the device has, if somebody knows
+ * @property {number} [kept_prompts] for how many prompts the keys and values of sliding layers are kept, 0 to 64; default:
+ *   one more than `parallel`, as long as that takes little memory
  */
 
 /**
- * A completion (`prompt`, or `prompt_ids`) or a chat (`messages`), in OpenAI's names. The drafter and
- * what it is asked for change the speed, never the tokens.
+ * A completion (`prompt` or `prompt_ids`) or a chat (`messages`), with OpenAI's names. The drafter and the number of drafts
+ * change the speed, never the tokens.
  * @typedef {object} GenerateRequest
  * @property {string} [prompt]
  * @property {number[]} [prompt_ids]
  * @property {PromptMessage[]} [messages]
- * @property {ResponseFormat} [response_format] what the answer keeps to; of it and the next two, one at most
+ * @property {ResponseFormat} [response_format] what the answer must fit; at most one of this and the next two
  * @property {string} [grammar] EBNF: rules name ::= …, of which one is called root
- * @property {string} [regex] a regular expression that the whole answer matches
- * @property {Tool[]} [tools] functions that the model may call, where its chat template knows of tools
+ * @property {string} [regex] a regular expression that the whole answer must match
+ * @property {Tool[]} [tools] functions that the model may call, if its chat template knows tools
  * @property {ToolChoice} [tool_choice] default "auto"
  * @property {boolean} [parallel_tool_calls] whether an answer may have several calls; default true
  * @property {number} [max_tokens] default 256
@@ -96,34 +94,34 @@
  * @property {number} [top_p] 1 = off
  * @property {number} [min_p] 0 = off
  * @property {number} [repetition_penalty] 1 = off
- * @property {number} [presence_penalty] -2 to 2, taken off the logits of tokens that were generated; 0 = off. It and
+ * @property {number} [presence_penalty] -2 to 2, subtracted from the logits of tokens that were generated; 0 = off. This and
  *   the next are rounded to 1/4096
- * @property {number} [frequency_penalty] -2 to 2, taken off a token's logit for every time that it was generated
+ * @property {number} [frequency_penalty] -2 to 2, subtracted from a token's logit for each time it was generated
  * @property {Record<string, number>} [logit_bias] by token id, for up to 1,024 of them: -100 to 100, rounded to
  *   1/256 and added to its logit; -100 bans it
  * @property {number} [seed] any unsigned 32-bit integer; default 0
- * @property {boolean} [logprobs] tell each token's log-probability: the model's own, before temperature, penalties,
+ * @property {boolean} [logprobs] give each token's log-probability: the model's own, before temperature, penalties,
  *   biases and filters
- * @property {number} [top_logprobs] with it, tell those of the likeliest tokens, 0 to 20
- * @property {string[]} [stop] strings that end the text (they are not part of it): up to 16 of up to 256 characters
+ * @property {number} [top_logprobs] with it, also those of this many likeliest tokens, 0 to 20
+ * @property {string[]} [stop] up to 16 strings of up to 256 characters; the text ends before the first of them
  * @property {boolean} [ignore_eos]
- * @property {number} [run_ahead] passes in flight, 1 to 8; changes the speed, never the tokens
+ * @property {number} [run_ahead] cycles queued on the device, 1 to 8; changes the speed, never the tokens
  * @property {"auto" | "none" | "mtp" | "ngram"} [drafter] default "auto": what was loaded
- * @property {number | "auto"} [draft_tokens] drafted per cycle, 0 to 7, at most what was loaded for;
- *   default "auto": as many as pay, and on an adapter that computes on the CPU always 3
+ * @property {number | "auto"} [draft_tokens] how many tokens to draft per cycle, 0 to 7, at most `max_draft_tokens` of the
+ *   load; default "auto": as many as pay; on an adapter that computes on the CPU always 3
  * @property {boolean} [enable_thinking] have the chat template ask for reasoning; default false
- * @property {"error" | "drop_oldest"} [context_overflow] what becomes of a chat that does not fit: refuse it, the
- *   default, or leave out its oldest turns (pyapp/leadout/context_end.py). Nothing of other prompts is left out
+ * @property {"error" | "drop_oldest"} [context_overflow] what happens to a chat that does not fit: it is refused, the
+ *   default, or its oldest turns are left out (pyapp/leadout/context_end.py). Other prompts are never cut
  */
 
 /**
- * A message of a chat, as the worker takes it. An answer that called tools has its calls, and each result's message
- * says whose it is.
+ * A message of a chat, as the worker gets it. An answer that called tools has its calls. A result's message names the call
+ * that it belongs to.
  * @typedef {{role: string, content: string | null, tool_calls?: ToolCall[], tool_call_id?: string, name?: string}}
  *   PromptMessage
  */
 
-/** What an answer keeps to. A schema is draft 2020-12's, of the keywords that README names.
+/** What an answer must fit. A schema is of draft 2020-12, with the keywords that static/docs/api.md lists.
  * @typedef {{type: "text"} | {type: "json_object"} | {type: "json_schema", json_schema: {name: string,
  *   description?: string, schema?: Record<string, unknown>, strict?: boolean | null}}} ResponseFormat
  */
@@ -132,7 +130,7 @@
  *   FunctionDefinition
  */
 
-/** `strict`: its calls keep to `parameters` even where the model is free to call it.
+/** `strict`: its calls fit `parameters` even if the model is free to call it or not.
  * @typedef {{type: "function", function: FunctionDefinition}} Tool
  */
 
@@ -148,9 +146,9 @@
  */
 
 /**
- * What a generation had brought when its worker was lost: the tokens of every pass that the client heard
- * of, the prompt's last one first, and how many drafts each verified. The worker that is asked again
- * goes on behind them. `ttft_ms` is what the first token took, `decode_ms` those behind it.
+ * What a generation had written when its worker was lost: for each pass that the client heard of, its tokens and how many
+ * drafts it verified; the prompt's last pass comes first. The next worker continues after them. `ttft_ms` is the time
+ * to the first token, `decode_ms` the time of the others.
  * @typedef {{cycles: {tokens: number[], num_drafted: number}[], ttft_ms: number, decode_ms: number}} Resumption
  */
 
@@ -179,35 +177,34 @@
  */
 
 /**
- * The result of "estimate": what a load would take, from the files' headers alone.
+ * The result of "estimate": what a load would take, found from the files' headers only.
  * @typedef {object} Forecast
  * @property {string} model
  * @property {string | null} drafter
  * @property {number} file_bytes of the files with weights
- * @property {number} read_bytes of these, what a load reads
+ * @property {number} read_bytes how many of these a load reads
  * @property {{weights_bytes: number, drafter_bytes: number, kv_cache_bytes: number, other_bytes: number,
  *   total_bytes: number, largest_buffer: string, largest_buffer_bytes: number}} memory on the device
  * @property {number} context_length
  * @property {"f32" | "f16"} kv_dtype
  * @property {number} max_context_length the longest context that fits; 0: none does
- * @property {ContextForecast[]} contexts what others take
+ * @property {ContextForecast[]} contexts what other contexts take
  * @property {boolean} fits within the limits that are known
  * @property {string | null} problem why it does not fit, and what to do
  * @property {Placement} placement
- * @property {number} paging_saves_bytes what placement "paged" would take less; 0 where that is no choice
+ * @property {number} paging_saves_bytes how much placement "paged" would save; 0 if it is not possible
  * @property {{decode_tokens_per_s: number, cycle_ms: Record<string, number>, context_length: number,
- *   probe_ms: number} | null} probe with weights that were made up: what plain decoding gives, and what a
- *   cycle takes by its number of drafts, behind so many tokens
+ *   probe_ms: number} | null} probe measured with made-up weights: the speed of plain decoding, and the time of a cycle by
+ *   its number of drafts, after `context_length` tokens
  */
 
 /**
- * The client's requests. "pull" is not for the worker of an engine but for that of the store
- * (web/store/puller.js). "assume" takes ids as prefilled, where weights are made up.
- * "ping" is answered at once by worker.js itself, while Python waits for something. Requests are served
- * one after the other, but for "tokenize" once a model is loaded, and for every "generate" that follows another: they
- * run beside one another, as many as `parallel` says, and more wait for one of these to end.
- * "boot" and "pull" bring the engine's files, or the address of the assets.json that names them; `version` is the client's,
- * where the files might be of another one.
+ * The client's requests. "pull" goes to the store's worker (web/store/puller.js), all others to an engine's worker.
+ * "assume" treats ids as already read, with made-up weights. worker.js itself answers "ping" at once, even while Python
+ * waits for something. Requests are served one after the other, with two exceptions: "tokenize" once a model is loaded, and
+ * "generate" after another "generate". As many of these run at once as `parallel` says, and more wait for one to end.
+ * "boot" and "pull" carry the engine's files, or the address of the assets.json that names them. `version` is the client's,
+ * if the files might be of another version.
  * @typedef {{type: "boot", id: number, assets?: Assets | string, version?: string | null}
  *   | {type: "load", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions}
  *   | {type: "estimate", id: number, model: ModelRef | ShapeRef, drafter: ModelRef | ShapeRef | null, options: LoadOptions,
@@ -225,37 +222,36 @@
  */
 
 /**
- * What a load waits for, in the order in which they pass; "failed" may follow any. Much of what comes
- * later has begun already: the device, the kernels and the model's first bytes are fetched while Python
- * starts, and kernels are compiled while weights stream. They are CSS states of the widget.
+ * What a load waits for, in order; "failed" may follow any of them. Later phases start early: the device, the kernels and
+ * the model's first bytes are fetched while Python starts, and kernels are compiled while weights stream. The phases are
+ * also CSS states of the widget.
  *
  *     loading_runtime    Python
- *     loading_package    Leadout's part of it
+ *     loading_package    Leadout's Python package
  *     loading_weights    headers are read, weights are on their way to the device
- *     compiling_kernels  what is left of that when the weights are there
+ *     compiling_kernels  the kernels that are not compiled yet when the weights are there
  *     warming_up         the self-test
- *     ready              requests are answered; cycles with drafts are compiled behind the first ones
+ *     ready              requests are answered; cycles with drafts are compiled after the first ones
  * @typedef {"loading_runtime" | "loading_package" | "loading_weights" | "compiling_kernels" | "warming_up" | "ready" | "failed"} Phase
  */
 
 /**
- * How it went when the device's results for one row and for many were compared, bit for bit:
- * they were the same; they were not, and everything goes through the widest variant; it was switched
- * off; there was nothing to compare.
+ * The result of comparing the device's results for one row and for many, bit for bit. "identical": they are the same.
+ * "widest": they are not, so everything goes through the widest variant. "off": not even then, so nothing is drafted.
+ * "not run": nothing is drafted anyway.
  * @typedef {"identical" | "widest" | "off" | "not run"} SelfTest
  */
 
-/** Where per-layer embeddings lie; "none": nothing is worth paging. @typedef {"gpu" | "paged" | "none"} Placement */
+/** Where per-layer embeddings are kept; "none": the model has nothing worth paging. @typedef {"gpu" | "paged" | "none"} Placement */
 
 /**
- * What paging took. `misses` are rows that were read, `hits` those that were there already. A repeated
- * cycle gave no token, because the row of its first one came later; a single one was queued with no other,
- * because misses were frequent.
+ * What paging did. `misses` are rows that had to be read, `hits` those that were already there. A repeated cycle gave no
+ * token, because a row came too late. A single cycle was queued alone, because misses were frequent.
  * @typedef {{hits: number, misses: number, read_bytes: number, repeated_cycles: number, single_cycles: number}} PageCounts
  */
 
 /**
- * What drafts for a model; an n-gram drafter has no weights.
+ * A model's drafter; an n-gram drafter has no weights.
  * @typedef {{kind: "mtp" | "ngram", name: string, num_parameters: number, weights_bytes: number}} DrafterInfo
  */
 
@@ -283,9 +279,8 @@
  */
 
 /**
- * What keeping an answer to a grammar took: masks that were made, ids that were given as drafts because the grammar
- * left no choice of text, those of them that were accepted, and what the host took for it all, in milliseconds,
- * mostly while the GPU computed logits.
+ * What it took to make an answer fit a grammar: masks that were made; ids that became drafts because the grammar left no
+ * choice; how many of these were accepted; and the host's time, mostly while the GPU computed logits.
  * @typedef {{kind: string, masks: number, forced_tokens: number, accepted_forced_tokens: number, host_ms: number}}
  *   ConstraintCounts
  */
@@ -295,9 +290,9 @@
  * @property {number} load_ms
  * @property {number} prefill_ms
  * @property {number} prefill_tokens
- * @property {number} [cached_tokens] of these, how many were in the KV cache already
- * @property {number} [dropped_messages] of a chat, how many of its oldest messages were left out
- * @property {number} [resumed_tokens] of the tokens, how many came before the worker or the device was lost
+ * @property {number} [cached_tokens] how many of these were already in the KV cache
+ * @property {number} [dropped_messages] how many of a chat's oldest messages were left out
+ * @property {number} [resumed_tokens] how many of the tokens were written before the worker or the device was lost
  * @property {number} decode_ms from the first token to the last
  * @property {number} decode_tokens
  * @property {"none" | "mtp" | "ngram"} drafter what drafted
@@ -307,20 +302,19 @@
  * @property {number} drafted_tokens
  * @property {number} accepted_tokens
  * @property {number[]} drafted_per_position how often a token was drafted at each place of a draft
- * @property {number[]} accepted_per_position how often the one there was accepted
+ * @property {number[]} accepted_per_position how often the token at that place was accepted
  * @property {SelfTest} self_test
  * @property {Placement} [placement]
  * @property {PageCounts | null} [paging] null where nothing is paged
- * @property {number} [reasoning_tokens] how many of the tokens are no part of the answer
+ * @property {number} [reasoning_tokens] how many of the tokens were reasoning
  * @property {number} run_ahead
  * @property {number} ttft_ms
  * @property {number} decode_tokens_per_s
  * @property {string} device
- * @property {Record<string, number | null>} [cycle_ms] what a cycle is believed to cost now, by number of
- *   drafts
+ * @property {Record<string, number | null>} [cycle_ms] the expected time of a cycle now, by number of drafts
  * @property {Record<string, number>} [cycle_run_ms] what cycles of this request took on average
  * @property {ConstraintCounts | null} [constraint] null where the answer is free
- * @property {number | null} [gpu_idle_share] of that, what the GPU spent between passes; null where the
+ * @property {number | null} [gpu_idle_share] which share of the decoding time the GPU spent between passes; null if the
  *   adapter has no timestamps
  */
 
@@ -339,8 +333,8 @@
  * @typedef {object} Generated
  * @property {number[]} prompt_tokens
  * @property {number[]} tokens
- * @property {string} text the answer alone
- * @property {string} reasoning what the model thought before it; "" where it did not
+ * @property {string} text the answer, without reasoning
+ * @property {string} reasoning what the model thought before the answer, or ""
  * @property {"stop" | "length" | "tool_calls" | "abort"} finish_reason
  * @property {Stats} stats
  * @property {ToolCall[]} [tool_calls] where the request has tools
@@ -390,14 +384,17 @@
  */
 
 /**
- * The worker's answers. "result" or "error" ends a request. A "generate" begins with its "prompt", as
- * ids, and how many messages were left out of it. Its "delta" events carry text of the answer and of the reasoning that is final (never half a
- * character, never the start of a stop string); either may be "", or both. The tokens of one event were
- * all drafted and accepted (`is_draft`), or none was; of these, the last one ends a pass that verified
- * `num_drafted` drafts. Together they are all tokens, but for those of a `resumption`. Where a request asks for
- * logprobs they come with the tokens, and `num_settled` says how many of all tokens no stop string can take back.
- * Calls of tools come piece by piece, as their arguments become JSON. The result of "tokenize" is the ids that a prompt of that text has, of "boot" and "unload" null.
- * An "estimate" that probes says before that what it knows, in a "forecast" event.
+ * The worker's answers. "result" or "error" ends a request.
+ *
+ * A "generate" starts with its "prompt": the ids, and how many messages were left out. Its "delta" events carry final text
+ * of the answer and of the reasoning: never half a character, never the start of a stop string. Either may be "", or both.
+ * The tokens of one event were all drafted and accepted (`is_draft`), or none of them was. If none was, the last token ends
+ * a pass that verified `num_drafted` drafts. All events together have all tokens, except those of a `resumption`.
+ * Logprobs come with the tokens, if they were asked for; `num_settled` says how many of all tokens no stop string can take
+ * back. Tool calls come piece by piece, as their arguments become JSON.
+ *
+ * The result of "tokenize" is the ids of the text, that of "boot" and "unload" is null. An "estimate" with a probe first
+ * sends a "forecast" event with what is known without it.
  * @typedef {{type: "phase", id: number, phase: Phase}
  *   | {type: "progress", id: number, phase: Phase, loaded_bytes: number, total_bytes: number}
  *   | {type: "delta", id: number, text: string, reasoning: string, tokens: number[], is_draft: boolean,

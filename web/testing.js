@@ -1,6 +1,6 @@
 /**
- * A model that is not there, for the tests of pages that use Leadout: an engine, and the worker
- * behind it, that speak the real messages and write a text that the test chose.
+ * A fake model for the tests of pages that use Leadout: an engine, and the worker behind it. They speak the real messages
+ * and write a text that the test chooses.
  *
  *     const engine = await createFakeEngine({ text: " Paris.", tokensPerSecond: 50 });
  *     document.querySelector("leadout-chat").engine = engine;
@@ -27,28 +27,28 @@ const NO_PROFILE = { name: "DeviceError", message: "this device gives no timesta
 /**
  * @typedef {object} FakeOptions
  * @property {string | ((request: GenerateRequest) => string)} [text] what the model writes
- * @property {string} [reasoning] what it thinks before, when the request asks for that
- * @property {FakeCalls | ((request: GenerateRequest) => FakeCalls)} [calls] what it calls behind its text, when the
+ * @property {string} [reasoning] what it reasons before that, if the request asks for reasoning
+ * @property {FakeCalls | ((request: GenerateRequest) => FakeCalls)} [calls] which tools it calls after its text, if the
  *   request has tools
- * @property {number[]} [accepts] how many drafted tokens the target accepts, cycle for cycle, and over
- *   again; default [2, 0, 3, 1]. Nothing is drafted unless the load brought a drafter
- * @property {number} [tokensPerSecond] default: as fast as it goes
+ * @property {number[]} [accepts] how many drafted tokens are accepted in each cycle; it repeats; default [2, 0, 3, 1].
+ *   Nothing is drafted unless the load has a drafter
+ * @property {number} [tokensPerSecond] default: as fast as possible
  * @property {number} [bootMs] how long each phase before the weights takes; default 0
  * @property {number} [loadMs] how long the weights take; default 0
  * @property {number} [weightsBytes] default 253 MB
- * @property {Partial<ModelInfo>} [info] what "load" says about the model
+ * @property {Partial<ModelInfo>} [info] fields of `engine.info`
  * @property {ErrorMessage} [bootError] "boot" fails with it
  * @property {ErrorMessage} [loadError] "load" fails with it, half-way through the weights
  * @property {boolean} [crashesAtLoad] the worker dies half-way through the weights; default false
  * @property {ErrorMessage | ((request: GenerateRequest) => ErrorMessage | undefined)} [generateError] each "generate"
- *   fails with it, or those for which it gives one
+ *   fails with it; a function can choose which ones
  * @property {Forecast} [forecast] the answer to "estimate"; default: there is none
- * @property {number} [probeMs] how long after the first forecast it comes; default 0
+ * @property {number} [probeMs] how long the probe takes; default 0
  * @property {PassProfile} [profile] the answer to "profile"; default: there is none
- * @property {number} [droppedMessages] how many messages of a chat are left out of its prompt; default 0
- * @property {number} [loseDeviceAfterTokens] the device is lost after so many tokens of this worker's
- * @property {number} [crashAfterTokens] the worker dies after so many tokens
- * @property {boolean} [sparesResumed] neither happens to a request that goes on after it; default false
+ * @property {number} [droppedMessages] how many of a chat's messages are left out of its prompt; default 0
+ * @property {number} [loseDeviceAfterTokens] the device is lost after this many tokens of this worker
+ * @property {number} [crashAfterTokens] the worker dies after this many tokens
+ * @property {boolean} [sparesResumed] requests that continue after such a failure do not fail again; default false
  */
 
 const WEIGHTS_BYTES = 253_000_000;
@@ -61,7 +61,7 @@ const SCORE_VOCAB_SIZE = 8;
 const TOKEN_PATTERN = /\s*\S+|\s+$/g;
 
 /**
- * The worker's side of messages.js, wherever it runs.
+ * The worker's side of messages.js, in any place.
  *
  * @param {(message: WorkerMessage) => void} post
  * @param {FakeOptions} [options]

@@ -48,7 +48,7 @@ export class TokenizerFile {
   /**
    * @param {string} text of a tokenizer.json
    * @param {string} libraryUrl where @huggingface/tokenizers lies as an ES module
-   * @throws a TokenizerError when the text is no JSON object
+   * @throws a TokenizerError when the text is not a JSON object
    */
   constructor(text, libraryUrl) {
     this.#libraryUrl = libraryUrl;

@@ -1,4 +1,4 @@
-"""Doing several things beside one another, with one failure for all."""
+"""Does several things at the same time, with one failure for all."""
 
 from __future__ import annotations
 

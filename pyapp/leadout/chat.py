@@ -1,9 +1,9 @@
-"""Chat templates: messages to the text that a model was trained to continue.
+"""Chat templates: they turn messages into the text that a model was trained to continue.
 
-A template comes with the checkpoint and is as hostile as the rest of it. It never runs here: Python
-cannot end what it began, so that a template which does not come to an end would take everything
-with it. It runs where it can be ended: in a browser in a worker of its own (web/template/), in
-CPython in a child process (chat_native.py).
+A template comes with the checkpoint and is as hostile as the rest of it. It never runs here,
+because Python cannot stop what it has started, and an endless template would block everything. It
+runs where it can be stopped: in a browser in a worker of its own (web/template/), in CPython in a
+child process (chat_native.py).
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def _checked_messages(messages: Sequence[Mapping[str, object]]) -> list[dict[str
         for key in ("role", "content"):
             value = message.get(key)
             if not isinstance(value, str) or (key == "role" and not value):
-                raise RequestError(f"message {number} has no {key}, or one that is no string")
+                raise RequestError(f"message {number} has no {key}, or one that is not a string")
         if not _is_shallow(message, MAX_MESSAGE_DEPTH):
             raise RequestError(
                 f"message {number} is nested deeper than {MAX_MESSAGE_DEPTH} levels; flatten it"

@@ -1,12 +1,12 @@
-"""What becomes of a conversation that no longer fits into the context: the caller's choice.
+"""What happens to a conversation that no longer fits into the context. The caller chooses.
 
 "error" refuses it. "drop_oldest" leaves the oldest turns out of the prompt and says how many
-messages these were. A turn is a question with all that follows up to the next one, so a tool's call
-is never parted from its results. System messages stay, and so does the last question.
+messages these were. A turn is a question with everything up to the next one, so a tool's call is
+never separated from its results. System messages stay, and so does the last question.
 
-Turns are dropped by quarters of the context. Were it one turn at a time, then every prompt would
-begin otherwise than the one before, and nothing of the cache could be taken over; so it is only one
-prompt out of many. What is dropped depends on the messages alone.
+A quarter of the context is dropped at a time. If it were one turn at a time, every prompt would
+begin differently from the one before, and none could use the cache; now only few prompts do. What
+is dropped depends on the messages only.
 """
 
 from __future__ import annotations

@@ -224,15 +224,15 @@ class Engine:
         on_prompt: Callable[[Prompt], None] = lambda prompt: None,
         resumption: Resumption | None = None,
     ) -> Generated:
-        """Continue a prompt, beside others that are under way; see session/loop.py.
+        """Continue a prompt; several can run at once, see session/loop.py.
 
         Args:
             request: checked.
-            on_delta: told of every piece of output.
-            is_aborted: asked between passes; ends the generation with what there is.
-            on_prompt: told of the prompt, before any output.
-            resumption: what another engine brought of this request. It is part of the result, but
-                not told again.
+            on_delta: called with every piece of output.
+            is_aborted: asked between passes. True ends the generation with what there is.
+            on_prompt: called with the prompt, before any output.
+            resumption: what another engine already wrote for this request. It is part of the
+                result, but is not passed to `on_delta` again.
 
         Raises:
             see `prompt`; DrafterError: another drafter was asked for than was loaded;
@@ -317,11 +317,11 @@ class Engine:
             return await profile_pass(self.decoder, request)
 
     def assume(self, ids: Sequence[int]) -> None:
-        """Take ids as prefilled, so that decoding behind them can be timed at once.
+        """Treat ids as already read, so that decoding after them can be timed at once.
 
         Raises:
-            RequestError: the weights are real, and a text would come out wrong; or they are too
-                many.
+            RequestError: the weights are real, so that the text would be wrong; or there are too
+                many ids.
         """
         if self.checkpoint.sources:
             raise RequestError("Only a model whose weights are made up takes ids as prefilled.")
@@ -402,7 +402,9 @@ class Engine:
         stop_ids = self.checkpoint.eos_token_ids
         if self._grammars is None:
             if self._make_grammars is None:
-                raise RequestError(f"This engine keeps no answers to grammars ({constraint.kind}).")
+                raise RequestError(
+                    f"This engine cannot make answers follow a grammar ({constraint.kind})."
+                )
             make = self._make_grammars(tokenizer, vocab_size, stop_ids)
             self._grammars = Grammars(make, tokenizer, vocab_size, TOOL_MARKS)
         matcher: TokenMatcher = await self._grammars.matcher(constraint)

@@ -1,8 +1,9 @@
-"""Every error a user of Leadout can meet, by name.
+"""Every error that a user of Leadout can meet, by name.
 
-Each is a child of `LeadoutError`. A message says what was found, what was wanted and what to
-do; the numbers in it are repeated in `detail`, so that a page can show them its own way. Across
-the JavaScript boundary an error is `{name, message, detail}` with the class's name as `name`.
+Each is a child of `LeadoutError`. Its message says what was found, what was wanted and what to do.
+`detail` repeats the numbers in it, so that a page can show them in its own way. In JavaScript an
+error is `{name, message, detail}`, where `name` is the class's name.
+static/docs/troubleshooting.md explains each one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import ClassVar
 
 
 class LeadoutError(Exception):
-    """Base of all errors that Leadout raises on purpose.
+    """The base of all errors that Leadout raises on purpose.
 
     Args:
         message: what was found, what was wanted, what to do. One line.
@@ -26,7 +27,7 @@ class LeadoutError(Exception):
         self.detail: dict[str, object] = detail
 
     def to_json(self) -> dict[str, object]:
-        """Return the form in which the error crosses to JavaScript."""
+        """Return the error as JavaScript gets it."""
         return {"name": type(self).__name__, "message": self.message, "detail": self.detail}
 
 
@@ -42,14 +43,14 @@ class ContextLengthError(RequestError):
 
 
 class ModelNotFoundError(LeadoutError):
-    """No model of that name or path."""
+    """There is no model of that name or path."""
 
 
 # ---- where bytes come from and go to ------------------------------------------------------
 
 
 class SourceError(LeadoutError):
-    """A file or URL cannot be read (missing, refused, cut short, no Range support)."""
+    """A file or URL cannot be read (missing, refused, cut short, or without range requests)."""
 
 
 class StoreError(LeadoutError):
@@ -57,7 +58,7 @@ class StoreError(LeadoutError):
 
 
 class IntegrityError(StoreError):
-    """Downloaded bytes do not have the size or hash that was published."""
+    """A download does not have the size or hash that was published."""
 
 
 class PortInUseError(LeadoutError):
@@ -68,7 +69,7 @@ class PortInUseError(LeadoutError):
 
 
 class CheckpointError(LeadoutError):
-    """A checkpoint is malformed: truncated, lying counts or offsets, wrong shapes."""
+    """A checkpoint is damaged: cut short, wrong counts, offsets or shapes."""
 
 
 class UnsupportedFormatError(CheckpointError):
@@ -80,11 +81,11 @@ class UnsupportedModelError(CheckpointError):
 
 
 class TensorError(CheckpointError):
-    """A tensor is missing, doubled, or of another shape than the configuration says."""
+    """A tensor is missing, is there twice, or has another shape than the configuration says."""
 
 
 class DrafterError(CheckpointError):
-    """A drafter is missing, or was not made for its target."""
+    """A drafter is missing, or was made for another model."""
 
 
 class TokenizerError(CheckpointError):
@@ -103,7 +104,7 @@ class DeviceError(LeadoutError):
 
 
 class DeviceUnavailableError(DeviceError):
-    """No WebGPU here, or no adapter."""
+    """There is no WebGPU here, or no adapter."""
 
 
 class DeviceLimitError(DeviceError):
@@ -115,4 +116,4 @@ class OutOfMemoryError(DeviceError):
 
 
 class DeviceLostError(DeviceError):
-    """The device was lost; loading the model again starts a new one."""
+    """The device was lost. Loading the model again starts a new one."""

@@ -1,7 +1,7 @@
-"""What a model takes of a device, before its weights are fetched or anything is allocated.
+"""How much of a device a model takes, before its weights are read or anything is allocated.
 
-From headers alone: a load is planned as `loading` plans it, and the buffers are added up. Contexts
-of other lengths differ in the KV caches and in the tables of a lane's tokens.
+The headers are enough: a load is planned just as `loading` plans it, and the buffers are added up.
+Other context lengths differ only in the KV caches and in the tables of a lane's tokens.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What one request brings, while its tokens come: text, reasoning, calls, figures, the whole."""
+"""The output of one request while its tokens come: text, reasoning, calls, figures, the result."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""Kept rings: copies of what a sliding layer's ring holds behind a prompt.
+"""Kept rings: copies of what a sliding layer's ring holds after a prompt.
 
-An answer overwrites the rings, and then no prompt that goes on behind the one before could take its
-keys and values over, though layers that see all positions still have theirs. A copy of the rings
-is a window's worth of positions, however long an answer gets; a longer ring would take as much for
-every token of an answer, and help only up to its own length. And one copy serves many prompts
-that begin alike.
+A sliding layer keeps only the last positions, in a ring, and an answer overwrites them. Without a
+copy, the next turn of the conversation could not reuse the keys and values, although layers that
+see all positions still have theirs. A copy holds one window of positions, however long the answer
+gets. A longer ring would need that much for every token of an answer, and help only up to its own
+length. One copy also serves many prompts that begin alike.
 
-A whole ring is copied, which is longer than the window by the rows of one pass. So a copy serves a
-prompt that parts from the one it was made behind up to some 250 tokens earlier, too.
+The whole ring is copied. It is longer than the window by the rows of one pass. So a copy also
+serves a prompt that differs from the copied one in its last 250 tokens or so.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ KEPT = ".kept"
 
 @dataclass(frozen=True)
 class KvRings:
-    """The caches of a model by what they forget, and places for copies of those that do.
+    """A model's caches, sorted by whether they forget positions, and places for copies of rings.
 
     Attributes:
-        rings: caches that have no slot for every position of the context.
+        rings: caches that do not have a slot for every position of the context.
         others: all other caches.
-        num_places: copies that can be kept at once; 0 where there are no rings.
+        num_places: how many copies can be kept at once; 0 if there are no rings.
     """
 
     rings: tuple[KvCache, ...] = ()

@@ -1,15 +1,15 @@
-"""From checkpoints to a decoder that is ready: everything that happens once.
+"""Loads a model: from checkpoints to a decoder that is ready.
 
     headers -> models -> LoadPlans, Plans -> buffers -> weights stream, are checked ─┐
                                                     └─> first Plans are compiled ────┴─> self-test
 
-What comes before the buffers is in planning.py. Plans need no weights, only sizes, so they are
-compiled while weights stream; in the order in which they are needed: what the first token takes,
-what the self-test takes, and, when the model is ready already, cycles with drafts. Those are
-drafted with as they become ready.
+planning.py does what comes before the buffers. Plans need only sizes, not weights. So they are
+compiled while weights stream, in the order in which they are needed: first those of the first
+token, then those of the self-test. Cycles with drafts are compiled when the model is already
+ready, and are used as soon as they are there.
 
-The self-test comes before the first token, though only drafts need it: where a device fails it, all
-cycles run through the widest variant, and ids must not change from one request to the next.
+Only drafts need the self-test. It still runs before the first token: on a device that fails it,
+all cycles use the widest variant, and ids must not change from one request to the next.
 
 On failure the device is left without any of the model's buffers.
 """
@@ -65,14 +65,14 @@ class LoadedModel:
         drafter: what proposes tokens, or None.
         max_draft_tokens: the most that a cycle can draft; 0 without a drafter.
         self_test: "identical": a row has the same bits in every pass with few rows. "widest": it
-            did not, so all of these passes run with the most rows. "off": not even then, so
+            did not, so all of these passes run with the most rows. "off": it did not even then, so
             nothing is drafted. "not run": nothing is drafted anyway.
-        acceptance: what was seen of the drafter.
-        savings: what requests left for the next one, see `scheduler`.
+        acceptance: how many drafts were accepted so far.
+        savings: what requests learnt for the next one, see `scheduler`.
         weights_bytes: on the device, the target's.
-        buffers: names of all that was allocated.
+        buffers: the names of all buffers that were allocated.
         placement: of the per-layer embeddings, see `planning.PlannedLoad`.
-        precision: likewise.
+        precision: of decoding, see `planning.PlannedLoad`.
     """
 
     config: TargetConfig
@@ -99,7 +99,7 @@ class LoadedModel:
         return AutoSchedule(counts, self.decoder.costs, self.acceptance, self.savings)
 
     def batch_schedule(self, num_groups: int) -> Schedule:
-        """Return one for cycles in which so many streams take part."""
+        """Return a schedule for cycles in which this many streams take part."""
         if self.decoder.device.info.is_software:
             return FixedSchedule(min(SOFTWARE_DRAFT_TOKENS, self.max_draft_tokens))
         counts = [k for k in BATCH_DRAFTS if k <= self.max_draft_tokens]
@@ -107,7 +107,7 @@ class LoadedModel:
 
     @property
     def cycle_ms(self) -> dict[int, float | None]:
-        """What cycles are believed to cost, by number of drafts; None before any was timed."""
+        """What cycles cost as far as is known, by number of drafts; None before any was timed."""
         costs = self.decoder.costs
         return {
             k: costs.ms[k] if costs.is_known else None
@@ -124,7 +124,7 @@ async def load_model(
     on_progress: Progress,
     under_way: asyncio.Event | None = None,
 ) -> LoadedModel:
-    """Load a target, and its drafter where there is one.
+    """Load a target, and its drafter if there is one.
 
     Args:
         device: gets all buffers.
@@ -133,7 +133,7 @@ async def load_model(
         options: context, KV cache, drafts.
         on_phase: told of every phase.
         on_progress: told of the weights' bytes.
-        under_way: set when the device is busy with the load, and the host has time.
+        under_way: set when the device is busy with the load and the host has time.
 
     Raises:
         LeadoutError: one of its children, named by what failed.

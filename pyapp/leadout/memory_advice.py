@@ -29,7 +29,7 @@ class Saving:
 
 
 def advised(error: OutOfMemoryError, planned: PlannedLoad) -> OutOfMemoryError:
-    """Return an error that says what a load takes, and what would take less.
+    """Return an error that says how much memory a load takes, and which options take less.
 
     Args:
         error: of an allocation; its `missing_bytes`, if it has any, are what it lacked at least.
@@ -44,7 +44,7 @@ def advised(error: OutOfMemoryError, planned: PlannedLoad) -> OutOfMemoryError:
     parts = [
         f"{shown_bytes(memory.weights_bytes)} of weights",
         f"{shown_bytes(memory.kv_cache_bytes)} of KV cache for {context_length:,} tokens",
-        f"{shown_bytes(memory.drafter_bytes + memory.other_bytes)} of all else",
+        f"{shown_bytes(memory.drafter_bytes + memory.other_bytes)} of everything else",
     ]
     ways = [
         f"{saving.option} {saving.value} takes {shown_bytes(saving.saves_bytes)} less"
@@ -52,8 +52,8 @@ def advised(error: OutOfMemoryError, planned: PlannedLoad) -> OutOfMemoryError:
     ]
     ways.append("a smaller model")
     return OutOfMemoryError(
-        f"{error.message.rstrip('.')}. In all it takes {shown_bytes(memory.total_bytes)}: "
-        f"{', '.join(parts)}. To need less: {'; '.join(ways)}.",
+        f"{error.message.rstrip('.')}. The whole load takes {shown_bytes(memory.total_bytes)}: "
+        f"{', '.join(parts)}. To need less memory: {'; '.join(ways)}.",
         **error.detail,
         cause=error.message,
         needed_bytes=memory.total_bytes,

@@ -1,14 +1,14 @@
 """Which rows of a paged table are on the device: the host's side of a `PagePlan`.
 
-A pass can be queued before anybody knows its tokens. Rows of the pass whose tokens have no row of
-the table on the device are computed without it, and `accept` takes nothing of what they chose. So
-ids are the same as with the whole table; a cycle whose first token has no row is run again.
+A pass can be queued before anybody knows its tokens. If a token's row of the table is not on the
+device, the pass is computed without it, and `accept` ignores what such rows chose. So ids are the
+same as with the whole table. A cycle whose first token has no row runs again.
 
-    prefill    the prompt's ids are known: `bring` them, then submit
-    cycle      when its result is read, `bring` its tokens and the ids that it says were missing
+    prefill    the prompt's ids are known: `bring` their rows, then submit
+    cycle      when its result is read, `bring` the rows of its tokens, and those that it missed
 
-Everything takes effect in the order of the calls, so a row can take another's place while passes
-that need that one are still queued.
+Everything takes effect in the order of the calls. So a row can take another one's place while
+passes that need the other one are still queued.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from leadout.checkpoint.source import Source
 from leadout.devices.base import Device
 
 #: What a cycle loses when it waits for the result of the one before: with nothing queued ahead,
-#: E2B's took 1.9 ms more in Node and 3.1 in Chromium (README's figures).
+#: E2B's took 1.9 ms more in Node and 3.1 in Chromium, on an H100.
 ROUND_TRIP_MS = 2.0
 
 #: The share of the newest outcome in the rate of misses.

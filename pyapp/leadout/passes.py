@@ -7,7 +7,8 @@
     check(rows)     a verify pass over given rows that leaves digests of its logits, for the
                     self-test
 
-    draft(k)        the rows of a cycle, with k drafts of every lane that takes part, read back
+    draft(k)        the rows of a cycle, with k drafts of every lane that takes part, and these read
+                    back, with the results of the cycle before
     forward(k)      the logits of these rows
     given(k)        both in one, where all drafts are the host's
     close(k)        the choices behind these rows, and accept
@@ -74,7 +75,8 @@ class CycleParts:
     """What comes before the choices of a cycle in parts; each by the number of drafts.
 
     Attributes:
-        draft: its rows, with a drafter's drafts but where the host gives some; it reads them back.
+        draft: its rows, with a drafter's drafts but where the host gives some; it reads these back,
+            and the results of the cycle before.
         forward: the logits behind these.
         given: both in one, where no drafts but the host's are wanted; nothing is read back.
     """
@@ -216,7 +218,7 @@ class _Builder:
         lane_rows, rows = self._begin(p, num_drafts, num_groups)
         self.drafter.draft(p, lane_rows, rows, self.tables, num_drafts)
         p.add(ops.PlaceGiven("place_given", lane_rows, rows, self.tables, num_drafts))
-        return p.build(readback=rows.table)
+        return p.build(readback=self.tables.results_and_drafts)
 
     def forward(self, num_drafts: int, num_groups: int) -> Program:
         p = ProgramBuilder(_named("forward", num_drafts, num_groups))

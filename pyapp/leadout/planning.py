@@ -1,7 +1,7 @@
-"""What a load decides before it allocates anything, from headers alone.
+"""What a load decides before it allocates anything, from the files' headers.
 
-Weights get their places, and Plans are built: every buffer is known, to the byte. `loading` goes on
-from here; `forecast` stops here and adds up.
+Weights get their places, and Plans are built, so every buffer is known to the byte. `loading`
+continues from here; `forecast` only adds the buffers up.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""How fast a model will be here: its shape, with made-up weights, for about two seconds.
+"""How fast a model will be here: made-up weights in its shape run for about two seconds.
 
-Nothing is fetched. Kernels are compiled on the way, which a browser keeps for the load to come.
+Nothing is downloaded. The kernels that are compiled for it stay in the browser's cache for the
+load.
 """
 
 from __future__ import annotations

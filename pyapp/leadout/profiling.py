@@ -1,10 +1,10 @@
-"""What a pass costs, op by op: `leadout bench --profile`, and the table of bench.html.
+"""What each op of a pass costs: `leadout bench --profile`, and the table of bench.html.
 
-The device times a Plan's dispatches (web/runtime/profile.js says how); here they are put together
-by what they are: the same part of every layer, run by the same kernel, is one op. Bytes are what a
-dispatch has to move, by its bindings: weights whole, of the KV cache what is visible, of a table
-that is looked into the rows that are taken, everything else as it is bound. That is an estimate:
-what stays in the GPU's caches between two dispatches is counted again.
+The device times a Plan's dispatches (web/runtime/profile.js says how). Here they are grouped: the
+same part of every layer, run by the same kernel, is one op. Bytes are what a dispatch has to move:
+whole weights, the visible part of the KV cache, the rows that are read of a lookup table, and
+everything else as it is bound. This is an estimate: what stays in the GPU's caches between two
+dispatches is counted again.
 """
 
 from __future__ import annotations

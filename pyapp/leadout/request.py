@@ -1,4 +1,4 @@
-"""Requests as they come from a page or a command line, checked once, at the door."""
+"""Requests from a page or a command line, checked once, when they come in."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ MAX_STOP_CHARS = 256
 
 @dataclass(frozen=True)
 class GenerateRequest:
-    """A checked request; see `GenerateRequest` in web/messages.js for the fields' meaning.
+    """A checked request. `GenerateRequest` in web/messages.js says what the fields mean.
 
     Attributes:
         prompt: text, or None.
         prompt_ids: token ids, or None.
         messages: a chat, or None. Exactly one of the three is given.
-        drafter: "auto" is what the model was loaded with.
-        draft_tokens: per cycle, or "auto", which follows what pays.
+        drafter: "auto": the one that the model was loaded with.
+        draft_tokens: per cycle; "auto": as many as pay.
         enable_thinking: asks the chat template for reasoning.
-        constraint: what the answer keeps to, or None.
+        constraint: what the answer has to fit, or None.
         tools: that the model may call, or None.
-        context_overflow: what becomes of a chat that does not fit, see context_end.py. Of other
-            prompts nothing can be dropped.
+        context_overflow: what happens to a chat that does not fit, see context_end.py. Nothing
+            is dropped from other prompts.
     """
 
     prompt: str | None = None

@@ -1,9 +1,9 @@
-"""What a generation had brought when its engine was lost, so that another engine goes on behind it.
+"""What a generation had written when its engine was lost, so that another engine can continue it.
 
-The page has seen these tokens, so they stay. The engine that goes on takes the text's state from
-them, and the KV cache: the prompt is prefilled as before, and the tokens run through passes with
-few rows as before, because passes of the two kinds differ in their last bits (see speculative.py).
-From there on the ids are those of a generation that nothing disturbed.
+The page has already seen these tokens, so they stay. The new engine takes the text's state from
+them, and rebuilds the KV cache: the prompt is read as before, and the tokens go through passes
+with few rows as before, because the two kinds of passes differ in their last bits (see
+speculative.py). From there on the ids are those of a generation that was never interrupted.
 """
 
 from __future__ import annotations

@@ -1,25 +1,26 @@
 """How many tokens to draft next, decided when a cycle is submitted.
 
-`AutoSchedule` keeps a ledger, in plain steps:
+`AutoSchedule` keeps an account, in units of plain steps:
 
-    spent   the cost of every cycle submitted: as believed while it is in flight, then as it turned
-            out, in plain steps of that time (a card that speeds up makes both cheaper)
-    earned  one for every token that came, or, for a cycle still in flight, the one token that it
-            brings at least
+    spent   the cost of every cycle that was submitted: as expected while it is in flight, then as
+            it was, in plain steps of that time (a card that speeds up makes both cheaper)
+    earned  one for every token that came, and one for every cycle in flight, which brings one token
+            at least
 
-A draft that may be rejected whole is made only while, even so, `spent` stays within
-(1 + MAX_LOSS) x `earned`. So a first request never costs more than MAX_LOSS above plain decoding,
-whatever the text; it begins with plain steps, whose tokens pay for the first attempts, and every
-accepted draft pays for bolder ones. What it left of that in the end, up to MOST_SAVINGS, the next
-request may spend beside its own share: so that one can draft from its beginning, and all of them
-together stay within the share. What is not yet sure of a cost is added to it here. A cost that
-turns out higher still is a debt: nothing is drafted until plain steps have paid for it.
+A draft could be rejected as a whole. It is made only if `spent` would still stay within
+(1 + MAX_LOSS) x `earned` then. So a first request never costs more than MAX_LOSS above plain
+decoding, whatever its text. It begins with plain steps, whose tokens pay for the first attempts,
+and every accepted draft pays for larger ones. What a request leaves unused, up to MOST_SAVINGS,
+the next one may spend beside its own share. So the next one can draft from its beginning, and all
+requests together still stay within the share. As long as a cost is uncertain, its uncertainty is
+added to it. A cost that turns out higher is a debt: nothing is drafted until plain steps have paid
+for it.
 
-Among what the ledger allows it takes the number with the best expected tokens per cost, from the
-acceptance seen at each position. Where that is 0, a short draft is tried again now and then, ever
-less often while it keeps failing. Costs are learnt (`CycleCosts`): where drafting pays, a number
-whose cost is less sure than others' counts as somewhat cheaper, so that it is run, and becomes
-known; and a plain step is run now and then, so that it stays known whether drafting pays.
+Among the numbers that the account allows, the schedule takes the one with the most expected tokens
+per cost, by the acceptance seen at each position. Where that is 0, a short draft is tried now and
+then, less and less often while it keeps failing. Costs are learnt (`CycleCosts`). Where drafting
+pays, a number whose cost is less certain than others' counts as somewhat cheaper, so that it runs
+and becomes known. A plain step runs now and then, so that it stays known whether drafting pays.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Whether a device gives a row the same bits however many rows run with it.
 
-The promise of speculation rests on that: a token verified among eight rows must be the one that
-plain decoding would have chosen. The kernels are written so (one mapping of lanes to columns, one
-order of additions), but WGSL promises no bits, so it is looked at when a model is loaded with a
-drafter: eight tokens go through passes of 1, 2, 4 and 8 rows, and digests of their logits are
-compared.
+The promise of drafting rests on this: a token that was checked among eight rows must be the one
+that plain decoding would have chosen. The kernels are written for it (one mapping of lanes to
+columns, one order of additions), but WGSL promises no bits. So it is tested when a model is loaded
+with a drafter: eight tokens go through passes of 1, 2, 4 and 8 rows, and digests of their logits
+are compared.
 """
 
 from __future__ import annotations

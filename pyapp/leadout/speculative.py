@@ -1,7 +1,7 @@
-"""A model that is compiled: its passes, its lanes, and what its cycles cost.
+"""A compiled model: its passes, its lanes, and what its cycles cost.
 
-Plans are compiled beside one another and beside all else, as they are wanted. Who runs what, and
-when, is the loop's business (session/loop.py); here is what it does it with.
+Plans are compiled when they are wanted, at the same time as everything else. The loop
+(session/loop.py) decides what runs and when; this is what it works with.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a generation cost: the figures of design's `stats`, in milliseconds and tokens."""
+"""What a generation cost: its figures, in milliseconds and tokens."""
 
 from __future__ import annotations
 

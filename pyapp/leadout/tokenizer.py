@@ -233,7 +233,7 @@ def _pieces(metadata: Mapping[str, object], types: Sequence[int]) -> list[str]:
             )
         if len(piece) > MAX_PIECE_CHARS:
             raise TokenizerError(
-                f"token {id_} has {len(piece):,} characters, at most {MAX_PIECE_CHARS} are taken; "
+                f"token {id_} has {len(piece):,} characters, {MAX_PIECE_CHARS} are allowed; "
                 "the file is invalid",
                 id=id_,
                 found=len(piece),

@@ -36,7 +36,7 @@ def check_parts(parts: Mapping[str, object]) -> None:
     longest = parts.get("longest_added_token")
     if not isinstance(longest, int) or longest > MAX_TEXT_CHARS:
         raise _refused(
-            f"an added token has {longest} characters, at most {MAX_TEXT_CHARS} are taken"
+            f"an added token has {longest} characters, at most {MAX_TEXT_CHARS} are allowed"
         )
     model = parts.get("model")
     if not isinstance(model, Mapping) or model.get("type", "BPE") != "BPE":
@@ -113,7 +113,7 @@ def _check_template(part: Mapping[str, object], where: str) -> None:
 
 def _check_text(value: object, what: str) -> None:
     if not isinstance(value, str) or len(value) > MAX_TEXT_CHARS:
-        raise _refused(f"its {what} is no text of at most {MAX_TEXT_CHARS} characters")
+        raise _refused(f"its {what} is not text of at most {MAX_TEXT_CHARS} characters")
 
 
 def _nothing(part: Mapping[str, object], where: str) -> None:

@@ -1,7 +1,7 @@
-"""Weights on the device: checked for values that are no numbers, or made up for a shape.
+"""Weights on the device: checked for values that are not numbers, or made up for a shape.
 
-A NaN or an infinity in a checkpoint would turn every later token into noise; it is found once,
-behind loading. Of quantised matrices the scales are looked at, since quants are always finite.
+A NaN or an infinity in a checkpoint would turn every later token into noise. It is found once,
+after loading. Of quantised matrices only the scales are checked, since quants are always finite.
 """
 
 from __future__ import annotations

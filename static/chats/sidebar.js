@@ -184,7 +184,7 @@ export class Sidebar {
     const count = this.#all.length;
     this.#toggle.textContent = count > 0 ? `Conversations (${count})` : "Conversations";
     this.#note.textContent = this.#keeper.isPrivate
-      ? "Private: what you write now is kept nowhere, and gone when this tab closes."
+      ? "Private: what you write now is not kept. It is gone when this tab closes."
       : count === 0
         ? "What you write is kept in this browser, and nowhere else."
         : this.#found.length === 0

@@ -49,7 +49,7 @@ export async function importConversations(file) {
   try {
     content = JSON.parse(await file.text());
   } catch {
-    throw refused("The file is no JSON.");
+    throw refused("The file is not JSON.");
   }
   if (content?.format !== FORMAT || !Array.isArray(content.conversations)) {
     throw refused("The file has no conversations that Leadout exported.");
@@ -113,7 +113,7 @@ function readMessage(message, where, ids, before) {
   need(parent === null || before.get(parent) < created_ms, where, "follows a message that does not come before it");
   need(ROLES.includes(role), where, `has the role ${describe(role)}`);
   need(isContent(content), where, "has no text, or too much");
-  need(reasoning_content === undefined || isContent(reasoning_content), where, "has reasoning that is no text");
+  need(reasoning_content === undefined || isContent(reasoning_content), where, "has reasoning that is not text");
   need(tool_calls === undefined || isCalls(tool_calls), where, "has calls of tools that are none");
   need(tool_call_id === undefined || isContent(tool_call_id), where, "answers a call that is none");
   need(isTime(created_ms), where, "does not say when it was");
@@ -176,6 +176,6 @@ function describe(value) {
 
 /** @param {string} what */
 function refused(what) {
-  const message = `${what} Nothing was imported; what is here is as it was. Wanted is a file of “Export”.`;
+  const message = `${what} Nothing was imported; your conversations are unchanged. Choose a file that “Export” made.`;
   return new LeadoutError("ConversationImportError", message);
 }

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import LISTED_NANO, LISTED_WITH_DRAFTER, WITH_ADAPTER, Chat, OpenPage
-from playwright.sync_api import expect
+from pages import LISTED_NANO, LISTED_WITH_DRAFTER, WITH_ADAPTER, Chat, OpenPage, serve_in_thread
+from playwright.sync_api import Browser, Page, expect
 from test_chat_text import MARKDOWN
 from test_kept_chats import ask, choose
 
 from leadout_build import ROOT
+from leadout_build.site.assemble import TEXTS
+from leadout_build.site.documentation import write_documentation
 
 FAULTS = """
 async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
@@ -30,8 +34,13 @@ def axe() -> str:
 
 def check(chat: Chat) -> None:
     """Assert that there is no serious fault, and nothing to scroll sideways."""
-    assert chat.page.evaluate(FAULTS) == []
-    width, room = chat.page.evaluate(
+    check_page(chat.page)
+
+
+def check_page(page: Page) -> None:
+    """Assert the same of a page without an element."""
+    assert page.evaluate(FAULTS) == []
+    width, room = page.evaluate(
         "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
     )
     assert width <= room
@@ -92,6 +101,34 @@ def test_the_desk_has_no_serious_fault(open_page: OpenPage) -> None:
     )
     chat.wait_until("chat.messages.length === 2 && chat.state === 'ready'")
     check(chat)
+
+
+def test_the_documentation_has_no_serious_fault(chromium: Browser, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "static", tmp_path / "site")
+    write_documentation(ROOT, tmp_path / "site", TEXTS)
+    with serve_in_thread(tmp_path / "site") as url:
+        for scheme, place, name in (
+            ("light", {"viewport": {"width": 1280, "height": 900}}, "figures"),
+            ("dark", PHONE, "embed"),
+        ):
+            context = chromium.new_context(color_scheme=scheme, **place)
+            context.add_init_script(axe())
+            page = context.new_page()
+            page.goto(f"{url}docs/{name}.html")
+            check_page(page)
+            page.keyboard.press("Tab")
+            expect(page.get_by_text("Skip to the text")).to_be_focused()
+            page.keyboard.press("Enter")
+            expect(page.locator("main")).to_be_focused()
+            # On a phone the list of pages opens by a tap; a wide window always shows it.
+            link = page.locator("nav a", has_text="Troubleshooting")
+            if place == PHONE:
+                expect(link).not_to_be_visible()
+                page.get_by_text("All pages").click()
+                check_page(page)
+            link.click()
+            expect(page).to_have_title("Troubleshooting – Leadout")
+            context.close()
 
 
 def test_a_chat_by_keyboard_alone(open_page: OpenPage) -> None:

@@ -172,7 +172,7 @@ def test_requests_are_answered_one_after_the_other(blank: Chat) -> None:
         ("completions.create({ prompt: 'x', top_logprobs: 1 })", 'no parameter "top_logprobs"'),
         ("completions.create({ prompt: 'x', n: 0 })", "n is 0"),
         ("completions.create({ prompt: 'x', n: 129 })", "from 1 to 128"),
-        ("completions.create({ prompt: 'x', stream_options: {} })", "for stream: true alone"),
+        ("completions.create({ prompt: 'x', stream_options: {} })", "only for stream: true"),
         (
             "completions.create({ prompt: 'x', stream: true, stream_options: { often: true } })",
             "no stream_options.often",

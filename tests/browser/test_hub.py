@@ -218,7 +218,7 @@ def test_a_busy_hub_is_asked_again_and_then_told(hub: FakeHub, resolve: Ask) -> 
 )  # fmt: skip
 def test_what_is_no_listing_is_one_error(hub: FakeHub, resolve: Ask, listing: bytes) -> None:
     hub.listing = listing
-    assert "is no hub: what it answered" in resolve(REPO)["error"]
+    assert "is not a hub: what it answered" in resolve(REPO)["error"]
 
 
 def test_another_file_than_the_published_one_is_refused(hub: FakeHub, page: Page) -> None:

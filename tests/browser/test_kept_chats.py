@@ -211,7 +211,7 @@ def test_a_file_brings_conversations_back_and_hostile_ones_harm_nothing(
         return json.dumps({**file, "conversations": [{**conversation, **changes}]})
 
     refused = {
-        "no JSON": "\x00\x01",
+        "not JSON": "\x00\x01",
         "has no conversations": '{"format": "chatgpt", "conversations": []}',
         "is of version 99": json.dumps({**file, "version": 99}),
         "Conversation 1 has an id": changed(id="../x"),

@@ -116,10 +116,14 @@ def test_a_url_loads_once_somebody_says_so(open_page: OpenPage) -> None:
     [
         (
             "https://models.example/some/%E0%A4%A.gguf",
-            "% stands before two hex digits",
+            "% must be followed by two hex digits",
             '"%E0%A4%A.gguf" is malformed: in an address',
         ),
-        ("javascript:alert(1)", "Wanted owner/name, or an address", "is no address of a model"),
+        (
+            "javascript:alert(1)",
+            "Wanted owner/name, or an address",
+            "is not the address of a model",
+        ),
     ],
 )
 def test_what_is_no_address_is_said_by_page_and_widget(

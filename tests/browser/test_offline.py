@@ -69,4 +69,8 @@ def test_a_model_loads_while_it_is_fetched_and_then_without_any_connection(
         assert again["tokens"] == first["tokens"]
         assert set(again["states"]) <= {"asking", "done"}
         assert len(file.requests) == num_requests
+        page.goto(url + "docs/")
+        page.locator("nav a", has_text="How drafting works").click()
+        assert page.title() == "How drafting works – Leadout"
+        assert page.evaluate("document.images[0].naturalWidth") > 0  # a drawing, kept as well
         browser.close()

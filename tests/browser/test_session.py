@@ -184,7 +184,7 @@ def test_what_is_no_export_of_this_models_is_refused(blank: Chat, change: str, n
         try {{ engine.importSession(saved); }} catch (e) {{ return `${{e.name}}: ${{e.message}}`; }}
         """,
     )
-    assert error.startswith("SessionError: The saved conversation cannot be taken up. ")
+    assert error.startswith("SessionError: The saved conversation cannot be continued. ")
     assert named in error
 
 

@@ -209,9 +209,9 @@ def test_a_folder_of_other_things_is_not_replaced(site: Path, tmp_path: Path) ->
     (tmp_path / "diary.txt").write_text("dear diary")
     with pytest.raises(BuildError, match="choose another --package"):
         build_package(tmp_path, site)
-    with pytest.raises(BuildError, match="is no folder"):
+    with pytest.raises(BuildError, match="is not a folder"):
         build_package(tmp_path / "diary.txt", site)
-    with pytest.raises(BuildError, match="is no built site"):
+    with pytest.raises(BuildError, match="is not a built site"):
         build_package(tmp_path / "out", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
 

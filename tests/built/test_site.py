@@ -107,7 +107,7 @@ def test_a_folder_of_other_things_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "diary.txt").write_text("dear diary")
     with pytest.raises(BuildError, match="choose another --out"):
         build_site(tmp_path)
-    with pytest.raises(BuildError, match="is no folder"):
+    with pytest.raises(BuildError, match="is not a folder"):
         build_site(tmp_path / "diary.txt")
     assert (tmp_path / "diary.txt").read_text() == "dear diary"
 
@@ -115,15 +115,36 @@ def test_a_folder_of_other_things_is_not_replaced(tmp_path: Path) -> None:
 def test_static_files_are_copied_byte_for_byte_but_for_the_pages_policy(dist: Path) -> None:
     built = tree(dist)
     for name, content in tree(REPOSITORY / "static").items():
-        if not name.endswith(".html"):
+        if name.startswith("docs/") and name.endswith(".md"):
+            assert name not in built  # it became a page
+        elif not name.endswith(".html"):
             assert built[name] == content
-            continue
-        page = built[name].decode()
+        else:
+            assert META_POLICY.sub("", built[name].decode()).encode() == content
+
+
+def test_every_page_states_the_policy_before_it_loads_anything(dist: Path) -> None:
+    pages = {name: content.decode() for name, content in tree(dist).items() if ".html" in name}
+    assert {"index.html", "bench.html", "docs/index.html", "docs/figures.html"} <= set(pages)
+    for name, page in pages.items():
         (policy,) = META_POLICY.findall(page)
         # All that the header says, but for what a page cannot say itself.
         assert html.unescape(policy) + "; frame-ancestors 'self'" == site_policy()
-        assert META_POLICY.sub("", page).encode() == content
-        assert page.index(policy) < min(page.index(tag) for tag in ("<link", "<script", "<title"))
+        loading = [tag for tag in ("<link", "<script", "<title") if tag in page]
+        assert page.index(policy) < min(page.index(tag) for tag in loading)
+        if name.startswith("docs/"):
+            assert "<script" not in page
+            assert " style=" not in page
+
+
+def test_links_of_the_documentation_lead_to_files_of_the_site(dist: Path) -> None:
+    pages = sorted((dist / "docs").glob("*.html"))
+    assert len(pages) > 10
+    for path in pages:
+        for link in re.findall(r'(?:href|src)="([^"#]+)', path.read_text("utf-8")):
+            if not link.startswith("https:"):
+                target = path.parent / link
+                assert (target / "index.html" if link.endswith("/") else target).is_file(), link
 
 
 def test_a_page_without_a_place_for_the_policy_is_not_built(checkout: Path, tmp_path: Path) -> None:
@@ -150,7 +171,7 @@ def test_a_build_remembers_the_origins_that_it_allows(checkout: Path, tmp_path: 
     assert f"\n  Content-Security-Policy: {policy}\n" in headers
     (stated,) = META_POLICY.findall((out / "index.html").read_text())
     assert html.unescape(stated) + "; frame-ancestors 'self'" == policy
-    with pytest.raises(RequestError, match="is no origin"):
+    with pytest.raises(RequestError, match="is not an origin"):
         build_site(out, checkout, ["models.example"])
     assert allowed_origins(tmp_path) == []
 
@@ -228,6 +249,13 @@ def test_licences_of_all_that_is_vendored_go_along(dist: Path) -> None:
         *("@mlc-ai/web-xgrammar", "markdown-it", *vendor.BUNDLED_IN_MARKDOWN),
         *("dompurify", "CPython"),
     ]
+    notice = (REPOSITORY / "NOTICE").read_text("utf-8")
+    listed = re.search(r"THIRD_PARTY_LICENSES\.txt there:\n\n((?:- .*\n)+)", notice)
+    assert listed is not None
+    # Names begin an entry, or follow "with" and "and" in it; licences are in brackets.
+    names = re.split(r"\n?- |, (?:with |and )?| and ", re.sub(r" \([^)]*\)", "", listed[1]).strip())
+    wanted = {title.lower() for title in titles if title != "CPython"}
+    assert {name.lower() for name in names if name} == wanted | {"cpython's standard library"}
 
 
 def test_a_missing_npm_package_is_an_error(tmp_path: Path) -> None:

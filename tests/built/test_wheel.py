@@ -78,7 +78,7 @@ def test_the_wheel_does_without_numpy(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_init_is_no_package(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="no Python package"):
+    with pytest.raises(BuildError, match="not a Python package"):
         build_wheel(tmp_path, tmp_path)
 
 

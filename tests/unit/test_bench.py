@@ -281,7 +281,7 @@ def test_a_cycle_that_cannot_pay_is_said_to_be_one(
     [
         ([], "Give a MODEL"),
         ([str(TINY), "--rows", "1,3"], "--rows has 3; the passes of a cycle have 1, 2, 4, 8 rows"),
-        ([str(TINY), "--drafter", "mtp"], "No drafter lies beside"),
+        ([str(TINY), "--drafter", "mtp"], "There is no drafter beside"),
         ([f"{TINY_GEMMA4}-assistant"], "is a drafter"),
         (["no-such-model"], 'No model "no-such-model"'),
     ],

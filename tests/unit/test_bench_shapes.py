@@ -205,7 +205,7 @@ def test_what_the_engine_has_tried_already_is_not_named(
         ([paged], "Take --placement paged (1.30 GB less), a smaller"),
     ):
         runtime.error = OutOfMemoryError(
-            "no. In all it takes: …", missing_bytes=1, cause="no.", savings=savings
+            "no. The whole load takes: …", missing_bytes=1, cause="no.", savings=savings
         )
         bench_with(runtime, "--shape", "e2b", exit_code=1)
         assert f"1 bytes are missing: no. {named} model" in capsys.readouterr().err

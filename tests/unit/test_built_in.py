@@ -84,7 +84,7 @@ def test_pull_says_that_nothing_needs_to_be_fetched(
 ) -> None:
     assert cli.main(["pull", "nano"]) == 0
     out, err = capsys.readouterr()
-    assert "comes with Leadout: nothing needs to be fetched" in out
+    assert "comes with Leadout: there is nothing to download" in out
     assert err == ""
     assert not Store().models_folder.exists()
 

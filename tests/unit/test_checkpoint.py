@@ -367,7 +367,7 @@ async def test_a_chat_template_that_is_no_text_is_refused(folder: Path, template
 
 @pytest.mark.parametrize("value", ["1", -1, 1.5, True, [1, None], [[1]], 1 << 31, {}])
 async def test_a_token_id_that_is_none_is_refused(folder: Path, value: Any) -> None:
-    with pytest.raises(CheckpointError, match="a token id is wanted"):
+    with pytest.raises(CheckpointError, match="wanted a token id"):
         await open_folder(folder, generation_config__json={"eos_token_id": value})
 
 
@@ -375,7 +375,7 @@ async def test_a_gguf_token_id_that_is_none_is_refused() -> None:
     eos = key("tokenizer.ggml.eos_token_id", FLOAT32, struct.pack("<f", 1.0))
     file = gguf_file([*SIZES, eos], [tensor("token_embd.weight", [32, 1])], bytes(128))
     error = await refusal({"m.gguf": file})
-    assert "m.gguf: tokenizer.ggml.eos_token_id is 1.0, a token id is wanted" in error.message
+    assert "m.gguf: tokenizer.ggml.eos_token_id is 1.0; wanted a token id" in error.message
 
 
 async def test_more_suppressed_tokens_than_any_vocabulary_has_are_refused() -> None:

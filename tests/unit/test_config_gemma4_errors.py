@@ -78,7 +78,7 @@ def test_a_flag_that_is_none_is_named(name: str, value: Any) -> None:
         ),
         ({"num_global_key_value_heads": 0, "attention_k_eq_v": True}, "num_global_key_value_heads"),
         ({"layer_types": [SLIDING, FULL]}, "layer_types has 2 entries"),
-        ({"num_kv_shared_layers": 7}, "num_kv_shared_layers is 7, wanted is at most 6 layers"),
+        ({"num_kv_shared_layers": 7}, "num_kv_shared_layers is 7; wanted at most 6 layers"),
         ({"num_kv_shared_layers": 6}, "layer 0, sliding_attention, reads the KV cache of an"),
         ({"num_kv_shared_layers": 5}, "layer 1, full_attention, reads the KV cache of an earlier"),
         (
@@ -90,7 +90,7 @@ def test_a_flag_that_is_none_is_named(name: str, value: Any) -> None:
             "num_key_value_heads of layer 4 is 1, but that of layer 2, whose KV cache it reads",
         ),
         ({"per_layer_config": []}, "per_layer_config is a list"),
-        ({"per_layer_config": {"1": 3}}, "per_layer_config.1 is 3, wanted is an object"),
+        ({"per_layer_config": {"1": 3}}, "per_layer_config.1 is 3; wanted an object"),
         ({"per_layer_config": {"6": {}}}, "per_layer_config has an entry '6'"),
         ({"per_layer_config": {"-1": {}}}, "per_layer_config has an entry '-1'"),
         ({"per_layer_config": {-1: {}}}, "per_layer_config has an entry -1"),
@@ -117,7 +117,7 @@ def test_a_flag_that_is_none_is_named(name: str, value: Any) -> None:
                     }
                 }
             },
-            "full_attention.partial_rotary_factor is 1.5, wanted is at most 1",
+            "full_attention.partial_rotary_factor is 1.5; wanted at most 1",
         ),
     ],
 )

@@ -35,11 +35,11 @@ def test_files_become_fields_of_the_request(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("schema", b"{", "the schema is no JSON"),
-        ("schema", b"[" * 10_000, "the schema is no JSON"),
-        ("schema", b'"' + b"a" * 300_000 + b'"', "are taken at most"),
+        ("schema", b"{", "the schema is not JSON"),
+        ("schema", b"[" * 10_000, "the schema is not JSON"),
+        ("schema", b'"' + b"a" * 300_000 + b'"', "are allowed"),
         ("schema", b'{"if": true}', "'if' is not supported"),
-        ("schema", b"\xff\xfe", "no text in UTF-8"),
+        ("schema", b"\xff\xfe", "not UTF-8 text"),
         ("grammar", b"root ::= nowhere", "nowhere"),
         ("grammar", b"", "grammar"),
     ],

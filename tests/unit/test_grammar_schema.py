@@ -182,7 +182,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"$ref": "https://example.org/schema"}, "only references within"),
     ({"oneOf": [{"type": "integer"}, {"minimum": 3}]}, "oneOf forbids"),
     ({"type": "strin"}, "type is"),
-    ({"type": "string", "pattern": "("}, "no regular expression"),
+    ({"type": "string", "pattern": "("}, "not a regular expression"),
     ({"type": "string", "pattern": "(?=a)b"}, "a lookaround"),
     ({"type": "string", "pattern": r"(a)\1"}, "a reference to a group"),
     ({"type": "string", "pattern": "^.{500}$"}, "counts 2,000 characters"),

@@ -106,7 +106,7 @@ def test_of_experts_those_of_one_token_are_read() -> None:
     (embedding,) = (k for k in found.tensors if k.name == "model.embed_tokens.weight")
     row = embedding.device_bytes // embedding.shape[0]
     assert found.decode_step_read_bytes == found.device_bytes - experts // 2 + row
-    assert "of 8 experts those of one token" in describe(found)
+    assert "of 8 experts only those of one token" in describe(found)
 
 
 def test_a_drafter_alone_has_no_cache_and_its_step_is_a_draft() -> None:

@@ -1,14 +1,12 @@
-"""The list of known models: whole, and the same in README."""
+"""The list of known models is whole. The documentation has it as a table: see documentation.py."""
 
 from __future__ import annotations
 
-import json
 import re
 
-from leadout_build import ROOT
 from leadout_build.cli.catalogue import CATALOGUE
 from leadout_build.store.hub_choice import drafter_repos
-from leadout_build.store.known_models import LIST, known_models
+from leadout_build.store.known_models import known_models
 
 
 def test_every_known_model_has_a_name_of_its_own_and_a_repository() -> None:
@@ -23,11 +21,3 @@ def test_the_list_names_only_drafters_that_would_not_be_found() -> None:
         if model.drafter is not None:
             assert drafter_repos(model.drafter.repo) == [], "a drafter's name says that it is one"
             assert model.drafter.repo not in drafter_repos(model.hub.repo)
-
-
-def test_readme_has_the_list_as_a_table() -> None:
-    rows = ["| name | model | on the hub | drafter |", "|---|---|---|---|"]
-    for model in json.loads(LIST.read_text(encoding="utf-8"))["models"]:
-        drafter = f"`{model['drafter']}`" if model["drafter"] else "–"
-        rows.append(f"| `{model['name']}` | {model['title']} | `{model['hub']}` | {drafter} |")
-    assert "\n".join(rows) + "\n" in (ROOT / "README.md").read_text(encoding="utf-8")

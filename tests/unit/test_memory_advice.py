@@ -93,6 +93,6 @@ async def test_the_longest_context_that_frees_what_is_missing_is_proposed() -> N
 
 async def test_without_a_way_to_save_only_the_model_is_to_blame() -> None:
     target, _ = pair_files("trained-e2b")
-    with pytest.raises(OutOfMemoryError, match=r"To need less: a smaller model\.") as raised:
+    with pytest.raises(OutOfMemoryError, match=r"To need less memory: a smaller model\.") as raised:
         await load(SmallDevice(1000), target, None, context_length=512, kv_dtype="f16")
     assert raised.value.detail["savings"] == []

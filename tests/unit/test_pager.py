@@ -241,7 +241,7 @@ async def test_what_does_not_fit_even_so_is_an_error_that_says_what_would_help()
     device = SmallDevice(paged - 1)
     saving = {"option": "placement", "value": "paged", "saves_bytes": whole - paged}
     for placement, is_said in (("auto", False), ("gpu", True)):
-        with pytest.raises(OutOfMemoryError, match=r"^too much\. In all it takes") as caught:
+        with pytest.raises(OutOfMemoryError, match=r"^too much\. The whole load takes") as caught:
             await load(device, folder_files(TRAINED), placement=placement, **PAGING)
         assert ("placement paged takes" in str(caught.value)) == is_said
         assert (saving in caught.value.detail["savings"]) == is_said

@@ -44,8 +44,8 @@ def test_json_lines_have_text_of_several_lines_or_ids(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("One", "line 2 is no JSON"),
-        ("[" * 100_000, "line 2 is no JSON"),
+        ("One", "line 2 is not JSON"),
+        ("[" * 100_000, "line 2 is not JSON"),
         ("7", 'wanted a string, {"prompt": "text"} or'),
         ('{"prompt": 7}', "line 2: wanted"),
         ('{"prompt_ids": [2, -1]}', "line 2: wanted"),

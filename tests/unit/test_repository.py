@@ -107,9 +107,13 @@ def test_every_module_and_function_that_is_public_has_a_docstring() -> None:
             assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), path.name
 
 
-def test_the_readme_has_a_line_for_every_folder() -> None:
-    tree = (REPOSITORY / "README.md").read_text("utf-8")
-    tree = tree[tree.index("## The tree") : tree.index("## Figures")]
+def tree_of_contributing() -> str:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text("utf-8")
+    return text[text.index("## The tree") :]
+
+
+def test_the_tree_has_a_line_for_every_folder() -> None:
+    tree = tree_of_contributing()
     roots = ("pyapp/leadout", "web", "build/leadout_build")
     folders = {
         path.parent
@@ -127,17 +131,23 @@ def test_the_readme_has_a_line_for_every_folder() -> None:
     assert [name for name in lines if f" {name}/" not in tree and f"/{name}/" not in tree] == []
 
 
-def test_the_readme_lists_no_folder_that_is_gone() -> None:
-    tree = (REPOSITORY / "README.md").read_text("utf-8")
-    tree = tree[tree.index("## The tree") : tree.index("## Figures")]
+def test_the_tree_lists_no_folder_that_is_gone() -> None:
     folders = {part for path in listed_files() for part in path.relative_to(REPOSITORY).parts}
     listed = {
         name
-        for line in re.findall(r"^ +([\w./]+)/ ", tree, re.MULTILINE)
+        for line in re.findall(r"^ +([\w./]+)/ ", tree_of_contributing(), re.MULTILINE)
         for name in line.split("/")
     }
     assert len(listed) > 15
     assert listed <= folders
+
+
+def test_readme_fits_on_one_screen_and_names_folders_that_are_there() -> None:
+    text = (REPOSITORY / "README.md").read_text("utf-8")
+    assert len(text.splitlines()) <= 60
+    folders = re.findall(r"^\| `([\w/]+/)` \|", text, re.MULTILINE)
+    assert len(folders) > 4
+    assert [name for name in folders if not (REPOSITORY / name).is_dir()] == []
 
 
 def test_links_between_documents_lead_somewhere() -> None:

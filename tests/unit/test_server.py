@@ -407,7 +407,7 @@ def test_other_origins_are_allowed_one_by_one(site: Path, store: Store) -> None:
      "data:", "https://'self'", "ftp://a.b", "https://a.b, https://c.d", "https://u@a.b"],
 )  # fmt: skip
 def test_what_is_no_origin_is_refused(site: Path, store: Store, origin: str) -> None:
-    with pytest.raises(RequestError, match="is no origin"):
+    with pytest.raises(RequestError, match="is not an origin"):
         create_app(site, store, allow_origins=[origin])
 
 

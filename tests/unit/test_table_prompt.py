@@ -74,7 +74,7 @@ def test_what_is_no_table_is_refused_by_the_files_name(tmp_path: Path, text: str
 def test_a_file_that_is_no_text_or_too_large_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "table.bin"
     path.write_bytes(b"\xff\xfe\x00" * 10)
-    with pytest.raises(RequestError, match="not text in UTF-8"):
+    with pytest.raises(RequestError, match="not UTF-8 text"):
         read_table(path)
     path.write_bytes(b"a" * (2 << 20))
     with pytest.raises(RequestError, match="more than a MiB"):

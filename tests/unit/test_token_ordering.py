@@ -60,7 +60,7 @@ async def test_a_number_that_does_not_belong_there_is_named(
     with pytest.raises(CheckpointError) as caught:
         await read_token_ordering(checkpoint(ids, kind), 64)
     assert words in caught.value.message
-    assert "wanted is each of the 64 token ids once" in caught.value.message
+    assert "wanted each of the 64 token ids once" in caught.value.message
     assert caught.value.detail["tensor"] == NAME
 
 

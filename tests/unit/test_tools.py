@@ -86,11 +86,11 @@ def test_a_request_without_tools_has_none() -> None:
         ({"tools": [named(f"t{number}") for number in range(1000)]}, "has 1,000 tools"),
         (
             {"tools": [{**TIME, "function": {"name": "a", "parameters": []}}]},
-            "no schema of an object",
+            "not a schema of an object",
         ),
         (
             {"tools": [{**TIME, "function": {"name": "a", "parameters": {"type": "string"}}}]},
-            "no schema of an object",
+            "not a schema of an object",
         ),
         ({"tools": [{**TIME, "function": {"name": "a", "price": 3}}]}, "unknown fields ['price']"),
         (
@@ -328,8 +328,8 @@ async def test_calls_and_results_go_back_through_the_chat_template() -> None:
         (lambda m: m[2].pop("tool_call_id"), "message 2 has tool_call_id 'None'"),
         (lambda m: m[1]["tool_calls"][0].pop("id"), "without an id"),
         (lambda m: m[1]["tool_calls"][0].pop("function"), "without a function"),
-        (lambda m: m[1]["tool_calls"][0]["function"].update(arguments="{"), "are no JSON"),
-        (lambda m: m[1]["tool_calls"][0]["function"].update(arguments="[]"), "are no object"),
+        (lambda m: m[1]["tool_calls"][0]["function"].update(arguments="{"), "are not JSON"),
+        (lambda m: m[1]["tool_calls"][0]["function"].update(arguments="[]"), "are not an object"),
         (lambda m: m[1].update(tool_calls="call"), "tool_calls is a str"),
     ],
 )

@@ -27,13 +27,12 @@ export class LeadoutLanguageModel {
   /** @type {"v4"} */
   specificationVersion = "v4";
   provider = "leadout";
-  /** No file of any kind is read, so none is read from its address. @type {Record<string, RegExp[]>} */
+  /** Leadout reads no files, so it reads none from a URL. @type {Record<string, RegExp[]>} */
   supportedUrls = {};
   #source;
 
   /**
-   * @param {Engine | ModelChoice} model an engine that is loaded, or what `Leadout.load` takes, which is loaded with the
-   *   first request
+   * @param {Engine | ModelChoice} model a loaded engine; or what `Leadout.load` takes, to be loaded with the first request
    * @param {SourceParams} [params] of the load
    */
   constructor(model, params = {}) {
@@ -49,15 +48,15 @@ export class LeadoutLanguageModel {
     return this.#source.engine;
   }
 
-  /** @returns {Promise<Availability>} whether a request would fetch the model first */
+  /** @returns {Promise<Availability>} whether a request would first have to download the model */
   availability() {
     return this.#source.availability();
   }
 
   /**
-   * Load the model now, and tell how far that is.
+   * Load the model now, and report progress.
    *
-   * @param {OnProgress} [onProgress] told 0 to 1
+   * @param {OnProgress} [onProgress] called with 0 to 1
    * @param {{signal?: AbortSignal | null}} [options]
    * @returns {Promise<this>}
    */
@@ -66,7 +65,7 @@ export class LeadoutLanguageModel {
     return this;
   }
 
-  /** End the engine, unless it was given. */
+  /** End the engine, unless you gave it. */
   dispose() {
     this.#source.dispose();
   }

@@ -5,7 +5,7 @@
  *     const model = new ChatLeadout({ model: "gemma-4-e2b" });
  *     const { content } = await model.invoke("Hello");
  *
- * `@langchain/core` is a peer dependency: whoever imports this has it.
+ * `@langchain/core` is a peer dependency; install it yourself.
  *
  * @module adapters/langchain
  */
@@ -40,15 +40,15 @@ import { toMessages, toToolCalls, toUsage } from "./langchain/messages.js";
 import { requestError } from "./refusals.js";
 
 /**
- * A chat's parameters, in OpenAI's names, that every request has.
+ * A chat's parameters for all requests, with OpenAI's names.
  * @typedef {Omit<ChatParams, "messages" | "model" | "stream" | "stream_options" | "signal" | "n">} RequestParams
  */
 
 /**
  * @typedef {BaseChatModelParams & RequestParams & {model?: ModelChoice, engine?: Engine, load?: SourceParams}}
  *   ChatLeadoutFields
- *   `engine`, which is loaded; or `model`, what `Leadout.load` takes, which is loaded with the first request, with `load` as
- *   its other parameters
+ *   Either `engine`, a loaded one; or `model`, as for `Leadout.load`, to be loaded with the first request. `load` has the
+ *   other parameters of that load
  */
 
 /**

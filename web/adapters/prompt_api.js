@@ -1,6 +1,6 @@
 /**
- * The browser's `LanguageModel` (the Prompt API, as of its draft of June 2026) with a model of Leadout's: in every browser
- * that has WebGPU, and with a model that the page has chosen.
+ * The browser's `LanguageModel` (the Prompt API, as drafted in June 2026) with a model of Leadout's: in every browser that
+ * has WebGPU, and with a model that the page chooses.
  *
  *     import { languageModel } from "leadout/prompt-api";
  *     const LanguageModel = languageModel("gemma-4-e2b");
@@ -25,25 +25,25 @@ import { Session, open } from "./prompt_api/session.js";
 
 /**
  * @typedef {object} LanguageModelSettings
- * @property {"never" | "prefer"} [browser] whether the browser's own model is taken where there is one; default "never"
- * @property {SourceParams} [load] for `Leadout.load`, where a model is given
- * @property {boolean} [thinking] have the model reason before it answers; no session tells what; default false
- * @property {number} [seed] the same seed gives the same answers; default: another one for each prompt
+ * @property {"never" | "prefer"} [browser] whether to use the browser's own model if there is one; default "never"
+ * @property {SourceParams} [load] other parameters for `Leadout.load`, if you give a model and not an engine
+ * @property {boolean} [thinking] let the model reason before it answers; sessions do not show the reasoning; default false
+ * @property {number} [seed] the same seed gives the same answers; default: a new one for each prompt
  */
 
 /**
- * As the browser's class: what `LanguageModel.` is followed by.
+ * The static members of the browser's class.
  * @typedef {object} LanguageModelStatics
  * @property {(options?: CoreOptions) => Promise<Availability>} availability
  * @property {(options?: CreateOptions) => Promise<Session>} create
- * @property {() => Promise<typeof PARAMS>} params of sampling; browsers have it in extensions alone
- * @property {() => void} unload end the engine, unless it was given. Not the browser's: its model stays
+ * @property {() => Promise<typeof PARAMS>} params of sampling; browsers have this only in extensions
+ * @property {() => void} unload end the engine, unless you gave it; the browser's own model stays
  */
 
 /**
  * Make a `LanguageModel`. Its sessions share one engine.
  *
- * @param {Engine | ModelChoice} model an engine that is loaded, or what `Leadout.load` takes, which `create` loads
+ * @param {Engine | ModelChoice} model a loaded engine; or what `Leadout.load` takes, to be loaded by `create`
  * @param {LanguageModelSettings} [settings]
  * @returns {LanguageModelStatics & typeof Session}
  */
@@ -73,7 +73,7 @@ export function languageModel(model, { browser = "never", load = {}, thinking = 
         return native.create(options);
       }
       if (!isTextAlone(options)) {
-        throw failure("NotSupportedError", "Leadout's models read and write text alone; expected was another type.");
+        throw failure("NotSupportedError", "Leadout's models read and write only text; expected was another type.");
       }
       const messages = initialPrompts.length > 0 ? toMessages(initialPrompts, false) : [];
       const sampling = toSampling(options);

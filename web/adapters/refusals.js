@@ -21,7 +21,7 @@ export function requestError(message, parameter, detail = {}) {
  */
 export function noFiles(what, detail = {}) {
   return requestError(
-    `The prompt has ${what}. Leadout's models read text alone: say in words what it holds, or leave it out.`,
+    `The prompt has ${what}. Leadout's models read only text: say in words what it holds, or leave it out.`,
     "prompt",
     detail,
   );

@@ -1,15 +1,15 @@
 /**
- * The same client on a server that speaks OpenAI's protocol (vLLM, llama-server, …), for where a machine is too small. What
- * a page does with an engine it does with this one: completions, chats, streams, sessions, `<leadout-chat>`.
+ * The same client on a server that speaks OpenAI's protocol (vLLM, llama-server, …), for machines that are too small. It
+ * works like any engine: completions, chats, streams, sessions, `<leadout-chat>`.
  *
  *     const { supported } = await Leadout.isSupported();
  *     const engine = supported
  *       ? await Leadout.load({ model })
  *       : await LeadoutRemote.load({ baseURL: "https://gpu.example/v1", model: "google/gemma-4-e2b-it" });
  *
- * Parameters mean what they mean here, and so do defaults: temperature 0, max_tokens 256, seed 0. What changes speed alone
- * (drafter, draft_tokens, run_ahead) is left out; what a server has no name for is refused. Ids of tokens are not told by
- * servers, so `tokens` are empty lists.
+ * Parameters and defaults mean the same as in the tab: temperature 0, max_tokens 256, seed 0. Parameters that only change
+ * the speed (drafter, draft_tokens, run_ahead) are left out. Parameters that the server does not have are refused. Servers
+ * do not tell token ids, so `tokens` are empty lists.
  *
  * @module adapters/remote
  */
@@ -24,14 +24,14 @@ import { Server } from "./remote/server.js";
 
 /**
  * @typedef {object} ServerParams
- * @property {string | URL} baseURL up to and with /v1
- * @property {string | null} [apiKey] sent as a bearer token. Whoever opens the page can read it: give a key of a user's own,
- *   or have the page's own server add one
+ * @property {string | URL} baseURL the address up to /v1, included
+ * @property {string | null} [apiKey] sent as a bearer token. Everybody who opens the page can read it: let users give their
+ *   own, or let the page's own server add one
  * @property {Record<string, string>} [headers]
- * @property {Record<string, unknown>} [body] more fields of every request, for what this server has beside OpenAI's
- * @property {ServerKind} [kind] whose names of parameters it has; default: as its list of models says
- * @property {number} [maxRetries] of requests that found it busy (429, 5xx) or not there; default 2. It is waited for as long
- *   as the server's Retry-After says, up to a minute
+ * @property {Record<string, unknown>} [body] more fields for every request, that only this server knows
+ * @property {ServerKind} [kind] which server's parameter names to use; default: as its list of models says
+ * @property {number} [maxRetries] how often to repeat a request when the server is busy (429, 5xx) or not there; default 2.
+ *   The wait is what its Retry-After says, up to a minute
  * @property {number} [patienceMs] how long a server may be silent; default 300,000
  * @property {typeof fetch} [fetch] instead of the browser's
  */
@@ -40,9 +40,9 @@ import { Server } from "./remote/server.js";
  * @typedef {ServerParams & RemoteOnlyParams} RemoteParams
  *
  * @typedef {object} RemoteOnlyParams
- * @property {string} [model] as the server names it; default: the first one of its list
- * @property {number} [contextLength] of the model, where the server does not say
- * @property {1 | 2 | 4 | 8} [parallel] choices (`n`) that are asked for at once; default 4
+ * @property {string} [model] the model's name on the server; default: the first of its list
+ * @property {number} [contextLength] of the model, if the server does not say
+ * @property {1 | 2 | 4 | 8} [parallel] how many choices (`n`) to ask for at once; default 4
  * @property {AbortSignal | null} [signal]
  * @property {(phase: Phase) => void} [onPhase]
  */

@@ -166,7 +166,7 @@ export class Channel {
       this.#numSilent = sinceMs > 2 * this.#pingMs ? 0 : this.#numSilent;
       if (this.#numSilent >= MAX_SILENT_PINGS) {
         const seconds = Math.round((MAX_SILENT_PINGS * this.#pingMs) / 1000);
-        this.#stop(`it did not answer for ${seconds} s and was ended`);
+        this.#stop(`it did not answer for ${seconds} s and was stopped`);
         return;
       }
       this.#ask();

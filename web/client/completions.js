@@ -10,8 +10,8 @@
 import { TextOffsets, toChatLogprobs } from "./logprobs.js";
 
 /**
- * `cached_tokens` of the prompt were in the KV cache already. Of the tokens that a drafter proposed,
- * `accepted_prediction_tokens` are part of the answer. With several choices, all of them count.
+ * `cached_tokens` of the prompt were already in the KV cache. `accepted_prediction_tokens` are the drafted tokens that
+ * became part of the answer. With several choices, the numbers are their sums.
  * @typedef {object} Usage
  * @property {number} prompt_tokens
  * @property {number} completion_tokens
@@ -33,8 +33,8 @@ import { TextOffsets, toChatLogprobs } from "./logprobs.js";
  */
 
 /**
- * What Leadout adds to a chunk: the ids of its text, whether these were drafted (and accepted; a chunk
- * never mixes the two kinds), and the speed so far.
+ * What Leadout adds to a chunk: the ids of its text, whether they were drafted (a chunk never mixes drafted and other
+ * tokens), and the speed so far.
  * @typedef {{tokens: number[], is_draft: boolean, decode_tokens_per_s: number}} ChunkFigures
  */
 
@@ -46,7 +46,7 @@ import { TextOffsets, toChatLogprobs } from "./logprobs.js";
  */
 
 /**
- * A continuation. `reasoning_content` is there only where the model reasoned, and is no part of `text`.
+ * A continuation. `reasoning_content` is there only if the model reasoned; it is not part of `text`.
  * @template {CompletionFinish | null} T
  * @typedef {{index: number, text: string, reasoning_content?: string, logprobs: CompletionLogprobs | null,
  *   finish_reason: T}} CompletionChoice

@@ -8,7 +8,7 @@
 
 /**
  * An error that Leadout raises on purpose. `name` is a class name of pyapp/leadout/errors.py, or
- * "WorkerError" when the worker itself stopped, or "SessionError" when a saved conversation cannot be taken up.
+ * "WorkerError" when the worker itself stopped, or "SessionError" when a saved conversation cannot be continued.
  */
 export class LeadoutError extends Error {
   /**
@@ -38,7 +38,7 @@ export function errorFromMessage(error) {
 
 /**
  * @param {unknown} error
- * @returns {boolean} whether somebody asked for the end, so that nobody need be told
+ * @returns {boolean} whether somebody asked for the end, so that it is not a failure
  */
 export function isAbort(error) {
   return error instanceof Error && error.name === "AbortError";

@@ -68,8 +68,8 @@ export async function loadModel(params, onHealing) {
 }
 
 /**
- * The worker boots while the model is looked up, and is told of it before it has booted: it then
- * fetches the model's first bytes in the meantime. What fails first is the failure.
+ * The worker starts while the model is looked up. It is told of the model before it is ready, so that it can read the
+ * model's first bytes in the meantime. The first error is the one that is reported.
  *
  * @param {WorkerLike} worker
  * @param {Places} places
@@ -99,13 +99,13 @@ async function loadPair(worker, places, pair, options, events) {
 }
 
 /**
- * Say what loading a model takes, from its files' headers: a few hundred kB are fetched, in a worker
- * of its own that ends with the answer.
+ * Say what loading a model takes, from its files' headers. A few hundred kB are downloaded, in a worker that ends
+ * afterwards.
  *
  * @param {ModelChoice} model as for `load`
  * @param {Omit<LoadParams, "model"> & {probe?: boolean | "auto", onForecast?: (forecast: Forecast) => void}} [options]
- *   as for `load`; with `probe`, made-up weights of the model's shape run for about two seconds, "auto": unless it is large
- *   for an adapter that computes on the CPU; onForecast is told what is known before that
+ *   as for `load`. With `probe: true`, made-up weights of the model's shape run for about two seconds; "auto" leaves this
+ *   out for models that are too large for an adapter on the CPU. onForecast is called with what is known before that
  * @returns {Promise<Forecast>}
  * @throws {LeadoutError} by name; an abort rejects with the signal's reason (an AbortError)
  */

@@ -1,6 +1,6 @@
 /**
- * From what a page calls a model (a name, a URL, files) to the ModelRefs that the worker loads: the
- * model's, and its drafter's.
+ * Turns what a page calls a model (a name, a URL, files) into the ModelRefs that the worker loads: the model's and its
+ * drafter's.
  *
  * @module models
  */
@@ -20,14 +20,13 @@ import { PLACES } from "../places.js";
 /** @typedef {string | URL | Blob | Blob[] | ModelRef | ShapeRef} ModelChoice */
 
 /**
- * "auto" is what comes with the model: in the site's list, or among its files; "mtp" the same, and an
- * error where nothing comes with it. Anything else is a model of its own, as for the target.
+ * "auto" is the drafter that comes with the model, in the site's list or among its files, if there is one. "mtp" is the
+ * same, but an error if there is none. Anything else names a model, as for the target.
  * @typedef {"auto" | "none" | "mtp" | "ngram" | ModelChoice} DrafterChoice
  */
 
 /**
- * Which hub names are looked up at, and with which access token, which no other host gets and nothing
- * stores.
+ * The hub where names are looked up, and the access token for it. No other host gets the token, and nothing stores it.
  * @typedef {{host?: string, token?: string | null}} Hub
  */
 
@@ -194,7 +193,7 @@ async function resolveAddress(text, options) {
     return alone(kept);
   }
   if (!url || !/^https?:$/.test(url.protocol)) {
-    throw new LeadoutError("RequestError", `"${text}" is no address of a model; wanted https://…`, { text });
+    throw new LeadoutError("RequestError", `"${text}" is not the address of a model; wanted https://…`, { text });
   }
   const model = await resolveUrl(url, signal);
   return alone(keeps(url, options) ? { ...model, source: url.href } : model);
@@ -326,7 +325,7 @@ async function resolveUrl(url, signal) {
   if (!(await exists(new URL("config.json", folder), signal))) {
     throw new LeadoutError(
       "ModelNotFoundError",
-      `${url.href} is no .gguf file and no folder with a config.json.`,
+      `${url.href} is neither a .gguf file nor a folder with a config.json.`,
       { url: url.href },
     );
   }

@@ -1,5 +1,5 @@
 /**
- * OpenAI's parameters, and Leadout's own: what becomes of each. The worker checks their ranges.
+ * OpenAI's parameters and Leadout's own, and what happens to each. The worker checks their ranges.
  *
  * @module parameters
  */
@@ -9,79 +9,79 @@
 import { LeadoutError } from "./errors.js";
 
 /**
- * Parameters of both kinds. Null is the default, as OpenAI's clients have it.
+ * Parameters that completions and chats share. Null means the default, as with OpenAI's clients.
  *
  * @typedef {object} SharedParams
- * @property {string} [model] taken for OpenAI's sake; the loaded model answers
+ * @property {string} [model] accepted because OpenAI's clients send it; the loaded model answers
  * @property {boolean | null} [stream]
  * @property {StreamOptions | null} [stream_options]
- * @property {number | null} [n] choices, 1 to 128, with the seeds seed, seed + 1, …; default 1. As many are written at
- *   once as the model was loaded for (`parallel`), and in a stream their chunks come as they are written, each with
- *   the `index` of its choice. A failure of one ends all. What a choice says does not depend on the others
+ * @property {number | null} [n] how many choices, 1 to 128, with the seeds seed, seed + 1, …; default 1. As many are written
+ *   at once as the model was loaded for (`parallel`). In a stream, chunks come as they are written, each with the
+ *   `index` of its choice. If one fails, all end. A choice's text does not depend on the others
  * @property {number | null} [max_tokens] default 256
  * @property {number | null} [max_completion_tokens] OpenAI's newer name of max_tokens
- * @property {number | null} [temperature] default 0 (greedy)
+ * @property {number | null} [temperature] default 0: always the likeliest token
  * @property {number | null} [top_k] 0 = off
  * @property {number | null} [top_p] 1 = off
  * @property {number | null} [min_p] 0 = off
- * @property {number | null} [repetition_penalty] 1 = off; it counts the prompt, too
- * @property {number | null} [presence_penalty] -2 to 2, off the logits of tokens that the answer has
- * @property {number | null} [frequency_penalty] -2 to 2, for every time that the answer has the token
+ * @property {number | null} [repetition_penalty] 1 = off; counts the prompt too
+ * @property {number | null} [presence_penalty] -2 to 2, subtracted from the logits of tokens that the answer already has
+ * @property {number | null} [frequency_penalty] -2 to 2, subtracted for each time that the answer has the token
  * @property {Record<string, number> | null} [logit_bias] by token id, -100 (never) to 100
  * @property {number | null} [seed] unsigned, 32 bits; default 0
- * @property {string | string[] | null} [stop] strings that end the text and are not part of it: up to 16, of up to
- *   256 characters
+ * @property {string | string[] | null} [stop] up to 16 strings of up to 256 characters; the text ends before the
+ *   first of them
  * @property {boolean | null} [ignore_eos]
- * @property {number | null} [run_ahead] cycles in flight, 1 to 8
- * @property {ResponseFormat | null} [response_format] what the answer keeps to: JSON, or JSON of a schema
- * @property {string | null} [grammar] in its place, EBNF that the answer keeps to
- * @property {string | null} [regex] in its place, a regular expression that the whole answer matches
+ * @property {number | null} [run_ahead] how many cycles are queued on the device, 1 to 8
+ * @property {ResponseFormat | null} [response_format] the answer must be JSON, or JSON that fits a schema
+ * @property {string | null} [grammar] instead of that: the answer must fit this EBNF
+ * @property {string | null} [regex] instead of that: the whole answer must match this regular expression
  * @property {"auto" | "none" | "mtp" | "ngram" | null} [drafter] default "auto": what was loaded
- * @property {number | "auto" | null} [draft_tokens] drafted per cycle, 0 to 7; default "auto"
+ * @property {number | "auto" | null} [draft_tokens] how many tokens to draft per cycle, 0 to 7; default "auto": as many as pay
  * @property {AbortSignal | null} [signal]
  */
 
 /**
- * `include_usage`: true has a last chunk with the usage and no choices, as OpenAI has it; false none at all.
- * Without it, usage comes with the last choice's last chunk. `include_obfuscation` is ignored.
+ * `include_usage`: true sends the usage in a last chunk without choices, as OpenAI does; false sends none. Without it,
+ * usage comes with the last choice's last chunk. `include_obfuscation` is ignored.
  * @typedef {{include_usage?: boolean | null, include_obfuscation?: boolean | null}} StreamOptions
  */
 
 /**
- * `logprobs`: how many of the likeliest tokens' log-probabilities are told beside each token's own, 0 to 20. As in
- * chats, they are the model's own: before temperature, penalties, biases and filters.
+ * `logprobs`: give each token's log-probability, and those of this many likeliest tokens, 0 to 20. As in chats, they are
+ * the model's own: before temperature, penalties, biases and filters.
  * @typedef {SharedParams & {prompt?: string, prompt_ids?: number[], logprobs?: number | null}} CompletionParams
  */
 
 /** @typedef {{type: "text", text: string}} TextPart */
 
 /**
- * A message may carry more, such as an answer's `reasoning_content`; it is left out of the prompt. An answer that called
- * tools comes with its `tool_calls`, and each result as a message of role "tool" with the `tool_call_id` that it is for.
+ * Other fields of a message, such as an answer's `reasoning_content`, are left out of the prompt. An answer that called
+ * tools has its `tool_calls`. Each result is a message of the role "tool" with the `tool_call_id` of its call.
  * @typedef {{role: string, content?: string | TextPart[] | null, tool_calls?: ToolCall[], tool_call_id?: string,
  *   name?: string}} ChatMessage
  */
 
 /**
- * What only chats take. `enable_thinking`: have the model reason before it answers, where its chat template knows
- * how. `logprobs`: tell each token's log-probability, and `top_logprobs` (0 to 20) of the likeliest. `tools`: functions
- * that the model may call, where its template knows of tools.
- * `context_overflow`: what becomes of a chat that does not fit into the context. "error", the default, rejects with a
- * ContextLengthError. "drop_oldest" leaves out the oldest questions with all that followed them, never the system message
- * or the last question, until there is room for `max_tokens` or a quarter of the context; `leadout.dropped_messages` says
- * how many messages these were. More is left out than has to be, a quarter of the context at a time, so that most turns
- * find their prompt in the cache.
+ * What only chats take. `enable_thinking`: let the model reason before it answers, if its chat template can. `logprobs`:
+ * give each token's log-probability, and those of the `top_logprobs` (0 to 20) likeliest tokens. `tools`: functions that
+ * the model may call, if its template knows tools.
+ * `context_overflow`: what happens to a chat that does not fit into the context. "error", the default, rejects with a
+ * ContextLengthError. "drop_oldest" leaves out the oldest questions with everything that followed them, until there is
+ * room for `max_tokens` or a quarter of the context. The system message and the last question always stay.
+ * `leadout.dropped_messages` says how many messages were left out. A quarter of the context is left out at a time, more
+ * than necessary, so that most turns find their prompt in the cache.
  * @typedef {SharedParams & {messages: ChatMessage[], enable_thinking?: boolean | null, logprobs?: boolean | null,
  *   top_logprobs?: number | null, tools?: Tool[] | null, tool_choice?: ToolChoice | null,
  *   parallel_tool_calls?: boolean | null, context_overflow?: "error" | "drop_oldest" | null}} ChatParams
  */
 
 /**
- * What becomes of a call: a request a choice, and when usage is told in a stream.
+ * What a call turns into: one request per choice, and when a stream tells the usage.
  * @typedef {{requests: GenerateRequest[], usage: "with last" | "alone" | "never"}} Asked
  */
 
-/** Parameters that go to the worker as they are. */
+/** Parameters that go to the worker unchanged. */
 const PASSED_PARAMS = [
   "prompt",
   "prompt_ids",
@@ -104,7 +104,7 @@ const PASSED_PARAMS = [
   "regex",
 ];
 
-/** Those that chats alone have. */
+/** Those that only chats have. */
 const PASSED_CHAT_PARAMS = [
   "enable_thinking",
   "logprobs",
@@ -115,12 +115,12 @@ const PASSED_CHAT_PARAMS = [
   "context_overflow",
 ];
 
-/** Parameters that end here. */
+/** Parameters that are handled here. */
 const OWN_PARAMS = ["model", "stream", "stream_options", "signal", "stop", "messages", "max_completion_tokens", "n"];
 
 /**
- * Accepted and ignored: they say nothing about the answer but what becomes of it at OpenAI's, who asks, how fast it
- * comes or what it costs there. Nothing leaves the machine, and nothing is kept.
+ * Accepted and ignored. They do not change the answer; at OpenAI they say who asks, how fast and at what cost it is
+ * answered, and whether it is stored. Here nothing leaves the machine, and nothing is stored.
  */
 const IGNORED_PARAMS = [
   "user",
@@ -133,10 +133,10 @@ const IGNORED_PARAMS = [
   "prediction",
 ];
 
-/** OpenAI's parameters that are accepted with these values, which mean nothing. @type {Record<string, unknown[]>} */
+/** OpenAI's parameters that are accepted only with these values, which change nothing. @type {Record<string, unknown[]>} */
 const NEUTRAL_VALUES = { best_of: [1], echo: [false], suffix: [""], modalities: [["text"]] };
 
-/** What to do instead of what is not here. @type {Record<string, string>} */
+/** What to use instead of parameters that do not exist here. @type {Record<string, string>} */
 const INSTEAD = {
   reasoning_effort: "Use enable_thinking.",
   verbosity: "Ask for it in the messages.",
@@ -149,8 +149,7 @@ const MAX_CHOICES = 128;
 
 /**
  * @param {string} name
- * @returns {boolean} whether it is a chat's parameter, here or at OpenAI's: one that is taken, ignored, or refused with
- *   a word of what to do
+ * @returns {boolean} whether it is a chat's parameter, here or at OpenAI: accepted, ignored, or refused with advice
  */
 export function isChatParam(name) {
   const lists = [PASSED_PARAMS, PASSED_CHAT_PARAMS, OWN_PARAMS, IGNORED_PARAMS];
@@ -250,7 +249,7 @@ function toUsageTime({ stream, stream_options }) {
     return "with last";
   }
   if (!stream || typeof stream_options !== "object") {
-    throw requestError("stream_options is an object, for stream: true alone. Leave it out.", "stream_options");
+    throw requestError("stream_options is an object, only for stream: true. Leave it out.", "stream_options");
   }
   for (const name of Object.keys(stream_options)) {
     if (!["include_usage", "include_obfuscation"].includes(name)) {

@@ -21,7 +21,7 @@ export function placesOf(assets) {
   }
   const folder = URL.parse(String(assets), document.baseURI);
   if (!folder || !/^https?:$/.test(folder.protocol)) {
-    throw new LeadoutError("RequestError", `"${assets}" is no address of a folder; wanted /path/ or https://…`, {
+    throw new LeadoutError("RequestError", `"${assets}" is not the address of a folder; wanted /path/ or https://…`, {
       parameter: "assets",
     });
   }

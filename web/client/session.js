@@ -1,9 +1,9 @@
 /**
- * A conversation: what was said, said again with every message, so that the model has it all before it. That costs
- * little: the engine keeps the keys and values of what it has read, and reads only the last answer and the new message.
+ * A conversation. Every message is sent with everything that was said before. This costs little: the engine keeps the
+ * keys and values of what it has read, and reads only the last answer and the new message.
  *
- * Nothing on the device belongs to a session. Where room is short, the one that was used last is known best; the
- * answers are the same in any case, only later.
+ * Nothing on the device belongs to a session. If room is short, the sessions used last are cached best. The answers are
+ * the same in any case, only later.
  *
  * @module session
  */
@@ -20,20 +20,20 @@ import { toAsked } from "./parameters.js";
 import { Stream } from "./stream.js";
 
 /**
- * A chat's parameters, but those that a session says itself.
+ * A chat's parameters, except those that a session sets itself.
  * @typedef {Omit<ChatParams, "messages" | "stream" | "stream_options" | "signal" | "n">} SessionParams
  */
 
 /**
- * How a conversation begins: `system` becomes its first message; `messages` were said before.
+ * How a conversation begins: `system` becomes its first message; `messages` are what was said before.
  * @typedef {SessionParams & {system?: string, messages?: ChatMessage[]}} SessionOptions
  */
 
 /** Of one message. @typedef {SessionParams & Pick<ChatParams, "stream" | "stream_options" | "signal">} SendOptions */
 
 /**
- * A conversation to keep, or to take to another engine with the same model: plain data, for JSON. `tokens` are the ids
- * of all that the model had before it and wrote the last time, [] before the first answer.
+ * A conversation to save, or to continue on another engine with the same model: plain data, for JSON. `tokens` are the
+ * ids of the last prompt and the last answer, [] before the first answer.
  *
  * @typedef {object} SavedSession
  * @property {"leadout-session"} format
@@ -44,7 +44,7 @@ import { Stream } from "./stream.js";
  * @property {number[]} tokens
  */
 
-/** What the model is known by. @typedef {Pick<ModelInfo, "name" | "architecture" | "num_parameters">} SessionModel */
+/** How the model is recognised. @typedef {Pick<ModelInfo, "name" | "architecture" | "num_parameters">} SessionModel */
 
 /** The part of an Engine that a session asks. @typedef {{info: ModelInfo, generate: Generator["generate"]}} SessionEngine */
 
@@ -58,7 +58,7 @@ export class Session {
   #messages;
   /** @type {number[]} */
   #tokens;
-  /** The message that is being answered: what an older one brings comes too late. @type {object | null} */
+  /** The message that is being answered. Results of an older one come too late. @type {object | null} */
   #turn = null;
   #isDisposed = false;
 
@@ -90,10 +90,11 @@ export class Session {
   }
 
   /**
-   * Say something, and have it answered. What fails, is aborted or left before its end is no part of the conversation.
+   * Send a message and get its answer. A message that fails, is aborted or is left early does not become part of the
+   * conversation.
    *
-   * `usage.prompt_tokens_details.cached_tokens` says how much of the conversation the model had not to read again,
-   * `leadout.dropped_messages` how much of it was left out: see `context_overflow`.
+   * `usage.prompt_tokens_details.cached_tokens` says how much of the conversation the model did not have to read again,
+   * and `leadout.dropped_messages` how many messages were left out (see `context_overflow`).
    *
    * @overload
    * @param {string | ChatMessage | ChatMessage[]} message
@@ -107,11 +108,11 @@ export class Session {
    * @returns {Promise<ChatCompletion>}
    */
   /**
-   * @param {string | ChatMessage | ChatMessage[]} message text of the user's; or messages, such as a tool's results
-   * @param {SendOptions} [options] for this message, before those of the session
+   * @param {string | ChatMessage | ChatMessage[]} message what the user says; or messages, such as a tool's results
+   * @param {SendOptions} [options] for this message; they override those of the session
    * @returns {Promise<Stream<ChatCompletionChunk> | ChatCompletion>}
-   * @throws {LeadoutError} RequestError while another message is being answered, or after `dispose`; and as
-   *   `chat.completions.create`
+   * @throws {LeadoutError} RequestError: another message is being answered, or the session was disposed of;
+   *   other errors as from `chat.completions.create`
    */
   async send(message, options = {}) {
     this.#throwIfDisposed();
@@ -154,7 +155,7 @@ export class Session {
     }
   }
 
-  /** @returns {Session} another one, that has heard the same so far */
+  /** @returns {Session} another conversation with the same messages so far */
   fork() {
     this.#throwIfDisposed();
     return new Session(this.#engine, this.#params, this.#messages, this.#tokens);
@@ -173,7 +174,7 @@ export class Session {
     });
   }
 
-  /** Forget what was said. The session answers no more; the engine does. */
+  /** Forget what was said. This session cannot be used any more; the engine can. */
   dispose() {
     this.#isDisposed = true;
     this.#turn = null;
@@ -185,7 +186,7 @@ export class Session {
    * @param {SessionEngine} engine
    * @param {unknown} saved
    * @returns {Session}
-   * @throws {LeadoutError} SessionError: it is not what `export` gave, or another model's
+   * @throws {LeadoutError} SessionError: `export` did not make it, or it was with another model
    */
   static import(engine, saved) {
     const { format, version, model, params, messages, tokens } = toSaved(saved);
@@ -303,5 +304,5 @@ function shownModel({ name, architecture, num_parameters } = {}) {
  * @param {Record<string, unknown>} detail
  */
 function sessionError(message, detail) {
-  return new LeadoutError("SessionError", `The saved conversation cannot be taken up. ${message}`, detail);
+  return new LeadoutError("SessionError", `The saved conversation cannot be continued. ${message}`, detail);
 }

@@ -40,26 +40,26 @@ import { placesOf } from "./places.js";
  * @property {string} source what to give to `Leadout.load`, `pull` and `remove`
  * @property {string} name
  * @property {string} host that it came from
- * @property {string | null} drafter what drafts for it, if that is kept with it
+ * @property {string | null} drafter its drafter, if one is kept with it
  * @property {number} bytes of the whole model, and its drafter
- * @property {number} stored_bytes of these, how many are here
+ * @property {number} stored_bytes how many of these bytes are here
  * @property {boolean} is_complete whether it can be loaded without a connection
- * @property {boolean} is_fetching whether some tab is fetching it now
+ * @property {boolean} is_fetching whether a tab is downloading it now
  */
 
 /**
  * @typedef {object} PullParams
- * @property {DrafterChoice} [drafter] as for `Leadout.load`; what comes with the model is pulled, too
- * @property {AbortSignal | null} [signal] pauses: what is there stays, and the next pull goes on from it
+ * @property {DrafterChoice} [drafter] as for `Leadout.load`; a drafter that comes with the model is downloaded too
+ * @property {AbortSignal | null} [signal] pauses the download: what is here stays, and the next pull continues from it
  * @property {(event: FetchEvent) => void} [onProgress] of the model, then of its drafter
- * @property {Hub} [hub] which hub, and the access token for it, which is kept nowhere
+ * @property {Hub} [hub] which hub, and the access token for it, which is stored nowhere
  * @property {FetchOptions} [fetchOptions] connections and waits
  * @property {string | URL} [assets] as for `Leadout.load`
  */
 
 /**
- * Fetch a model and keep it, without loading it. Of what is here already, only what the source has
- * changed is fetched.
+ * Download a model and keep it, without loading it. What is already here is downloaded again only if it changed at the
+ * source.
  *
  * @param {ModelChoice} model
  * @param {PullParams} [params]
@@ -111,8 +111,8 @@ function toKept(part) {
 }
 
 /**
- * @returns {Promise<StoredModel[]>} by name; those that were not fetched to their end, too
- * @throws {LeadoutError} StoreError: this browser keeps nothing for this page
+ * @returns {Promise<StoredModel[]>} sorted by name; unfinished downloads too
+ * @throws {LeadoutError} StoreError: this browser stores nothing for this page
  */
 export async function list() {
   const folders = await toClientErrors(openFolders());
@@ -156,10 +156,10 @@ function hostOf(url) {
 }
 
 /**
- * Delete a model with its drafter, but for files that another model has, too.
+ * Delete a model and its drafter, except files that another model uses too.
  *
  * @param {string} source
- * @throws {LeadoutError} ModelNotFoundError; StoreError: it is being fetched or loaded
+ * @throws {LeadoutError} ModelNotFoundError; StoreError: it is being downloaded or loaded
  */
 export async function remove(source) {
   const folders = await toClientErrors(openFolders());
@@ -192,18 +192,18 @@ export async function remove(source) {
 }
 
 /**
- * @returns {Promise<{quota_bytes: number, used_bytes: number}>} what the browser allows this site to
- *   store, and what it does
+ * @returns {Promise<{quota_bytes: number, used_bytes: number}>} how much the browser lets this site store, and how
+ *   much it stores now
  */
 export async function space() {
   return measureSpace();
 }
 
 /**
- * Be told when any tab's fetch gets on, or the list changes.
+ * Call back when a download in any tab makes progress, or when the list changes.
  *
  * @param {() => void} onChange
- * @returns {() => void} ends it
+ * @returns {() => void} call it to stop
  */
 export function watch(onChange) {
   const channel = new BroadcastChannel(NEWS_CHANNEL);

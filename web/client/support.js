@@ -1,5 +1,5 @@
 /**
- * Can this browser run Leadout, and if not, what can its user do about it?
+ * Says whether this browser can run Leadout, and if not, what its user can do.
  *
  * @module support
  */

@@ -119,7 +119,7 @@ export async function requireAccess(listing, path, options) {
 export function hostOf({ host = PUBLIC_HUB }) {
   const url = URL.canParse(host) ? new URL(host) : null;
   if (!url || !/^https?:$/.test(url.protocol)) {
-    throw new LeadoutError("RequestError", `"${host}" is no hub's address; wanted https://HOST.`, { host });
+    throw new LeadoutError("RequestError", `"${host}" is not the address of a hub; wanted https://HOST.`, { host });
   }
   return url.origin;
 }
@@ -241,7 +241,7 @@ function toFile(entry, host, repo) {
 function nonsense(host, repo, found) {
   return new LeadoutError(
     "SourceError",
-    `${new URL(host).host} is no hub: what it answered for ${repo} is ${found}.`,
+    `${new URL(host).host} is not a hub: what it answered for ${repo} is ${found}.`,
     { host, repo },
   );
 }

@@ -164,7 +164,7 @@ export class RowPager {
         const { label } = this.#plan;
         throw new LeadoutError(
           "TensorError",
-          `${label}: row ${id} holds values that are infinite or not a number; get the checkpoint again, or another one`,
+          `${label}: row ${id} holds values that are infinite or not a number; download the checkpoint again, or take another one`,
           { tensor: label, row: id },
         );
       }

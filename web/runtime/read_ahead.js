@@ -196,7 +196,7 @@ export function checkRange(name, offset, length, size) {
   throw new LeadoutError(
     "SourceError",
     `${name} has ${size} bytes, and ${length} bytes at ${offset} were asked for; it is cut short or ` +
-      "damaged: get it again",
+      "damaged: download it again",
     { source: name, offset, wanted_bytes: length, size },
   );
 }

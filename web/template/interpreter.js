@@ -19,7 +19,7 @@ const MAX_ITEMS = 250_000;
 const MAX_MADE_CHARS = 1 << 26;
 const CHARS_PER_ITEM = 8;
 
-/** Statements whose value is no text. */
+/** Statements whose value is not text. */
 const SILENT = new Set(["Set", "Macro", "Comment"]);
 /** Nodes that make a new text or list out of others; what blocks make is added up from these. */
 const MAKING = new Set(["BinaryExpression", "CallExpression", "FilterExpression", "ArrayLiteral"]);
@@ -131,7 +131,7 @@ export function makeRenderer(library) {
       const entries = Array.from(value.value, ([key, item]) => `${reprOfText(key)}: ${repr(item)}`);
       return `{${entries.join(", ")}}`;
     }
-    if (value instanceof FunctionValue) throw new TemplateError("a function is no text");
+    if (value instanceof FunctionValue) throw new TemplateError("a function is not text");
     return value.toString();
   }
 

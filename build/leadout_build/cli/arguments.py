@@ -15,8 +15,8 @@ from leadout_build.cli.terminal import say_error
 BAD_USAGE = 2
 
 _MODEL_HELP = (
-    "nano, which is built in; or a name in the model store; or a path: a .gguf file, or a folder "
-    "with config.json and *.safetensors"
+    "nano (built in), a name in the model store, or a path: a .gguf file, or a folder with "
+    "config.json and *.safetensors"
 )
 #: Those of pyapp/leadout/checkpoint/synthetic.py, which is not imported for a --help.
 _SHAPES = ("e2b", "e4b", "12b", "26b-a4b", "31b", "tiny")
@@ -91,9 +91,9 @@ def _parser() -> argparse.ArgumentParser:
         assert isinstance(command, _Parser)
         return command
 
-    _add_serve_arguments(add("serve", "serve the built site and the models, here alone"))
+    _add_serve_arguments(add("serve", "serve the built site and the models, to this machine only"))
     build = add("build", "build the site, for any static host and any sub-path")
-    build.add_argument("--out", type=Path, default=DIST, metavar="FOLDER", help="where to")
+    build.add_argument("--out", type=Path, default=DIST, metavar="FOLDER", help="where to put it")
     build.add_argument(
         "--package",
         type=Path,
@@ -101,49 +101,51 @@ def _parser() -> argparse.ArgumentParser:
         help="also write the npm package there, for `npm pack ./FOLDER`",
     )
     _add_origin_argument(build)
-    pull = add("pull", "fetch a model into the store; resumes and verifies")
+    pull = add("pull", "download a model into the store; resumes and verifies")
     pull.add_argument(
         "model",
         metavar="MODEL",
-        help="gemma3-270m, a short name from README's table, a path, or "
-        "hf:owner/name[@revision][:file] from the Hugging Face Hub; file is a .gguf or a "
-        "quantisation, such as Q4_K_M. The model's drafter comes along where the hub has one",
+        help="gemma3-270m; a short name such as gemma-4-e2b; a path; or "
+        "hf:owner/name[@revision][:file] from the Hugging Face Hub, where file is a .gguf or a "
+        "quantisation such as Q4_K_M. The model's drafter is downloaded too, if the hub has one",
     )
     models = add("models", "list, remove or verify the models in the store")
     models.add_argument(
         "action", nargs="?", choices=("list", "remove", "verify"), default="list", help="what to do"
     )
-    models.add_argument("names", nargs="*", metavar="NAME", help="which ones; verify: default all")
-    models.add_argument("--json", action="store_true", help="list as one JSON object")
+    models.add_argument(
+        "names", nargs="*", metavar="NAME", help="which models; verify: all by default"
+    )
+    models.add_argument("--json", action="store_true", help="print the list as one JSON object")
     inspect = add("inspect", "show a model's architecture, tensors and sizes")
     inspect.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
     inspect.add_argument(
         "--context",
         type=values.whole(2),
         metavar="N",
-        help="say what a load with so many tokens takes",
+        help="say how much GPU memory a context of N tokens takes",
     )
     inspect.add_argument(
-        "--kv-dtype", choices=("f32", "f16"), default="f32", help="storage of the KV cache"
+        "--kv-dtype", choices=("f32", "f16"), default="f32", help="how the KV cache is stored"
     )
     _add_placement_argument(inspect)
     inspect.add_argument("--json", action="store_true", help="print one JSON object")
-    _add_generate_arguments(add("generate", "continue a prompt"))
+    _add_generate_arguments(add("generate", "continue a prompt, or answer it"))
     _add_bench_arguments(add("bench", "measure loading, prefill and decoding"))
     return parser
 
 
 def _add_serve_arguments(parser: _Parser) -> None:
-    parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
+    parser.add_argument("--host", default="127.0.0.1", help="a loopback address to listen on")
     parser.add_argument(
-        "--port", type=values.whole(0, 65535), default=8000, help="0 takes a free one"
+        "--port", type=values.whole(0, 65535), default=8000, help="the port; 0 takes a free one"
     )
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     parser.add_argument(
         "--model",
         metavar="NAME_OR_PATH",
-        help=f"the model that the page begins with, with the drafter beside it: {_MODEL_HELP} "
-        "(default: nano)",
+        help=f"the model that the page starts with: {_MODEL_HELP}. The drafter beside it is "
+        "offered too (default: nano)",
     )
     _add_origin_argument(parser)
     parser.add_argument(
@@ -151,8 +153,8 @@ def _add_serve_arguments(parser: _Parser) -> None:
         action="append",
         default=[],
         metavar="URL",
-        help="an origin, such as http://localhost:5173, whose pages may read what is served here "
-        "(CORS), to embed Leadout in them from this address; repeatable. No other page may",
+        help="let pages of this origin, such as http://localhost:5173, read what is served here "
+        "(CORS), so that they can embed Leadout from this address; repeatable",
     )
 
 
@@ -162,8 +164,8 @@ def _add_origin_argument(parser: _Parser) -> None:
         action="append",
         default=[],
         metavar="URL",
-        help="an origin, such as https://example.org, that the page may also fetch models from, "
-        "beside the Hugging Face Hub's; repeatable",
+        help="let the page download models from this origin too, such as https://example.org; "
+        "the Hugging Face Hub is always allowed; repeatable",
     )
 
 
@@ -172,9 +174,9 @@ def _add_placement_argument(parser: _Parser) -> None:
         "--placement",
         choices=("auto", "gpu", "paged"),
         default="auto",
-        help="of E2B's and E4B's per-layer embeddings: gpu; paged leaves them in the file and "
-        "reads rows as they are used; auto pages where the device has no room. The text is the "
-        "same",
+        help="where E2B's and E4B's per-layer embeddings are kept. gpu: in GPU memory; paged: in "
+        "the file, from which rows are read when they are used; auto: paged if the GPU has no "
+        "room. The text is the same",
     )
 
 
@@ -183,8 +185,8 @@ def _add_precision_argument(parser: _Parser) -> None:
         "--precision",
         choices=("accurate", "fast"),
         default="accurate",
-        help="fast lets a GPU multiply quantised weights by activations of 8 bits instead of 16 "
-        "while decoding: faster with drafts, and other text now and then",
+        help="fast: while decoding, the GPU multiplies quantised weights by activations of 8 "
+        "bits instead of 16. Faster with drafts, but the text sometimes differs",
     )
 
 
@@ -194,7 +196,7 @@ def _add_generate_arguments(parser: _Parser) -> None:
         "prompts",
         metavar="PROMPT",
         nargs="*",
-        help="the text to go on from, in quotes; with --parallel, several",
+        help="the text to continue, in quotes; with --parallel, several of them",
     )
     add = parser.add_argument
     add("--prompt-ids", type=values.ids, metavar="IDS", help='the prompt as token ids: "2 5 9"')
@@ -203,46 +205,46 @@ def _add_generate_arguments(parser: _Parser) -> None:
         dest="prompts_file",
         type=Path,
         metavar="FILE",
-        help="go on from each line of a file; of a .jsonl, lines are JSON: a string, or an object "
-        'with "prompt" or "prompt_ids". Answers come in this order, each under its number',
+        help="one prompt a line. In a .jsonl each line is JSON: a string, or an object with "
+        '"prompt" or "prompt_ids". Answers come in the same order, each under its number',
     )
     add(
         "--parallel",
         type=int,
         choices=values.PARALLEL,
         metavar="N",
-        help="write so many answers at once: 1, 2, 4 or 8. Each takes a KV cache, and says what "
-        "it says alone",
+        help="write N answers at once: 1, 2, 4 or 8. Each needs a KV cache of its own. The "
+        "answers are the same as one by one",
     )
     add(
         "--table",
         type=Path,
         metavar="FILE",
-        help="a market table, as CSV or Markdown, to put before PROMPT; nano reads such tables",
+        help="put this market table (CSV or Markdown) before PROMPT; nano reads such tables",
     )
-    add("--max-tokens", type=values.whole(1), default=256, metavar="N", help="stop after so many")
+    add("--max-tokens", type=values.whole(1), default=256, metavar="N", help="stop after N tokens")
     add(
         "--device",
         choices=("webgpu", "numpy"),
         default="webgpu",
-        help="webgpu: the built site in a headless Chromium; numpy: in this process",
+        help="webgpu: run the built site in a headless Chromium; numpy: run in this process",
     )
     add(
         "--drafter",
         choices=("auto", "none", "mtp", "ngram"),
         default="auto",
-        help="what proposes tokens; the text is the same with any. auto: the drafter that lies "
-        "beside MODEL, if any (X-assistant in the store; MODEL/assistant, MODEL-assistant, or a "
-        ".gguf drafter beside a .gguf); mtp: the same, and an error without one; ngram: what the "
-        "text itself says elsewhere",
+        help="what guesses tokens ahead; the text is the same with any. auto: the drafter beside "
+        "MODEL, if there is one (X-assistant in the store; MODEL/assistant, MODEL-assistant, or a "
+        ".gguf drafter beside a .gguf); mtp: the same, but an error if there is none; ngram: what "
+        "followed the same words earlier in the text",
     )
-    add("--drafter-model", metavar="MODEL", help=f"the drafter, wherever it lies: {_MODEL_HELP}")
+    add("--drafter-model", metavar="MODEL", help=f"the drafter, if it is elsewhere: {_MODEL_HELP}")
     add(
         "--draft-tokens",
         type=values.draft_tokens,
         default="auto",
         metavar="K",
-        help="tokens proposed per cycle, 0 to 7; auto follows what is accepted, and what it costs",
+        help="tokens to guess per cycle, 0 to 7; auto: as many as pay",
     )
     add("--thinking", action="store_true", help="let the model reason first (on stderr)")
     add(
@@ -250,49 +252,49 @@ def _add_generate_arguments(parser: _Parser) -> None:
         type=values.number(lambda value: 0 <= value <= 100, "0 (greedy) to 100"),
         default=0.0,
         metavar="T",
-        help="0 takes the likeliest token; 1 samples as the model was trained",
+        help="0: always the likeliest token; 1: sample as the model was trained",
     )
     add(
         "--top-k",
         type=values.whole(0),
         default=0,
         metavar="K",
-        help="keep the K likeliest; 0 is off",
+        help="choose among the K likeliest tokens; 0 is off",
     )
     add(
         "--top-p",
         type=values.number(lambda value: 0 < value <= 1, "above 0, up to 1"),
         default=1.0,
         metavar="P",
-        help="keep the likeliest that make up this share; 1 is off",
+        help="choose among the likeliest tokens that together have this probability; 1 is off",
     )
     add(
         "--min-p",
         type=values.number(lambda value: 0 <= value <= 1, "0 to 1"),
         default=0.0,
         metavar="P",
-        help="keep those with this share of the likeliest one's probability; 0 is off",
+        help="drop tokens below this share of the likeliest one's probability; 0 is off",
     )
     add(
         "--repetition-penalty",
         type=values.number(lambda value: 0 < value <= 1000, "above 0, up to 1000"),
         default=1.0,
         metavar="R",
-        help="above 1 makes tokens that were there already less likely; 1 is off",
+        help="above 1: tokens that were already used get less likely; 1 is off",
     )
     add(
         "--presence-penalty",
         type=values.number(lambda value: -2 <= value <= 2, "-2 to 2"),
         default=0.0,
         metavar="P",
-        help="taken off the logits of tokens that were written; 0 is off",
+        help="subtract P from the logit of each token that was already written; 0 is off",
     )
     add(
         "--frequency-penalty",
         type=values.number(lambda value: -2 <= value <= 2, "-2 to 2"),
         default=0.0,
         metavar="P",
-        help="taken off a token's logit for every time that it was written; 0 is off",
+        help="subtract P from a token's logit for each time it was written; 0 is off",
     )
     add(
         "--logit-bias",
@@ -300,7 +302,7 @@ def _add_generate_arguments(parser: _Parser) -> None:
         type=values.bias,
         default=[],
         metavar="ID=B",
-        help="add B, -100 (never) to 100, to the logit of a token id; repeatable",
+        help="add B to the logit of token ID: -100 (never) to 100; repeatable",
     )
     add(
         "--seed",
@@ -314,14 +316,14 @@ def _add_generate_arguments(parser: _Parser) -> None:
         type=values.whole(0, 20),
         default=None,
         metavar="N",
-        help="with --json, each token's log-probability, and those of the N likeliest",
+        help="with --json: each token's log-probability, and those of the N likeliest tokens",
     )
     keeping = parser.add_mutually_exclusive_group()
     keeping.add_argument(
         "--schema", type=Path, metavar="FILE", help="answer with JSON that fits this JSON Schema"
     )
     keeping.add_argument(
-        "--grammar", type=Path, metavar="FILE", help="answer as this grammar (EBNF) has it"
+        "--grammar", type=Path, metavar="FILE", help="answer with text that fits this EBNF grammar"
     )
     keeping.add_argument(
         "--regex", metavar="TEXT", help="answer with text that this regular expression matches"
@@ -337,14 +339,23 @@ def _add_generate_arguments(parser: _Parser) -> None:
         "--run-ahead",
         type=values.whole(1, 8),
         metavar="N",
-        help="cycles in flight; changes the speed, never the text",
+        help="how many cycles to queue on the GPU; changes the speed, never the text",
     )
-    add("--context-length", type=values.whole(1), metavar="N", help="rows of KV cache")
+    add(
+        "--context-length",
+        type=values.whole(1),
+        metavar="N",
+        help="tokens that fit into the context",
+    )
     _add_placement_argument(parser)
     _add_precision_argument(parser)
-    add("--raw", action="store_true", help="take the prompt as it is, without a chat template")
-    add("--ignore-eos", action="store_true", help="go on past the model's own end")
-    add("--json", action="store_true", help="print a JSON object an answer, with ids and figures")
+    add("--raw", action="store_true", help="use the prompt as it is, without the chat template")
+    add("--ignore-eos", action="store_true", help="continue after the model's own end")
+    add(
+        "--json",
+        action="store_true",
+        help="print one JSON object per answer, with ids and figures",
+    )
 
     def check(args: argparse.Namespace) -> int:
         given = (args.prompts or None, args.prompt_ids, args.prompts_file)
@@ -366,8 +377,8 @@ def _add_bench_arguments(parser: _Parser) -> None:
     add(
         "--shape",
         choices=_SHAPES,
-        help="weights made up on the device, as a Gemma 4 and its drafter have them, instead of "
-        "MODEL; tiny is no real one, but runs anywhere",
+        help="instead of MODEL: made-up weights in the shape of this Gemma 4 and its drafter. "
+        "tiny is not a real model, but runs anywhere",
     )
     add("--runtime", choices=("chromium", "node"), default="chromium", help="where WebGPU runs")
     add(
@@ -375,61 +386,61 @@ def _add_bench_arguments(parser: _Parser) -> None:
         type=values.rows,
         default=[1, 2, 4, 8],
         metavar="N,N,…",
-        help="measure cycles whose verify pass has so many rows, one more than are drafted, padded "
-        "to 1, 2, 4 or 8; 1, plain decoding, is always measured (default: 1,2,4,8)",
+        help="measure cycles that check N rows at once. N drafts need N + 1 rows, rounded up to "
+        "1, 2, 4 or 8. 1 row, plain decoding, is always measured (default: 1,2,4,8)",
     )
     add(
         "--draft-tokens",
         type=values.counts(0, values.MAX_DRAFT_TOKENS),
         metavar="K,K,…",
-        help="instead of --rows: measure cycles that draft so many tokens, and plain ones",
+        help="instead of --rows: measure cycles that draft K tokens, and plain decoding",
     )
     add(
         "--sampling",
         type=values.samplings,
         default=list(values.SAMPLINGS),
         metavar="greedy,page",
-        help="how tokens are chosen: greedy; page: temperature 1, top-k 64, top-p 0.95 "
-        "(default: both)",
+        help="how tokens are chosen. greedy: the likeliest; page: temperature 1, top-k 64, top-p "
+        "0.95, as on the page (default: both)",
     )
     add(
         "--context",
         type=values.counts(1),
         metavar="N,N,…",
-        help="measure decoding behind so many tokens (default: 512)",
+        help="measure decoding after N tokens (default: 512)",
     )
     add(
         "--prompt",
         type=values.counts(1),
         metavar="N,N,…",
-        help="measure prefill of prompts of so many tokens (default: 32,256,512,2048)",
+        help="measure reading prompts of N tokens (default: 32,256,512,2048)",
     )
     add(
         "--parallel",
         type=values.parallel,
         metavar="N,N,…",
-        help="also measure so many requests at once (1, 2, 4 or 8), without and with 1, 3 and 7 "
-        "drafts, as far as --rows or --draft-tokens has them",
+        help="also measure N requests at once (1, 2, 4 or 8), without drafts and with 1, 3 and 7 "
+        "of them, as far as --rows or --draft-tokens includes these",
     )
     add(
         "--constrained",
         action="store_true",
-        help="also measure answers that keep to a JSON Schema, beside free ones",
+        help="also compare answers that follow a JSON Schema with free ones",
     )
-    add("--kv-dtype", choices=("f32", "f16"), help="storage of the KV cache")
+    add("--kv-dtype", choices=("f32", "f16"), help="how the KV cache is stored")
     _add_placement_argument(parser)
     _add_precision_argument(parser)
-    add("--rounds", type=values.whole(1), metavar="N", help="how often each thing is measured")
+    add("--rounds", type=values.whole(1), metavar="N", help="how often to measure each thing")
     add(
         "--profile",
         action="store_true",
-        help="say what every op costs: us, bytes, and its share of what the device reads at best",
+        help="show what each operation costs: time, bytes, share of the best bandwidth",
     )
     add(
         "--drafter",
         choices=("auto", "none", "mtp", "ngram"),
         default="auto",
-        help="what drafts; auto: everything there is, mtp where a drafter lies beside MODEL",
+        help="which drafter to measure; auto: all that there are, mtp if a drafter is beside MODEL",
     )
     add("--json", action="store_true", help="print one JSON object")
 

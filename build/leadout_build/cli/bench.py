@@ -304,7 +304,8 @@ def drafter_kinds(subject: Subject, wanted: str) -> list[str]:
         return ["mtp", "ngram"] if subject.has_drafter else ["ngram"]
     if wanted == "mtp" and not subject.has_drafter:
         raise ModelNotFoundError(
-            f"No drafter lies beside {subject.name}; pull or put it there, or take --drafter ngram."
+            f"There is no drafter beside {subject.name}; pull one, put one there, or take "
+            "--drafter ngram."
         )
     return [wanted]
 

@@ -147,7 +147,7 @@ def _text_of(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except UnicodeDecodeError as error:
-        raise RequestError(f"{path.name} is no text in UTF-8.") from error
+        raise RequestError(f"{path.name} is not UTF-8 text.") from error
 
 
 def load_options_of(args: argparse.Namespace) -> dict[str, Any]:

@@ -223,7 +223,7 @@ def describe(inspection: Inspection) -> str:
         "architecture": f"{i.architecture} ({i.kind})",
         "parameters": f"{i.num_parameters:,}",
         "layers": f"{i.num_layers}, of which {i.num_full_layers} see all positions and the "
-        f"others {i.sliding_window:,}",
+        f"others the last {i.sliding_window:,}",
         "context length": f"{i.context_length:,} tokens",
         "chat template": "yes" if i.has_chat_template else "no",
         "weights": f"{format_bytes(i.stored_bytes)} in the file, "
@@ -231,7 +231,7 @@ def describe(inspection: Inspection) -> str:
         "a decode step reads": f"{format_bytes(i.decode_step_read_bytes)} of weights",
         "KV cache": ", ".join(
             f"{format_bytes(size)} per token in {dtype} "
-            f"({format_bytes(i.kv_bytes_per_token_past_window[dtype])} past the window)"
+            f"({format_bytes(i.kv_bytes_per_token_past_window[dtype])} beyond the window)"
             for dtype, size in i.kv_bytes_per_token.items()
         ),
     }
@@ -267,7 +267,7 @@ def describe(inspection: Inspection) -> str:
 def _describe_gemma4(i: Inspection, kv_layers: Sequence[KvKind], facts: dict[str, str]) -> None:
     """Say in `facts` what only Gemma 4 and its drafters have."""
     assert i.head_read_bytes is not None
-    head = f"{format_bytes(i.head_read_bytes)} of it the head"
+    head = f"{format_bytes(i.head_read_bytes)} of these for the head"
     is_drafter = not kv_layers
     if is_drafter:
         facts["layers"] += "; all read the KV cache of the target"
@@ -278,9 +278,11 @@ def _describe_gemma4(i: Inspection, kv_layers: Sequence[KvKind], facts: dict[str
         facts["layers"] += f"; the last {i.num_shared_layers} read the KV caches of earlier ones"
     facts["a decode step reads"] += f", {head}"
     if i.num_experts:
-        facts["a decode step reads"] += f"; of {i.num_experts} experts those of one token"
-        facts["experts"] = f"{i.num_experts} in every layer, {i.top_k_experts} of them a token"
-    facts["KV of a layer"] = "; ".join(
+        facts["a decode step reads"] += f"; of {i.num_experts} experts only those of one token"
+        facts["experts"] = (
+            f"{i.num_experts} in every layer, {i.top_k_experts} of them for each token"
+        )
+    facts["KV by layer"] = "; ".join(
         f"{kv.num_layers} {'full' if kv.layer_type == FULL else 'sliding'}: "
         f"{kv.num_key_value_heads} x {kv.head_dim} keys and values, "
         + ", ".join(
@@ -297,7 +299,7 @@ def _describe_gemma4(i: Inspection, kv_layers: Sequence[KvKind], facts: dict[str
         f"{name}: {i.drafter.num_parameters:,} parameters, "
         f"{format_bytes(i.drafter.device_bytes)} on the device; a draft step reads "
         f"{format_bytes(i.drafter.draft_step_read_bytes)} of weights, "
-        f"{format_bytes(i.drafter.head_read_bytes)} of it the head"
+        f"{format_bytes(i.drafter.head_read_bytes)} of these for the head"
     )
 
 
@@ -306,22 +308,22 @@ def _describe_forecast(found: Forecast, facts: dict[str, str]) -> None:
     memory = found.memory
     parts = [f"{format_bytes(memory.weights_bytes)} of weights"]
     if memory.drafter_bytes:
-        parts.append(f"{format_bytes(memory.drafter_bytes)} of the drafter's")
+        parts.append(f"{format_bytes(memory.drafter_bytes)} of the drafter's weights")
     parts.append(f"{format_bytes(memory.kv_cache_bytes)} of KV cache in {found.kv_dtype}")
     parts.append(f"{format_bytes(memory.other_bytes)} of activations and tables")
-    facts["loaded it takes"] = (
+    facts["GPU memory"] = (
         f"{format_bytes(memory.total_bytes)} with a context of {found.context_length:,}: "
         + ", ".join(parts)
     )
     others = [one for one in found.contexts if one.context_length != found.context_length]
     if others:
-        facts["with a context of"] = ", ".join(
+        facts["by context"] = ", ".join(
             f"{one.context_length:,}: {format_bytes(one.total_bytes)}" for one in others
         )
     if found.placement == "paged":
-        facts["paged"] = "the per-layer embeddings stay in the file, but for the rows in use"
+        facts["paged"] = "the per-layer embeddings stay in the file, except the rows in use"
     if found.paging_saves_bytes:
-        facts["paged it takes"] = f"{format_bytes(found.paging_saves_bytes)} less"
+        facts["paging saves"] = format_bytes(found.paging_saves_bytes)
     if found.problem is not None:
         facts["it does not fit"] = found.problem
 

@@ -84,7 +84,7 @@ def _verify(store: Store, names: list[str]) -> None:
     if damaged:
         raise IntegrityError(
             f"Damaged: {', '.join(damaged)}. `leadout pull` with the source that `leadout models` "
-            "names fetches it again.",
+            "names downloads it again.",
             damaged=damaged,
         )
 

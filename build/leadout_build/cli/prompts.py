@@ -80,7 +80,7 @@ def read_prompts(path: Path) -> list[Prompt]:
     try:
         lines = path.read_text("utf-8-sig").split("\n")
     except UnicodeDecodeError:
-        raise RequestError(f"{path} holds no prompts: it is not text in UTF-8.") from None
+        raise RequestError(f"{path} holds no prompts: it is not UTF-8 text.") from None
     is_json = path.suffix == ".jsonl"
     prompts = [
         _from_json(line, f"{path}, line {number}") if is_json else line.strip()
@@ -96,7 +96,7 @@ def _from_json(line: str, where: str) -> Prompt:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise RequestError(f"{where} is no JSON ({error}).") from None
+        raise RequestError(f"{where} is not JSON ({error}).") from None
     if isinstance(value, str):
         return value
     if isinstance(value, dict) and len(value) == 1:

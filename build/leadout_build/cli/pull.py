@@ -87,7 +87,7 @@ def pull(
     """
     if is_built_in(model):
         size = format_bytes(sum(path.stat().st_size for path in built_in_files(model).values()))
-        print(f"{model} ({size}) comes with Leadout: nothing needs to be fetched.", flush=True)
+        print(f"{model} ({size}) comes with Leadout: there is nothing to download.", flush=True)
         return None
     store = Store() if store is None else store
     name, source = _name_and_source(model, catalogue)
@@ -191,7 +191,7 @@ def _known(store: Store, name: str, source: HubName | str) -> StoredModel | None
     if damage is None:
         print(f"{name} is in the store already, and intact.", flush=True)
         return known
-    print(f"{name} is in the store, but {damage}; it is fetched again.", flush=True)
+    print(f"{name} is in the store, but {damage}; it is downloaded again.", flush=True)
     return None
 
 

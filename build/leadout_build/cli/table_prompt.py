@@ -28,11 +28,11 @@ def read_table(path: Path) -> str:
         OSError: it cannot be read.
     """
     if path.is_file() and path.stat().st_size > MOST_BYTES:
-        raise RequestError(f"{path} is no market table: it has more than a MiB.")
+        raise RequestError(f"{path} is not a market table: it has more than a MiB.")
     try:
         text = path.read_text("utf-8-sig").strip()
     except UnicodeDecodeError:
-        raise RequestError(f"{path} is no market table: it is not text in UTF-8.") from None
+        raise RequestError(f"{path} is not a market table: it is not UTF-8 text.") from None
     try:
         table = parse_table(text)
     except RequestError as error:

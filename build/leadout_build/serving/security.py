@@ -57,8 +57,8 @@ def check_cors_origin(text: str) -> str:
     """Return an origin as browsers write it in a request.
 
     Raises:
-        RequestError: it is no origin, or one with a wildcard: each is named, so that nobody lets
-            all pages in by a slip.
+        RequestError: it is not an origin, or has a wildcard. Each origin has to be named, so that
+            nobody lets all pages in by mistake.
     """
     origin = check_origin(text)
     if "*" in origin:

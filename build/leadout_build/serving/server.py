@@ -163,7 +163,7 @@ def serve(
     """
     if not is_loopback(host):
         raise RequestError(
-            f'"{host}" is not a loopback address. The server is for this machine alone: use '
+            f'"{host}" is not a loopback address. The server is only for this machine: use '
             "127.0.0.1, ::1 or localhost. To publish the site, copy dist/ to a static host.",
             host=host,
         )
@@ -220,7 +220,7 @@ class _Server(uvicorn.Server):
 def listen(host: str, port: int) -> socket.socket:
     """Bind the port here, so that one that is taken is our error and not a log line."""
     if not 0 <= port <= 65535:
-        raise RequestError(f"{port} is no port; wanted 0 (any free one) to 65535.", port=port)
+        raise RequestError(f"{port} is not a port; wanted 0 (any free one) to 65535.", port=port)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)

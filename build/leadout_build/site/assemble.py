@@ -1,6 +1,7 @@
 """Assembles dist/: the whole site, for any static host and any sub-path.
 
     index.html, page.js, …   static/, byte for byte; in pages the policy stands as well
+    docs/                    the documentation, see documentation.py
     leadout.js, define.js    stable addresses of what has a hash in its own
     app-<hash>/              web/, kernels/, python/ with Leadout's package, assets.json
     vendor-<hash>/           what others made, see vendor.py
@@ -26,6 +27,7 @@ from pathlib import Path
 import leadout
 from leadout_build import ROOT
 from leadout_build.site.compiled import compile_archives
+from leadout_build.site.documentation import write_documentation
 from leadout_build.site.errors import BuildError
 from leadout_build.site.kernels import INDEX, SOURCES, build_kernels
 from leadout_build.site.policy import check_origin, site_policy, with_policy
@@ -43,7 +45,6 @@ MODELS_FOLDER = "build/leadout_build/store/nano"
 
 #: Texts that the pages link to; the last is Nano's model card.
 TEXTS = {
-    "README.md": "README.md",
     "nano/README.md": "build/nano/README.md",
     "nano/model/README.md": f"{MODELS_FOLDER}/README.md",
 }
@@ -104,6 +105,7 @@ def allowed_origins(site: Path) -> list[str]:
 def _assemble(site: Path, root: Path, allow_origins: Sequence[str]) -> None:
     policy = site_policy(allow_origins)
     shutil.copytree(root / "static", site, dirs_exist_ok=True)
+    write_documentation(root, site, TEXTS)
     for page in site.rglob("*.html"):
         page.write_bytes(with_policy(page.read_bytes().decode(), policy).encode())
     for name, source in TEXTS.items():

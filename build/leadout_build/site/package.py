@@ -96,7 +96,7 @@ def build_package(out: Path, site: Path, root: Path = ROOT) -> None:
         app = site / json.loads((site / BUILD_FILE).read_text("utf-8"))["app"]
         assets = json.loads((app / ASSETS_FILE).read_text("utf-8"))
     except (OSError, ValueError, KeyError) as error:
-        raise BuildError(f"{site} is no built site ({error})") from error
+        raise BuildError(f"{site} is not a built site ({error})") from error
     with replacing(out) as package:
         _assemble(package, app, assets, root)
 

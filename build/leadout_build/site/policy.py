@@ -78,12 +78,12 @@ def check_origin(text: str) -> str:
     """Return an origin (https://host[:port]) that may stand in a policy.
 
     Raises:
-        RequestError: it is no origin.
+        RequestError: it is not an origin.
     """
     origin = text.lower().removesuffix("/")
     if not _ORIGIN.fullmatch(origin):
         raise RequestError(
-            f'"{text}" is no origin; wanted https://HOST, https://HOST:PORT or https://*.HOST, '
+            f'"{text}" is not an origin; wanted https://HOST, https://HOST:PORT or https://*.HOST, '
             "without a path.",
             origin=text,
         )

@@ -24,7 +24,7 @@ def check_replaceable(out: Path, mark: str, what: str, option: str) -> None:
         BuildError: `out` is a file, or holds anything but an earlier one.
     """
     if out.exists() and not out.is_dir():
-        raise BuildError(f"{out} is no folder; choose another {option}")
+        raise BuildError(f"{out} is not a folder; choose another {option}")
     if out.is_dir() and not (out / mark).is_file() and any(out.iterdir()):
         raise BuildError(
             f"{out} holds files that are no {what} (no {mark}); choose another {option}"

@@ -54,10 +54,10 @@ def build_wheel(package: Path, out: Path) -> Path:
         The path of leadout-<version>-py3-none-any.whl.
 
     Raises:
-        BuildError: `package` is no Python package.
+        BuildError: `package` is not a Python package.
     """
     if not (package / "__init__.py").is_file():
-        raise BuildError(f"{package} is no Python package (it has no __init__.py)")
+        raise BuildError(f"{package} is not a Python package (it has no __init__.py)")
     left_out = {path for pattern in CPYTHON_ONLY for path in package.glob(pattern)}
     files = {
         f"{package.name}/{path.relative_to(package).as_posix()}": path.read_bytes()

@@ -1,7 +1,7 @@
 """The models that are known by a short name, and which drafter is whose.
 
-The list is web/hub/known_models.json, which the page reads as well; README has it as a table, and a
-test keeps that in step.
+The list is web/hub/known_models.json. The page reads it too, and the build makes a table of it for
+the documentation.
 """
 
 from __future__ import annotations

@@ -344,15 +344,16 @@ def _suppress_tokens(value: object, tensors: Mapping[str, TensorInfo]) -> tuple[
         return ()
     if not isinstance(value, list | array):
         raise CheckpointError(
-            f"suppress_tokens is {shown(value)}, a list of token ids is wanted; get the file again",
+            f"suppress_tokens is {shown(value)}; wanted a list of token ids; "
+            "download the file again",
             found=shown(value),
         )
     embedding = tensors.get("model.embed_tokens.weight")
     vocab_size = embedding.shape[0] if embedding is not None and embedding.shape else 0
     if len(value) > MAX_SUPPRESS_TOKENS:
         raise CheckpointError(
-            f"suppress_tokens has {len(value):,} ids, at most {MAX_SUPPRESS_TOKENS:,} are taken; "
-            "get the file again",
+            f"suppress_tokens has {len(value):,} ids, at most {MAX_SUPPRESS_TOKENS:,} are allowed; "
+            "download the file again",
             found=len(value),
         )
     ids = dict.fromkeys(_checked_id(token_id, "suppress_tokens") for token_id in value)
@@ -362,7 +363,7 @@ def _suppress_tokens(value: object, tensors: Mapping[str, TensorInfo]) -> tuple[
 def _checked_id(value: object, what: str) -> int:
     if type(value) is not int or not 0 <= value < 1 << 31:
         raise CheckpointError(
-            f"{what} is {shown(value)}, a token id is wanted; get the file again",
+            f"{what} is {shown(value)}; wanted a token id; download the file again",
             found=shown(value),
         )
     return value
@@ -390,6 +391,6 @@ async def _chat_template(files: Mapping[str, Source]) -> str | None:
     if template is None or isinstance(template, str):
         return template
     raise CheckpointError(
-        f"{TOKENIZER_CONFIG}: chat_template is a {type(template).__name__}, a string is wanted; "
-        "get the file again"
+        f"{TOKENIZER_CONFIG}: chat_template is a {type(template).__name__}; wanted a string; "
+        "download the file again"
     )

@@ -118,7 +118,7 @@ async def read_gguf_header(source: Source, index: int = 0) -> GgufHeader:
         tensor = await _read_tensor(file, alignment, index)
         if tensor.name in entries:
             raise TensorError(
-                f"{source.name}: tensor {shown(tensor.name)} occurs twice; get the file again",
+                f"{source.name}: tensor {shown(tensor.name)} occurs twice; download the file again",
                 tensor=tensor.name,
             )
         entries[tensor.name] = tensor
@@ -135,7 +135,7 @@ async def read_gguf_header(source: Source, index: int = 0) -> GgufHeader:
 async def _read_version(file: _Reader) -> int:
     if file.size < len(MAGIC) + 4:
         raise UnsupportedFormatError(
-            f"{file.name} has {file.size:,} bytes, too few for a GGUF file; get it again",
+            f"{file.name} has {file.size:,} bytes, too few for a GGUF file; download it again",
             file=file.name,
         )
     magic = await file.take(len(MAGIC))
@@ -205,7 +205,9 @@ async def _read_array(file: _Reader, key: str) -> Value:
             file=file.name,
             key=key,
         )
-    raise file.error(f"metadata {shown(key)} is an array of type {item_type:,}, which GGUF has not")
+    raise file.error(
+        f"metadata {shown(key)} is an array of type {item_type:,}, which GGUF does not have"
+    )
 
 
 def _alignment(file: _Reader, metadata: dict[str, Value]) -> int:
@@ -286,7 +288,7 @@ class _Reader:
     def error(self, problem: str) -> CheckpointError:
         """Return an error that names the file and says what to do."""
         return CheckpointError(
-            f"{self.name}: {problem}; the file is damaged or cut short, get it again",
+            f"{self.name}: {problem}; the file is damaged or cut short, download it again",
             file=self.name,
             position=self.position,
             file_bytes=self.size,

@@ -58,7 +58,7 @@ async def _read_text(source: Source, limit_bytes: int) -> str:
         return (await source.read(0, size)).decode()
     except UnicodeDecodeError as error:
         raise CheckpointError(
-            f"{source.name} is not UTF-8 ({error.reason}); get it again", file=source.name
+            f"{source.name} is not UTF-8 ({error.reason}); download it again", file=source.name
         ) from error
 
 
@@ -91,11 +91,11 @@ def parse_json_object(text: str | bytes, file: str) -> dict[str, object]:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
     except ValueError as error:
         raise CheckpointError(
-            f"{file}: its JSON is invalid ({error}); get it again", file=file
+            f"{file}: its JSON is invalid ({error}); download it again", file=file
         ) from error
     if not isinstance(value, dict):
         raise CheckpointError(
-            f"{file}: its JSON is a {type(value).__name__}, an object is wanted; get it again",
+            f"{file}: its JSON is a {type(value).__name__}; wanted an object; download it again",
             file=file,
         )
     return value
@@ -121,7 +121,7 @@ def check_num_values(text: str, file: str, limit: int = MAX_VALUES) -> None:
 def _check_depth(text: bytes, file: str) -> None:
     """Refuse a text that is nested too deep; takes linear time.
 
-    Strings are cut out first. A text in which that goes wrong is no JSON, and the scanner stops
+    Strings are cut out first. A text in which that goes wrong is not JSON, and the scanner stops
     where it goes wrong, so that it sees no level that was not counted.
     """
     unescaped = text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text
@@ -134,7 +134,7 @@ def _check_depth(text: bytes, file: str) -> None:
     if brackets:
         raise CheckpointError(
             f"{file}: its JSON is nested deeper than {MAX_DEPTH} levels, or its brackets do not "
-            "match; get it again",
+            "match; download it again",
             file=file,
             limit=MAX_DEPTH,
         )

@@ -166,6 +166,6 @@ def _packing(where: str, entry: Mapping[str, object]) -> Packing:
 def _malformed(where: str, found: object) -> CheckpointError:
     return CheckpointError(
         f"config.json: {where} is {shown(found)}; wanted an object with group_size and bits, whole "
-        "numbers; get the file again",
+        "numbers; download the file again",
         found=shown(found),
     )

@@ -72,7 +72,7 @@ async def read_safetensors_header(source: Source, index: int = 0) -> list[Tensor
     size = await source.size()
     if size < 8:
         raise UnsupportedFormatError(
-            f"{source.name} has {size:,} bytes, too few for a safetensors file; get it again",
+            f"{source.name} has {size:,} bytes, too few for a safetensors file; download it again",
             file=source.name,
         )
     header_bytes = int.from_bytes(await source.read(0, 8), "little")
@@ -80,7 +80,7 @@ async def read_safetensors_header(source: Source, index: int = 0) -> list[Tensor
         raise UnsupportedFormatError(
             f"{source.name} declares a header of {header_bytes:,} bytes, but has {size:,} bytes "
             f"in all and at most {MAX_JSON_BYTES:,} are read; it is cut short or not a "
-            "safetensors file, get it again",
+            "safetensors file, download it again",
             file=source.name,
             header_bytes=header_bytes,
             file_bytes=size,
@@ -115,7 +115,7 @@ async def read_sharded_headers(
     weight_map = (await read_json_object(index_file)).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(
-            f"{index_file.name} has no weight_map of tensor names to files; get it again",
+            f"{index_file.name} has no weight_map of tensor names to files; download it again",
             file=index_file.name,
         )
     for tensor, shard in weight_map.items():

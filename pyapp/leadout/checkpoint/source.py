@@ -110,7 +110,7 @@ def check_range(name: str, offset: int, length: int, size: int) -> None:
     if offset < 0 or length < 0 or offset + length > size:
         raise SourceError(
             f"{name} has {size:,} bytes, but {length:,} were wanted from offset {offset:,}; "
-            "the file may have been cut short, get it again",
+            "the file may have been cut short, download it again",
             name=name,
             offset=offset,
             wanted_bytes=length,

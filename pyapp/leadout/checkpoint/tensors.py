@@ -63,7 +63,7 @@ def check_extents(file: str, file_bytes: int, tensors: Iterable[TensorInfo]) -> 
         if last > file_bytes:
             raise CheckpointError(
                 f"{file}: tensor {shown(tensor.name)} ends at byte {last:,}, but the file has only "
-                f"{file_bytes:,} bytes; it was probably cut short, get it again",
+                f"{file_bytes:,} bytes; it was probably cut short, download it again",
                 file=file,
                 tensor=tensor.name,
                 end=last,
@@ -74,7 +74,7 @@ def check_extents(file: str, file_bytes: int, tensors: Iterable[TensorInfo]) -> 
         if tensor.offset < end:
             raise CheckpointError(
                 f"{file}: tensors {shown(previous)} and {shown(tensor.name)} overlap at byte "
-                f"{tensor.offset:,}, but each byte belongs to one tensor; get the file again",
+                f"{tensor.offset:,}, but each byte belongs to one tensor; download the file again",
                 file=file,
                 tensors=[previous, tensor.name],
                 offset=tensor.offset,

@@ -93,8 +93,8 @@ def _check_permutation(file: str, ids: array[int], vocab_size: int) -> None:
             break
         seen[token_id] = i
     raise CheckpointError(
-        f"{file}: tensor {TOKEN_ORDERING!r} {problem}; wanted is each of the {vocab_size:,} token "
-        "ids once; the file is damaged, get it again",
+        f"{file}: tensor {TOKEN_ORDERING!r} {problem}; wanted each of the {vocab_size:,} token "
+        "ids once; the file is damaged, download it again",
         tensor=TOKEN_ORDERING,
         index=i,
         found=token_id,

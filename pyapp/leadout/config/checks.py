@@ -33,7 +33,7 @@ def refuse_unless(fields: Fields, model: str, wanted: Iterable[tuple[str, object
     for key, value in wanted:
         if fields.get(key) != value:
             raise UnsupportedModelError(
-                f"{key} is {shown(fields.get(key))}, Leadout runs {model} with {value!r} alone",
+                f"{key} is {shown(fields.get(key))}, Leadout runs {model} only with {value!r}",
                 field=key,
             )
 
@@ -66,7 +66,7 @@ def listed_layer_types(fields: Fields, num_layers: int) -> tuple[str, ...] | Non
         found = f"{len(listed):,} entries" if isinstance(listed, list) else type(listed).__name__
         raise CheckpointError(
             f"layer_types has {found}, one for each of the {num_layers} layers is wanted; "
-            "get config.json again",
+            "download config.json again",
             field="layer_types",
         )
     for entry in listed:
@@ -94,8 +94,7 @@ def rope_parameters(fields: Fields) -> Fields:
     for key in by_type:
         if key not in (FULL, SLIDING):
             raise UnsupportedModelError(
-                f"rope_parameters has {shown(key)}; wanted is one entry each for {FULL} and "
-                f"{SLIDING}",
+                f"rope_parameters has {shown(key)}; wanted one entry each for {FULL} and {SLIDING}",
                 field="rope_parameters",
             )
     return Fields(by_type, {}, "rope_parameters.")
@@ -110,7 +109,7 @@ def check_heads(num_attention_heads: int, num_key_value_heads: int, where: str =
     if num_attention_heads % num_key_value_heads:
         raise CheckpointError(
             f"num_attention_heads is {num_attention_heads}, which is not a multiple of "
-            f"num_key_value_heads, {num_key_value_heads}{where}; get config.json again",
+            f"num_key_value_heads, {num_key_value_heads}{where}; download config.json again",
             field="num_attention_heads",
         )
 
@@ -145,6 +144,6 @@ def check_token_ids(
         if token_id >= vocab_size:
             raise CheckpointError(
                 f"token id {token_id:,} (eos_token_id or bos_token_id) is not below vocab_size, "
-                f"{vocab_size:,}; get config.json again",
+                f"{vocab_size:,}; download config.json again",
                 field="eos_token_id",
             )

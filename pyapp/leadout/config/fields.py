@@ -47,8 +47,8 @@ class Fields:
     def wrong(self, name: str, value: object, wanted: str) -> CheckpointError:
         """Return the error for a field."""
         return CheckpointError(
-            f"{self.prefix}{name} is {shown(value)}, wanted is {wanted}; the model's configuration "
-            "is wrong, get it again",
+            f"{self.prefix}{name} is {shown(value)}; wanted {wanted}; the model's configuration "
+            "is wrong, download it again",
             field=self.prefix + name,
             found=shown(value),
             wanted=wanted,
@@ -123,7 +123,7 @@ class Fields:
         if value is _REQUIRED:
             raise CheckpointError(
                 f"{self.prefix}{name} is missing; the model's configuration is incomplete, "
-                "get it again",
+                "download it again",
                 field=self.prefix + name,
             )
         return value

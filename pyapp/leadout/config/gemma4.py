@@ -249,7 +249,7 @@ def _layers(
             raise CheckpointError(
                 f"num_kv_shared_layers is {num_shared}: layer {i}, {layer_type}, reads the KV "
                 f"cache of an earlier layer of its type, but none of the first {first_shared} "
-                "layers is one; get config.json again",
+                "layers is one; download config.json again",
                 field="num_kv_shared_layers",
             )
         width = 2 if is_double_wide and is_shared else 1
@@ -284,8 +284,8 @@ def _per_layer_config(fields: Fields, num_layers: int) -> dict[int, dict[str, ob
         i = _layer_number(key)
         if not 0 <= i < num_layers or i in overrides:
             raise CheckpointError(
-                f"per_layer_config has an entry {shown(key)}, wanted is at most one for each of "
-                f"the layers 0 to {num_layers - 1}; get config.json again",
+                f"per_layer_config has an entry {shown(key)}; wanted at most one for each of "
+                f"the layers 0 to {num_layers - 1}; download config.json again",
                 field="per_layer_config",
             )
         if not isinstance(entry, dict):
@@ -338,7 +338,7 @@ def _check_consistency(config: Gemma4TextConfig) -> None:
     if config.top_k_experts > config.num_experts:
         raise CheckpointError(
             f"top_k_experts is {config.top_k_experts:,}, but there are only "
-            f"{config.num_experts:,} experts (num_experts); get config.json again",
+            f"{config.num_experts:,} experts (num_experts); download config.json again",
             field="top_k_experts",
         )
     if config.hidden_size_per_layer_input and config.vocab_size_per_layer_input < config.vocab_size:
@@ -356,6 +356,6 @@ def _check_shared(i: int, layer: Gemma4LayerConfig, producer: Gemma4LayerConfig)
         if found != wanted:
             raise CheckpointError(
                 f"{name} of layer {i} is {found}, but that of layer {layer.kv_layer}, whose KV "
-                f"cache it reads, is {wanted}; get config.json again",
+                f"cache it reads, is {wanted}; download config.json again",
                 field=name,
             )

@@ -87,7 +87,7 @@ class Gemma4AssistantConfig:
         if num_shared not in (0, num_layers):
             raise CheckpointError(
                 f"num_kv_shared_layers is {num_shared:,}, but all {num_layers} layers of a drafter "
-                "share the target's KV cache; get config.json again",
+                "share the target's KV cache; download config.json again",
                 field="num_kv_shared_layers",
             )
         result = cls(
@@ -108,12 +108,12 @@ def _check_consistency(config: Gemma4AssistantConfig) -> None:
     if config.vocab_size % config.num_centroids:
         raise CheckpointError(
             f"num_centroids is {config.num_centroids:,}, which does not divide vocab_size, "
-            f"{config.vocab_size:,}; get config.json again",
+            f"{config.vocab_size:,}; download config.json again",
             field="num_centroids",
         )
     if config.centroid_intermediate_top_k > config.num_centroids:
         raise CheckpointError(
             f"centroid_intermediate_top_k is {config.centroid_intermediate_top_k:,}, but there are "
-            f"only {config.num_centroids:,} centroids (num_centroids); get config.json again",
+            f"only {config.num_centroids:,} centroids (num_centroids); download config.json again",
             field="centroid_intermediate_top_k",
         )

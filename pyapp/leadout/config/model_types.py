@@ -168,8 +168,8 @@ def text_config_of(root: Mapping[str, object]) -> dict[str, object]:
         text = root.get("text_config", {})
         if not isinstance(text, dict):
             raise CheckpointError(
-                f"text_config is a {type(text).__name__}, an object is wanted; get config.json "
-                "again"
+                f"text_config is a {type(text).__name__}; wanted an object; download "
+                "config.json again"
             )
         beside = {key: root[key] for key in model_type.root_fields if root.get(key) is not None}
         config = {**model_type.defaults, **text, **beside, "model_type": model_type.text_type}

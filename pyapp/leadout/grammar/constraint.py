@@ -107,14 +107,14 @@ def schema_of_text(text: str) -> object:
     """
     if len(text) > MAX_SCHEMA_CHARS:
         raise RequestError(
-            f"the schema has {len(text):,} characters, {MAX_SCHEMA_CHARS:,} are taken at most",
+            f"the schema has {len(text):,} characters, at most {MAX_SCHEMA_CHARS:,} are allowed",
             found=len(text),
             limit=MAX_SCHEMA_CHARS,
         )
     try:
         schema: object = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise RequestError(f"the schema is no JSON: {error}") from error
+        raise RequestError(f"the schema is not JSON: {error}") from error
     return schema
 
 

@@ -66,7 +66,7 @@ def ebnf_rules(source: str) -> dict[str, Expression]:
     """
     if len(source) > MAX_GRAMMAR_CHARS:
         raise RequestError(
-            f"grammar has {len(source):,} characters, {MAX_GRAMMAR_CHARS:,} are taken at most; "
+            f"grammar has {len(source):,} characters, at most {MAX_GRAMMAR_CHARS:,} are allowed; "
             "shorten it",
             found=len(source),
             limit=MAX_GRAMMAR_CHARS,

@@ -211,8 +211,7 @@ def checked(rules: Rules, what: str) -> dict[str, Expression]:
     kept = _ending(rules)
     if ROOT not in kept:
         raise RequestError(
-            f"{what} allows no answer: every way through it goes on without an end or meets a "
-            "contradiction; loosen it"
+            f"{what} allows no answer: each one would never end or contradict it; loosen it"
         )
     kept = {name: kept[name] for name in _reachable(kept)}
     _check_left_recursion(kept, what)
@@ -336,13 +335,13 @@ def _check_size(rules: Rules, what: str) -> None:
     if len(bounds) > MAX_BOUNDS:
         raise RequestError(
             f"{what} has {len(bounds):,} different lengths of strings (minLength with maxLength), "
-            f"and {MAX_BOUNDS} are taken at most; make some the same",
+            f"and at most {MAX_BOUNDS} are allowed; make some the same",
             found=len(bounds),
             limit=MAX_BOUNDS,
         )
     if num_places > MAX_PLACES:
         raise RequestError(
-            f"{what} is too large: {num_places:,} places, {MAX_PLACES:,} are taken at most; make "
+            f"{what} is too large: {num_places:,} places, at most {MAX_PLACES:,} are allowed; make "
             "it smaller",
             found=num_places,
             limit=MAX_PLACES,

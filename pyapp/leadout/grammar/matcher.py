@@ -273,7 +273,7 @@ class Matcher:
             if char and char not in self._marks:
                 text += char
                 continue
-            # Half a character is no text to tokenize.
+            # Half a character is not text to tokenize.
             ids += self._tokenizer.encode(text.partition("\ufffd")[0]) if text else []
             if "\ufffd" in text:
                 break

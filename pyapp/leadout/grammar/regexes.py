@@ -71,7 +71,7 @@ def regex_expression(
         what: what to call it in messages.
 
     Raises:
-        RequestError: it is no regular expression, or has what is not supported; says which.
+        RequestError: it is not a regular expression, or has what is not supported; says which.
     """
     tree = _parsed(pattern, what)
     translator = _Translator(written, pattern, what)
@@ -84,7 +84,7 @@ def regex_width(pattern: str, what: str = "pattern") -> tuple[int, int | None]:
     """Return how many characters a match has at least and at most; None: any number.
 
     Raises:
-        RequestError: it is no regular expression.
+        RequestError: it is not a regular expression.
     """
     tree = _parsed(pattern, what)
     least, most = tree.getwidth()
@@ -96,7 +96,7 @@ def regex_width(pattern: str, what: str = "pattern") -> tuple[int, int | None]:
 def _parsed(pattern: str, what: str) -> Any:
     if len(pattern) > MAX_REGEX_CHARS:
         raise RequestError(
-            f"{what} has {len(pattern):,} characters, {MAX_REGEX_CHARS:,} are taken at most; "
+            f"{what} has {len(pattern):,} characters, at most {MAX_REGEX_CHARS:,} are allowed; "
             "shorten it",
             found=len(pattern),
             limit=MAX_REGEX_CHARS,
@@ -108,7 +108,9 @@ def _parsed(pattern: str, what: str) -> Any:
             warnings.simplefilter("ignore")
             tree = _parser.parse(pattern)
     except (re.error, OverflowError, RecursionError, ValueError) as error:
-        raise RequestError(f"{what} {pattern[:80]!r} is no regular expression: {error}") from error
+        raise RequestError(
+            f"{what} {pattern[:80]!r} is not a regular expression: {error}"
+        ) from error
     if tree.state.flags & ~re.UNICODE:
         raise RequestError(f"{what} {pattern[:80]!r} has flags, which are not supported")
     return tree

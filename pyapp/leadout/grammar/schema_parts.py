@@ -57,7 +57,7 @@ def check_shape(schema: object) -> None:
     """Check that a schema is JSON of a bearable size.
 
     Raises:
-        RequestError: it is nested too deep or too large, or is no JSON.
+        RequestError: it is nested too deep or too large, or is not JSON.
     """
     num_nodes = 0
     ahead: list[tuple[object, int]] = [(schema, 0)]
@@ -76,7 +76,7 @@ def check_shape(schema: object) -> None:
             )
         if isinstance(value, Mapping):
             if not all(isinstance(key, str) for key in value):
-                raise RequestError("the schema has a key that is no text")
+                raise RequestError("the schema has a key that is not text")
             ahead += [(item, depth + 1) for item in value.values()]
         elif isinstance(value, list | tuple):
             ahead += [(item, depth + 1) for item in value]
@@ -85,7 +85,7 @@ def check_shape(schema: object) -> None:
         elif isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
             raise RequestError(f"the schema has a lone surrogate in {value[:40]!r}")
         elif value is not None and not isinstance(value, bool | int | float | str):
-            raise RequestError(f"the schema holds a {type(value).__name__}, which is no JSON")
+            raise RequestError(f"the schema holds a {type(value).__name__}, which is not JSON")
 
 
 class SchemaParts:
@@ -239,7 +239,7 @@ def check_keywords(schema: Schema, path: str) -> None:
         "multipleOf" in schema and types_of(schema) != {"integer"}
     ):
         raise RequestError(
-            f"{path}: the keyword 'multipleOf' is not supported but as 1 with type integer; "
+            f"{path}: the keyword 'multipleOf' is not supported, except as 1 with type integer; "
             "leave it out",
             keyword="multipleOf",
             path=path,

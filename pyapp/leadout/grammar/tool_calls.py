@@ -202,7 +202,7 @@ def messages_for_template(
         messages: as in a request; those without calls come back as they are.
 
     Raises:
-        RequestError: calls are not as OpenAI has them, their arguments are no JSON object, or a
+        RequestError: calls are not as OpenAI has them, their arguments are not a JSON object, or a
             tool's message answers none of the calls before it.
     """
     names: dict[str, str] = {}
@@ -251,9 +251,9 @@ def _checked_calls(calls: object, where: str) -> list[dict[str, Any]]:
             try:
                 arguments = json.loads(arguments or "{}")
             except (ValueError, RecursionError) as error:
-                raise RequestError(f"{where}: the arguments of {name!r} are no JSON") from error
+                raise RequestError(f"{where}: the arguments of {name!r} are not JSON") from error
         if not isinstance(arguments, Mapping):
-            raise RequestError(f"{where}: the arguments of {name!r} are no object")
+            raise RequestError(f"{where}: the arguments of {name!r} are not an object")
         function = {**function, "name": name, "arguments": dict(arguments)}
         found.append({**call, "id": id_, "type": "function", "function": function})
     return found

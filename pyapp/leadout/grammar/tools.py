@@ -221,7 +221,7 @@ def _tool(tool: object, number: int) -> Tool:
         )
     description = function.get("description")
     if description is not None and not isinstance(description, str):
-        raise RequestError(f"{where}.function.description is no text.")
+        raise RequestError(f"{where}.function.description is not text.")
     strict = function.get("strict")
     if strict is not None and not isinstance(strict, bool):
         raise RequestError(f"{where}.function.strict is {strict!r}; wanted true or false.")
@@ -229,7 +229,7 @@ def _tool(tool: object, number: int) -> Tool:
     if parameters is None:
         parameters = _NO_PARAMETERS
     if not isinstance(parameters, Mapping) or parameters.get("type", "object") != "object":
-        raise RequestError(f"{where}.function.parameters is no schema of an object.")
+        raise RequestError(f"{where}.function.parameters is not a schema of an object.")
     try:
         check_shape(parameters)
         check_keywords({key: value for key, value in parameters.items() if key in KEYWORDS}, "#")

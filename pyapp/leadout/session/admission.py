@@ -1,16 +1,16 @@
-"""Where a stream begins: which lane it gets, and which keys and values it takes over.
+"""Where a stream begins: which lane it gets, and which keys and values it reuses.
 
-Layers that see all positions keep theirs in a lane until another prompt is written over them, and
-any lane may have what a prompt begins with. The rings of sliding layers hold the last positions
-alone: those of a lane are of use until its answer has overwritten them, then those of a copy
-(kv_rings.py). So a prompt takes both from where they are; what lies in another lane is copied, and
-the conversation there keeps its own.
+Layers that see all positions keep their keys and values in a lane until another prompt overwrites
+them. Any lane may hold the beginning of a new prompt. The rings of sliding layers hold only the
+last positions. A lane's rings can be reused until its answer has overwritten them; after that, a
+copy of them can (kv_rings.py). A prompt takes both from where they are. What is in another lane is
+copied, so that the conversation there keeps its own.
 
-Copies of rings are left
+Copies of rings are made
 
-    behind a prompt             where its answer may overwrite them; for the next turn
-    where prompts part          where a prompt begins like another and then goes on otherwise, as
-                                conversations with the same system prompt do; for the third one
+    after a prompt              if its answer may overwrite them; for the next turn
+    where prompts differ        if a prompt begins like another one, as conversations with the same
+                                system prompt do; for the third such conversation
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """How many tokens a cycle drafts when several streams take part.
 
-Rows are shared, so it is one number for all of them. What each request asked for holds while it is
-alone. Together, the largest number that any of them fixed is taken, and what the schedule for so
-many streams says, if any of them leaves the choice open. Ids do not depend on it.
+Rows are shared, so there is one number for all streams. A request that runs alone gets the number
+it asked for. Several together get the largest number that any of them asked for, or what the
+schedule for that many streams says, if any of them leaves the choice open. Ids do not depend on
+it.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
-"""What the host knows of a lane: one sequence's share of the KV cache and of the device's tables.
+"""What the host knows about a lane: a sequence's part of the KV cache and of the device's tables.
 
-The cache is never cleared: lengths say what of it counts.
+The cache is never cleared. Lengths say which part of it is valid.
 
-A prompt that begins like one before takes over its keys and values, but only those that were made
-by prefill: a pass with many rows adds in another order than one with few, and ids must not
-depend on what was generated before. So the answers in a conversation are prefilled once, in the
-turn after them, and the turns before never again. Which keys and values a prompt takes from where
-is decided in admission.py.
+A prompt that begins like an earlier one reuses its keys and values, but only those made by
+prefill. A pass with many rows adds in another order than a pass with few, and ids must not depend
+on what was generated before. So each answer of a conversation is read once, in the next turn, and
+older turns never again. admission.py decides which keys and values a prompt takes from where.
 """
 
 from __future__ import annotations

@@ -1,24 +1,24 @@
-"""The loop: it alone submits passes, for all streams, and hands out what they bring.
+"""The loop. Only it submits passes, for all streams, and it hands out their tokens.
 
-    1. admit    a stream that waits gets a lane that is free, and what is known of its prompt
+    1. admit    a waiting stream gets a free lane, and what is already known of its prompt
                 (admission.py)
-    2. prefill  its prompt goes through in passes of fixed sizes; the last one chooses a token
+    2. prefill  its prompt is read in passes of fixed sizes; the last one chooses a token
     3. cycle    draft k tokens for every stream that decodes, verify them and the last known token
-                in one pass, accept: all on the device, from what the cycle before left there, so
-                `run_ahead` of them are queued before the first is read
+                in one pass, accept. All of it runs on the device, from what the cycle before left
+                there. So `run_ahead` cycles are queued before the first is read back
     4. collect  passes are read back in the order in which they were queued, and each stream gets
-                its own; with a paged table, rows that were missing are brought, and a cycle that
-                brought nothing is run again (pager.py)
+                its tokens. With a paged table, missing rows are read, and a cycle that gave no
+                token because of them runs again (pager.py)
 
-Prompts' passes and cycles take turns, and beside streams that decode a prompt is cut so finely that
-none of its passes holds them up for long. A stream that nobody reads, or that waits for a lane,
-takes no part. Lanes that take no part cost nothing: a cycle has rows for the others alone.
+Passes of prompts and cycles take turns. While other streams decode, a prompt is read in smaller
+passes, so that none of them delays the others for long. A stream that nobody reads, or that waits
+for a lane, takes no part. That costs nothing: a cycle has rows only for streams that take part.
 
-A row's bits depend neither on the rows beside it nor on how a prompt is cut, so ids do not depend
+A row's bits depend neither on the rows beside it nor on how a prompt is cut. So ids do not depend
 on what runs beside a stream, nor on when it joined.
 
-A stream that goes on after another engine was lost is prefilled as before, and the tokens that it
-had brought are replayed through passes with few rows, as they were made.
+When another engine was lost, its stream continues here: the prompt is read as before, and the
+tokens that were already written go through passes with few rows, as they did the first time.
 """
 
 from __future__ import annotations
@@ -360,7 +360,7 @@ class Loop:
             return False
         return self._decoder.depth(2) > 1
 
-    def _submit_choices(self, closing: Closing) -> None:
+    def _submit_choices(self, closing: Closing) -> QueuedPass:
         """Submit the choices of a cycle in which some streams keep to a grammar."""
         plan, schedule = closing.plan, closing.schedule
         one = self._submit_cycle(
@@ -369,6 +369,7 @@ class Loop:
         one.num_drafted, one.forced = closing.num_drafted, closing.forced
         if schedule is not None:
             schedule.submitted(closing.num_drafted)
+        return one
 
     def _submit_cycle(
         self,
@@ -434,7 +435,9 @@ class Loop:
                 brought.append((result.num_drafted, len(result.tokens)))
             logprobs: Sequence[state.TokenLogprobs] = ()
             if stream.settings.logprobs:
-                logprobs = state.read_logprobs(words, lane, len(result.tokens))
+                logprobs = state.read_logprobs(
+                    words, self._decoder.tables, lane, len(result.tokens)
+                )
             self._tell(stream, result, one, logprobs)
         if one.schedule is None or one.num_drafts is None:
             return

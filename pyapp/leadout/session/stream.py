@@ -2,8 +2,8 @@
 
     waiting -> (a lane is free) prefilling -> [replaying ->] decoding -> ended
 
-The loop moves it on; who asked for it takes `Cycle`s from it. It ends when its tokens are all
-there, when it is aborted, when nobody takes them any more, or when the device fails.
+The loop moves it forward, and whoever asked for it takes `Cycle`s from it. It ends when all its
+tokens are there, when it is aborted, when nobody takes them any more, or when the device fails.
 """
 
 from __future__ import annotations

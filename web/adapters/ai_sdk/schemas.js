@@ -27,7 +27,7 @@ export function toSchema(schema, toolName) {
     return given;
   }
   throw requestError(
-    `The input schema of the tool "${toolName}" does not say itself in JSON Schema. Give JSON Schema, or what the AI ` +
+    `The input schema of the tool "${toolName}" cannot be written as JSON Schema. Give JSON Schema, or what the AI ` +
       "SDK's zodSchema or jsonSchema makes of it.",
     "tools",
   );

@@ -65,14 +65,14 @@ export const PARAMS = Object.freeze({
 export function checkOptions({ samplingMode, topK, temperature, tools = [] }) {
   if (samplingMode !== undefined && !Object.hasOwn(TEMPERATURES, samplingMode)) {
     const known = Object.keys(TEMPERATURES).join(", ");
-    throw new TypeError(`samplingMode is "${samplingMode}"; wanted is one of ${known}.`);
+    throw new TypeError(`samplingMode is "${samplingMode}"; wanted one of ${known}.`);
   }
   if (samplingMode !== undefined && (topK !== undefined || temperature !== undefined)) {
-    throw new TypeError("samplingMode is given with topK or temperature; wanted is one or the other.");
+    throw new TypeError("samplingMode is given with topK or temperature; wanted one or the other.");
   }
-  if (topK !== undefined && !(topK >= 1)) throw new RangeError(`topK is ${topK}; wanted is 1 or more.`);
+  if (topK !== undefined && !(topK >= 1)) throw new RangeError(`topK is ${topK}; wanted 1 or more.`);
   if (temperature !== undefined && !(temperature >= 0)) {
-    throw new RangeError(`temperature is ${temperature}; wanted is 0 or more.`);
+    throw new RangeError(`temperature is ${temperature}; wanted 0 or more.`);
   }
   for (const { name, inputSchema, execute } of tools) {
     if (typeof name !== "string" || typeof inputSchema !== "object" || typeof execute !== "function") {

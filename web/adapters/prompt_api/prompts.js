@@ -30,7 +30,7 @@ export function toMessages(input, hasInput) {
   return input.map((message, index) => {
     const { role, content, prefix = false } = message ?? {};
     if (!ROLES.includes(role)) {
-      throw new TypeError(`A message has the role "${role}"; wanted is one of ${ROLES.join(", ")}.`);
+      throw new TypeError(`A message has the role "${role}"; wanted one of ${ROLES.join(", ")}.`);
     }
     if (prefix) {
       if (role !== "assistant" || index < input.length - 1) {
@@ -52,7 +52,7 @@ function toText(content) {
   return content
     .map(({ type, value }) => {
       if (type !== "text") {
-        throw failure("NotSupportedError", `A prompt has a part of the type "${type}"; Leadout's models read text alone.`);
+        throw failure("NotSupportedError", `A prompt has a part of the type "${type}"; Leadout's models read only text.`);
       }
       if (typeof value !== "string") throw new TypeError("A part of the type text has a value that is none.");
       return value;

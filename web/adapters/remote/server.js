@@ -184,7 +184,7 @@ export class Server {
   }
 
   #adviseAddress() {
-    return this.baseURL.pathname.endsWith("/v1/") ? "Check baseURL." : "Check baseURL, which mostly ends with /v1.";
+    return this.baseURL.pathname.endsWith("/v1/") ? "Check baseURL." : "Check baseURL, which usually ends with /v1.";
   }
 }
 
