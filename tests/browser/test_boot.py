@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Browser, Page, Route
 
 from leadout_build.serving.headless import BLANK, headless_page, serving
 from leadout_build.store.model_store import Store
@@ -58,15 +58,25 @@ GPUAdapter.prototype.requestDevice = async function (descriptor) {
 """
 
 
+@pytest.fixture(scope="module")
+def opened(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, str]]:
+    """A Chromium, and where the site is."""
+    store = Store(tmp_path_factory.mktemp("store"))
+    with serving(site, store=store) as url, headless_page(url + BLANK) as page:
+        assert page.context.browser is not None
+        yield page.context.browser, url
+
+
 @pytest.fixture
-def page(site: Path, tmp_path: Path) -> Iterator[Page]:
-    """A page of the site without the widget; afterwards nobody missed an error."""
+def page(opened: tuple[Browser, str]) -> Iterator[Page]:
+    """A page without the widget, that knows nothing of others; afterwards nobody missed an error."""
+    browser, url = opened
     errors: list[str] = []
-    with (
-        serving(site, store=Store(tmp_path / "store")) as url,
-        headless_page(url + BLANK) as page,
-    ):
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.set_default_timeout(0)
         page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(url + BLANK)
         yield page
     assert errors == []
 
