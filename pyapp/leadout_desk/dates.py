@@ -31,7 +31,7 @@ _NAMED = re.compile(
 _TIME = re.compile(r"[ T,]+(\d{1,2}):(\d{2})(?::(\d{2}))?")
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 
-#: Moments outside of these years are no days of a market.
+#: Moments outside of these years are not days of a market.
 _FIRST_S = int(datetime(1900, 1, 1, tzinfo=UTC).timestamp())
 _LAST_S = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp())
 
@@ -41,7 +41,7 @@ class Dates:
     """The dates of a file.
 
     Args:
-        seconds: since 1970, one for each text; None where a text is no date.
+        seconds: since 1970, one for each text; None where a text is not a date.
         question: two readings to choose from, where the file does not say; then no seconds hold.
         note: what is to be said of how they were read.
     """

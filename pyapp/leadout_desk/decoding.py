@@ -1,4 +1,4 @@
-"""Bytes of a file to text: UTF-8, UTF-16, UTF-32, or else Latin-1; and what is no text at all."""
+"""Bytes of a file to text: UTF-8, UTF-16, UTF-32, or else Latin-1; and what is not text at all."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def decode(data: bytes, file: str) -> tuple[str, str | None]:
     if not head.strip() and not text.strip():
         raise MarketFileError(f"{file} is empty. Wanted: {WANTED}.", file=file)
     if sum(char < " " and char not in "\t\r\n\f\v" for char in head) > len(head) / 50:
-        raise MarketFileError(f"{file} is no text. Wanted: {WANTED}.", file=file)
+        raise MarketFileError(f"{file} is not text. Wanted: {WANTED}.", file=file)
     if head.lstrip()[:200].lower().startswith(("<!doctype html", "<html", "<?xml", "<svg")):
         raise MarketFileError(
             f"{file}, line 1: it is a web page or XML, perhaps an error that was saved in "

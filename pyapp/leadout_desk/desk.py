@@ -255,7 +255,7 @@ def _row(row: Row, table: Table) -> dict[str, Any]:
 
 
 def _between(text: str, is_left: bool = False) -> dict[str, Any]:
-    """Return what is no sentence, or what is left of a text that is too long to be checked."""
+    """Return what is between sentences, or the rest of a text that is too long to be checked."""
     is_checked = False if is_left else None
     return {"pieces": [{"text": text}], "faults": [], "is_checked": is_checked, "num_right": 0}
 

@@ -255,7 +255,7 @@ def test_hostile_names_and_cells_stay_text(open_desk: Any, tmp_path: Path) -> No
     assert shown[1:] == [
         *("<IMG SRC=X ONERROR=ALERT(1)>", "⟦U+202E⟧TXT", "<img src=x onerror=alert(1)>⟦U+202E⟧"),
     ]
-    expect(page.locator("#files")).to_contain_text("'<script>alert(1)</script>' is no number")
+    expect(page.locator("#files")).to_contain_text("'<script>alert(1)</script>' is not a number")
     page.get_by_role("textbox", name="Message").focus()
     page.locator("#paste").click()
     page.get_by_label("Asset or name of the file").fill("=cmd()")

@@ -167,7 +167,7 @@ def test_encodings_line_ends_and_separators(data: bytes, note: str) -> None:
         (b"PK\x03\x04rest", "workbook"),
         (b"%PDF-1.7", "a PDF"),
         (b"GGUF\x03\0\0\0", "a model"),
-        (bytes(range(256)) * 8, "is no text"),
+        (bytes(range(256)) * 8, "is not text"),
         (b"<!DOCTYPE html><html></html>", "line 1: it is a web page"),
         (b"<script>alert(1)</script>", "line 1: its columns are '<script>alert(1)</script>'"),
         (b"Dear desk, how are you?", "Wanted: snapped_at,price"),
@@ -243,7 +243,7 @@ def test_what_is_no_number_is_said_and_the_rest_is_kept() -> None:
     found = read(csv_of([("2024-01-01", 1, 5), ("2024-01-02", "=1+1", 6), ("2024-01-03", -3, "x")]))
     assert found.histories[0].prices == [1.0]
     notes = " ".join(found.notes)
-    assert "Line 3: '=1+1' is no number" in notes
+    assert "Line 3: '=1+1' is not a number" in notes
     assert "Line 4: the price is not above 0" in notes
 
 
@@ -350,4 +350,4 @@ def test_many_faults_are_told_briefly() -> None:
     found = read(csv_of([(day, f"?{day}" if day.day % 3 else 7, 1) for day in days]))
     assert len(found.notes) < 6
     text = " ".join(found.notes)
-    assert re.search(r"Lines 2, 3, 5 and \d{3} more: '\?2020-01-01' \(the first one\) is no", text)
+    assert re.search(r"Lines 2, 3, 5 and \d{3} more: '\?2020-01-01' \(the first one\) is not", text)

@@ -14,7 +14,7 @@ from leadout_desk.claims.vocabulary import BAND, DOUBT, MOOD
 from leadout_desk.rules import OVERBOUGHT, OVERSOLD, band_of, holds
 from leadout_desk.table import Table
 
-#: More is no brief.
+#: A longer text is not a brief.
 MAX_CHARS = 20_000
 
 #: "an RSI above 70": a bound, and no figure of the table.

@@ -12,7 +12,7 @@ from leadout_desk.table import Table
 
 _END = re.compile(r"(?<=[.!?])[\"'*_)]*\s+(?=\S)|\n+")
 
-#: A full stop behind these is no end.
+#: A full stop behind these does not end a sentence.
 _NO_END = re.compile(r"(?:^|\s)(?:\d{1,2}|vs|approx|avg|e\.g|i\.e|ca|no)\.$", re.IGNORECASE)
 _PRONOUN = re.compile(r"\b(?:it|its|it's)\b", re.IGNORECASE)
 
@@ -114,7 +114,7 @@ class Reader:
             Hint(match.start(), match.end(), HINTED[match.lastgroup or ""])
             for match in HINT.finditer(sentence)
         ]
-        # "50-day" is no figure; but "volume at 1.22x its average" has one inside.
+        # "50-day" is not a figure; but "volume at 1.22x its average" has one inside.
         inside = [(h.start, h.end) for h in hints if h.columns != ("vol",)]
         inside += [(m.start, m.end) for m in mentions]
         figures = [

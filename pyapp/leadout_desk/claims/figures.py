@@ -14,7 +14,7 @@ _FIGURE = re.compile(
 
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*"
 
-#: What stands with digits and is no figure of a table.
+#: What has digits and is not a figure of a table.
 _NO_FIGURE = re.compile(
     r"\b\d{4}-\d\d-\d\d\b|\b\d{1,2}:\d\d\b|^\s*\d{1,2}[.)](?=\s)"
     rf"|\b(?:in|since|by|until|during|of) (?:{_MONTH} )?(?:19|20)\d\d\b(?![.,]\d)"

@@ -28,7 +28,7 @@ SPOKEN = {
 
 _DAYS = r"[- ]?d(?:ays?)?(?:[- ](?:simple )?(?:moving )?(?:averages?|line|MA|SMA))?"
 
-#: What points to columns, the longer phrases first; a name's digits are no figure.
+#: What points to columns, the longer phrases first; a name's digits are not a figure.
 HINT = re.compile(
     r"(?<![\w-])(?:"
     r"(?P<volatility>(?:30[- ]day |annuali[sz]ed )*volatil\w+)"
@@ -134,7 +134,7 @@ DOUBT = re.compile(
     re.IGNORECASE,
 )
 
-#: A rank that is no end.
+#: A rank that is neither the first nor the last.
 RANK = re.compile(
     r"\b(?:second|third|fourth|among|one of|top (?:two|three|\d)|next|runner-up)\b", re.IGNORECASE
 )

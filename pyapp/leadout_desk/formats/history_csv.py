@@ -15,7 +15,7 @@ from leadout_desk.series import FileRead
 #: More than this share of a file's dates or prices wrong, and it is something else.
 _MOST_WRONG = 0.5
 
-NO_DATE = f"the date is none; the row was left out. Wanted: {WANTED}."
+NO_DATE = f"{FOUND} is not a date; the row was left out. Wanted: {WANTED}."
 SHORT = "the row has fewer cells than the header; it was left out."
 
 
@@ -62,7 +62,7 @@ def read_history(
     points = []
     for i, seconds in enumerate(dates.seconds):
         if seconds is None:
-            notes.add(NO_DATE, lines[i])
+            notes.add(NO_DATE, lines[i], shown(texts["date"][i].strip()[:40]))
             continue
         price, volume, cap = (numbers[use][i] if use in numbers else None
                               for use in ("price", "volume", "cap"))  # fmt: skip
@@ -126,7 +126,7 @@ def _numbers(
         for text, line in zip(texts[use], lines, strict=True):
             value = None if is_missing(text) else parse_number(text, mark)
             if value is None and not is_missing(text):
-                message = f"{FOUND} is no number; its {use} is not known."
+                message = f"{FOUND} is not a number; its {use} is not known."
                 notes.add(message, line, shown(text.strip()[:40]))
             column.append(value)
         numbers[use] = column

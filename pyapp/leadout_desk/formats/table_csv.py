@@ -96,7 +96,7 @@ def _quote(
             continue
         value = parse_number(text, mark)
         if value is None:
-            notes.add(f"{FOUND} is no number; the cell stays empty.", line, shown(text[:40]))
+            notes.add(f"{FOUND} is not a number; the cell stays empty.", line, shown(text[:40]))
             continue
         quote.values[use] = value
         unit = _UNITS.get(use, "")
