@@ -15,6 +15,7 @@
 import { resolveAssets } from "./assets.js";
 import { Grammars } from "./grammar.js";
 import { startModuleWorker } from "./module_worker.js";
+import { addPackages, startPyodide } from "./python.js";
 import { KernelLibrary } from "./runtime/pipelines.js";
 import { LeadoutError } from "./runtime/errors.js";
 import { Runtime } from "./runtime/device.js";
@@ -37,9 +38,6 @@ import { TokenizerFile } from "./tokenizer.js";
  *   that was asked of it will be answered
  * @property {(url: URL) => Worker} [newWorker] starts a worker, where there is no global Worker
  */
-
-/** Where packages lie in Pyodide's file system; PACKAGES_FOLDER in compiled.py (keep in step). */
-const PACKAGES_FOLDER = "/lib";
 
 /** For a file of the site to come, over whatever connection; a dead one says nothing. */
 const SITE_MS = 600_000;
@@ -116,13 +114,7 @@ export class Host {
     // Pyodide has no public way to hear of this; without it, promises stay open for ever.
     pyodide._api.on_fatal = this.#onFatal;
     onPhase("loading_package");
-    const sys = pyodide.pyimport("sys");
-    for (const { name, bytes } of await packages) {
-      const path = `${PACKAGES_FOLDER}/${name}`;
-      pyodide.FS.writeFile(path, bytes);
-      sys.path.append(path);
-    }
-    sys.destroy();
+    addPackages(pyodide, await packages);
     const bridge = pyodide.pyimport("leadout.bridge");
     mark("bridge imported");
     return bridge.start(this);
@@ -282,31 +274,6 @@ export class Host {
 /** @param {URL} url */
 function newModuleWorker(url) {
   return startModuleWorker(url, "leadout-templates");
-}
-
-/**
- * @param {Assets} assets
- * @returns {Promise<any>} Pyodide
- */
-async function startPyodide({ pyodide, pyodide_module, pyodide_wasm, stdlib, lock }) {
-  // Pyodide would ask for its larger half only once the smaller one has arrived.
-  const larger = import(pyodide_module);
-  larger.catch(() => {}); // seen below, unless the smaller one fails first
-  const { loadPyodide } = await import(pyodide);
-  const lockFileContents = JSON.stringify(lock);
-  const folder = new URL("./", pyodide_wasm);
-  if (folder.protocol === "file:") {
-    // Node: on the disk, and Pyodide wants the folder's path.
-    return loadPyodide({ indexURL: decodeURIComponent(folder.pathname), lockFileContents });
-  }
-  return loadPyodide({
-    // It fetches indexURL + "pyodide.asm.wasm". A bundler may have given that file another name; what stands behind #
-    // is not sent.
-    indexURL: `${pyodide_wasm}#/`,
-    stdLibURL: stdlib,
-    lockFileContents,
-    createPyodideModule: (await larger).default,
-  });
 }
 
 /** @param {string} what */

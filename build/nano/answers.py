@@ -5,13 +5,12 @@ from __future__ import annotations
 from random import Random
 
 from leadout_build.cli.market_table import Table
+from leadout_desk.rules import at_end, band_of, holds, matching, side_of, state_of
 from nano.briefs import MAX_TOTAL, extreme_group
-from nano.facts import at_end, holds, matching, side_of, state_of
 from nano.forms import Args, Sentence
 from nano.questions import Question, due_refusal, shared_columns
 from nano.sentences import say
 from nano.tables import AVERAGES, CHANGES
-from nano.words import band_of
 
 #: Longer lists name assets without their values.
 MAX_VALUED = 6

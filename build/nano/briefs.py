@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from random import Random
 
 from leadout_build.cli.market_table import Table
-from nano.facts import at_end, matching, side_of, state_of
+from leadout_desk.rules import at_end, band_of, matching, side_of, state_of
 from nano.forms import Args, Form, Sentence
 from nano.sentences import GROUPS
 from nano.tables import AVERAGES, CHANGES
-from nano.words import band_of
 
 #: Up to so many rows are counted without a list, and "of so many" is said.
 MAX_COUNTED = 6

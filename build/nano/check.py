@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 
 from leadout_build.cli.market_table import Table
-from nano.facts import at_end, holds, judge, side_of
+from leadout_desk.rules import at_end, holds, side_of
+from nano.facts import judge
 from nano.forms import Args, Claim
 from nano.questions import Question, due_refusal
 from nano.sentences import read

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from leadout_build.cli.market_table import Table
+from leadout_desk.rules import at_end, band_of, holds, matching, side_of
 from nano.forms import Args, Claim
-from nano.words import BUSY, OVERBOUGHT, OVERSOLD, band_of
 
 
 @dataclass(frozen=True)
@@ -21,44 +21,6 @@ class Judgement:
 
     is_true: bool
     numbers_right: bool
-
-
-def holds(side: str, number: float) -> bool:
-    """Say whether a value is on a side: up, down, flat, overbought, oversold or busy."""
-    return {
-        "up": number > 0,
-        "down": number < 0,
-        "flat": number == 0,
-        "overbought": number > OVERBOUGHT,
-        "oversold": number < OVERSOLD,
-        "neither": OVERSOLD <= number <= OVERBOUGHT,
-        "busy": number > BUSY,
-    }[side]
-
-
-def side_of(number: float) -> str:
-    """Name the side of a change or of a distance: up, down or flat."""
-    return "up" if number > 0 else "down" if number < 0 else "flat"
-
-
-def state_of(rsi: float) -> str:
-    """Name the state of an RSI: overbought, oversold or neither."""
-    return "overbought" if rsi > OVERBOUGHT else "oversold" if rsi < OVERSOLD else "neither"
-
-
-def matching(table: Table, column: str, side: str) -> tuple[str, ...]:
-    """Return the assets on a side of a column, in the table's order."""
-    numbers = table.numbers.get(column, {})
-    return tuple([asset for asset, number in numbers.items() if holds(side, number)])
-
-
-def at_end(table: Table, column: str, end: str) -> tuple[str, ...]:
-    """Return the assets at the high or the low end of a column; several where they tie."""
-    numbers = table.numbers.get(column, {})
-    if not numbers:
-        return ()
-    extreme = max(numbers.values()) if end == "high" else min(numbers.values())
-    return tuple([asset for asset, number in numbers.items() if number == extreme])
 
 
 @dataclass

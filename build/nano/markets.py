@@ -6,6 +6,7 @@ from math import exp
 from random import Random
 
 from leadout_build.cli.market_table import COLUMNS, MISSING, SPELLINGS, Table
+from leadout_desk.figures import price_text
 from nano.tables import MOOD_LINES, Layout
 from nano.tickers import draw_tickers
 
@@ -123,15 +124,6 @@ def _draw_column(rng: Random, column: str, number: int, decimals: int, calm: flo
 def _draw_prices(rng: Random, number: int) -> list[str]:
     low, high = ((1.0, 6.5), (-1.5, 11.2), (-13.6, 4.6))[int(rng.random() ** 2 * 3)]
     return [price_text(exp(low + (high - low) * rng.random())) for _ in range(number)]
-
-
-def price_text(price: float) -> str:
-    """Write a price with as many decimals as its size asks for."""
-    if price >= 1.0:
-        return f"{price:.2f}"
-    if price >= 0.01:
-        return f"{price:.4f}"
-    return f"{price:.6f}" if price >= 0.0001 else f"{price:.8f}"
 
 
 def signed(move: float, decimals: int) -> str:

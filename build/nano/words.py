@@ -5,27 +5,7 @@ A sentence may use any wording of a meaning; a reader takes all of them.
 
 from __future__ import annotations
 
-#: Bands of the fear-and-greed index: the highest value of each.
-BANDS = (
-    (24, "extreme fear"),
-    (44, "fear"),
-    (55, "neutral"),
-    (74, "greed"),
-    (100, "extreme greed"),
-)
-
-#: Above and below these an RSI is overbought and oversold.
-OVERBOUGHT = 70.0
-OVERSOLD = 30.0
-
-#: A volume above this multiple of its average is unusual.
-BUSY = 2.0
-
-
-def band_of(mood: int) -> str:
-    """Name the band of a fear-and-greed index."""
-    return next(band for highest, band in BANDS if mood <= highest)
-
+from leadout_desk.rules import BANDS
 
 WORDS: dict[str, dict[str, tuple[str, ...]]] = {
     # Periods, as sentences want them.

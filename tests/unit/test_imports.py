@@ -16,7 +16,7 @@ WEB = REPOSITORY / "web"
 
 #: From the ground up. A module imports from layers below its own, or from its own folder.
 LAYERS = (
-    ("beside", "context_end", "cycle_costs", "errors", "shown", "stats"),
+    ("beside", "brackets", "context_end", "cycle_costs", "errors", "shown", "stats"),
     ("plan",),
     ("config", "layouts", "kv_cache", "sampling", "scheduler"),
     ("kv_rings",),
@@ -45,6 +45,22 @@ LAYERS = (
     ("probe",),
     ("bridge",),
 )
+
+#: pyapp/leadout_desk, from the ground up; it runs apart from the engine.
+DESK = REPOSITORY / "pyapp/leadout_desk"
+DESK_LAYERS = (
+    ("errors", "notes", "rules", "figures", "indicators", "series"),
+    ("decoding", "numbers", "dates"),
+    ("cleaning",),
+    ("formats",),
+    ("table", "sample"),
+    ("merging", "briefing", "export"),
+    ("claims",),
+    ("desk",),
+)
+
+#: All that the desk takes of the engine's package: what has no weight.
+DESK_TAKES = {"brackets", "errors", "shown"}
 
 #: Folders whose modules may import each other.
 FOLDERS = (
@@ -184,6 +200,23 @@ def test_third_party_modules_stay_where_they_belong(module: str) -> None:
         assert THIRD_PARTY[root].fullmatch(module), f"leadout.{module} imports {imported}"
 
 
+def test_the_desk_imports_from_below_and_hardly_anything_of_the_engine() -> None:
+    layer = {name: number for number, names in enumerate(DESK_LAYERS) for name in names}
+    paths = [path for path in DESK.rglob("*.py") if path.parent != DESK or path.stem != "__init__"]
+    assert {path.relative_to(DESK).parts[0].removesuffix(".py") for path in paths} == set(layer)
+    for path in paths:
+        own = path.relative_to(DESK).parts[0].removesuffix(".py")
+        for imported in imports_of(path):
+            root, *rest = imported.split(".")
+            if root == "leadout_desk":
+                is_beside = rest[0] == own and (DESK / own).is_dir()
+                assert is_beside or layer[rest[0]] < layer[own], f"{path.name} imports {imported}"
+            elif root == "leadout":
+                assert rest[0] in DESK_TAKES, f"{path.name} imports {imported}"
+            else:
+                assert root in sys.stdlib_module_names, f"{path.name} imports {imported}"
+
+
 def test_the_package_never_imports_the_build_step() -> None:
     for module, path in MODULES.items():
         assert not [name for name in imports_of(path) if name.startswith("leadout_build")], module
@@ -233,4 +266,4 @@ def test_javascript_folders_import_one_way(folder: str) -> None:
 def test_pyodide_is_started_in_one_place() -> None:
     scripts = [path for path in WEB.rglob("*.js") if "node_modules" not in path.parts]
     users = {path.name for path in scripts if "loadPyodide" in path.read_text("utf-8")}
-    assert users == {"host.js"}
+    assert users == {"python.js"}

@@ -12,7 +12,8 @@ import pytest
 from leadout.errors import RequestError
 from leadout_build.cli.market_table import COLUMNS, SPELLINGS, Table, parse_table
 from leadout_build.store.nano_prompts import EXAMPLE_TABLE_CSV
-from nano.markets import MAX_ASSETS, make_layout, make_table, price_text, signed
+from leadout_desk.figures import price_text
+from nano.markets import MAX_ASSETS, make_layout, make_table, signed
 from nano.tables import plain_layout, render
 from nano.tickers import COINS, EXAMPLE_ASSETS, STOCKS, invent, is_held_out
 

@@ -2,8 +2,8 @@
 
     index.html, page.js, …   static/, byte for byte; in pages the policy stands as well
     docs/                    the documentation, see documentation.py
-    leadout.js, define.js    stable addresses of what has a hash in its own
-    app-<hash>/              web/, kernels/, python/ with Leadout's package, assets.json
+    leadout.js, define.js, … stable addresses of what has a hash in its own
+    app-<hash>/              web/, kernels/, python/ with our packages, assets.json, desk.json
     vendor-<hash>/           what others made, see vendor.py
     models/                  the built-in models, with the list of them that the page reads
     _headers                 the policy, for static hosts that read such a file: workers get theirs
@@ -23,6 +23,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import leadout
 from leadout_build import ROOT
@@ -63,7 +64,14 @@ _HEADERS = """\
   Referrer-Policy: no-referrer
   X-Content-Type-Options: nosniff
 """
-ENTRY_POINTS = {"leadout.js": "index.js", "define.js": "widget/leadout-chat-define.js"}
+ENTRY_POINTS = {
+    "leadout.js": "index.js",
+    "define.js": "widget/leadout-chat-define.js",
+    "desk_parts.js": "desk/index.js",
+}
+
+#: In app-<hash>/: what the finance desk alone uses. Keep in step with web/desk/files.js.
+DESK_FILE = "desk.json"
 HASH_DIGITS = 16
 
 
@@ -128,11 +136,14 @@ def _assemble(site: Path, root: Path, allow_origins: Sequence[str]) -> None:
             shutil.copyfile(Path(folder, name), app / "kernels" / name)
     (app / "python").mkdir()
     with tempfile.TemporaryDirectory() as folder:
-        package = package_of(build_wheel(root / "pyapp/leadout", Path(folder)), app / "python")
-        compile_archives([package], node_modules / "pyodide", root / ".cache/python")
+        package, desk = (
+            package_of(build_wheel(root / "pyapp" / name, Path(folder)), app / "python")
+            for name in ("leadout", "leadout_desk")
+        )
+        compile_archives([package, desk], node_modules / "pyodide", root / ".cache/python")
     beside = f"../{vendor_folder.name}/"
     # Keep in step with `Assets` in web/assets.js.
-    assets = {
+    assets: dict[str, Any] = {
         "version": leadout.__version__,
         **{use: beside + name for use, name in vendored.files.items()},
         "lock": vendored.lock,
@@ -143,6 +154,11 @@ def _assemble(site: Path, root: Path, allow_origins: Sequence[str]) -> None:
         "hash_worker": "store/hash_worker.js",
     }
     _write_json(app / ASSETS_FILE, assets)
+    desk_files = {
+        "packages": [*assets["packages"], f"python/{desk.out.name}"],
+        **{use: beside + name for use, name in vendored.desk_files.items()},
+    }
+    _write_json(app / DESK_FILE, desk_files)
     app = _add_hash(app)
 
     for stable, module in ENTRY_POINTS.items():

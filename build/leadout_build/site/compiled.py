@@ -26,7 +26,7 @@ PYTHON_PART = Path(__file__).with_name("compile_python.py")
 #: Pyodide's standard library, in npm's package and in the site.
 STDLIB = "python_stdlib.zip"
 
-#: Where Pyodide puts the standard library, and where web/host.js puts packages; for tracebacks.
+#: Where Pyodide puts the standard library, and where web/python.js puts packages; for tracebacks.
 STDLIB_FOLDER = "/lib/python314.zip"
 PACKAGES_FOLDER = "/lib"
 

@@ -38,6 +38,8 @@ JINJA_FILE = "jinja.mjs"
 XGRAMMAR_FILE = "xgrammar.js"
 MARKDOWN_FILE = "markdown-it.js"
 PURIFY_FILE = "purify.js"
+UPLOT_FILE = "uplot.js"
+UPLOT_STYLE_FILE = "uplot.css"
 #: What markdown-it's bundle for browsers has inside.
 BUNDLED_IN_MARKDOWN = ("linkify-it", "mdurl", "uc.micro", "entities", "punycode.js")
 LICENCES_FILE = "THIRD_PARTY_LICENSES.txt"
@@ -49,10 +51,12 @@ class Vendored:
 
     Attributes:
         files: use → path relative to the folder; the uses are those of `Assets` in web/assets.js.
+        desk_files: the same of what the finance desk alone uses, which the npm package lacks.
         lock: Pyodide's lock file, without packages that it could fetch.
     """
 
     files: Mapping[str, str]
+    desk_files: Mapping[str, str]
     lock: Mapping[str, object]
 
 
@@ -77,6 +81,7 @@ def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
     markdown = _npm_package(node_modules, "markdown-it")
     bundled = [_npm_package(node_modules, name) for name in BUNDLED_IN_MARKDOWN]
     purify = _npm_package(node_modules, "dompurify")
+    uplot = _npm_package(node_modules, "uplot")
     (out / "pyodide").mkdir()
     for name in PYODIDE_FILES:
         if name not in (STDLIB, LOCK):
@@ -92,9 +97,11 @@ def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
     # A file that ends in .mjs is no script to some static hosts.
     _copy_module(markdown / "dist/browser/markdown-it.esm.min.mjs", out / MARKDOWN_FILE)
     _copy_module(purify / "dist/purify.es.mjs", out / PURIFY_FILE)
+    _copy_module(uplot / "dist/uPlot.esm.js", out / UPLOT_FILE)
+    shutil.copyfile(uplot / "dist/uPlot.min.css", out / UPLOT_STYLE_FILE)
     stdlib = stdlib_archive(pyodide, out / "pyodide" / STDLIB)
     compile_archives([stdlib], pyodide, cache / "python")
-    libraries = (tokenizers, hash_wasm, jinja, xgrammar, markdown, *bundled, purify)
+    libraries = (tokenizers, hash_wasm, jinja, xgrammar, markdown, *bundled, purify, uplot)
     licences = "\n".join(_licences(pyodide, libraries))
     (out / LICENCES_FILE).write_bytes(licences.encode())
     files = {
@@ -109,7 +116,7 @@ def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
         "markdown": MARKDOWN_FILE,
         "purify": PURIFY_FILE,
     }
-    return Vendored(files, lock)
+    return Vendored(files, {"uplot": UPLOT_FILE, "uplot_style": UPLOT_STYLE_FILE}, lock)
 
 
 def _copy_module(source: Path, out: Path) -> None:

@@ -1,8 +1,8 @@
 """Builds the wheel that Pyodide installs in the browser; the same sources give the same bytes.
 
-The wheel holds pyapp/leadout without what only CPython uses: the NumPy device and its ops, and
-the native tokenizer. Wheels are written here rather than by a build backend because that takes
-twenty lines, needs no network, and leaves out what must not reach the browser.
+The engine's wheel holds pyapp/leadout without what only CPython uses: the NumPy device and its
+ops, and the native tokenizer. Wheels are written here rather than by a build backend because that
+takes twenty lines, needs no network, and leaves out what must not reach the browser.
 """
 
 from __future__ import annotations
@@ -26,14 +26,19 @@ CPYTHON_ONLY = (
 #: The earliest time a zip file can hold.
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 
-METADATA = f"""\
+METADATA = """\
 Metadata-Version: 2.4
-Name: leadout
-Version: {leadout.__version__}
+Name: {name}
+Version: {version}
 License-Expression: Apache-2.0
 Requires-Python: >=3.11
-Requires-Dist: jinja2>=3.1.5
-"""
+{requires}"""
+
+#: What each package takes beside the standard library.
+_REQUIRES = {
+    "leadout": "Requires-Dist: jinja2>=3.1.5\n",
+    "leadout_desk": f"Requires-Dist: leadout=={leadout.__version__}\n",
+}
 
 WHEEL = """\
 Wheel-Version: 1.0
@@ -44,14 +49,14 @@ Tag: py3-none-any
 
 
 def build_wheel(package: Path, out: Path) -> Path:
-    """Write the browser's wheel.
+    """Write one of the browser's wheels.
 
     Args:
-        package: pyapp/leadout.
+        package: pyapp/leadout, or pyapp/leadout_desk.
         out: an existing folder.
 
     Returns:
-        The path of leadout-<version>-py3-none-any.whl.
+        The path of <package>-<version>-py3-none-any.whl.
 
     Raises:
         BuildError: `package` is not a Python package.
@@ -64,8 +69,11 @@ def build_wheel(package: Path, out: Path) -> Path:
         for path in package.rglob("*")
         if path.suffix in (".py", ".typed") and path not in left_out
     }
-    name = f"leadout-{leadout.__version__}"
-    files[f"{name}.dist-info/METADATA"] = METADATA.encode()
+    version = leadout.__version__
+    name = f"{package.name}-{version}"
+    requires = _REQUIRES.get(package.name, "")
+    metadata = METADATA.format(name=package.name, version=version, requires=requires)
+    files[f"{name}.dist-info/METADATA"] = metadata.encode()
     return write_wheel(out / f"{name}-py3-none-any.whl", files)
 
 

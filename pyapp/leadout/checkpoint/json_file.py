@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import NoReturn
 
+from leadout.brackets import is_nested_deeper
 from leadout.checkpoint.source import Source
 from leadout.errors import CheckpointError
 from leadout.shown import shown
@@ -31,8 +32,6 @@ MAX_VALUES = 300_000
 
 #: The same of a tokenizer.json, which others parse: Gemma 3's has some 3 million.
 MAX_TOKENIZER_VALUES = 6_000_000
-
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 async def read_text(source: Source) -> str:
@@ -119,19 +118,8 @@ def check_num_values(text: str, file: str, limit: int = MAX_VALUES) -> None:
 
 
 def _check_depth(text: bytes, file: str) -> None:
-    """Refuse a text that is nested too deep; takes linear time.
-
-    Strings are cut out first. A text in which that goes wrong is not JSON, and the scanner stops
-    where it goes wrong, so that it sees no level that was not counted.
-    """
-    unescaped = text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text
-    brackets = b"".join(unescaped.split(b'"')[::2]).translate(None, delete=_NO_BRACKETS)
-    for _ in range(MAX_DEPTH):
-        if not brackets:
-            return
-        # The innermost level of everything.
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-    if brackets:
+    """Refuse a text that is nested too deep."""
+    if is_nested_deeper(text, MAX_DEPTH):
         raise CheckpointError(
             f"{file}: its JSON is nested deeper than {MAX_DEPTH} levels, or its brackets do not "
             "match; download it again",
