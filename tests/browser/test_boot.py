@@ -69,7 +69,7 @@ def opened(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
 
 @pytest.fixture
 def page(opened: tuple[Browser, str]) -> Iterator[Page]:
-    """A page without the widget, that knows nothing of others; afterwards nobody missed an error."""
+    """A page without the widget that knows nothing of others; afterwards it had no error."""
     browser, url = opened
     errors: list[str] = []
     with browser.new_context() as context:
