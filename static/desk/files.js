@@ -22,8 +22,8 @@ export class Files {
   #rows = new Map();
   /** Ids of samples, which go when files come. @type {Set<string>} */
   #samples = new Set();
-  /** Work on files goes one after another. */
-  #last = Promise.resolve();
+  /** Work on files goes one after another. @type {Promise<void> | null} null before there was any */
+  #last = null;
 
   /**
    * @param {import("../desk_parts.js").DeskPython} python
@@ -75,6 +75,11 @@ export class Files {
     });
   }
 
+  /** Whether nobody has asked for anything yet. */
+  get isUntouched() {
+    return this.#last === null;
+  }
+
   /** @param {string[]} problems what could not be taken; [] takes back what was said */
   complain(problems) {
     const list = part("problems");
@@ -99,7 +104,7 @@ export class Files {
 
   /** @param {() => Promise<unknown>} run what changes the table */
   #work(run) {
-    this.#last = this.#last.then(async () => {
+    this.#last = (this.#last ?? Promise.resolve()).then(async () => {
       try {
         await run();
         this.#say("Making the table…");

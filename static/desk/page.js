@@ -78,7 +78,7 @@ chat.addEventListener("leadout-finish", async () => {
 async function start() {
   try {
     await python.start();
-    await files.addSample("article");
+    if (files.isUntouched) await files.addSample("article");
   } catch (error) {
     files.complain([error.message]);
   }

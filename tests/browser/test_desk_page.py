@@ -81,7 +81,13 @@ def open_desk(chromium: Browser, url: str) -> Iterator[Any]:
     contexts: list[BrowserContext] = []
     errors: list[str] = []
 
-    def open_one(model: dict[str, Any] = LISTED_NANO, init: str = "", **options: Any) -> Desk:
+    def open_one(
+        model: dict[str, Any] = LISTED_NANO,
+        init: str = "",
+        *,
+        is_waited_for: bool = True,
+        **options: Any,
+    ) -> Desk:
         context = chromium.new_context(service_workers="block", **options)
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
@@ -98,7 +104,8 @@ def open_desk(chromium: Browser, url: str) -> Iterator[Any]:
         listed = {"models": [{**model, "default": True}]}
         page.route("**/models/index.json", lambda route: route.fulfill(json=listed))
         page.goto(f"{url}desk/index.html")
-        desk.wait_for_python()
+        if is_waited_for:
+            desk.wait_for_python()
         return desk
 
     yield open_one
@@ -115,6 +122,13 @@ def long_history() -> str:
         price *= 1 + rng.uniform(-0.04, 0.043)
         rows.append(f"{1704067200 + 86400 * day},{price:.4f},{rng.uniform(1e6, 2e6):.0f}")
     return "\n".join(rows)
+
+
+def test_files_that_are_given_while_python_starts_are_not_joined_by_the_sample(open_desk) -> None:
+    desk = open_desk(is_waited_for=False)
+    desk.add(FILES / "ETH-USD.csv")
+    desk.wait_for_python()
+    assert desk.assets() == ["ETH"]
 
 
 def check_faults(desk: Desk) -> None:
