@@ -5,10 +5,10 @@
  */
 
 /**
- * The files by their use, as addresses. `packages` are archives of compiled Python, `sha256` is hash-wasm's (null where
+ * The files by their use, as addresses. `packages` are archives of compiled Python, `wheel` is the same as sources, which a site has, `sha256` is hash-wasm's (null where
  * `hash_worker` has it in itself), `lock` is what Pyodide's own lock file says of its version, `version` is Leadout's.
  * @typedef {{version: string, pyodide: string, pyodide_module: string, pyodide_wasm: string, stdlib: string,
- *   lock: Record<string, unknown>, packages: string[], tokenizers: string, jinja: string, xgrammar: string, markdown: string, purify: string,
+ *   lock: Record<string, unknown>, packages: string[], wheel?: string, tokenizers: string, jinja: string, xgrammar: string, markdown: string, purify: string,
  *   sha256: string | null, kernels_index: string, kernels_sources: string, template_worker: string,
  *   hash_worker: string}} Assets
  */

@@ -107,9 +107,9 @@ export class Host {
     this.#device = requestDevice(this.#gpu);
     this.#device.catch(() => {}); // createRuntime() tells
     this.#kernels.prefetch();
-    const packages = Promise.all(this.#assets.packages.map((url) => this.#fetchPackage(url)));
+    const packages = Promise.all(this.#assets.packages.map(fetchPackage));
     packages.catch(() => {}); // seen below, unless Pyodide fails first
-    const pyodide = await withinReason(startPyodide(this.#assets));
+    const pyodide = await this.startPyodide();
     mark("Python runs");
     // Pyodide has no public way to hear of this; without it, promises stay open for ever.
     pyodide._api.on_fatal = this.#onFatal;
@@ -118,6 +118,35 @@ export class Host {
     const bridge = pyodide.pyimport("leadout.bridge");
     mark("bridge imported");
     return bridge.start(this);
+  }
+
+  /** @returns {Promise<any>} the Pyodide that the engine comes with, without the engine */
+  startPyodide() {
+    return withinReason(startPyodide(this.#assets));
+  }
+
+  /**
+   * Put Leadout's package into another Pyodide.
+   *
+   * @param {any} pyodide
+   * @throws {LeadoutError} DeviceUnavailableError: its Python has another version than the package was compiled for, and
+   *   its sources are not here
+   */
+  async addTo(pyodide) {
+    const { lock, packages, wheel } = this.#assets;
+    const sys = pyodide.pyimport("sys");
+    const version = String(sys.version).split(" ")[0];
+    sys.destroy();
+    const compiledFor = String(/** @type {any} */ (lock.info)?.python);
+    if (!wheel && minorOf(version) !== minorOf(compiledFor)) {
+      throw new LeadoutError(
+        "DeviceUnavailableError",
+        `This Pyodide has Python ${version}, and this copy of Leadout is compiled for ${compiledFor} alone: take a Pyodide ` +
+          "with that version, or python.js of a built site, which has the sources too",
+        { found: version, wanted: compiledFor },
+      );
+    }
+    addPackages(pyodide, await Promise.all((wheel ? [wheel] : packages).map(fetchPackage)));
   }
 
   /**
@@ -260,15 +289,23 @@ export class Host {
     return new UrlSource(new URL(url ?? name, this.#base).href, { size, token });
   }
 
-  /**
-   * @param {string} address of an archive
-   * @returns {Promise<{name: string, bytes: Uint8Array}>}
-   */
-  async #fetchPackage(address) {
-    const url = new URL(address);
-    const buffer = await fetchFile(url, (response) => response.arrayBuffer());
-    return { name: url.pathname.slice(url.pathname.lastIndexOf("/") + 1), bytes: new Uint8Array(buffer) };
-  }
+}
+
+/** @typedef {{name: string, bytes: Uint8Array}} Package */
+
+/**
+ * @param {string} address of an archive
+ * @returns {Promise<Package>}
+ */
+async function fetchPackage(address) {
+  const url = new URL(address);
+  const buffer = await fetchFile(url, (response) => response.arrayBuffer());
+  return { name: url.pathname.slice(url.pathname.lastIndexOf("/") + 1), bytes: new Uint8Array(buffer) };
+}
+
+/** @param {string} version of Python, such as 3.14.2 */
+function minorOf(version) {
+  return version.split(".").slice(0, 2).join(".");
 }
 
 /** @param {URL} url */

@@ -35,7 +35,7 @@ export async function startPyodide({ pyodide, pyodide_module, pyodide_wasm, stdl
 }
 
 /**
- * Put packages on Python's path.
+ * Put packages on Python's path. Adding them again does no harm.
  *
  * @param {any} pyodide
  * @param {{name: string, bytes: Uint8Array}[]} packages archives, by the names of their files
@@ -45,7 +45,7 @@ export function addPackages(pyodide, packages) {
   for (const { name, bytes } of packages) {
     const path = `${PACKAGES_FOLDER}/${name}`;
     pyodide.FS.writeFile(path, bytes);
-    sys.path.append(path);
+    if (!sys.path.includes(path)) sys.path.append(path);
   }
   sys.destroy();
 }

@@ -38,6 +38,7 @@ from leadout.request import GenerateRequest
 from leadout.resumption import Resumption
 from leadout.scheduler import FixedSchedule, Schedule
 from leadout.session.guide import Guide
+from leadout.session.own_code import DraftFunction, LogitsProcessor, OwnCode
 from leadout.speculative import Decoder
 from leadout.stats import Stats, rounded
 from leadout.text_stream import byte_tokens_of
@@ -188,7 +189,7 @@ class Engine:
         if request.prompt_ids is not None:
             ids = list(request.prompt_ids)
         else:
-            tokenizer = self._tokenizer()
+            tokenizer = self.require_tokenizer()
             if request.messages is not None:
 
                 async def render(messages: Messages) -> list[int]:
@@ -223,6 +224,7 @@ class Engine:
         is_aborted: Callable[[], bool] = lambda: False,
         on_prompt: Callable[[Prompt], None] = lambda prompt: None,
         resumption: Resumption | None = None,
+        own_code: OwnCode | None = None,
     ) -> Generated:
         """Continue a prompt; several can run at once, see session/loop.py.
 
@@ -233,10 +235,11 @@ class Engine:
             on_prompt: called with the prompt, before any output.
             resumption: what another engine already wrote for this request. It is part of the
                 result, but is not passed to `on_delta` again.
+            own_code: a person's functions, of this request alone.
 
         Raises:
-            see `prompt`; DrafterError: another drafter was asked for than was loaded;
-            DeviceLostError.
+            see `prompt`; DrafterError: another drafter was asked for than was loaded, or there is
+            no room for drafts, or a person's drafter failed; ProcessorError; DeviceLostError.
         """
         found = await self.prompt(request)
         on_prompt(found)
@@ -246,9 +249,10 @@ class Engine:
         self._check_ids(request.sampling.logit_bias)
         if not written:
             resumption = None
-        schedule = await self._schedule(request)
+        has_own_drafter = own_code is not None and own_code.drafts
+        schedule = await self._schedule(request, has_own_drafter)
         is_drafting = not isinstance(schedule, FixedSchedule) or schedule.num_drafts > 0
-        drafter = self.model.drafter
+        drafter = self.model.drafter.kind if self.model.drafter is not None else "none"
         stats = Stats(
             self.device.info.name,
             request.run_ahead,
@@ -256,7 +260,7 @@ class Engine:
             prefill_tokens=len(prompt),
             dropped_messages=found.dropped_messages,
             resumed_tokens=len(written),
-            drafter=drafter.kind if drafter is not None and is_drafting else "none",
+            drafter="given" if has_own_drafter else drafter if is_drafting else "none",
             draft_tokens=request.draft_tokens if is_drafting else 0,
             self_test=self.model.self_test,
             placement=self.model.placement,
@@ -285,6 +289,7 @@ class Engine:
                 schedule,
                 written=written,
                 guide=guide,
+                own_code=own_code,
             )
             async with aclosing(cycles):
                 async for cycle in cycles:
@@ -348,9 +353,26 @@ class Engine:
                     f"Token id {token} is outside of the vocabulary of {vocab_size}.", token=token
                 )
 
-    async def _schedule(self, request: GenerateRequest) -> Schedule:
-        """Return what decides on the request's drafts."""
+    def own_code(
+        self,
+        processors: Sequence[LogitsProcessor] = (),
+        drafter: DraftFunction | None = None,
+    ) -> OwnCode | None:
+        """Return what runs a person's functions in one request; None where there are none."""
+        if not processors and drafter is None:
+            return None
+        return OwnCode(self.decoder.tables.vocab_size, processors, drafter)
+
+    async def _schedule(self, request: GenerateRequest, has_own_drafter: bool) -> Schedule:
+        """Return what decides on the drafts that are not a person's own."""
         model, wanted = self.model, request.draft_tokens
+        if has_own_drafter:
+            if model.max_draft_tokens == 0:
+                raise DrafterError(
+                    "A drafter in Python was given, and the model was loaded without room for "
+                    'drafts; load it with drafter="given", or with any other.'
+                )
+            return FixedSchedule(0)
         loaded = model.drafter.kind if model.drafter is not None else "none"
         if request.drafter not in ("auto", "none", loaded):
             raise DrafterError(
@@ -359,7 +381,7 @@ class Engine:
                 wanted=request.drafter,
                 loaded=loaded,
             )
-        if request.drafter == "none" or loaded == "none" or wanted == 0:
+        if request.drafter == "none" or loaded in ("none", "given") or wanted == 0:
             return FixedSchedule(0)
         if wanted == "auto":
             self.decoder.throw_if_refused()
@@ -378,7 +400,7 @@ class Engine:
     ) -> ReasoningStream:
         if self.tokenizer is None:
             if request.stop:
-                self._tokenizer()
+                self.require_tokenizer()
             return ReasoningStream(None, eos_ids=eos)
         if self._byte_tokens is None:
             self._byte_tokens = byte_tokens_of(self.tokenizer)
@@ -398,7 +420,7 @@ class Engine:
             constraint = request.tools.constraint()
         if constraint is None:
             return None
-        tokenizer, vocab_size = self._tokenizer(), self.decoder.tables.vocab_size
+        tokenizer, vocab_size = self.require_tokenizer(), self.decoder.tables.vocab_size
         stop_ids = self.checkpoint.eos_token_ids
         if self._grammars is None:
             if self._make_grammars is None:
@@ -416,7 +438,12 @@ class Engine:
             matcher = AfterReasoning(matcher, *marks, stop_ids, vocab_size, is_thinking)
         return Guide(matcher, constraint.kind)
 
-    def _tokenizer(self) -> Tokenizer:
+    def require_tokenizer(self) -> Tokenizer:
+        """Return the tokenizer.
+
+        Raises:
+            TokenizerError: the checkpoint has none.
+        """
         if self.tokenizer is None:
             raise TokenizerError(
                 "This checkpoint has no tokenizer; put its tokenizer.json beside it, or give "
@@ -461,4 +488,4 @@ class Engine:
         )
 
     def _token_text(self, token: int | None) -> str:
-        return "" if token is None else self._tokenizer().decode([token], False)
+        return "" if token is None else self.require_tokenizer().decode([token], False)

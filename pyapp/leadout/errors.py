@@ -46,6 +46,10 @@ class ModelNotFoundError(LeadoutError):
     """There is no model of that name or path."""
 
 
+class ProcessorError(LeadoutError):
+    """A logits processor failed, or gave back something else than logits."""
+
+
 # ---- where bytes come from and go to ------------------------------------------------------
 
 
@@ -85,7 +89,7 @@ class TensorError(CheckpointError):
 
 
 class DrafterError(CheckpointError):
-    """A drafter is missing, or was made for another model."""
+    """A drafter is missing or failed, or was made for another model."""
 
 
 class TokenizerError(CheckpointError):

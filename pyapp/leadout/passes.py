@@ -7,15 +7,18 @@
     check(rows)     a verify pass over given rows that leaves digests of its logits, for the
                     self-test
 
+    prefill_open    the logits behind a prompt, and prefill_close, the choice there
     draft(k)        the rows of a cycle, with k drafts of every lane that takes part, and these read
                     back, with the results of the cycle before
     forward(k)      the logits of these rows
     given(k)        both in one, where all drafts are the host's
     close(k)        the choices behind these rows, and accept
 
-The latter four are a cycle in parts, for answers that keep to a grammar: while the device computes
-logits, the host finds what may stand behind each draft. Logits, hidden states and rows stay on the
-device, so nothing else is submitted between `forward` or `given` and `close`. Until `close`, a
+The latter are passes in parts, for choices that the host has a say in. For answers that keep to a
+grammar it finds what may stand behind each draft while the device computes logits; and a person's
+functions change logits before a token is chosen. Logits, hidden states and rows stay on the
+device, so nothing else is submitted between `forward` or `given` and `close`, or between the two
+parts of a prompt's pass. Until `close`, a
 cycle has changed nothing that counts, and may be given up. The parts are lowered when a request
 asks for them, and so are `prefill_with_logprobs` and `cycles_with_logprobs`, which say how likely
 their tokens are as well.
@@ -53,6 +56,12 @@ SCORE_ROWS = 32
 DIGEST_WORDS = 2
 
 _SUPPRESSED = "suppressed_ids"
+
+#: The table of a prompt's last token.
+_LAST = rows_of("last_row", 1)
+
+#: The buffer of the logits, which a row behind the other lie in.
+LOGITS = "logits"
 
 #: What a Plan's name ends with where it has log-probabilities.
 _LOGPROBS = "-logprobs"
@@ -103,6 +112,8 @@ class Passes:
         prefill_with_logprobs: as `prefill_last`, and their readback has log-probabilities.
         cycles_with_logprobs: likewise those of cycles, by the most lanes that take part.
         parts: cycles in parts, by the most lanes that take part.
+        prefill_open: by rows; leaves the logits behind a prompt.
+        prefill_close: chooses there; by whether it has log-probabilities, then by rows.
         closing: what ends them, by the most lanes that take part and whether they have
             log-probabilities.
         score: leaves the logits of `score_rows` rows in `score_logits`.
@@ -117,6 +128,8 @@ class Passes:
     prefill_with_logprobs: LazyPlans
     cycles_with_logprobs: dict[int, LazyPlans]
     parts: dict[int, CycleParts]
+    prefill_open: LazyPlans
+    prefill_close: dict[bool, LazyPlans]
     closing: dict[tuple[int, bool], LazyPlans]
     buffers: dict[str, BufferSpec]
     constants: dict[str, bytes]
@@ -196,11 +209,18 @@ class _Builder:
         return p.build(readback=self.tables.results)  # only to know when the pass has ended
 
     def prefill_last(self, count: int, has_logprobs: bool = False) -> Program:
-        # The row table is padded in front, so the prompt's last token is always the last row.
         p = ProgramBuilder(f"prefill-{count}-last{_LOGPROBS if has_logprobs else ''}")
-        last = rows_of("last_row", 1)
-        hidden = self.model.forward(p, rows_of("rows", count, is_prefill=True), last)
-        return self._finish(p, hidden, self._logits(p, hidden, last), last, 1, 0, has_logprobs)
+        (hidden, logits), _ = self._forward(p, *self._prefill_rows(count))
+        return self._finish(p, hidden, logits, _LAST, 1, 0, has_logprobs)
+
+    def prefill_open(self, count: int) -> Program:
+        p = ProgramBuilder(f"prefill-{count}-open")
+        _, left = self._forward(p, *self._prefill_rows(count))
+        return p.build(left=left)
+
+    def prefill_close(self, count: int, has_logprobs: bool) -> Program:
+        p = ProgramBuilder(f"prefill-{count}-close{_LOGPROBS if has_logprobs else ''}")
+        return self._close(p, *self._prefill_rows(count), 1, 0, has_logprobs)
 
     def cycle(self, num_drafts: int, num_groups: int = 1, has_logprobs: bool = False) -> Program:
         p = ProgramBuilder(_named("cycle", num_drafts, num_groups, has_logprobs))
@@ -234,22 +254,39 @@ class _Builder:
         return p.build(left=left)
 
     def close(self, num_drafts: int, num_groups: int, has_logprobs: bool) -> Program:
-        rows = self._cycle_rows(num_drafts, num_groups)
-        # The same tensors: of a Program of its own, whose ops are not wanted.
-        (hidden, logits), _ = self._forward(ProgramBuilder("forward"), rows)
         p = ProgramBuilder(_named("close", num_drafts, num_groups, has_logprobs))
+        rows = self._cycle_rows(num_drafts, num_groups)
+        return self._close(p, rows, None, num_groups, num_drafts, has_logprobs)
+
+    def _close(
+        self,
+        p: ProgramBuilder,
+        rows: Rows,
+        last: Rows | None,
+        num_groups: int,
+        num_drafts: int,
+        has_logprobs: bool,
+    ) -> Program:
+        """Choose behind what `_forward` left."""
+        # The same tensors: of a Program of its own, whose ops are not wanted.
+        (hidden, logits), _ = self._forward(ProgramBuilder("forward"), rows, last)
         for one in (hidden, logits):
             p.tensor(one.buffer, *one.shape)
-        return self._finish(p, hidden, logits, rows, num_groups, num_drafts, has_logprobs)
+        chosen = rows if last is None else last
+        return self._finish(p, hidden, logits, chosen, num_groups, num_drafts, has_logprobs)
 
     def _forward(
-        self, p: ProgramBuilder, rows: Rows
+        self, p: ProgramBuilder, rows: Rows, last: Rows | None = None
     ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, ...]]:
         """Append what `close` needs; return (hidden, logits), and what of them it reads."""
-        hidden = self.model.forward(p, rows)
-        logits = self._logits(p, hidden, rows)
+        hidden = self.model.forward(p, rows, last)
+        logits = self._logits(p, hidden, rows if last is None else last)
         left = (logits,) if self.drafter is None else (hidden, logits)
         return (hidden, logits), left
+
+    def _prefill_rows(self, count: int) -> tuple[Rows, Rows]:
+        # The row table is padded in front, so the prompt's last token is always the last row.
+        return rows_of("rows", count, is_prefill=True), _LAST
 
     def _cycle_rows(self, num_drafts: int, num_groups: int) -> Rows:
         return rows_of("cycle_rows", padded(num_groups * (1 + num_drafts), self.min_rows))
@@ -265,7 +302,7 @@ class _Builder:
         """Return what has the scratch of all that a cycle with logprobs adds to one without."""
         p = ProgramBuilder("logprobs")
         rows = self._cycle_rows(num_drafts, num_groups)
-        logits = p.tensor("logits", rows.count, self.tables.vocab_size)
+        logits = p.tensor(LOGITS, rows.count, self.tables.vocab_size)
         choices = p.tensor("choices", rows.count, dtype="u32")
         name = "logprobs"
         p.add(ops.Logprobs(name, logits, choices, rows, self.tables, num_groups, num_drafts))
@@ -287,7 +324,7 @@ class _Builder:
         return p.build(), logits
 
     def _logits(self, p: ProgramBuilder, hidden: Tensor, rows: Rows) -> Tensor:
-        logits = p.tensor("logits", rows.count, self.tables.vocab_size)
+        logits = p.tensor(LOGITS, rows.count, self.tables.vocab_size)
         self.model.head(p, hidden, rows, logits)
         return logits
 
@@ -386,6 +423,9 @@ def build_passes(
     def closing(groups: int, has_logprobs: bool) -> LazyPlans:
         return LazyPlans(lambda k: lower(builder.close(k, groups, has_logprobs)))
 
+    def closing_prefills(has_logprobs: bool) -> LazyPlans:
+        return LazyPlans(lambda count: lower(builder.prefill_close(count, has_logprobs)))
+
     most_groups = max((1, *batch_cycles))
     for name, spec in lower(builder.logprobs_alone(max(num_drafts), most_groups)).buffers.items():
         buffers.setdefault(name, spec)
@@ -422,6 +462,10 @@ def build_passes(
         prefill_with_logprobs=LazyPlans(lambda count: lower(builder.prefill_last(count, True))),
         cycles_with_logprobs={groups: lazily(groups) for groups in (1, *batch_cycles)},
         parts={groups: parts(groups) for groups in (1, *batch_cycles)},
+        prefill_open=LazyPlans(lambda count: lower(builder.prefill_open(count))),
+        prefill_close={
+            has_logprobs: closing_prefills(has_logprobs) for has_logprobs in (False, True)
+        },
         closing={
             (groups, has_logprobs): closing(groups, has_logprobs)
             for groups in (1, *batch_cycles)

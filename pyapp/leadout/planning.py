@@ -19,6 +19,7 @@ from leadout.checkpoint.token_ordering import read_token_ordering
 from leadout.config import read_config
 from leadout.devices.base import DeviceInfo, Runnable
 from leadout.drafters.base import Drafter
+from leadout.drafters.given import GivenDrafter
 from leadout.drafters.mtp import MtpDrafter
 from leadout.drafters.ngram import NgramDrafter
 from leadout.errors import DrafterError, RequestError
@@ -53,7 +54,7 @@ _KEPT_SHARE = 1 / 8
 _LITTLE_BYTES = 64 << 20
 _MUCH_BYTES = 1 << 30
 
-DRAFTERS = ("auto", "none", "mtp", "ngram")
+DRAFTERS = ("auto", "none", "mtp", "ngram", "given")
 PLACEMENTS = ("auto", "gpu", "paged")
 PRECISIONS = ("accurate", "fast")
 
@@ -69,7 +70,8 @@ class LoadOptions:
             quantised weights are multiplied by have 8 bits instead of 16. Adapters that compute
             on the CPU have no kernels for it.
         parallel: requests that run at once, 1, 2, 4 or 8; each takes a KV cache. More wait.
-        drafter: "auto" is MTP where a drafter's checkpoint is given, else none.
+        drafter: "auto" is MTP where a drafter's checkpoint is given, else none. "given" drafts
+            nothing by itself, and has room for what a person's function drafts.
         max_draft_tokens: the most that a request can ask to be drafted in a cycle; None takes
             what the device can use.
         placement: of the per-layer embeddings that some models have: "gpu"; "paged", which leaves
@@ -401,6 +403,8 @@ async def _place_drafter(
         return None
     if kind == "ngram":
         return _Placed(NgramDrafter(), DrafterInfo("ngram", "n-gram", 0, 0))
+    if kind == "given":
+        return _Placed(GivenDrafter(), DrafterInfo("given", "Python", 0, 0))
     if checkpoint is None:
         raise DrafterError(
             "MTP needs the drafter that was made for the model, and none was given; give its "

@@ -26,6 +26,7 @@ from leadout.session.batch import Batch, ScheduleFactory
 from leadout.session.guide import Guide
 from leadout.session.lane import Lane
 from leadout.session.loop import Loop
+from leadout.session.own_code import OwnCode
 from leadout.session.stream import Cycle, Stream
 from leadout.state import Tables
 
@@ -168,6 +169,7 @@ class Decoder:
         schedule: Schedule,
         written: Sequence[int] = (),
         guide: Guide | None = None,
+        own_code: OwnCode | None = None,
     ) -> AsyncGenerator[Cycle, None]:
         """Generate ids until the caller stops iterating, max_tokens or the context is reached.
 
@@ -185,6 +187,7 @@ class Decoder:
                 them. With them, the first `Cycle` has no tokens: it says that they are in place.
             guide: says which ids may come next, behind `written`; None where the answer is free.
                 Its cycles are submitted one by one, whatever `run_ahead` says.
+            own_code: a person's functions; likewise. Its processors change ids, as settings do.
 
         Raises:
             LeadoutError: the device failed.
@@ -197,10 +200,11 @@ class Decoder:
         if settings.logprobs:
             await self.compile(self.passes.with_logprobs(self._compiled))
             self.begin_to_compile(self.passes.with_logprobs([*self._compiling]))
-        if guide is not None:
+        if guide is not None or own_code is not None:
             run_ahead = 1
             await self.compile_missing(self.passes.all_parts(1, settings.logprobs))
-        stream = Stream(prompt, settings, budget, run_ahead, is_aborted, schedule, written, guide)
+        limits = (settings, budget, run_ahead, is_aborted, schedule)
+        stream = Stream(prompt, *limits, written, guide, own_code)
         async with aclosing(self.loop.run(stream)) as cycles:
             async for cycle in cycles:
                 yield cycle

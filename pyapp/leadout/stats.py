@@ -26,7 +26,7 @@ class Stats:
         cycles: verify passes collected, plain decoding included.
         tokens_per_cycle: tokens after the first by cycles.
         run_ahead: cycles that were allowed in flight.
-        drafter: "none", "mtp" or "ngram".
+        drafter: "none", "mtp", "ngram", or "given": a function in Python.
         draft_tokens: as the request said.
         self_test: see `loading.LoadedModel`.
         placement: of the per-layer embeddings, see `planning.PlannedLoad`.

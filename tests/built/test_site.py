@@ -58,6 +58,7 @@ def checkout(tmp_path: Path) -> Path:
     (root / "web/index.js").write_text("export const answer = 42;\n")
     (root / "web/desk").mkdir()
     (root / "web/desk/index.js").write_text("export {};\n")
+    (root / "web/own_pyodide.js").write_text("export {};\n")
     (root / "web/widget/leadout-chat-define.js").write_text("export {};\n")
     (root / "web/package.json").write_text("{}\n")
     write_stand_in(root / MODELS_FOLDER)
@@ -181,7 +182,9 @@ def test_a_build_remembers_the_origins_that_it_allows(checkout: Path, tmp_path: 
 def test_the_app_holds_no_sources_of_the_build(dist: Path) -> None:
     names = tree(dist)
     suffixes = {Path(name).suffix for name in names if name.startswith("app-")}
-    assert suffixes == {".js", ".json", ".zip"}
+    assert suffixes == {".js", ".json", ".zip", ".whl"}
+    wheels = [name for name in names if name.endswith(".whl")]  # for people's own Pyodide
+    assert len(wheels) == 1
     assert not [name for name in names if "package.json" in name or "variants.toml" in name]
 
 

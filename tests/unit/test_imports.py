@@ -17,6 +17,7 @@ WEB = REPOSITORY / "web"
 #: From the ground up. A module imports from layers below its own, or from its own folder.
 LAYERS = (
     ("beside", "brackets", "context_end", "cycle_costs", "errors", "shown", "stats"),
+    ("logits",),
     ("plan",),
     ("config", "layouts", "kv_cache", "sampling", "scheduler"),
     ("kv_rings",),
@@ -44,6 +45,7 @@ LAYERS = (
     ("engine",),
     ("probe",),
     ("bridge",),
+    ("api",),
 )
 
 #: pyapp/leadout_desk, from the ground up; it runs apart from the engine.
@@ -91,7 +93,7 @@ THIRD_PARTY = {
     "jinja2": re.compile(r"chat_jinja"),
     "js": re.compile(r"bridge.*"),
     "py_mini_racer": re.compile(r"grammar_native"),
-    "numpy": re.compile(r"devices\.numpy.*"),
+    "numpy": re.compile(r"devices\.numpy.*|logits"),
     "pyodide": re.compile(r"bridge.*"),
     "tokenizers": re.compile(r"tokenizer_native"),
 }

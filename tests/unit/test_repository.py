@@ -173,7 +173,11 @@ def test_exports_of_the_npm_package_exist_and_give_types_first() -> None:
         if path.with_suffix("").is_dir()
     }
     assert len(adapters) == 5
-    assert set(package["exports"]) == {".", "./define", "./testing"} | adapters
+    assert (
+        set(package["exports"]) == {".", "./define", "./python", "./react", "./testing"} | adapters
+    )
+    assert package["exports"].pop("./react") == {"types": "./types/react.d.ts"}  # types alone
+    assert (REPOSITORY / "web/react.d.ts").is_file()
     for export in package["exports"].values():
         assert list(export) == ["types", "default"]
         assert (REPOSITORY / "web" / export["default"]).is_file()

@@ -10,6 +10,7 @@
 import { readJson } from "./bounded_json.js";
 import { LeadoutError } from "./errors.js";
 import { drafterSource, findKept, isOnThisMachine, sourceOf } from "./kept.js";
+import { pageAddress } from "./page_address.js";
 import { sortFiles } from "./picked_files.js";
 import { partOf } from "../hub/choose.js";
 import { listKnownModels } from "../hub/known_models.js";
@@ -147,7 +148,7 @@ async function resolve(model, options) {
   }
   if (Array.isArray(model?.files)) {
     const files = model.files.map((file) =>
-      file.url ? { ...file, url: new URL(file.url, document.baseURI).href } : file,
+      file.url ? { ...file, url: new URL(file.url, pageAddress()).href } : file,
     );
     const isRemote = files.length > 0 && files.every(({ url }) => url);
     const source = model.source ?? (isRemote ? sourceOf({ name: model.name, files }) : null);
@@ -183,7 +184,7 @@ function alone(model) {
  */
 async function resolveAddress(text, options) {
   const { signal, isKept = true, isFresh = false } = options;
-  const url = URL.parse(text, document.baseURI);
+  const url = URL.parse(text, pageAddress());
   if (url) {
     url.hash = "";
   }

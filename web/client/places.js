@@ -8,6 +8,7 @@
 
 import { PLACES } from "../places.js";
 import { LeadoutError } from "./errors.js";
+import { pageAddress } from "./page_address.js";
 
 /**
  * @param {string | URL} [assets] the folder of the npm package that is called so, wherever it was copied to; relative to
@@ -19,7 +20,7 @@ export function placesOf(assets) {
   if (assets === undefined) {
     return PLACES;
   }
-  const folder = URL.parse(String(assets), document.baseURI);
+  const folder = URL.parse(String(assets), pageAddress());
   if (!folder || !/^https?:$/.test(folder.protocol)) {
     throw new LeadoutError("RequestError", `"${assets}" is not the address of a folder; wanted /path/ or https://…`, {
       parameter: "assets",

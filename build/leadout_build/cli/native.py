@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from leadout.chat_native import TEMPLATES
 from leadout.checkpoint import Checkpoint, FileSource, open_checkpoint
 from leadout.devices.numpy import NumpyDevice
-from leadout.engine import Engine, LoadOptions
+from leadout.engine import Engine, LoadOptions, OnPhase
 from leadout.errors import RequestError
 from leadout.grammar.matcher import MakeLibrary
 from leadout.grammar_native import v8_library
+from leadout.planning import DRAFTERS
 from leadout.tokenizer import Tokenizer
 from leadout.tokenizer_native import HuggingFaceTokenizer
 from leadout_build import DIST, IS_CHECKOUT, ROOT
 from leadout_build.site.vendor import XGRAMMAR_FILE
+from leadout_build.store.drafters import Drafter, drafter_named, drafter_of, require_drafter
+from leadout_build.store.hub_names import parse_hub_name
+from leadout_build.store.model_store import Store
 
 _XGRAMMAR = "@mlc-ai/web-xgrammar/lib/index.js"
 
@@ -32,6 +38,7 @@ async def load_engine(
     on_progress: Callable[[int, int], None] = lambda loaded, total: None,
     device: NumpyDevice | None = None,
     drafter_files: Mapping[str, Path] | None = None,
+    on_phase: OnPhase = lambda phase: None,
 ) -> Engine:
     """Load a checkpoint.
 
@@ -41,6 +48,7 @@ async def load_engine(
         on_progress: told of the bytes read, and of those in all.
         device: default: a new one.
         drafter_files: those of the drafter that was made for the model.
+        on_phase: told of every phase.
 
     Raises:
         LeadoutError: see `Engine.load`.
@@ -50,12 +58,57 @@ async def load_engine(
         await _open(files),
         options or LoadOptions(),
         make_tokenizer,
-        lambda phase: None,
+        on_phase,
         on_progress,
         await _open(drafter_files) if drafter_files else None,
         TEMPLATES,
         make_grammars,
     )
+
+
+async def open_engine(
+    model: str,
+    drafter: str,
+    options: LoadOptions,
+    on_phase: OnPhase,
+    on_progress: Callable[[int, int], None],
+) -> tuple[Engine, Callable[[], None]]:
+    """Load a model for `leadout.load`; see there.
+
+    Returns:
+        the engine, and what gives its device back.
+
+    Raises:
+        LeadoutError: see `leadout.load`.
+    """
+    store = Store()
+    if parse_hub_name(model) is not None:
+        from leadout_build.cli.pull import pull
+
+        pulled = await asyncio.to_thread(pull, model, store)
+        model = model if pulled is None else pulled.name
+    files = store.resolve(model)
+    found: Drafter | None = None
+    if drafter == "mtp":
+        found = require_drafter(store, model)
+    elif drafter == "auto":
+        found = drafter_of(store, model)
+    elif drafter not in DRAFTERS:
+        found = drafter_named(store, drafter)
+    if found is not None:
+        drafter = "mtp"
+    elif drafter == "auto":
+        drafter = "given"  # what a person's own drafter needs
+    device = NumpyDevice()
+    engine = await load_engine(
+        files,
+        replace(options, drafter=drafter),
+        on_progress,
+        device,
+        None if found is None else found.files,
+        on_phase,
+    )
+    return engine, device.close
 
 
 def make_grammars(tokenizer: Tokenizer, vocab_size: int, stop_ids: Sequence[int]) -> MakeLibrary:

@@ -3,7 +3,9 @@
     index.html, page.js, …   static/, byte for byte; in pages the policy stands as well
     docs/                    the documentation, see documentation.py
     leadout.js, define.js, … stable addresses of what has a hash in its own
-    app-<hash>/              web/, kernels/, python/ with our packages, assets.json, desk.json
+    app-<hash>/              web/, kernels/, assets.json, desk.json; python/ with our packages,
+                             compiled for the Pyodide in vendor, and the engine's as a wheel for
+                             people's own
     vendor-<hash>/           what others made, see vendor.py
     models/                  the built-in models, with the list of them that the page reads
     _headers                 the policy, for static hosts that read such a file: workers get theirs
@@ -68,6 +70,7 @@ ENTRY_POINTS = {
     "leadout.js": "index.js",
     "define.js": "widget/leadout-chat-define.js",
     "desk_parts.js": "desk/index.js",
+    "python.js": "own_pyodide.js",
 }
 
 #: In app-<hash>/: what the finance desk alone uses. Keep in step with web/desk/files.js.
@@ -136,10 +139,11 @@ def _assemble(site: Path, root: Path, allow_origins: Sequence[str]) -> None:
             shutil.copyfile(Path(folder, name), app / "kernels" / name)
     (app / "python").mkdir()
     with tempfile.TemporaryDirectory() as folder:
-        package, desk = (
-            package_of(build_wheel(root / "pyapp" / name, Path(folder)), app / "python")
-            for name in ("leadout", "leadout_desk")
-        )
+        wheels = [
+            build_wheel(root / "pyapp" / name, Path(folder)) for name in ("leadout", "leadout_desk")
+        ]
+        package, desk = (package_of(wheel, app / "python") for wheel in wheels)
+        shutil.copy(wheels[0], app / "python")
         compile_archives([package, desk], node_modules / "pyodide", root / ".cache/python")
     beside = f"../{vendor_folder.name}/"
     # Keep in step with `Assets` in web/assets.js.
@@ -148,6 +152,7 @@ def _assemble(site: Path, root: Path, allow_origins: Sequence[str]) -> None:
         **{use: beside + name for use, name in vendored.files.items()},
         "lock": vendored.lock,
         "packages": [f"python/{package.out.name}"],
+        "wheel": f"python/{wheels[0].name}",
         "kernels_index": f"kernels/{INDEX}",
         "kernels_sources": f"kernels/{SOURCES}",
         "template_worker": "template_worker.js",

@@ -1,5 +1,6 @@
 /**
- * Makes one file of each worker of the npm package; see package.py, which starts it:
+ * Makes one file of each worker of the npm package, and beside OUT_FOLDER of what other people's Pyodide takes; see
+ * package.py, which starts it:
  *
  *     node bundle_workers.mjs WEB_FOLDER OUT_FOLDER
  */
@@ -34,6 +35,20 @@ await build({
   entryPoints: ["worker.js", "template_worker.js", "store/puller.js"],
   entryNames: "[name]",
   outdir,
+});
+await build({
+  ...options,
+  entryPoints: ["own_pyodide.js"],
+  minifyIdentifiers: true, // most of it is worker.js once more, where names stay
+  outdir: join(outdir, ".."),
+  plugins: [
+    {
+      name: "places", // the package's own
+      setup: ({ onResolve }) => {
+        onResolve({ filter: /^\.\.\/places\.js$/ }, () => ({ path: "./places.js", external: true }));
+      },
+    },
+  ],
 });
 await build({
   ...options,

@@ -1,7 +1,8 @@
 """Assembles the npm package, which is `npm pack`ed as it lies there.
 
     package.json             web/package.json without what only this repository needs
-    index.js, client/, …     the modules that the entry points load, as they are in web/
+    index.js, client/, …     the modules that the entry points load, as they are in web/; but for
+                             own_pyodide.js, which has them in itself
     places.js                where the files below are, each by itself
     assets/                  what no page loads as a module: each worker in one file, Pyodide,
                              Leadout's Python, kernels, libraries; and assets.json, the list of them
@@ -43,6 +44,9 @@ _OWN_FIELDS = ("devDependencies", "private", "scripts")
 
 #: What `Assets` in web/assets.js calls the workers of workers.
 _HELPING_WORKERS = {"hash_worker": "hash_worker.js", "template_worker": "template_worker.js"}
+
+#: Entry points that are one file with all that they load: half of the engine.
+_BUNDLED_ENTRIES = ("./python",)
 
 #: Names in assets/ where the site's would say little, or two would be the same.
 _NAMES = {"index.json": "kernels.json", "sources.json": "kernel_sources.json"}
@@ -104,7 +108,12 @@ def build_package(out: Path, site: Path, root: Path = ROOT) -> None:
 def _assemble(package: Path, app: Path, assets: dict[str, Any], root: Path) -> None:
     web = root / "web"
     manifest = json.loads((web / "package.json").read_text("utf-8"))
-    entries = [entry["default"] for entry in manifest["exports"].values()]
+    exports = manifest["exports"]
+    entries = [
+        entry["default"]
+        for name, entry in exports.items()
+        if name not in _BUNDLED_ENTRIES and "default" in entry
+    ]
     for module in _modules(web, entries):
         target = package / module
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +124,7 @@ def _assemble(package: Path, app: Path, assets: dict[str, Any], root: Path) -> N
     _run(["node", str(WORKERS_SCRIPT), str(web), str(folder)], "the workers")
     names: dict[str, Any] = {"version": manifest["version"]}
     for use, name in assets.items():
-        if use in names:
+        if use in names or use == "wheel":  # the site's: its sources weigh as much as the rest
             continue
         if use in _HELPING_WORKERS:
             names[use] = _HELPING_WORKERS[use]
@@ -142,6 +151,9 @@ def _assemble(package: Path, app: Path, assets: dict[str, Any], root: Path) -> N
     declarations = ["--noEmit", "false", "--declaration", "--emitDeclarationOnly"]
     types = ["--outDir", str(package / "types")]
     _run(["node", str(tsc), "-p", str(web), *declarations, *types], "the types")
+    for path in web.glob("*.d.ts"):  # what has no code of its own
+        if f"./types/{path.name}" in (entry["types"] for entry in exports.values()):
+            shutil.copyfile(path, package / "types" / path.name)
     for text in (web / "README.md", root / "LICENSE", root / "NOTICE"):
         shutil.copyfile(text, package / text.name)
     shutil.copyfile(web / "adapters/README.md", package / "adapters/README.md")

@@ -1,8 +1,10 @@
 """Python's door to JavaScript: the only package that imports js or pyodide.
 
-    values.py   plain data, errors, and JavaScript's objects as Python's protocols
-    webgpu.py   the device
-    grammars.py what keeps answers to grammars
+    values.py        plain data, errors, and JavaScript's objects as Python's protocols
+    webgpu.py        the device
+    grammars.py      what keeps answers to grammars
+    model_loader.py  from files to an engine
+    own_pyodide.py   the other door: in a Pyodide of somebody's own, see web/own_pyodide.js
 
 web/worker.js boots Pyodide, imports this package, and hands every message of web/messages.js but
 "boot" to `Bridge.handle`. What JavaScript offers in return is the host object that worker.js
@@ -24,12 +26,9 @@ import js
 from pyodide.ffi import JsException, to_js
 
 from leadout.beside import SharedLock
-from leadout.bridge.grammars import js_library
-from leadout.bridge.values import JsSource, JsTemplates, JsTokenizer, js_errors, parsed
+from leadout.bridge.model_loader import ModelLoader
+from leadout.bridge.values import parsed
 from leadout.bridge.webgpu import WebGpuDevice
-from leadout.checkpoint import Checkpoint, open_checkpoint
-from leadout.checkpoint.json_file import parse_json_object
-from leadout.checkpoint.synthetic import synthetic_checkpoint
 from leadout.engine import Engine, LoadOptions
 from leadout.errors import LeadoutError, OutOfMemoryError, RequestError
 from leadout.forecast import forecast
@@ -37,7 +36,6 @@ from leadout.probe import is_wanted, probe
 from leadout.profiling import ProfileRequest
 from leadout.request import GenerateRequest
 from leadout.resumption import Resumption
-from leadout.tokenizer_parts import check_parts
 
 #: How often "progress" messages are sent at most, by share of the whole.
 PROGRESS_STEPS = 200
@@ -58,6 +56,10 @@ class Bridge:
     _aborted: set[int] = field(default_factory=set)
     _controllers: dict[int, Any] = field(default_factory=dict)
     _serving: SharedLock = field(default_factory=SharedLock)
+    _loader: ModelLoader = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._loader = ModelLoader(self.host)
 
     async def handle(self, message: Any) -> None:
         """Serve one message of web/messages.js; answers go through `host.post`."""
@@ -171,24 +173,9 @@ class Bridge:
                     total_bytes=int(total),
                 )
 
-        self._engine = await Engine.load(
-            device,
-            await self._open(model, "target"),
-            load_options,
-            self._make_tokenizer,
-            on_phase,
-            on_progress,
-            await self._open(drafter, "drafter") if drafter else None,
-            JsTemplates(self.host),
-            lambda *facts: js_library(self.host, *facts),
+        self._engine = await self._loader.load(
+            device, model, drafter, load_options, on_phase, on_progress
         )
-        try:
-            # What was loaded while it was fetched is checked as a whole only now.
-            with js_errors():
-                await self.host.settle()
-        except BaseException:
-            self._unload()
-            raise
         info = self._engine.info()
         return {"name": model["name"], **info, "peak_bytes": device.peak_bytes}
 
@@ -197,9 +184,9 @@ class Bridge:
         if request["probe"] and self._engine is not None:
             raise RequestError("A model is loaded here; ask for a probe before that.")
         device = await self._get_device()
-        target = await self._open(request["model"], "target")
+        target = await self._loader.open(request["model"], "target")
         drafter = request.get("drafter")
-        drafter = await self._open(drafter, "drafter") if drafter else None
+        drafter = await self._loader.open(drafter, "drafter") if drafter else None
         found = await forecast(device, target, drafter, options)
         if found.fits and is_wanted(request["probe"], device.info, found.memory):
             self._post(type="forecast", id=number, forecast=found.to_json())
@@ -213,31 +200,8 @@ class Bridge:
 
     async def _get_device(self, max_binding_bytes: int | None = None) -> WebGpuDevice:
         if self._device is None:
-            with js_errors():
-                self._device = WebGpuDevice(await self.host.createRuntime(max_binding_bytes))
+            self._device = await self._loader.new_device(max_binding_bytes)
         return self._device
-
-    async def _open(self, model: dict[str, Any], role: str) -> Checkpoint:
-        """Open the checkpoint of a `ModelRef`, or make one up for a shape."""
-        if "shape" in model:
-            has_vocabulary = bool(model.get("has_vocabulary"))
-            return synthetic_checkpoint(model["shape"], role, has_vocabulary)
-        return await open_checkpoint(
-            {
-                ref["name"]: JsSource(
-                    self.host.openSource(
-                        *(ref.get(key) for key in ("name", "url", "file", "size", "token"))
-                    )
-                )
-                for ref in model["files"]
-            }
-        )
-
-    async def _make_tokenizer(self, text: str) -> JsTokenizer:
-        with js_errors():
-            file = self.host.readTokenizer(text)
-            check_parts(parse_json_object(str(file.parts()), "tokenizer.json"))
-            return JsTokenizer(await file.make())
 
     async def _score(self, request: dict[str, Any], number: int) -> object:
         start = 0

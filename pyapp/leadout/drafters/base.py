@@ -14,7 +14,7 @@ class Drafter(Protocol):
     """Proposes tokens, on the device.
 
     Attributes:
-        kind: "mtp" or "ngram".
+        kind: "mtp", "ngram" or "given".
     """
 
     kind: str

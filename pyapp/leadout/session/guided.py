@@ -1,4 +1,4 @@
-"""Cycles in which some answers keep to a grammar.
+"""Cycles in which the host has a say: answers keep to a grammar, or a person's functions take part.
 
 Which ids may come next is found on the host, so a cycle's choices wait for it. What comes before
 them does not: the device computes the next cycle's logits meanwhile. A cycle is in two parts:
@@ -10,7 +10,8 @@ them does not: the device computes the next cycle's logits meanwhile. A cycle is
                          is not allowed
              2. forced   drafts for the next cycle: text that the grammar leaves no choice of, if
                          this cycle brings all its allowed drafts, and one more id of the text
-             3. submit   the choices, and right behind them the next cycle's opening
+             3. process  logits of streams with logits processors: read, changed, written back
+             4. submit   the choices, and right behind them the next cycle's opening
 
 Nothing else may be submitted between the parts, since passes share their scratch. So while prompts
 wait, the next cycle is opened only when this one's results have come, behind a pass of a prompt.
@@ -21,6 +22,9 @@ masked choice, so that what is chosen behind it, by no mask of its own, does not
 those of the same request without drafts. A stream that ended, or does not want more, while its
 cycle was open is struck out of the rows: else they would be committed to a lane that may have
 another stream by now. Streams without a grammar take part in the same cycles.
+
+A person's drafter has to know all ids before it proposes more, so such a cycle is opened only when
+the results of the one before have come. See own_code.py.
 """
 
 from __future__ import annotations
@@ -29,8 +33,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from leadout import state
-from leadout.devices.base import PassTimes, Runnable
+from leadout.devices.base import PassTimes, Readback, Runnable
 from leadout.errors import LeadoutError
+from leadout.logits import FLOAT_BYTES
+from leadout.passes import LOGITS
 from leadout.scheduler import Schedule
 from leadout.session.compiled import CompiledModel
 from leadout.session.queued import QueuedPass, SharedReadback
@@ -131,6 +137,22 @@ class Guided:
         if not stream.written:
             await self._set_masks(stream, len(stream.prompt), [])
 
+    async def first_choice(self, stream: Stream, num_rows: int) -> Readback | None:
+        """Submit a prompt's last pass in parts, with its logits processed in between.
+
+        Returns:
+            the choice's results; None where the stream ended meanwhile.
+        """
+        decoder, passes = self._decoder, self._decoder.passes
+        opening = passes.prefill_open[num_rows]
+        closing = passes.prefill_close[stream.settings.logprobs][num_rows]
+        await decoder.compile_missing([opening, closing])
+        num_positions = len(stream.prompt)
+        decoder.submit(opening, num_positions).discard()
+        if not await self._process(stream, 0, []):
+            return None
+        return decoder.submit(closing, num_positions)
+
     async def cycle(self, ready: Sequence[Stream]) -> None:
         """Close the cycle that is open, and open the next one; see the module's docstring.
 
@@ -148,8 +170,11 @@ class Guided:
             ready = _decoding(ready)  # some may have ended while Plans were compiled
             if not ready or not self._compiled.issuperset(self._kinds_for(ready)):
                 return
-            most = self._most_drafts(ready)
-            self._open_for(ready, _forced(dict.fromkeys(ready), most))
+            forced = self._forced(dict.fromkeys(ready), self._most_drafts(ready))
+            ready = _decoding(ready)
+            if not ready:
+                return
+            self._open_for(ready, {one: ids for one, ids in forced.items() if one in ready})
         await self._close(ready)
 
     # ---- the first part ------------------------------------------------------------------------
@@ -201,8 +226,15 @@ class Guided:
         for one in opened.streams:
             if one in ready and _is_decoding(one):
                 drafts = proposed.get(one, ())[: max(one.left - 1, 0)]
-                masks = await self._set_masks(one, one.most, drafts)
-                allowed[one] = drafts[: max(len(masks) - 1, 0)]
+                if one.guide is not None:
+                    masks = await self._set_masks(one, one.most, drafts)
+                    drafts = drafts[: max(len(masks) - 1, 0)]
+                allowed[one] = drafts
+        # Those alone whose rows are all there: the next cycle's logits lie in the same place.
+        for group, one in enumerate(opened.streams):
+            if one in allowed and one.has_processors and _is_decoding(one):
+                first = group * (1 + opened.num_drafts)
+                await self._process(one, first, allowed[one] or ())
         taking_part = _decoding(allowed)
         if not taking_part:
             self.give_up()
@@ -216,7 +248,7 @@ class Guided:
         forced: dict[Stream, list[int]] = {}
         goes_on = self._may_open(list(following))
         if goes_on:
-            forced = _forced(following, self._most_drafts(list(following)))
+            forced = self._forced(following, self._most_drafts(list(following)))
         for group, one in enumerate(opened.streams):
             if one not in taking_part:
                 decoder.strike(group, opened.num_drafts)
@@ -256,7 +288,9 @@ class Guided:
 
     def _may_open(self, streams: Sequence[Stream]) -> bool:
         """Return whether a cycle of these streams may be opened now."""
-        if not any(one.guide is not None for one in streams) or not self._is_undisturbed():
+        if not any(one.needs_host for one in streams) or not self._is_undisturbed():
+            return False
+        if any(one.has_own_drafter for one in streams):
             return False
         return self._compiled.issuperset(self._kinds_for(streams))
 
@@ -311,26 +345,53 @@ class Guided:
             self._leave(stream, None)
         return masks
 
+    async def _process(self, stream: Stream, row: int, drafts: Sequence[int]) -> bool:
+        """Have a stream's processors change its rows, which begin at `row`.
+
+        Returns:
+            whether the stream goes on: not where a processor failed, or it ended meanwhile.
+        """
+        assert stream.own_code is not None
+        device, row_bytes = self._decoder.device, FLOAT_BYTES * self._decoder.tables.vocab_size
+        logits = await device.read(LOGITS, row * row_bytes, (1 + len(drafts)) * row_bytes)
+        if stream.lane is None:
+            return False
+        try:
+            changed = stream.own_code.process(drafts, logits)
+        except LeadoutError as error:
+            self._leave(stream, error)
+            return False
+        device.write(LOGITS, row * row_bytes, changed)
+        return True
+
+    def _forced(
+        self, pending: Mapping[Stream, Sequence[int] | None], most: int
+    ) -> dict[Stream, list[int]]:
+        """Return the host's drafts of the next cycle, of streams that have any.
+
+        Args:
+            pending: of each stream, the allowed drafts of its cycle that is about to be submitted;
+                None where it takes no part in that.
+            most: drafts at most.
+        """
+        found: dict[Stream, list[int]] = {}
+        for one, drafts in pending.items():
+            left = one.left - (1 if drafts is None else 2)
+            ids: list[int] = []
+            if one.own_code is not None and one.own_code.drafts:
+                try:
+                    ids = one.own_code.propose(min(most, left))
+                except LeadoutError as error:
+                    self._leave(one, error)
+            elif one.guide is not None and one.drafts:
+                ids = one.guide.forced(min(most, left), drafts)
+            if ids:
+                found[one] = ids
+        return found
+
     def _groups_for(self, streams: Sequence[Stream]) -> int:
         counts = self._decoder.passes.group_counts
         return next(count for count in counts if count >= len(streams))
-
-
-def _forced(pending: Mapping[Stream, Sequence[int] | None], most: int) -> dict[Stream, list[int]]:
-    """Return the forced drafts of the next cycle, of streams that have any.
-
-    Args:
-        pending: of each stream, the allowed drafts of its cycle that is about to be submitted; None
-            where it takes no part in that.
-        most: drafts at most.
-    """
-    found: dict[Stream, list[int]] = {}
-    for one, drafts in pending.items():
-        if one.guide is not None and one.drafts:
-            left = one.left - (1 if drafts is None else 2)
-            if ids := one.guide.forced(min(most, left), drafts):
-                found[one] = ids
-    return found
 
 
 def _is_decoding(stream: Stream) -> bool:

@@ -220,8 +220,8 @@ class Loop:
     def _ready(self) -> tuple[list[Stream], int]:
         """Return the streams that the next cycle may be of, and how many cycles to queue."""
         decoding = [one for one in self._streams if one.phase is Phase.DECODING]
-        # A grammar's choices go one by one, and others' beside them, since rows are shared.
-        is_guided = any(one.guide is not None for one in decoding)
+        # Where the host has a say, choices go one by one, and others' beside them: shared rows.
+        is_guided = any(one.needs_host for one in decoding)
         depths = {one: 1 if is_guided else self._decoder.depth(one.run_ahead) for one in decoding}
         ready = [
             one
@@ -271,7 +271,13 @@ class Loop:
         if is_last:
             last = state.pack_rows(lane.number, end - 1, prompt[-1:], 1)
             decoder.device.write("last_row", 0, last)
-        one = QueuedPass(decoder.submit(plans[rows], len(prompt)), num_rows=rows)
+        if is_last and stream.has_processors:
+            readback = await self._guided.first_choice(stream, rows)
+            if readback is None:
+                return  # it ended meanwhile
+            one = QueuedPass(readback)
+        else:
+            one = QueuedPass(decoder.submit(plans[rows], len(prompt)), num_rows=rows)
         self._in_flight.append(one)
         parts_at = stream.parts_at if start < stream.parts_at <= end else 0
         if not is_last:
@@ -321,7 +327,7 @@ class Loop:
 
     async def _cycle(self, ready: Sequence[Stream], depth: int) -> None:
         """Submit a cycle of these streams."""
-        if any(one.guide is not None for one in ready):
+        if any(one.needs_host for one in ready):
             await self._guided.cycle(ready)
             return
         decoder = self._decoder
@@ -361,7 +367,7 @@ class Loop:
         return self._decoder.depth(2) > 1
 
     def _submit_choices(self, closing: Closing) -> QueuedPass:
-        """Submit the choices of a cycle in which some streams keep to a grammar."""
+        """Submit the choices of a cycle in which the host has a say."""
         plan, schedule = closing.plan, closing.schedule
         one = self._submit_cycle(
             closing.streams, 1, plan, closing.num_drafts, closing.num_groups, schedule
@@ -463,7 +469,7 @@ class Loop:
         tokens = result.tokens[: stream.budget - stream.collected]
         if stream.guide is not None:
             try:
-                tokens = stream.guide.take(tokens, len(one.forced.get(stream, ())))
+                tokens = stream.guide.take(tokens, one.num_forced(stream))
             except RequestError as error:
                 self._leave(stream, error)
                 return

@@ -22,7 +22,7 @@ class QueuedPass:
         num_rows: of a prompt's pass; 0 of a cycle.
         schedule: what decided on the drafts.
         num_drafted: that the drafter was asked for, where others are not its own.
-        forced: of streams whose drafts are a grammar's, these.
+        forced: of streams whose drafts are the host's, these.
     """
 
     readback: Readback
@@ -33,6 +33,10 @@ class QueuedPass:
     schedule: Schedule | None = None
     num_drafted: int | None = None
     forced: Mapping[Stream, Sequence[int]] = field(default_factory=dict)
+
+    def num_forced(self, stream: Stream) -> int:
+        """Return how many of a stream's drafts were its grammar's."""
+        return 0 if stream.has_own_drafter else len(self.forced.get(stream, ()))
 
     def come_with(self, readback: SharedReadback) -> None:
         """Take the results from a later readback, which has them as well: one less to wait for."""

@@ -19,6 +19,7 @@ from leadout.sampling import Sampling
 from leadout.scheduler import FixedSchedule, Schedule
 from leadout.session.guide import Guide
 from leadout.session.lane import Lane
+from leadout.session.own_code import OwnCode
 from leadout.state import TokenLogprobs
 
 
@@ -68,6 +69,7 @@ class Stream:
         schedule: says how many tokens to draft while it is alone.
         written: ids that were generated before, by another engine, and are not generated again.
         guide: says which ids may come next; None where the answer is free.
+        own_code: a person's functions, which change logits or draft; None where there are none.
         lane: where it runs, once it does.
         phase: where it is.
         num_reused: of the prompt's ids, how many needed no prefill.
@@ -88,6 +90,7 @@ class Stream:
     schedule: Schedule
     written: Sequence[int] = ()
     guide: Guide | None = None
+    own_code: OwnCode | None = None
     lane: Lane | None = None
     phase: Phase = Phase.WAITING
     num_reused: int = 0
@@ -105,6 +108,8 @@ class Stream:
 
     def __post_init__(self) -> None:
         self.collected = len(self.written)
+        if self.own_code is not None:
+            self.own_code.ids = [*self.prompt, *self.written]
 
     async def cycles(self, on_wait: Callable[[], None]) -> AsyncGenerator[Cycle, None]:
         """Yield what passes bring.
@@ -141,6 +146,21 @@ class Stream:
         return self.schedule != FixedSchedule(0)
 
     @property
+    def needs_host(self) -> bool:
+        """Whether the host has a say in its choices or drafts: its cycles go one by one."""
+        return self.guide is not None or self.own_code is not None
+
+    @property
+    def has_processors(self) -> bool:
+        """Whether its logits are changed before a token is chosen."""
+        return self.own_code is not None and self.own_code.processes
+
+    @property
+    def has_own_drafter(self) -> bool:
+        """Whether a person's function drafts, which has to know all ids before it does."""
+        return self.own_code is not None and self.own_code.drafts
+
+    @property
     def left(self) -> int:
         """How many ids may still be asked for. Every pass in flight brings one at least."""
         return self.budget - self.collected - self.in_flight
@@ -148,6 +168,8 @@ class Stream:
     def bring(self, cycle: Cycle) -> None:
         """Add a cycle to those that wait to be read; `tell` wakes the reader."""
         self._is_waited_for = False
+        if self.own_code is not None:
+            self.own_code.ids += cycle.tokens
         self._cycles.append(cycle)
 
     def tell(self) -> None:
