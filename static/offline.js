@@ -3,13 +3,31 @@
  * not its business: those are in web/store/.
  *
  * What has a hash in its address is taken from what is kept; everything else is asked for first, and taken
- * from there where nobody answers. When the site was built anew, what it is made of is fetched in one
- * go, and what it no longer has is dropped.
+ * from there where nobody answers. Builds of the site are never mixed:
+ *
+ * 1. A build is kept in a cache of its own, which counts once it is whole: build.json goes in last, and only if
+ *    the site still says the same of itself. Then older ones go.
+ * 2. A page that came from a cache gets all else from the same cache.
+ * 3. A page that came from the site gets something kept only if that is of the build which the site had then.
  */
 
-const CACHE = "leadout-app";
 const SCOPE = new URL("./", self.location.href);
+const PREFIX = `leadout-app ${SCOPE.pathname} `;
 const LIST = new URL("build.json", SCOPE).href;
+const MODELS = "models/index.json";
+
+/** Pages whose build is remembered; who goes on longer is asked for anew. */
+const MAX_PAGES = 100;
+
+/**
+ * Where pages came from, by client: `isKept`: from the cache, else from the site; `cache`: of the same build, null where
+ * there is none.
+ * @type {Map<string, {isKept: boolean, cache: Promise<Cache | null>}>}
+ */
+const pages = new Map();
+
+/** Under way, for whoever asks for it meanwhile. @type {Promise<void> | null} */
+let refreshing = null;
 
 /**
  * The documentation is kept, with its drawings; photographs of the screen are not.
@@ -25,57 +43,106 @@ function hasHash(path) {
   return /^(app|vendor)-[0-9a-f]{8,}\//.test(path);
 }
 
-/** Bring what is kept up to what the site is now. */
-async function refresh() {
-  const response = await fetch(LIST, { cache: "no-cache" });
-  if (!response.ok) {
-    throw new Error(`${LIST} answered ${response.status}`);
+/** @returns {Promise<Cache | null>} the newest one that is whole */
+async function findCache() {
+  const names = (await caches.keys()).filter((name) => name.startsWith(PREFIX));
+  for (const name of names.reverse()) {
+    const cache = await caches.open(name);
+    if (await cache.match(LIST)) return cache;
   }
-  const cache = await caches.open(CACHE);
-  const text = await response.clone().text();
-  if ((await (await cache.match(LIST))?.text()) === text) {
+  return null;
+}
+
+/** Keep what the site is now. */
+function refresh() {
+  refreshing ??= keepBuild().finally(() => {
+    refreshing = null;
+  });
+  return refreshing;
+}
+
+async function keepBuild() {
+  const list = await fetchText(LIST);
+  const before = await findCache();
+  if ((await (await before?.match(LIST))?.text()) === list) {
     return;
   }
-  const paths = Object.keys(JSON.parse(text).files).filter(isKept);
-  const wanted = new Map(paths.map((path) => [new URL(path, SCOPE).href, path]));
-  const kept = new Set((await cache.keys()).map(({ url }) => url));
-  for (const [url, path] of wanted) {
-    if (hasHash(path) && kept.has(url)) continue;
-    const file = await fetch(url, { cache: hasHash(path) ? "default" : "no-cache" });
-    if (!file.ok) {
-      throw new Error(`${url} answered ${file.status}`);
+  const name = `${PREFIX}${Date.now()}`;
+  const cache = await caches.open(name);
+  try {
+    for (const path of Object.keys(JSON.parse(list).files).filter(isKept)) {
+      const url = new URL(path, SCOPE).href;
+      const known = hasHash(path) ? await before?.match(url) : undefined;
+      await cache.put(url, known ?? (await fetchFile(url, hasHash(path) ? "default" : "no-cache")));
     }
-    await cache.put(url, file);
+    const models = new URL(MODELS, SCOPE).href;
+    const listed = await before?.match(models);
+    if (listed) await cache.put(models, listed);
+    if ((await fetchText(LIST)) !== list) {
+      throw new Error(`${LIST} was built anew meanwhile`);
+    }
+    await cache.put(LIST, new Response(list, { headers: { "content-type": "application/json" } }));
+  } catch (error) {
+    await caches.delete(name);
+    throw error;
   }
-  for (const url of kept) {
-    if (!wanted.has(url)) await cache.delete(url);
+  for (const other of await caches.keys()) {
+    const isOlder = other.startsWith(PREFIX) && other !== name;
+    if (isOlder || other === "leadout-app") await caches.delete(other); // the latter is of the first releases
   }
-  // Last: with the list there, all that it names is there.
-  await cache.put(LIST, response);
+}
+
+/** @param {string} url @param {RequestCache} cache */
+async function fetchFile(url, cache) {
+  const response = await fetch(url, { cache });
+  if (!response.ok) {
+    throw new Error(`${url} answered ${response.status}`);
+  }
+  return response;
+}
+
+/** @param {string} url */
+async function fetchText(url) {
+  return (await fetchFile(url, "no-cache")).text();
 }
 
 /**
- * @param {Request} request
+ * @param {FetchEvent} event
  * @param {string} path
+ * @returns {Promise<Response>}
  */
-async function answer(request, path) {
-  const cache = await caches.open(CACHE);
+async function answer(event, path) {
+  const { request, clientId, resultingClientId } = event;
+  const isPage = request.mode === "navigate";
   const url = new URL(path === "" || path.endsWith("/") ? `${path}index.html` : path, SCOPE).href;
-  if (hasHash(path)) {
-    const kept = await cache.match(url);
+  const page = isPage ? undefined : pages.get(clientId);
+  const findKept = async () => (await (page ? page.cache : findCache()))?.match(url);
+  if (hasHash(path) || (page?.isKept && path !== MODELS)) {
+    const kept = await findKept();
     if (kept) return kept;
   }
   try {
     const response = await fetch(request);
-    if (path === "models/index.json" && response.ok) {
-      await cache.put(url, response.clone());
+    if (isPage) {
+      const cache = refresh().then(findCache, () => null); // without a connection: another time
+      event.waitUntil(cache);
+      remember(resultingClientId, { isKept: false, cache });
+    } else if (path === MODELS && response.ok) {
+      await (await findCache())?.put(url, response.clone());
     }
     return response;
   } catch (error) {
-    const kept = await cache.match(url);
-    if (kept) return kept;
-    throw error;
+    const kept = await findKept();
+    if (!kept) throw error;
+    if (isPage) remember(resultingClientId, { isKept: true, cache: findCache() });
+    return kept;
   }
+}
+
+/** @param {string} client @param {{isKept: boolean, cache: Promise<Cache | null>}} page */
+function remember(client, page) {
+  pages.set(client, page);
+  if (pages.size > MAX_PAGES) pages.delete(pages.keys().next().value);
 }
 
 self.addEventListener("install", (event) => event.waitUntil(refresh()));
@@ -88,11 +155,8 @@ self.addEventListener("fetch", (event) => {
     return;
   }
   const path = url.pathname.slice(SCOPE.pathname.length);
-  if (/^models\/./.test(path) && path !== "models/index.json") {
+  if (/^models\/./.test(path) && path !== MODELS) {
     return;
   }
-  event.respondWith(answer(request, path));
-  if (request.mode === "navigate") {
-    event.waitUntil(refresh().catch(() => {})); // without a connection: another time
-  }
+  event.respondWith(answer(event, path));
 });
