@@ -131,6 +131,15 @@ def test_the_documentation_has_no_serious_fault(chromium: Browser, tmp_path: Pat
             context.close()
 
 
+@pytest.mark.parametrize(
+    ("path", "scheme"), [("examples/embed.html", "dark"), ("examples/python/", "light")]
+)
+def test_no_example_has_a_serious_fault(open_page: OpenPage, path: str, scheme: str) -> None:
+    options = {"color_scheme": scheme, **(PHONE if scheme == "dark" else {})}
+    init = WITH_ADAPTER + axe()
+    check(open_page(path=path, wait_for=None, init=init, context_options=options))
+
+
 def test_a_chat_by_keyboard_alone(open_page: OpenPage) -> None:
     chat = open_page(
         info={"has_chat_template": True}, text='"word ".repeat(500)', tokensPerSecond=50

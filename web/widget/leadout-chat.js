@@ -8,8 +8,8 @@
  * `model`; see Leadout.load), `mode` ("completion" or "chat"; without it, chat when the model has a chat template),
  * `autoload` (load without a click), `forecast` (before that click, say what a model from afar takes and how fast it will
  * be: Python starts for it), `assets` (the folder with the engine's files; see LoadParams), `store` (a model from afar is
- * kept in the browser, see Leadout.models: "only", and not loaded; "off", it is not), `data-state` (set by the element,
- * see State). Slots: header, footer, offer, settings, unsupported. Parts: notice, loading, progress, sheet, input,
+ * kept in the browser, see Leadout.models: "only", and not loaded; "off", it is not), `name`, `required`, `disabled` and
+ * `submits` (in forms, see FormField), `data-state` (set by the element, see State). Slots: header, footer, offer, settings, unsupported. Parts: notice, loading, progress, sheet, input,
  * continuation, question, answer, reasoning, tool-call, tools, actions, send, stop, undo, clear, status, figures, speed,
  * drafting, compare, comparison, settings.
  *
@@ -36,6 +36,7 @@ import { isAbort, LeadoutError } from "../client/errors.js";
 import { Choice, loadOptionsOf, upgradeProperties } from "./attributes.js";
 import { Bodies } from "./bodies.js";
 import { Offering } from "./forecast.js";
+import { FormField } from "./form_field.js";
 import { loadEngine } from "./loading.js";
 import { errorNotice, unsupportedNotice } from "./notices.js";
 import { findSupport } from "./offer.js";
@@ -50,11 +51,8 @@ import { Writer } from "./writing.js";
 /** Properties that a page may have set before the element was defined. */
 const PROPERTIES = ["drafter", "model", "mode", "engine", "settings", "text", "messages", "conversation"];
 
-// Importing must work where there is no DOM (a server that renders pages).
-const ElementBase = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (class {});
-
-export class LeadoutChat extends ElementBase {
-  static observedAttributes = ["model", "drafter", "mode", "autoload"];
+export class LeadoutChat extends FormField {
+  static observedAttributes = ["model", "drafter", "mode", "autoload", ...FormField.fieldAttributes];
 
   /** Passed to Leadout.load beside the model. @type {Partial<LoadParams>} */
   loadOptions = {};
@@ -114,9 +112,7 @@ export class LeadoutChat extends ElementBase {
   connectedCallback() {
     upgradeProperties(this, PROPERTIES);
     this.#setState(this.#state);
-    if (this.#state === "idle") {
-      this.#offer();
-    }
+    if (this.#state === "idle") this.#offer();
   }
 
   disconnectedCallback() {
@@ -124,19 +120,17 @@ export class LeadoutChat extends ElementBase {
     queueMicrotask(() => {
       if (!this.isConnected) {
         this.stop();
-        if (this.#loading || this.#ownsEngine) {
-          this.#reset();
-        }
+        if (this.#loading || this.#ownsEngine) this.#reset();
       }
     });
   }
 
   /** @param {string} name @param {string | null} before @param {string | null} after */
   attributeChangedCallback(name, before, after) {
-    if (before === after) {
-      return;
-    }
-    if (name === "mode") {
+    if (before === after) return;
+    if (FormField.fieldAttributes.includes(name)) {
+      this.refreshField();
+    } else if (name === "mode") {
       this.#refreshMode();
     } else if (name === "model") {
       this.#model.takeAttribute();
@@ -194,11 +188,8 @@ export class LeadoutChat extends ElementBase {
 
   set engine(engine) {
     this.#reset();
-    if (engine) {
-      this.#adopt(engine, false);
-    } else {
-      this.#offer({ mayLoad: false });
-    }
+    if (engine) this.#adopt(engine, false);
+    else this.#offer({ mayLoad: false });
   }
 
   /** @returns {Settings} */
@@ -259,9 +250,7 @@ export class LeadoutChat extends ElementBase {
   /** Load the model. Never rejects: what goes wrong is shown, and told by "leadout-error". */
   async load() {
     const model = this.model;
-    if (!model) {
-      return;
-    }
+    if (!model) return;
     this.#reset();
     const loading = new AbortController();
     const { drafter } = this;
@@ -315,6 +304,22 @@ export class LeadoutChat extends ElementBase {
     }
   }
 
+  /** @override */
+  fieldState() {
+    return { answer: this.continuation, messages: this.messages, isWriting: this.#state === "generating" };
+  }
+
+  /** @override */
+  resetField() {
+    this.stop();
+    [this.messages, this.text] = [[], ""];
+  }
+
+  /** @override @param {string} message */
+  sayInvalid(message) {
+    this.#view.setStatus(message);
+  }
+
   /** Put the cursor where one writes. @override */
   focus() {
     this.#body.focus();
@@ -335,9 +340,7 @@ export class LeadoutChat extends ElementBase {
     this.#takePhase("ready");
     followHealing(engine, this.#view, (event) => engine === this.#engine && this.#emit("healing", event));
     engine.lost.then((error) => {
-      if (engine === this.#engine) {
-        this.#fail(error);
-      }
+      if (engine === this.#engine) this.#fail(error);
     });
   }
 
@@ -348,9 +351,7 @@ export class LeadoutChat extends ElementBase {
     this.#offering.end();
     loading?.abort();
     this.#writer.drop();
-    if (this.#ownsEngine) {
-      engine?.dispose();
-    }
+    if (this.#ownsEngine) engine?.dispose();
   }
 
   /** Back to "idle", with nothing running and nothing held. */
@@ -400,9 +401,8 @@ export class LeadoutChat extends ElementBase {
       this.#emit("error", { error: new LeadoutError("DeviceUnavailableError", reason, { advice }) });
       return;
     }
-    if (model && mayLoad && this.hasAttribute("autoload")) {
-      await this.load();
-    } else if (model) {
+    if (model && mayLoad && this.hasAttribute("autoload")) await this.load();
+    else if (model) {
       const [{ drafter }, options] = [this, loadOptionsOf(this)];
       const asked = { model, drafter, options, hasForecast: this.hasAttribute("forecast"), load: () => this.load() };
       await this.#offering.begin(asked, (notice) => this.#view.setNotice(notice));
@@ -437,9 +437,7 @@ export class LeadoutChat extends ElementBase {
 
   /** @param {Phase} phase */
   #takePhase(phase) {
-    if (phase === this.#state) {
-      return; // load() was ahead of the worker
-    }
+    if (phase === this.#state) return; // load() was ahead of the worker
     this.#setState(phase);
     this.#view.showPhase(phase, null);
     this.#emit("phase", { phase });
@@ -468,6 +466,7 @@ export class LeadoutChat extends ElementBase {
     send.disabled = this.#state !== "ready" && !isGenerating;
     undo.disabled = isGenerating || !this.#body.canUndo;
     clear.disabled = isGenerating || (this.#body.text === "" && !this.#body.canUndo);
+    this.refreshField();
   }
 
   #refreshMode() {

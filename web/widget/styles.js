@@ -29,6 +29,7 @@ const CSS = `
   line-height: 1.5;
 }
 :host([hidden]), [hidden] { display: none !important; }
+:host(:disabled) { opacity: .6; }
 *, *::before, *::after { box-sizing: border-box; }
 .unseen {
   position: absolute; width: 1px; height: 1px; overflow: hidden;
