@@ -8,8 +8,7 @@
                     self-test
 
     prefill_open    the logits behind a prompt, and prefill_close, the choice there
-    draft(k)        the rows of a cycle, with k drafts of every lane that takes part, and these read
-                    back, with the results of the cycle before
+    draft(k)        the rows of a cycle, with k drafts of every lane that takes part, read back
     forward(k)      the logits of these rows
     given(k)        both in one, where all drafts are the host's
     close(k)        the choices behind these rows, and accept
@@ -84,8 +83,7 @@ class CycleParts:
     """What comes before the choices of a cycle in parts; each by the number of drafts.
 
     Attributes:
-        draft: its rows, with a drafter's drafts but where the host gives some; it reads these back,
-            and the results of the cycle before.
+        draft: its rows, with a drafter's drafts but where the host gives some; it reads them back.
         forward: the logits behind these.
         given: both in one, where no drafts but the host's are wanted; nothing is read back.
     """
@@ -238,7 +236,7 @@ class _Builder:
         lane_rows, rows = self._begin(p, num_drafts, num_groups)
         self.drafter.draft(p, lane_rows, rows, self.tables, num_drafts)
         p.add(ops.PlaceGiven("place_given", lane_rows, rows, self.tables, num_drafts))
-        return p.build(readback=self.tables.results_and_drafts)
+        return p.build(readback=rows.table)
 
     def forward(self, num_drafts: int, num_groups: int) -> Program:
         p = ProgramBuilder(_named("forward", num_drafts, num_groups))

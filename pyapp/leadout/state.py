@@ -27,9 +27,6 @@ Keep in step with the kernels named behind each table.
                 Behind all lanes' there are, of each lane, 42 words for each of the tokens: how many
                 likeliest ids are listed, the token's log-probability, 20 ids, their
                 log-probabilities (logprobs_final), for lanes that ask for them.
-                Behind these there are, of each group of a cycle in parts, 8 words: how many drafts
-                its rows have, and their ids (place_given). They are read back together with the
-                results of the cycle before.
     history     one word per lane and position: the lane's known tokens (accept).
     seen        of each lane, one bit per id of the vocabulary: which ids the lane's tokens include
                 (accept); then one word per id: in its low half how often the lane generated it, up
@@ -47,6 +44,7 @@ import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from leadout.plan import Binding, BufferSpec
 from leadout.sampling import MAX_TOP_LOGPROBS
@@ -79,9 +77,6 @@ RESULT_BYTES = 4 * RESULT_WORDS
 #: Words of a token's log-probabilities; keep in step with logprobs_final.wgsl.
 LOGPROB_WORDS = 2 + 2 * MAX_TOP_LOGPROBS
 LANE_LOGPROB_WORDS = (MAX_DRAFT_TOKENS + 1) * LOGPROB_WORDS
-
-#: Words of a group's drafts.
-DRAFT_WORDS = 1 + MAX_DRAFT_TOKENS
 
 
 @dataclass(frozen=True)
@@ -145,14 +140,8 @@ class Tables:
 
     @property
     def results_and_logprobs(self) -> Binding:
-        """The binding of all lanes' results, and of their log-probabilities."""
+        """The binding of all lanes' results, with what stands behind them."""
         return Binding("results", 0, self.results.bytes + 4 * LANE_LOGPROB_WORDS * self.num_lanes)
-
-    @property
-    def results_and_drafts(self) -> Binding:
-        """The binding of all this, and of the drafts of a cycle in parts."""
-        before = self.results_and_logprobs.bytes
-        return Binding("results", 0, before + 4 * DRAFT_WORDS * self.num_lanes)
 
     @property
     def seen(self) -> Binding:
@@ -174,7 +163,7 @@ class Tables:
         fixed = (
             self.state,
             self.turns,
-            self.results_and_drafts,
+            self.results_and_logprobs,
             self.seen,
             self.given,
             self.history,
@@ -272,10 +261,11 @@ def read_result(words: Sequence[int], lane: int) -> Result:
     return Result(listed[:count], drafted, listed[count:])
 
 
-def read_drafts(words: Sequence[int], tables: Tables, group: int) -> list[int]:
-    """Return the drafts of a group of a cycle in parts from `Tables.results_and_drafts`."""
-    first = tables.results_and_logprobs.bytes // 4 + group * DRAFT_WORDS
-    return [int(word) for word in words[first + 1 : first + 1 + int(words[first])]]
+def read_drafts(words: Sequence[int], group: int, num_drafts: int) -> list[int]:
+    """Return a group's drafts from the row table of a verify pass."""
+    first = 4 * group * (1 + num_drafts) + 4
+    rows = [words[at : at + 4] for at in range(first, first + 4 * num_drafts, 4)]
+    return [int(row[2]) for row in takewhile(lambda row: row[3] & ROW_VALID, rows)]
 
 
 @dataclass(frozen=True)
@@ -291,18 +281,16 @@ class TokenLogprobs:
     top: tuple[tuple[int, float], ...]
 
 
-def read_logprobs(
-    words: Sequence[int], tables: Tables, lane: int, num_tokens: int
-) -> list[TokenLogprobs]:
+def read_logprobs(words: Sequence[int], lane: int, num_tokens: int) -> list[TokenLogprobs]:
     """Return the log-probabilities of a lane's tokens from the words read back.
 
     Args:
-        words: `Tables.results_and_logprobs`, and whatever stands behind it.
-        tables: of the engine.
+        words: `Tables.results_and_logprobs`.
         lane: that asked for them.
         num_tokens: as its result says.
     """
-    start = tables.results.bytes // 4 + lane * LANE_LOGPROB_WORDS
+    num_lanes = len(words) // (RESULT_WORDS + LANE_LOGPROB_WORDS)
+    start = num_lanes * RESULT_WORDS + lane * LANE_LOGPROB_WORDS
     found = []
     for place in range(start, start + num_tokens * LOGPROB_WORDS, LOGPROB_WORDS):
         num_top, logprob = int(words[place]), _float(words[place + 1])

@@ -55,7 +55,7 @@ def told(
     live = {int(lane) for lane, _, _, flags in table if flags & ROW_VALID}
     asked = [lane in live and int(one[-1]) >> 8 for lane, one in enumerate(settings)]
     return [
-        read_logprobs(gpu.tolist(), tables, lane, count if asked[lane] else 0)
+        read_logprobs(gpu.tolist(), lane, count if asked[lane] else 0)
         for lane, count in enumerate(counts)
     ]
 

@@ -124,10 +124,7 @@ def test_the_next_logits_are_queued_before_choices_are_waited_for(get, watch, dr
         following = log[at + 1 : at + 1 + len(opening)]
         assert [verb for verb, _ in following] == ["submit"] * len(opening), following
         assert [name.split("-")[0] for _, name in following] == opening
-        # Drafts bring the results of the choices before: one round trip for both.
-        brings = log[at + 1] if is_drafted else log[at]
-        assert log[at + 1 + len(opening)] == ("await", brings[1])
-        assert ("await", log[at][1]) not in log[at : at + 4] or not is_drafted
+        assert log[at + 1 + len(opening)] == ("await", log[at][1]), "the choices come first"
     assert num_drafted >= (len(closings) - 2 if draft_tokens else 0)
     # The first cycle alone was opened with nothing to wait for.
     logits = [name for verb, name in log if verb == "submit" and name[:5] in ("forwa", "given")]

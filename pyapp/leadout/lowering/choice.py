@@ -238,11 +238,8 @@ def place_given(b: PlanBuilder, op: ops.PlaceGiven) -> None:
     cycle = cycle_shape(b, op.lane_rows.count, op.num_drafts)
     b.dispatch(
         "place_given",
-        [op.lane_rows.table, tables.given, op.rows.table, tables.results_and_drafts, cycle],
+        [op.lane_rows.table, tables.given, op.rows.table, cycle],
         (1, 1, 1),
         op.label,
-        {
-            "CAPACITY": tables.context_length,
-            "FIRST_DRAFT": tables.results_and_logprobs.bytes // 4,
-        },
+        {"CAPACITY": tables.context_length},
     )

@@ -172,12 +172,12 @@ class PlaceDraft(Op):
 
 @dataclass(frozen=True)
 class PlaceGiven(Op):
-    """Put the drafts that the host gives into the verify pass's rows, and tell all that these have.
+    """Put the drafts that the host gives into the verify pass's rows.
 
     Attributes:
         lane_rows: one a group: its lane's last known token.
         rows: the verify pass's rows; those that get no draft stay as they are.
-        tables: of the engine, whose `given` has each lane's drafts, and whose `results` is told.
+        tables: of the engine, whose `given` has each lane's drafts.
         num_drafts: of each group in this cycle, at most.
     """
 

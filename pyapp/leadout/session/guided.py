@@ -39,7 +39,6 @@ from leadout.logits import FLOAT_BYTES
 from leadout.passes import LOGITS
 from leadout.scheduler import Schedule
 from leadout.session.compiled import CompiledModel
-from leadout.session.queued import QueuedPass, SharedReadback
 from leadout.session.stream import Phase, Stream
 
 
@@ -88,7 +87,7 @@ class _Open:
     forced: dict[Stream, list[int]]
     schedule: Schedule
     num_misses: int = 0
-    drafts: SharedReadback | None = field(default=None)
+    drafts: Readback | None = field(default=None)
 
 
 class Guided:
@@ -108,7 +107,7 @@ class Guided:
         decoder: CompiledModel,
         decide: Callable[[Sequence[Stream]], tuple[Schedule, int]],
         is_undisturbed: Callable[[], bool],
-        submit: Callable[[Closing], QueuedPass],
+        submit: Callable[[Closing], None],
         noted: Callable[[Sequence[PassTimes]], None],
         leave: Callable[[Stream, BaseException | None], None],
     ) -> None:
@@ -179,10 +178,8 @@ class Guided:
 
     # ---- the first part ------------------------------------------------------------------------
 
-    def _open_for(
-        self, streams: Sequence[Stream], forced: dict[Stream, list[int]]
-    ) -> SharedReadback | None:
-        """Queue the rows and the logits of a cycle of these streams; return what brings drafts."""
+    def _open_for(self, streams: Sequence[Stream], forced: dict[Stream, list[int]]) -> None:
+        """Queue the rows and the logits of a cycle of these streams."""
         decoder, passes = self._decoder, self._decoder.passes
         num_groups = self._groups_for(streams)
         schedule, wanted = self._decide(streams)
@@ -207,13 +204,12 @@ class Guided:
         opened.num_misses = self._num_misses()
         parts = passes.parts[num_groups]
         if num_drafted:
-            opened.drafts = SharedReadback(decoder.submit(parts.draft[num_drafts], positions))
+            opened.drafts = decoder.submit(parts.draft[num_drafts], positions)
             self._open = opened
             decoder.submit(parts.forward[num_drafts], positions).discard()
         else:
             decoder.submit(parts.given[num_drafts], positions).discard()
             self._open = opened
-        return opened.drafts
 
     # ---- the second part -----------------------------------------------------------------------
 
@@ -256,7 +252,7 @@ class Guided:
         has_logprobs = any(one.settings.logprobs for one in taking_part)
         plans = decoder.passes.closing[opened.num_groups, has_logprobs]
         kept = {one: ids for one, ids in opened.forced.items() if one in taking_part}
-        submitted = self._submit(
+        self._submit(
             Closing(
                 plans[opened.num_drafts],
                 taking_part,
@@ -268,21 +264,17 @@ class Guided:
             )
         )
         if goes_on:
-            following_drafts = self._open_for(list(following), forced)
-            if following_drafts is not None:
-                submitted.come_with(following_drafts)
+            self._open_for(list(following), forced)
 
     async def _proposed(self, opened: _Open) -> dict[Stream, list[int]]:
         """Return the drafts that a cycle's rows have."""
         if opened.drafts is None:
             return opened.forced
-        was_read = opened.drafts.is_read  # together with the results of the cycle before
         words = await opened.drafts
-        if not was_read:
-            self._noted(opened.drafts.times)
+        self._noted(opened.drafts.times)
         opened.drafts = None
         return {
-            one: state.read_drafts(words, self._decoder.tables, group)
+            one: state.read_drafts(words, group, opened.num_drafts)
             for group, one in enumerate(opened.streams)
         }
 

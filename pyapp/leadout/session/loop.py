@@ -366,7 +366,7 @@ class Loop:
             return False
         return self._decoder.depth(2) > 1
 
-    def _submit_choices(self, closing: Closing) -> QueuedPass:
+    def _submit_choices(self, closing: Closing) -> None:
         """Submit the choices of a cycle in which the host has a say."""
         plan, schedule = closing.plan, closing.schedule
         one = self._submit_cycle(
@@ -375,7 +375,6 @@ class Loop:
         one.num_drafted, one.forced = closing.num_drafted, closing.forced
         if schedule is not None:
             schedule.submitted(closing.num_drafted)
-        return one
 
     def _submit_cycle(
         self,
@@ -441,9 +440,7 @@ class Loop:
                 brought.append((result.num_drafted, len(result.tokens)))
             logprobs: Sequence[state.TokenLogprobs] = ()
             if stream.settings.logprobs:
-                logprobs = state.read_logprobs(
-                    words, self._decoder.tables, lane, len(result.tokens)
-                )
+                logprobs = state.read_logprobs(words, lane, len(result.tokens))
             self._tell(stream, result, one, logprobs)
         if one.schedule is None or one.num_drafts is None:
             return

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from leadout.devices.base import PassTimes, Readback
+from leadout.devices.base import Readback
 from leadout.scheduler import Schedule
 from leadout.session.stream import Stream
 
@@ -37,38 +37,3 @@ class QueuedPass:
     def num_forced(self, stream: Stream) -> int:
         """Return how many of a stream's drafts were its grammar's."""
         return 0 if stream.has_own_drafter else len(self.forced.get(stream, ()))
-
-    def come_with(self, readback: SharedReadback) -> None:
-        """Take the results from a later readback, which has them as well: one less to wait for."""
-        self.readback.discard()
-        self.readback = readback
-
-
-class SharedReadback:
-    """A readback that two wait for, one after the other. Implements `devices.base.Readback`.
-
-    Attributes:
-        is_read: whether the words have come.
-        times: those of the readback.
-    """
-
-    def __init__(self, readback: Readback) -> None:
-        self.is_read = False
-        self.times: Sequence[PassTimes] = ()
-        self._readback = readback
-        self._words: Sequence[int] = ()
-        self._is_over = False
-
-    def __await__(self) -> Generator[object, None, Sequence[int]]:
-        """Return the words; wait for them the first time."""
-        if not self.is_read:
-            self._is_over = True
-            self._words = yield from self._readback.__await__()
-            self.is_read, self.times = True, self._readback.times
-        return self._words
-
-    def discard(self) -> None:
-        """Say that the words are not wanted; if they have come, or were given up, do nothing."""
-        if not self._is_over:
-            self._is_over = True
-            self._readback.discard()

@@ -11,7 +11,6 @@ from leadout.devices.numpy_ops import Memory, meaning
 from leadout.devices.numpy_ops.sampling import SETTINGS
 from leadout.state import (
     AHEAD_BIT,
-    DRAFT_WORDS,
     GIVEN_WORDS,
     LOGPROB_WORDS,
     MAX_COUNT,
@@ -64,21 +63,15 @@ def place_draft(op: ops.PlaceDraft, memory: Memory) -> None:
 
 @meaning(ops.PlaceGiven)
 def place_given(op: ops.PlaceGiven, memory: Memory) -> None:
-    """Put the host's drafts behind each lane's first row, and list every group's drafts."""
-    tables = op.tables
+    """Put the host's drafts behind each lane's first row."""
     lane_rows, rows = memory.rows(op.lane_rows), memory.rows(op.rows)
-    given = memory.view(tables.given).reshape(-1, GIVEN_WORDS)
-    told = memory.view(tables.results_and_drafts)[tables.results_and_logprobs.bytes // 4 :]
+    given = memory.view(op.tables.given).reshape(-1, GIVEN_WORDS)
     for group, (lane, last, _, flags) in enumerate(lane_rows.tolist()):
-        first = group * (1 + op.num_drafts) + 1
-        if flags & ROW_VALID:
-            count = min(int(given[lane, 0]), op.num_drafts, tables.context_length - 1 - last)
-            for i, draft in enumerate(given[lane, 1 : 1 + count].tolist()):
-                rows[first + i] = (lane, last + 1 + i, draft, ROW_VALID)
-        drafts = rows[first : first + op.num_drafts].tolist()
-        valid = [row[2] for row in itertools.takewhile(lambda row: row[3] & ROW_VALID, drafts)]
-        start = group * DRAFT_WORDS
-        told[start : start + 1 + len(valid)] = [len(valid), *valid]
+        if not flags & ROW_VALID:
+            continue
+        count = min(int(given[lane, 0]), op.num_drafts, op.tables.context_length - 1 - last)
+        for i, draft in enumerate(given[lane, 1 : 1 + count].tolist()):
+            rows[group * (1 + op.num_drafts) + 1 + i] = (lane, last + 1 + i, draft, ROW_VALID)
 
 
 @meaning(ops.Accept)
