@@ -1,4 +1,4 @@
-"""examples, built by Vite with the packed package and driven over the fake worker.
+"""web/examples/, built by Vite with the packed package and driven over the fake worker.
 
 They run under the policy that the package's README names, with styles of their own.
 """
@@ -24,7 +24,7 @@ from leadout_build import ROOT
 from packed import NODE_MODULES, build_with_vite, unpack
 
 #: What the examples name in their package.json, beside Leadout.
-PACKAGES = json.loads((ROOT / "examples/package.json").read_text("utf-8"))
+PACKAGES = json.loads((ROOT / "web/examples/package.json").read_text("utf-8"))
 
 FAKE_WORKER = """
 import { createFakeBackend } from "/leadout/testing.js";
@@ -45,7 +45,7 @@ OpenExample = Callable[..., Page]
 def project(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The examples as `npm install` leaves them."""
     project = tmp_path_factory.mktemp("examples") / "project"
-    shutil.copytree(ROOT / "examples", project)
+    shutil.copytree(ROOT / "web/examples", project)
     unpack(packed, project)
     for name in {*PACKAGES["dependencies"], *PACKAGES["devDependencies"]} - {"leadout"}:
         link = project / "node_modules" / name

@@ -68,7 +68,8 @@ def check(folder: Path, code: dict[str, str]) -> str:
     }
     exports = json.loads((WEB / "package.json").read_text("utf-8"))["exports"]
     for name, entry in exports.items():
-        paths[f"leadout{name[1:]}"] = [str(WEB / entry["default"])]
+        if "default" in entry:
+            paths[f"leadout{name[1:]}"] = [str(WEB / entry["default"])]
     config = {
         "extends": str(WEB / "tsconfig.json"),
         "compilerOptions": {

@@ -41,7 +41,7 @@ from leadout_build.store.built_in import DRAFTERS, built_in_models
 
 #: What no page loads of web/: kernels are rendered, "types" is for the npm package, and so is the
 #: adapter that imports another package.
-WEB_LEFT_OUT = ("node_modules", "kernels", "types", "langchain", "langchain.js")
+WEB_LEFT_OUT = ("node_modules", "kernels", "types", "examples", "langchain", "langchain.js")
 
 #: Where a checkout has the built-in models; keep in step with `FOLDER` in built_in.py.
 MODELS_FOLDER = "build/leadout_build/store/nano"

@@ -32,6 +32,7 @@ ORDER = (
     "api",
     "models",
     "adapters",
+    "python",
     "cli",
     "drafting",
     "design",

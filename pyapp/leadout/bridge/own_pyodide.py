@@ -59,7 +59,7 @@ async def open_engine(
     if not _installed:
         raise DeviceUnavailableError(
             "Leadout's JavaScript is not here, which computes on the GPU; call `await "
-            "installLeadout(pyodide)` of python.js before, see static/examples/python/README.md."
+            "installLeadout(pyodide)` of python.js before, see static/docs/python.md."
         )
     here = _installed[0]
     with js_errors():
