@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 IS_THOROUGH = os.environ.get("LEADOUT_TEST_THOROUGH") == "1"
 
 FUZZ = settings(
-    max_examples=10_000 if IS_THOROUGH else 100,
+    max_examples=10_000 if IS_THOROUGH else 60,
     derandomize=True,
     deadline=None,
     database=None,

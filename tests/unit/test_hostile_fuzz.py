@@ -1,6 +1,6 @@
 """Hostile JSON, templates, vocabularies and tokenizers: a named error or success, within bounds.
 
-Headers are in test_header_fuzz.py. A hundred examples in every run, the same ones;
+Headers are in test_header_fuzz.py. Sixty examples in every run, the same ones;
 LEADOUT_TEST_THOROUGH=1 takes ten thousand of each. What was worst so far is played in Pyodide by
 tests/browser/test_hostile_files.py.
 """
