@@ -241,10 +241,12 @@ def test_choices_go_on_where_the_device_was_lost(blank: Chat) -> None:
         blank,
         """
         let numWorkers = 0;
-        const options = { text, tokensPerSecond, loseDeviceAfterTokens: 3, sparesResumed: true };
+        // The first worker alone: a choice that had brought nothing yet begins anew in the second.
+        const failing = { loseDeviceAfterTokens: 3 };
         const makeWorker = () => {
           numWorkers += 1;
-          return new testing.FakeWorker(options);
+          const fails = numWorkers === 1 && failing;
+          return new testing.FakeWorker({ text, tokensPerSecond, ...fails });
         };
         const model = { name: "fake", files: [] };
         const other = await Leadout.load({ model, parallel, worker: makeWorker });
