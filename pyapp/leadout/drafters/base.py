@@ -57,3 +57,26 @@ class Drafter(Protocol):
             num_groups: lanes that take part.
             num_drafts: of each.
         """
+
+
+class StatelessDrafter:
+    """What `Drafter` asks of one that keeps nothing on the device between passes: nothing."""
+
+    def buffers(self, num_lanes: int) -> dict[str, BufferSpec]:  # noqa: ARG002
+        """It has none."""
+        return {}
+
+    def constants(self) -> dict[str, bytes]:
+        """It has none."""
+        return {}
+
+    def keep(
+        self,
+        p: ProgramBuilder,
+        hidden: Tensor,
+        rows: Rows,
+        tables: Tables,
+        num_groups: int,
+        num_drafts: int,
+    ) -> None:
+        """It keeps nothing."""

@@ -7,38 +7,19 @@ other drafter, and a model needs no drafter of its own for that.
 from __future__ import annotations
 
 from leadout import ops
-from leadout.ops import ProgramBuilder, Tensor
-from leadout.plan import BufferSpec
+from leadout.drafters.base import StatelessDrafter
+from leadout.ops import ProgramBuilder
 from leadout.rows import Rows
 from leadout.state import Tables
 
 
-class GivenDrafter:
+class GivenDrafter(StatelessDrafter):
     """Implements `drafters.base.Drafter` with what lies in `given`; see state.py."""
 
     kind = "given"
-
-    def buffers(self, num_lanes: int) -> dict[str, BufferSpec]:  # noqa: ARG002
-        """It has none."""
-        return {}
-
-    def constants(self) -> dict[str, bytes]:
-        """It has none."""
-        return {}
 
     def draft(
         self, p: ProgramBuilder, lane_rows: Rows, rows: Rows, tables: Tables, num_drafts: int
     ) -> None:
         """Place what the host gave; see `Drafter.draft`."""
         p.add(ops.PlaceGiven("given.place_given", lane_rows, rows, tables, num_drafts))
-
-    def keep(
-        self,
-        p: ProgramBuilder,
-        hidden: Tensor,
-        rows: Rows,
-        tables: Tables,
-        num_groups: int,
-        num_drafts: int,
-    ) -> None:
-        """Nothing: the host knows all ids."""

@@ -8,38 +8,19 @@ Source: prompt lookup decoding (Saxena, 2023), as in transformers' PromptLookupC
 from __future__ import annotations
 
 from leadout import ops
-from leadout.ops import ProgramBuilder, Tensor
-from leadout.plan import BufferSpec
+from leadout.drafters.base import StatelessDrafter
+from leadout.ops import ProgramBuilder
 from leadout.rows import Rows
 from leadout.state import Tables
 
 
-class NgramDrafter:
+class NgramDrafter(StatelessDrafter):
     """Implements `drafters.base.Drafter` over the lanes' history on the device."""
 
     kind = "ngram"
-
-    def buffers(self, num_lanes: int) -> dict[str, BufferSpec]:  # noqa: ARG002
-        """It has none."""
-        return {}
-
-    def constants(self) -> dict[str, bytes]:
-        """It has none."""
-        return {}
 
     def draft(
         self, p: ProgramBuilder, lane_rows: Rows, rows: Rows, tables: Tables, num_drafts: int
     ) -> None:
         """Look the last tokens up; see `Drafter.draft`."""
         p.add(ops.NgramDraft("ngram_draft", lane_rows, rows, tables, num_drafts))
-
-    def keep(
-        self,
-        p: ProgramBuilder,
-        hidden: Tensor,
-        rows: Rows,
-        tables: Tables,
-        num_groups: int,
-        num_drafts: int,
-    ) -> None:
-        """Nothing: the history is all it needs."""
