@@ -132,6 +132,22 @@ def test_a_stream_has_the_choices_beside_one_another(blank: Chat, call: str) -> 
     assert len({chunk["id"] for chunk in chunks}) == 1
 
 
+def test_choices_come_beside_one_another_when_all_are_late(blank: Chat) -> None:
+    chunks = run(
+        blank,
+        """
+        const stream = await engine.completions.create({ prompt: "a b", n: 2, stream: true });
+        const until = performance.now() + 300; // all their tokens are due by then
+        while (performance.now() < until);
+        const chunks = [];
+        for await (const chunk of stream) chunks.push(chunk);
+        return chunks;
+        """,
+        2,
+    )
+    assert set(indices(chunks)[:4]) == {0, 1}
+
+
 def test_usage_that_comes_alone_comes_behind_all_choices(blank: Chat) -> None:
     call = """completions.create({ prompt: "a b", n: 2, stream: true,
       stream_options: { include_usage: true } })"""
