@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from leadout import passes, planning
+from leadout import pass_building, planning, speculative
 from leadout.session import loop
 
 #: Rows of every prefill pass: the ring of a window of 24 then has 64 positions, not 320.
@@ -22,7 +22,7 @@ ROWS = 32
 def short_rings() -> Iterator[None]:
     """Have engines that are loaded, and run, meanwhile prefill 32 tokens at a time."""
     with pytest.MonkeyPatch.context() as patched:
-        for module in (passes, planning, loop):
+        for module in (pass_building, planning, speculative, loop):
             patched.setattr(module, "PREFILL_ROWS", (ROWS,))
         patched.setattr(loop, "_UNKNOWN_ROWS", ROWS)
         yield

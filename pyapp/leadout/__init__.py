@@ -14,11 +14,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from leadout.api import Engine, Generated, LeadoutError, Piece, Stream, load
+    from leadout.api import Embeddings, Engine, Generated, LeadoutError, Piece, Stream, load
 
 __version__ = "0.1.0"
 
-__all__ = ["Engine", "Generated", "LeadoutError", "Piece", "Stream", "__version__", "load"]
+__all__ = [
+    "Embeddings",
+    "Engine",
+    "Generated",
+    "LeadoutError",
+    "Piece",
+    "Stream",
+    "__version__",
+    "load",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -24,6 +24,12 @@ Two kinds of functions of one's own can take part in a request; see `leadout.ses
         return ids[-3:]
 
 Ids do not depend on what drafts, or whether anything does: `drafter` changes the speed alone.
+
+A list of token ids can have embeddings in the place of some tokens': parts of an image that a
+vision model has read, for example; see `leadout.embedded`.
+
+    image = Embeddings(start=5, rows=rows, sees_all=True)    # [n, hidden_size] float32
+    answer = await engine.generate(ids, embeddings=[image])
 """
 
 from __future__ import annotations
@@ -39,6 +45,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from leadout import engine as core
+from leadout.embedded import Embeddings
 from leadout.errors import LeadoutError, RequestError
 from leadout.generation import Delta, Generated
 from leadout.logits import FLOAT_BYTES, as_rows
@@ -48,6 +55,7 @@ from leadout.session.own_code import DraftFunction, LogitsProcessor
 
 __all__ = [
     "DraftFunction",
+    "Embeddings",
     "Engine",
     "Generated",
     "LeadoutError",
@@ -130,6 +138,11 @@ class Engine:
         return self._engine.decoder.tables.vocab_size
 
     @property
+    def hidden_size(self) -> int:
+        """How many numbers an embedding has."""
+        return self._engine.decoder.passes.hidden_size
+
+    @property
     def context_length(self) -> int:
         """How many tokens a prompt and its answer can have together."""
         return self._engine.decoder.tables.context_length
@@ -161,6 +174,7 @@ class Engine:
         *,
         processors: Sequence[LogitsProcessor] = (),
         drafter: str | DraftFunction = "auto",
+        embeddings: Sequence[Embeddings] = (),
         **settings: Any,
     ) -> Generated:
         """Return the whole answer.
@@ -170,17 +184,19 @@ class Engine:
             processors: change the logits of every row, one behind the other. They are part of the
                 request, as settings are: other processors, other text.
             drafter: "auto": what was loaded; "none"; or a function.
+            embeddings: in the place of tokens'; the prompt is a list of ids then.
             settings: of the request; see the module's docstring.
 
         Raises:
-            RequestError: a setting is unknown or out of its range.
+            RequestError: a setting is unknown or out of its range, or embeddings do not fit the
+                prompt or the model.
             ProcessorError: a processor raised something, which is its cause, or gave back something
                 else than logits.
             DrafterError: a function that drafts raised something, which is its cause, or proposed
                 what is no id.
             LeadoutError: another of its children.
         """
-        return await self._run(prompt, processors, drafter, settings, _Running())
+        return await self._run(prompt, processors, drafter, embeddings, settings, _Running())
 
     def stream(
         self,
@@ -188,6 +204,7 @@ class Engine:
         *,
         processors: Sequence[LogitsProcessor] = (),
         drafter: str | DraftFunction = "auto",
+        embeddings: Sequence[Embeddings] = (),
         **settings: Any,
     ) -> Stream:
         """Return the pieces of an answer, for `async for`; see `generate` for the arguments.
@@ -195,7 +212,7 @@ class Engine:
         Leaving the loop, by `break` too, ends the request. Errors are raised in the loop.
         """
         return Stream(
-            lambda running: self._run(prompt, processors, drafter, settings, running),
+            lambda running: self._run(prompt, processors, drafter, embeddings, settings, running),
         )
 
     async def logits(
@@ -270,17 +287,24 @@ class Engine:
         prompt: Prompt,
         processors: Sequence[LogitsProcessor],
         drafter: str | DraftFunction,
+        embeddings: Sequence[Embeddings],
         settings: Mapping[str, Any],
         running: _Running,
     ) -> Generated:
         engine = self._engine
         function = drafter if callable(drafter) else None
         request = _request(prompt, "auto" if callable(drafter) else drafter, settings)
+        if embeddings and request.prompt_ids is None:
+            raise RequestError("embeddings are given; the prompt is a list of token ids then.")
         own_code = engine.own_code(tuple(processors), function)
         self._running.add(running)
         try:
             return await engine.generate(
-                request, running.take, lambda: running.is_aborted, own_code=own_code
+                request,
+                running.take,
+                lambda: running.is_aborted,
+                own_code=own_code,
+                embeddings=embeddings,
             )
         finally:
             self._running.discard(running)

@@ -24,6 +24,7 @@ from leadout.chat import ChatTemplate, TemplateRunner
 from leadout.checkpoint import Checkpoint
 from leadout.context_end import Messages, Prompt, fitted
 from leadout.devices.base import Device, Progress
+from leadout.embedded import Embeddings
 from leadout.errors import ContextLengthError, DrafterError, RequestError, TokenizerError
 from leadout.generation import Delta, Generated, Generation, OnDelta
 from leadout.grammar.after_reasoning import AfterReasoning
@@ -225,6 +226,7 @@ class Engine:
         on_prompt: Callable[[Prompt], None] = lambda prompt: None,
         resumption: Resumption | None = None,
         own_code: OwnCode | None = None,
+        embeddings: Sequence[Embeddings] = (),
     ) -> Generated:
         """Continue a prompt; several can run at once, see session/loop.py.
 
@@ -236,10 +238,12 @@ class Engine:
             resumption: what another engine already wrote for this request. It is part of the
                 result, but is not passed to `on_delta` again.
             own_code: a person's functions, of this request alone.
+            embeddings: in the place of some tokens' of `prompt_ids`.
 
         Raises:
-            see `prompt`; DrafterError: another drafter was asked for than was loaded, or there is
-            no room for drafts, or a person's drafter failed; ProcessorError; DeviceLostError.
+            see `prompt`; RequestError: embeddings do not fit the prompt; DrafterError: another
+                drafter was asked for than was loaded, or there is no room for drafts, or a person's
+                drafter failed; ProcessorError; DeviceLostError.
         """
         found = await self.prompt(request)
         on_prompt(found)
@@ -290,6 +294,7 @@ class Engine:
                 written=written,
                 guide=guide,
                 own_code=own_code,
+                embeddings=embeddings,
             )
             async with aclosing(cycles):
                 async for cycle in cycles:

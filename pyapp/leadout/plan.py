@@ -43,6 +43,30 @@ class Binding:
 
 
 @dataclass(frozen=True)
+class Upload:
+    """Bytes that the host gives with a submit: they are there before its first dispatch.
+
+    Attributes:
+        buffer: where they go.
+        offset: a multiple of 4 bytes.
+        data: a multiple of 4 bytes.
+    """
+
+    buffer: str
+    offset: int
+    data: bytes
+
+    def lies_in(self, binding: Binding) -> bool:
+        """Return whether it writes nothing outside of a range."""
+        first, last = binding.offset, binding.offset + binding.bytes
+        return (
+            self.buffer == binding.buffer
+            and first <= self.offset
+            and self.offset + len(self.data) <= last
+        )
+
+
+@dataclass(frozen=True)
 class Copy:
     """Bytes to copy from one range to another of the same size; in one buffer they do not overlap.
 
@@ -128,6 +152,7 @@ class Plan:
         readback: the range copied out after the last dispatch, or None.
         buffers: scratch and constants that the dispatches need, to be allocated before.
         constants: what to write into some of these buffers once.
+        inputs: ranges that the host may write with a submit.
     """
 
     name: str
@@ -137,6 +162,7 @@ class Plan:
     readback: Binding | None = None
     buffers: Mapping[str, BufferSpec] = field(default_factory=dict)
     constants: Mapping[str, bytes] = field(default_factory=dict)
+    inputs: tuple[Binding, ...] = ()
 
     def to_json(self) -> Json:
         """Return the form that crosses to JavaScript (snake_case on both sides)."""

@@ -34,7 +34,8 @@ from leadout.models.registry import (
     place_model,
 )
 from leadout.ops import Program
-from leadout.passes import PREFILL_ROWS, Passes, build_passes
+from leadout.pass_building import build_passes
+from leadout.passes import PREFILL_ROWS, Passes
 from leadout.plan import BufferSpec
 from leadout.rows import FEW_ROWS
 from leadout.scheduler import SOFTWARE_DRAFT_TOKENS

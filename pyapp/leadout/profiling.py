@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from leadout import state
+from leadout import inputs, state
 from leadout.errors import DeviceError, RequestError
 from leadout.kv_cache import KvCache
 from leadout.passes import PREFILL_ROWS
-from leadout.plan import Binding, Dispatch, Plan
+from leadout.plan import Binding, Dispatch, Plan, Upload
 from leadout.sampling import Sampling
 from leadout.speculative import Decoder
 
@@ -207,14 +207,18 @@ def _staged(decoder: Decoder, request: ProfileRequest) -> tuple[Plan, int]:
         lanes = range(request.parallel)
         for lane in lanes:
             decoder.stage(tokens[:num_known], request.sampling, lane)
-        decoder.set_turns(lanes)
+        _give(decoder, decoder.turns(lanes))
         return plan, num_known + request.draft_tokens - 1
     decoder.stage(tokens, request.sampling)
-    device, new = decoder.device, tokens[num_known:]
-    device.write("state", 0, state.pack_state(len(tokens)))
-    device.write("last_row", 0, state.pack_rows(0, len(tokens) - 1, new[-1:], 1))
-    device.write("rows", 0, state.pack_rows(0, num_known, new, request.rows))
+    decoder.device.write("state", 0, state.pack_state(len(tokens)))
+    last = inputs.last_row(0, len(tokens) - 1, tokens[-1])
+    _give(decoder, [last, inputs.prompt_rows(0, num_known, tokens[num_known:], request.rows)])
     return plan, len(tokens) - 1
+
+
+def _give(decoder: Decoder, uploads: Sequence[Upload]) -> None:
+    for one in uploads:
+        decoder.device.write(one.buffer, one.offset, one.data)
 
 
 class _Traffic:

@@ -32,11 +32,14 @@ class Rows:
         table: the row table, [count] vec4<u32>.
         is_prefill: many rows, through tiled kernels; else few, whose bits depend neither on
             their number nor on their order.
+        embeddings: [count, hidden_size] float32, of rows whose embeddings the host gives; None
+            where all rows have their tokens'.
     """
 
     count: int
     table: Binding
     is_prefill: bool = False
+    embeddings: Binding | None = None
 
     def __post_init__(self) -> None:
         assert self.table.bytes == state.ROW_BYTES * self.count, f"{self}"
@@ -55,6 +58,8 @@ def padded(count: int, at_least: int = 1) -> int:
     return next(rows for rows in FEW_ROWS if rows >= wanted)
 
 
-def rows_of(table: str, count: int, is_prefill: bool = False) -> Rows:
+def rows_of(
+    table: str, count: int, is_prefill: bool = False, embeddings: Binding | None = None
+) -> Rows:
     """Return the first `count` rows of a table of `state.py`, by its buffer's name."""
-    return Rows(count, Binding(table, 0, state.ROW_BYTES * count), is_prefill)
+    return Rows(count, Binding(table, 0, state.ROW_BYTES * count), is_prefill, embeddings)

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from leadout import state
-from leadout.devices.base import CompiledPlan, Device
+from leadout import inputs
+from leadout.devices.base import CompiledPlan, Device, submit
 from leadout.passes import DIGEST_WORDS, Passes
-from leadout.rows import padded
 from leadout.state import Tables
 
 #: Rows 60 to 67 reach over the border of a tile of the KV cache.
@@ -48,8 +47,7 @@ async def rows_agree(
             if len(tokens) % rows == 0:
                 if rows not in ready:
                     ready[rows] = await device.compile(plan)
-                table_rows = padded(rows, passes.min_rows)
-                found.add(await _digests(device, ready[rows], rows, table_rows, start, tokens))
+                found.add(await _digests(device, ready[rows], rows, passes.min_rows, start, tokens))
     finally:
         for check in ready.values():
             device.release(check)
@@ -57,19 +55,17 @@ async def rows_agree(
 
 
 async def _digests(
-    device: Device, check: CompiledPlan, rows: int, table_rows: int, start: int, tokens: list[int]
+    device: Device, check: CompiledPlan, rows: int, min_rows: int, start: int, tokens: list[int]
 ) -> tuple[tuple[int, ...], ...]:
-    """Return each token's digest, from passes of so many rows, padded to `table_rows`."""
+    """Return each token's digest, from passes of so many rows; `min_rows`: see `Passes`."""
     readback = check.plan.readback
     assert readback is not None
     digests: list[tuple[int, ...]] = []
     for first in range(0, len(tokens), rows):
         part = tokens[first : first + rows]
-        table = state.pack_rows(0, start + first, part, rows)
-        padding = bytes(state.ROW_BYTES * (table_rows - rows))
-        device.write("cycle_rows", 0, table + padding)
+        table = inputs.replayed_rows(0, start + first, part, rows, min_rows)
         device.write(readback.buffer, 0, bytes(readback.bytes))
-        words = await device.submit(check, start + len(tokens))
+        words = await submit(device, check, start + len(tokens), [table])
         digests += [
             tuple(int(word) for word in words[i * DIGEST_WORDS : (i + 1) * DIGEST_WORDS])
             for i in range(len(part))

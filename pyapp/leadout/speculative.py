@@ -11,15 +11,17 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from leadout import sampling, state
+from leadout import inputs, sampling, state
 from leadout.cycle_costs import CycleCosts
 from leadout.cycle_times import CycleTime
-from leadout.devices.base import CompiledPlan, Device, Readback, Runnable
+from leadout.devices.base import CompiledPlan, Device, Readback, Runnable, submit
+from leadout.embedded import EmbeddedPrompt, Embeddings
 from leadout.kv_cache import KvCache
 from leadout.kv_rings import KvRings
+from leadout.logits import FLOAT_BYTES
 from leadout.pager import Pager
-from leadout.passes import Passes
-from leadout.plan import Copy
+from leadout.passes import PREFILL_ROWS, Passes
+from leadout.plan import BufferSpec, Copy, Upload
 from leadout.scheduler import FixedSchedule, Schedule
 from leadout.session.admission import Admission
 from leadout.session.batch import Batch, ScheduleFactory
@@ -60,6 +62,8 @@ class Decoder:
     loop: Loop = field(init=False)
     _costs: dict[int, CycleCosts] = field(init=False)
     _turns: bytes = b""
+    _has_embeddings: bool = False
+    _allocating: asyncio.Lock = field(default_factory=asyncio.Lock)
     _compiled: dict[str, CompiledPlan] = field(default_factory=dict)
     _compiling: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
@@ -158,6 +162,9 @@ class Decoder:
         for compiled in self._compiled.values():
             self.device.release(compiled)
         self._compiled.clear()
+        if self._has_embeddings:
+            self.device.free([self.passes.embeddings.buffer])
+            self._has_embeddings = False
 
     async def run(
         self,
@@ -170,6 +177,7 @@ class Decoder:
         written: Sequence[int] = (),
         guide: Guide | None = None,
         own_code: OwnCode | None = None,
+        embeddings: Sequence[Embeddings] = (),
     ) -> AsyncGenerator[Cycle, None]:
         """Generate ids until the caller stops iterating, max_tokens or the context is reached.
 
@@ -188,8 +196,10 @@ class Decoder:
             guide: says which ids may come next, behind `written`; None where the answer is free.
                 Its cycles are submitted one by one, whatever `run_ahead` says.
             own_code: a person's functions; likewise. Its processors change ids, as settings do.
+            embeddings: in the place of some of the prompt's tokens'. They are part of the prompt.
 
         Raises:
+            RequestError: embeddings do not fit the prompt or the model.
             LeadoutError: the device failed.
         """
         budget = min(max_tokens, self.tables.context_length - len(prompt))
@@ -203,11 +213,43 @@ class Decoder:
         if guide is not None or own_code is not None:
             run_ahead = 1
             await self.compile_missing(self.passes.all_parts(1, settings.logprobs))
+        embedded = await self._embedded(prompt, embeddings) if embeddings else None
         limits = (settings, budget, run_ahead, is_aborted, schedule)
-        stream = Stream(prompt, *limits, written, guide, own_code)
+        stream = Stream(prompt, *limits, written, guide, own_code, embedded)
         async with aclosing(self.loop.run(stream)) as cycles:
             async for cycle in cycles:
                 yield cycle
+
+    async def _embedded(
+        self, prompt: Sequence[int], embeddings: Sequence[Embeddings]
+    ) -> EmbeddedPrompt:
+        """Check embeddings, and see to it that there is memory for those of a pass."""
+        binding, rows = self.passes.embeddings, PREFILL_ROWS[-1]
+        embedded = EmbeddedPrompt(prompt, embeddings, self.passes.hidden_size, rows)
+        async with self._allocating:
+            if not self._has_embeddings:
+                await self.device.allocate({binding.buffer: BufferSpec(binding.bytes)})
+                self._has_embeddings = True
+        return embedded
+
+    def prompt_inputs(self, stream: Stream, lane: int, end: int, num_rows: int) -> list[Upload]:
+        """Return what a pass over a stream's prompt is given, from its position to `end`.
+
+        The tokens' rows stand at the end of the table, and so do their embeddings.
+        """
+        prompt, start, flags = stream.prompt, stream.position, None
+        uploads = []
+        if stream.embedded is not None:
+            flags = stream.embedded.flags(start, end)
+            row_bytes = FLOAT_BYTES * self.passes.hidden_size
+            padding = num_rows - (end - start)
+            for place, data in stream.embedded.pieces(start, end):
+                offset = (padding + place) * row_bytes
+                uploads.append(Upload(self.passes.embeddings.buffer, offset, data))
+        uploads.append(inputs.prompt_rows(lane, start, prompt[start:end], num_rows, flags))
+        if end == len(prompt):
+            uploads.append(inputs.last_row(lane, end - 1, prompt[-1]))
+        return uploads
 
     @property
     def replay_plan(self) -> Runnable:
@@ -217,41 +259,25 @@ class Decoder:
         """
         return self.passes.checks[max(self.passes.checks)]
 
-    def submit(self, plan: Runnable, num_positions: int) -> Readback:
-        """Queue a Plan that is compiled; see `Device.submit`."""
-        return self.device.submit(self._compiled[plan.name], num_positions)
+    def submit(
+        self, plan: Runnable, num_positions: int, uploads: Sequence[Upload] = ()
+    ) -> Readback:
+        """Queue a Plan that is compiled, with what the host gives it."""
+        return submit(self.device, self._compiled[plan.name], num_positions, uploads)
 
     def copy(self, copies: Sequence[Copy]) -> None:
         """Queue copies, if there are any; see `Device.copy`."""
         if copies:
             self.device.copy(copies)
 
-    def set_turns(self, lanes: Sequence[int]) -> None:
-        """Say whose rows the next cycles have, where that has changed."""
+    def turns(self, lanes: Sequence[int]) -> list[Upload]:
+        """Return what says whose rows a cycle has, where that has changed: it is submitted next."""
         num_lanes = self.tables.num_lanes
         turns = state.pack_turns(lanes, num_lanes)
-        if num_lanes > 1 and turns != self._turns:
-            self.device.write("turns", 0, turns)
-            self._turns = turns
-
-    def set_masks(self, lane: int, position: int, masks: Sequence[bytes]) -> None:
-        """Say which ids may stand at positions from one on; at most `state.MASK_SLOTS` masks."""
-        tables = self.tables
-        before_wrap = state.MASK_SLOTS - position % state.MASK_SLOTS
-        for first, some in ((0, masks[:before_wrap]), (before_wrap, masks[before_wrap:])):
-            if some:
-                self.device.write(
-                    "seen", tables.mask_offset(lane, position + first), b"".join(some)
-                )
-
-    def give(self, lane: int, drafts: Sequence[int]) -> None:
-        """Say which drafts a lane has in the next cycle whose drafts are given."""
-        self.device.write("given", lane * 4 * state.GIVEN_WORDS, state.pack_given(drafts))
-
-    def strike(self, group: int, num_drafts: int) -> None:
-        """Have a group take no part in the cycle whose rows are on the device."""
-        num_bytes = state.ROW_BYTES * (1 + num_drafts)
-        self.device.write("cycle_rows", group * num_bytes, bytes(num_bytes))
+        if num_lanes == 1 or turns == self._turns:
+            return []
+        self._turns = turns
+        return [Upload("turns", 0, turns)]
 
     def prepared(self, num_drafts: int, num_groups: int = 1, has_logprobs: bool = False) -> int:
         """Return the largest number of drafts up to this one whose cycle is compiled."""
@@ -289,7 +315,7 @@ class Decoder:
         """Write what a lane begins with; it is not active before its prompt's last pass.
 
         The last `num_generated` ids are no part of the prompt. With masks, only what they allow is
-        chosen; see `set_masks`.
+        chosen; see `inputs.masks`.
         """
         tables, device = self.tables, self.device
         device.write("settings", lane * sampling.SETTINGS_BYTES, settings.pack(has_masks))
@@ -350,8 +376,8 @@ class Decoder:
                 tokens = ids[start : start + rows]
                 if self.pager is not None:
                     await self.pager.bring(tokens)
-                self.device.write("rows", 0, state.pack_rows(lane, start, tokens, rows))
-                self.device.submit(compiled).discard()
+                table = inputs.prompt_rows(lane, start, tokens, rows)
+                submit(self.device, compiled, uploads=[table]).discard()
                 padding = rows - len(tokens)
                 yield await self.device.read(
                     passes.score_logits.buffer, padding * row_bytes, len(tokens) * row_bytes

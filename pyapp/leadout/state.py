@@ -11,12 +11,18 @@ Keep in step with the kernels named behind each table.
     cycle_rows  the rows of a verify pass, 1 + k of each group one behind the other (begin_cycle,
                 place_draft, ngram_draft)
 
-                All of these: one vec4<u32> a row: (lane, position, token, flags). Flag 1 = valid;
-                flag 2 = a drafter's: all of lane_rows, which masks do not hold for. The bits from 8
-                on are `ahead`: how many places its token stands behind its position, which is 0 but
-                for drafts in lane_rows.
-                A row that is not valid is padding: it writes nothing to the KV cache and is not
-                attended to.
+                All of these: one vec4<u32> a row: (lane, position, token, flags), which kernels
+                read through shared/row.wgsl. The bits of the flags:
+                0       valid. A row that is not is padding: it writes nothing to the KV cache and
+                        is not attended to
+                1       a drafter's: all of lane_rows, which masks do not hold for
+                2       embedded: its embedding is given by the host (`rows.Rows.embeddings`), not
+                        its token's. A token it has all the same, for per-layer inputs
+                8-15    ahead: how many places its token stands behind its position, which is 0
+                        but for drafts in lane_rows
+                16-31   reach: how many positions behind its own it sees, in layers that have it
+                        so. 0 but in prompts, where rows of one pass may see one another, as the
+                        parts of an image do
 
     state       one vec4<u32> a lane: (length, last token, is active, counts). `length` counts the
                 known tokens, prompt and generated; the last of them is not in the KV cache yet.
@@ -51,7 +57,9 @@ from leadout.sampling import MAX_TOP_LOGPROBS
 
 ROW_VALID = 1
 ROW_OF_DRAFTER = 2
+ROW_EMBEDDED = 4
 AHEAD_BIT = 8
+REACH_BIT = 16
 ROW_BYTES = 16
 
 #: Of a group whose rows are computed for nobody.
@@ -66,6 +74,9 @@ MASK_SLOTS = MAX_DRAFT_TOKENS + 1
 
 #: Words of a lane's given drafts.
 GIVEN_WORDS = 1 + MAX_DRAFT_TOKENS
+
+#: The buffer of the logits, which a row behind the other lie in.
+LOGITS = "logits"
 
 #: How often an id is counted at most.
 MAX_COUNT = 0xFFFF
@@ -148,6 +159,10 @@ class Tables:
         """The binding of what is known of the ids of all lanes."""
         return Binding("seen", 0, self.num_lanes * self.seen_bytes)
 
+    def logits(self, num_rows: int) -> Binding:
+        """Return the binding of a pass's logits, [num_rows, vocab_size] float32."""
+        return Binding(LOGITS, 0, 4 * self.vocab_size * num_rows)
+
     @property
     def given(self) -> Binding:
         """The binding of the drafts that the host gives."""
@@ -193,7 +208,13 @@ class Tables:
         return bytes(words)
 
 
-def pack_rows(lane: int, start: int, tokens: Sequence[int], num_rows: int) -> bytes:
+def pack_rows(
+    lane: int,
+    start: int,
+    tokens: Sequence[int],
+    num_rows: int,
+    flags: Sequence[int] | None = None,
+) -> bytes:
     """Return a row table for consecutive tokens of one lane.
 
     The tokens stand at the end of the table, so that the last token is always the last row; the
@@ -204,12 +225,13 @@ def pack_rows(lane: int, start: int, tokens: Sequence[int], num_rows: int) -> by
         start: position of the first token.
         tokens: at most `num_rows` ids.
         num_rows: rows of the pass.
+        flags: a number for each token, beside that its row is valid; None: nothing else.
     """
     padding = num_rows - len(tokens)
     assert padding >= 0
     words = [0] * (4 * padding)
     for i, token in enumerate(tokens):
-        words += (lane, start + i, token, ROW_VALID)
+        words += (lane, start + i, token, ROW_VALID | (flags[i] if flags else 0))
     return struct.pack(f"<{len(words)}I", *words)
 
 

@@ -33,6 +33,7 @@ override CAPACITY: u32;
 @group(0) @binding(7) var<storage, read> slots: array<u32>;
 {% endif %}
 
+{% include "shared/row.wgsl" %}
 {% include "shared/cycle.wgsl" %}
 
 const RESULT_WORDS = 12u;
@@ -46,7 +47,7 @@ fn main() {
   for (var group = 0u; group < cycle.groups; group++) {
     let first = group * (1u + cycle.drafts);
     let lane = rows[first].x;
-    if ((rows[first].w & 1u) == 0u) {
+    if (!row_is_valid(rows[first])) {
       continue;
     }
     let before = state[lane];
@@ -55,7 +56,7 @@ fn main() {
     let result = lane * RESULT_WORDS;
     // Rows that count: drafts that are not valid stand behind all others.
     var known = 1u;
-    while (known <= cycle.drafts && (rows[first + known].w & 1u) == 1u) {
+    while (known <= cycle.drafts && row_is_valid(rows[first + known])) {
       known++;
     }
 {% if tables == "paged" %}

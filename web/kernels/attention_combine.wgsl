@@ -18,6 +18,7 @@
 
 override D: u32;
 
+{% include "shared/row.wgsl" %}
 {% include "shared/segments.wgsl" %}
 
 override QUADS: u32 = D / 4u;
@@ -43,8 +44,8 @@ fn main(
   let head = group.z * layer.heads + group.y;
   let quad = group.x * QUADS_OF_GROUP + thread % 16u;
   let part = thread / 16u;
-  let is_valid = (row.w & 1u) == 1u;
-  let count = select(0u, sight(row.y, layer).count, is_valid);
+  let is_valid = row_is_valid(row);
+  let count = select(0u, sight(row, layer).count, is_valid);
   let base = head * layer.slots;
 
   var ml = vec2<f32>(MOST_NEGATIVE, 0.0);

@@ -12,6 +12,7 @@
 @group(0) @binding(3) var<storage, read_write> o: array<vec4<f32>>;
 @group(0) @binding(4) var<uniform> attending: Attending;
 
+{% include "shared/row.wgsl" %}
 {% include "shared/attending.wgsl" %}
 
 const WORKGROUP_QUADS = 256u;
@@ -27,7 +28,7 @@ fn main(
     return;
   }
   let out = group.y * attending.heads * quads + i;
-  if ((rows[group.y].w & 1u) == 0u) {
+  if (!row_is_valid(rows[group.y])) {
     o[out] = vec4<f32>(0.0);
     return;
   }

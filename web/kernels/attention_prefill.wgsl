@@ -1,6 +1,6 @@
 {% set held = dim // 256 %}
 // Attention for many rows (prefill): softmax of scale * (q . k), times v, over the positions that a row sees:
-// from position + 1 - window (window 0: from 0) to position - behind.
+// from position + 1 - window (window 0: from 0) to position - behind, or as much further as the row reaches.
 //
 // A query is a row and a head. A workgroup takes a block of 32 queries that share a kv head (4 rows of 8 heads,
 // say) and every `splits`-th tile of 64 positions, from tile `split` on, and writes (o, m, l) of these:
@@ -15,7 +15,7 @@
 // head. The loops read what comes next before they use what they have.
 //
 // The rows of a block are consecutive positions of one lane; rows before the first valid one are padding, and
-// only those. Masked scores are never used, and values that no row of the block sees never read.
+// only those. No row sees further than a later one. Masked scores are never used, and values that no row of the block sees never read.
 //
 // q: [rows, heads, dim] float32, dim a multiple of 8, at most {{ dim }}. rows: the row table, bound with its exact size.
 // Caches: see shared/kv.wgsl. part_o: [rows, heads, splits, dim], part_ml: [rows, heads, splits] of (m, l); rows
@@ -29,6 +29,7 @@
 @group(0) @binding(5) var<storage, read_write> part_ml: array<vec2<f32>>;
 @group(0) @binding(6) var<uniform> attending: Attending;
 
+{% include "shared/row.wgsl" %}
 {% include "shared/attending.wgsl" %}
 
 {% include "shared/kv.wgsl" %}
@@ -74,16 +75,16 @@ fn main(
   let first_query = group.y * BLOCK_QUERIES;
   let last_query = min(first_query + BLOCK_QUERIES, num_queries) - 1u;
   let last = rows[last_query / shared_heads];
-  if ((last.w & 1u) == 0u) {
+  if (!row_is_valid(last)) {
     return;
   }
   // What the block sees, from its first row that is valid.
   var first_row = first_query / shared_heads;
-  while ((rows[first_row].w & 1u) == 0u) {
+  while (!row_is_valid(rows[first_row])) {
     first_row++;
   }
-  let block_from = first_visible_position(rows[first_row].y);
-  let block_to = last.y - attending.behind;
+  let block_from = first_visible_position(rows[first_row]);
+  let block_to = last_visible_position(last);
 
   let slice = thread / 32u;
   let lane = thread % 32u / 8u;
@@ -108,8 +109,8 @@ fn main(
   var own_to: vec4<u32>;
   for (var i = 0u; i < 4u; i++) {
     let row = rows[min(first_query + 4u * own_quad + i, num_queries - 1u) / shared_heads];
-    own_from[i] = first_visible_position(row.y);
-    own_to[i] = row.y - attending.behind;
+    own_from[i] = first_visible_position(row);
+    own_to[i] = last_visible_position(row);
   }
   var m = vec4<f32>(MOST_NEGATIVE);
   var l = vec4<f32>(0.0);  // of this thread's positions
@@ -256,13 +257,13 @@ fn main(
     }
     for (var i = 0u; i < 4u; i++) {
       let query = first_query + 4u * own_quad + i;
-      if (query < num_queries && (rows[query / shared_heads].w & 1u) == 1u) {
+      if (query < num_queries && row_is_valid(rows[query / shared_heads])) {
         part_ml[place_of(query, kv_head, shared_heads) * splits + split] = vec2<f32>(m[i], l[i]);
       }
     }
   }
 {% for i in range(8) %}
-  if (first_query + lane * 8u + {{ i }}u < num_queries && (rows[query_{{ i }} / shared_heads].w & 1u) == 1u) {
+  if (first_query + lane * 8u + {{ i }}u < num_queries && row_is_valid(rows[query_{{ i }} / shared_heads])) {
 {% for k in range(held) %}
     if (slice * 8u + column + {{ 64 * k }}u < quads) {
       part_o[q_{{ i }} * splits + split * quads + value_quad_{{ k }}] = o_{{ i }}_{{ k }};

@@ -41,6 +41,7 @@ override GROUPS: u32 = select(select(select(16u, 8u, QUADS > 16u), 4u, QUADS > 3
 // Whether a batch of reads may go beyond the head's quads; it then reads the last one, and counts it as zero.
 override IS_UNEVEN: bool = QUADS % ({{ key_batch }}u * SPLITS) != 0u;
 
+{% include "shared/row.wgsl" %}
 {% include "shared/segments.wgsl" %}
 {% include "shared/kv.wgsl" %}
 {% include "shared/head_norm_rope.wgsl" %}
@@ -105,8 +106,8 @@ fn main(
   let local_row = group.x / head_groups;
   let slot = group.y;
   let row = rows[layer.first_row + local_row];
-  let seen = sight(row.y, layer);
-  if ((row.w & 1u) == 0u || slot >= seen.count) {
+  let seen = sight(row, layer);
+  if (!row_is_valid(row) || slot >= seen.count) {
     return;
   }
   let segment = (seen.first + slot) * seen.size;

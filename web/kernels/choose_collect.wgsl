@@ -23,6 +23,7 @@ override SPLIT: u32;
 @group(0) @binding(6) var<storage, read> ids: array<u32>;
 {% endif %}
 
+{% include "shared/row.wgsl" %}
 {% include "shared/settings.wgsl" %}
 {% include "shared/key.wgsl" %}
 {% include "shared/candidates.wgsl" %}

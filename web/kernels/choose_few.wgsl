@@ -46,6 +46,7 @@ const CANDIDATES = {{ 1024 * quads }}u;
 @group(0) @binding({{ 6 if then == "place" else 5 }}) var<storage, read> ids: array<u32>;
 {% endif %}
 
+{% include "shared/row.wgsl" %}
 {% include "shared/settings.wgsl" %}
 {% include "shared/noise.wgsl" %}
 {% include "shared/key.wgsl" %}
@@ -142,7 +143,7 @@ fn main(
   }
 
   let least = select(MOST_NEGATIVE, value_of(threshold), threshold != 0u);
-  let noise = noise_key(wanted.seed, row.y + (row.w >> 8u) + 1u);
+  let noise = noise_key(wanted.seed, row.y + row_ahead(row) + 1u);
   var value = 0.0;
   var id = V;
   for (var q = 0u; q < {{ quads }}u; q++) {
@@ -168,10 +169,10 @@ fn main(
   let choice = best_of_all(thread, value, id);
   if (thread == 0u) {
 {% if then == "place" %}
-    let ahead = (row.w >> 8u) + 1u;
+    let ahead = row_ahead(row) + 1u;
     let position = row.y + ahead;
     rows[r] = vec4<u32>(row.x, row.y, choice, (row.w & 3u) | (ahead << 8u));
-    let is_valid = (row.w & 1u) == 1u && position < sizes.y;
+    let is_valid = row_is_valid(row) && position < sizes.y;
     placed[r * (1u + sizes.x) + ahead] = vec4<u32>(row.x, position, choice, select(0u, 1u, is_valid));
 {% else %}
     choices[r] = choice;

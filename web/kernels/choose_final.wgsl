@@ -24,6 +24,7 @@ override PARTS: u32;
 @group(0) @binding(7) var<storage, read> ids: array<u32>;
 {% endif %}
 
+{% include "shared/row.wgsl" %}
 {% include "shared/settings.wgsl" %}
 {% include "shared/noise.wgsl" %}
 {% include "shared/key.wgsl" %}
@@ -227,7 +228,7 @@ fn main(
   }
 
   let least = value_of(threshold);
-  let noise = noise_key(wanted.seed, row.y + (row.w >> 8u) + 1u);
+  let noise = noise_key(wanted.seed, row.y + row_ahead(row) + 1u);
   var value = 0.0;
   var id = V;
   let has_parts = !filters || !(is_in_list || is_narrow(wanted));

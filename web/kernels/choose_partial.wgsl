@@ -34,6 +34,7 @@ override SPLIT: u32;
 @group(0) @binding(7) var<storage, read> ids: array<u32>;
 {% endif %}
 
+{% include "shared/row.wgsl" %}
 {% include "shared/settings.wgsl" %}
 {% include "shared/noise.wgsl" %}
 {% include "shared/key.wgsl" %}
@@ -94,7 +95,7 @@ fn main(
     workgroupBarrier();  // best_ids is used again
   }
 
-  let noise = noise_key(wanted.seed, row.y + (row.w >> 8u) + 1u);
+  let noise = noise_key(wanted.seed, row.y + row_ahead(row) + 1u);
   var value = 0.0;
   var id = V;
   var logit_bits = 0u;

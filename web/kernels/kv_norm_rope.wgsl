@@ -30,6 +30,7 @@ override CAPACITY: u32;
 
 override QUADS: u32 = D / 4u;
 
+{% include "shared/row.wgsl" %}
 {% include "shared/kv.wgsl" %}
 {% include "shared/head_norm_rope.wgsl" %}
 {% include "shared/squares_of_head.wgsl" %}
@@ -44,7 +45,7 @@ fn main(
   let kv_head = group.x % KV_HEADS;
   let start = (group.y * IN_HEADS + kv_head + select(FIRST_KEY, FIRST_VALUE, is_value)) * QUADS;
   let factor = norm_factor(squares_of_head(thread, start), EPS);
-  if ((row.w & 1u) == 0u) {
+  if (!row_is_valid(row)) {
     return;
   }
   let tile = tile_base(row.x, kv_head, row.y, KV_HEADS, QUADS, CAPACITY);

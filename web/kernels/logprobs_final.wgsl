@@ -28,6 +28,7 @@ override RESULT_WORDS: u32;
 @group(0) @binding(5) var<storage, read_write> results: array<u32>;
 @group(0) @binding(6) var<uniform> cycle: Cycle;
 
+{% include "shared/row.wgsl" %}
 {% include "shared/cycle.wgsl" %}
 
 {% include "shared/settings.wgsl" %}
@@ -48,7 +49,7 @@ fn main(
   if (thread == 0u) {
     num_committed = results[row.x * RESULT_WORDS];
   }
-  if (wanted == 0u || (row.w & 1u) == 0u || i >= workgroupUniformLoad(&num_committed)) {
+  if (wanted == 0u || !row_is_valid(row) || i >= workgroupUniformLoad(&num_committed)) {
     return;
   }
   let start = (r * PARTS + min(thread, PARTS - 1u)) * PART_WORDS;

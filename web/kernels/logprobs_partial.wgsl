@@ -24,6 +24,7 @@ override RESULT_WORDS: u32;
 @group(0) @binding(4) var<storage, read_write> parts: array<u32>;
 @group(0) @binding(5) var<uniform> cycle: Cycle;
 
+{% include "shared/row.wgsl" %}
 {% include "shared/cycle.wgsl" %}
 
 {% include "shared/settings.wgsl" %}
@@ -40,7 +41,7 @@ fn main(
   let r = group.y;
   let row = rows[r];
   let wanted = settings[row.x].flags >> 8u;
-  let is_committed = (row.w & 1u) == 1u && r % (1u + cycle.drafts) < results[row.x * RESULT_WORDS];
+  let is_committed = row_is_valid(row) && r % (1u + cycle.drafts) < results[row.x * RESULT_WORDS];
   if (wanted == 0u || !is_committed) {
     return;
   }

@@ -18,6 +18,7 @@ override SHORTEST: u32;
 @group(0) @binding(2) var<storage, read_write> rows: array<vec4<u32>>;
 @group(0) @binding(3) var<uniform> cycle: Cycle;
 
+{% include "shared/row.wgsl" %}
 {% include "shared/cycle.wgsl" %}
 
 const POSITION_BITS = 24u;  // no context is longer
@@ -31,7 +32,7 @@ fn main(
 ) {
   let row = lane_rows[group.x];
   let lane = row.x;
-  let is_valid = (row.w & 1u) == 1u;
+  let is_valid = row_is_valid(row);
   let start = lane * CAPACITY;
   let last = row.y;
 

@@ -15,17 +15,18 @@ override CAPACITY: u32;
 @group(0) @binding(2) var<storage, read_write> rows: array<vec4<u32>>;
 @group(0) @binding(3) var<uniform> cycle: Cycle;
 
+{% include "shared/row.wgsl" %}
 {% include "shared/cycle.wgsl" %}
 
 @compute @workgroup_size(1)
 fn main() {
   for (var group = 0u; group < cycle.groups; group++) {
     let row = lane_rows[group];
-    let ahead = (row.w >> 8u) + 1u;
+    let ahead = row_ahead(row) + 1u;
     let position = row.y + ahead;
     let draft = choices[group];
     lane_rows[group] = vec4<u32>(row.x, row.y, draft, (row.w & 3u) | (ahead << 8u));
-    let is_valid = (row.w & 1u) == 1u && position < CAPACITY;
+    let is_valid = row_is_valid(row) && position < CAPACITY;
     rows[group * (1u + cycle.drafts) + ahead] = vec4<u32>(row.x, position, draft, select(0u, 1u, is_valid));
   }
 }

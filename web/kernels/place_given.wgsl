@@ -10,6 +10,7 @@ override CAPACITY: u32;
 @group(0) @binding(2) var<storage, read_write> rows: array<vec4<u32>>;
 @group(0) @binding(3) var<uniform> cycle: Cycle;
 
+{% include "shared/row.wgsl" %}
 {% include "shared/cycle.wgsl" %}
 
 const GIVEN_WORDS = 8u;
@@ -18,7 +19,7 @@ const GIVEN_WORDS = 8u;
 fn main() {
   for (var group = 0u; group < cycle.groups; group++) {
     let row = lane_rows[group];
-    if ((row.w & 1u) == 0u) {
+    if (!row_is_valid(row)) {
       continue;
     }
     let first = row.x * GIVEN_WORDS;

@@ -30,6 +30,7 @@ override CAPACITY: u32;
 @group(0) @binding(6) var<storage, read_write> keys: array<KvQuad>;
 @group(0) @binding(7) var<storage, read_write> values: array<KvQuad>;
 
+{% include "shared/row.wgsl" %}
 {% include "shared/kv.wgsl" %}
 {% include "shared/sum_threads.wgsl" %}
 {% include "shared/rope.wgsl" %}
@@ -42,7 +43,7 @@ fn main(
   let quads = D / 4u;
   let head = group.x;
   let row = rows[group.y];
-  let is_valid = (row.w & 1u) == 1u;
+  let is_valid = row_is_valid(row);
   let is_value = head >= HEADS + KV_HEADS;
   let in_head = select(head, head - HEADS - KV_HEADS + FIRST_VALUE, is_value);
   let start = (group.y * IN_HEADS + in_head) * quads;

@@ -20,6 +20,7 @@
 
 override D: u32;
 
+{% include "shared/row.wgsl" %}
 {% include "shared/segments.wgsl" %}
 {% include "shared/kv.wgsl" %}
 
@@ -34,7 +35,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   }
   let row = rows[id.y];
   let out = (id.y * layer.heads + head) * QUADS;
-  if ((row.w & 1u) == 0u) {
+  if (!row_is_valid(row)) {
     for (var i = 0u; i < QUADS; i++) {
       o[out + i] = vec4<f32>(0.0);
     }
@@ -42,7 +43,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   }
   let query = out;
   let kv_head = head / (layer.heads / layer.kv_heads);
-  let seen = sight(row.y, layer);
+  let seen = sight(row, layer);
   var scores: array<f32, 64>;
   var sums: array<vec4<f32>, 128>;
   var m = MOST_NEGATIVE;

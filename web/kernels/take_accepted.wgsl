@@ -17,6 +17,7 @@ override RESULT_WORDS: u32;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 @group(0) @binding(4) var<uniform> cycle: Cycle;
 
+{% include "shared/row.wgsl" %}
 {% include "shared/cycle.wgsl" %}
 
 @compute @workgroup_size(64)
@@ -24,7 +25,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let first = id.y * (1u + cycle.drafts);
   let lane = rows[first].x;
   let count = results[lane * RESULT_WORDS];
-  let is_lanes_own = (rows[first].w & 1u) == 1u;
+  let is_lanes_own = row_is_valid(rows[first]);
   if (id.x >= D / 4u || count == 0u || !is_lanes_own) {
     return;
   }

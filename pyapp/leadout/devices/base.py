@@ -16,7 +16,7 @@ from leadout.checkpoint.load_plan import LoadPlan
 from leadout.checkpoint.page_plan import Move, PagePlan
 from leadout.checkpoint.source import Source
 from leadout.ops import Program
-from leadout.plan import Binding, BufferSpec, Copy
+from leadout.plan import Binding, BufferSpec, Copy, Upload
 
 #: Called with the bytes read so far and the bytes in all.
 Progress = Callable[[int, int], None]
@@ -61,6 +61,10 @@ class Runnable(Protocol):
     @property
     def readback(self) -> Binding | None:
         """The range copied out at the end, or None."""
+
+    @property
+    def inputs(self) -> Sequence[Binding]:
+        """The ranges that the host may write with a submit."""
 
     @property
     def num_steps(self) -> int:
@@ -193,6 +197,28 @@ class Device(Protocol):
 
     def close(self) -> None:
         """Free everything. The device cannot be used afterwards."""
+
+
+def submit(
+    device: Device,
+    compiled: CompiledPlan,
+    num_positions: int = 0,
+    uploads: Sequence[Upload] = (),
+) -> Readback:
+    """Queue a Plan with what the host gives it; see `Device.submit`.
+
+    Args:
+        device: that runs it.
+        compiled: the Plan.
+        num_positions: see there.
+        uploads: each to one of the Plan's inputs.
+    """
+    inputs = compiled.plan.inputs
+    for one in uploads:
+        where = f"{compiled.plan.name}: {len(one.data)} bytes at {one.buffer} + {one.offset}"
+        assert any(one.lies_in(binding) for binding in inputs), where
+        device.write(one.buffer, one.offset, one.data)
+    return device.submit(compiled, num_positions)
 
 
 async def run_once(device: Device, program: Program) -> Sequence[int]:

@@ -11,10 +11,10 @@ from leadout.ops import Tensor
 from leadout.plan import Param
 
 #: Layout of the struct in web/kernels/shared/attending.wgsl; keep in step.
-ATTENDING = struct.Struct("<IIIIIIIf")
+ATTENDING = struct.Struct("<IIIIIIIfI")
 
 #: Layout of the struct in web/kernels/shared/segments.wgsl; keep in step.
-DECODING = struct.Struct("<IIIIIIIIff")
+DECODING = struct.Struct("<IIIIIIIIffI")
 
 #: The most bytes of scratch for what segments leave; more rows go through several dispatches.
 PARTS_BYTES = 64 << 20
@@ -125,6 +125,7 @@ def attention_prefill(b: PlanBuilder, op: ops.Attention) -> None:
             cache.capacity,
             PREFILL_SPLITS,
             op.scale,
+            op.reaches,
         )
     )
     queries = rows * heads // cache.num_key_value_heads
@@ -205,6 +206,7 @@ def emit_segments(
                 first,
                 attend.scale,
                 norm.eps,
+                attend.reaches,
             )
         )
         b.dispatch(
@@ -250,6 +252,7 @@ def solo_attention(b: PlanBuilder, op: ops.Attention) -> None:
         0,
         op.scale,
         0.0,
+        op.reaches,
     )
     b.dispatch(
         f"solo_attention.{cache.dtype}",

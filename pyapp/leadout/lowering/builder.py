@@ -107,6 +107,7 @@ class PlanBuilder:
             program.readback,
             tensors | self._buffers,
             self._constants,
+            program.inputs,
         )
 
 

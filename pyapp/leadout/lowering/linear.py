@@ -118,6 +118,19 @@ def embed_paged(b: PlanBuilder, op: ops.EmbedPaged) -> None:
     )
 
 
+@kernel(ops.PlaceEmbeddings)
+def place_embeddings(b: PlanBuilder, op: ops.PlaceEmbeddings) -> None:
+    """Copy the rows that are given."""
+    num_rows, columns = op.given.shape
+    b.dispatch(
+        "place_embeddings",
+        [op.given, op.rows.table, op.y],
+        (ceil(columns // 4, 64), num_rows, 1),
+        op.label,
+        {"K": columns, "OUT_STRIDE": op.y.shape[-1]},
+    )
+
+
 @kernel(ops.Linear, when=lambda run: run.caps.is_software)
 def solo_matvec(b: PlanBuilder, op: ops.Linear) -> None:
     """Multiply without workgroup memory: for adapters that compute on the CPU."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from leadout import ops
 from leadout.checkpoint.load_plan import LoadPlanBuilder, TensorLike
 from leadout.checkpoint.page_plan import PagePlan
 from leadout.kv_cache import KvCache
@@ -43,7 +44,10 @@ class Model(Protocol):
         """Return what to write into buffers once, after allocation."""
 
     def embed(self, p: ProgramBuilder, rows: Rows, y: Tensor) -> None:
-        """Write the rows' embeddings, scaled as the layers want them, to y's first columns."""
+        """Write the rows' embeddings, scaled as the layers want them, to y's first columns.
+
+        Embeddings that the host gives are taken as they are.
+        """
 
     def forward(self, p: ProgramBuilder, rows: Rows, last: Rows | None = None) -> Tensor:
         """Run all layers over the rows; return the final norm's output.
@@ -63,6 +67,13 @@ class Model(Protocol):
 
     def head(self, p: ProgramBuilder, hidden: Tensor, rows: Rows, logits: Tensor) -> None:
         """Compute logits, [rows, vocab_size] float32, of rows of `forward`'s result."""
+
+
+def place_embeddings(p: ProgramBuilder, rows: Rows, hidden_size: int, y: Tensor) -> None:
+    """Put embeddings that the host gives in the place of tokens' in y, if rows may have any."""
+    if rows.embeddings is not None:
+        given = Tensor(rows.embeddings.buffer, (rows.count, hidden_size))
+        p.add(ops.PlaceEmbeddings("place_embeddings", given, rows, y))
 
 
 def next_stream(p: ProgramBuilder, hidden: Tensor) -> Tensor:

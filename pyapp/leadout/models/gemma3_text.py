@@ -29,7 +29,7 @@ from leadout.checkpoint.page_plan import PagePlan
 from leadout.config import Gemma3TextConfig
 from leadout.kv_cache import KvCache, capacity_for
 from leadout.layouts import Matrix, Vector
-from leadout.models.base import Shapes, next_stream, single, stacked
+from leadout.models.base import Shapes, next_stream, place_embeddings, single, stacked
 from leadout.ops import LinearLayer, ProgramBuilder, Tensor
 from leadout.plan import BufferSpec, align
 from leadout.rows import Rows
@@ -202,6 +202,7 @@ class Gemma3Text:
         """Write the rows' scaled embeddings; see `Model.embed`."""
         scale = math.sqrt(self.hidden_size)
         p.add(ops.Embed("embed_tokens", self.embed_tokens, rows, y, scale))
+        place_embeddings(p, rows, self.hidden_size, y)
 
     def forward(self, p: ProgramBuilder, rows: Rows, last: Rows | None = None) -> Tensor:
         """Run all layers over the rows; see `Model.forward`. The last layer writes keys, too."""
@@ -270,7 +271,8 @@ class Gemma3Text:
         p.add(ops.NormRope(label + "q_norm", by_head, layer.q_norm, inv_freq, rows, q, eps))
         scale = config.query_pre_attn_scalar**-0.5
         name = label + "attention"
-        p.add(ops.Attention(name, q, cache, rows, attended, scale, window=cache.window))
+        window = cache.window
+        p.add(ops.Attention(name, q, cache, rows, attended, scale, window=window, reaches=True))
         flat = dataclasses.replace(attended, shape=(rows.count, heads * head_dim))
         p.add(ops.Linear(label + "o_proj", layer.o_proj, flat, rows, delta))
         name = label + "post_attention_layernorm"

@@ -92,11 +92,13 @@ class CacheView:
         cache: its own, or another layer's.
         window: see `ops.Attention`.
         behind: see `ops.Attention`.
+        reaches: see `ops.Attention`.
     """
 
     cache: KvCache
     window: int
     behind: int = 0
+    reaches: bool = False
 
 
 @dataclass(frozen=True)
@@ -396,7 +398,15 @@ class Gemma4Layers:
         p.add(ops.NormRope(label + "q_norm", qkv, layer.q_norm, inv_freq, rows, q, eps))
         p.add(
             ops.Attention(
-                label + "attention", q, cache, rows, attended, 1.0, view.behind, view.window
+                label + "attention",
+                q,
+                cache,
+                rows,
+                attended,
+                1.0,
+                view.behind,
+                view.window,
+                view.reaches,
             )
         )
         flat = dataclasses.replace(attended, shape=(rows.count, heads * head_dim))

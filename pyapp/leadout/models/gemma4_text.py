@@ -31,7 +31,7 @@ from leadout.checkpoint.page_plan import (
 from leadout.config import Gemma4TextConfig
 from leadout.kv_cache import KvCache, capacity_for
 from leadout.layouts import Matrix, Vector
-from leadout.models.base import Shapes, single
+from leadout.models.base import Shapes, place_embeddings, single
 from leadout.models.gemma4_layers import (
     CacheView,
     Gemma4Layers,
@@ -153,7 +153,8 @@ class Gemma4Text:
             if layer.kv_layer == i
         }
         caches = [self._caches[layer.kv_layer] for layer in config.layers]
-        self._views = [CacheView(cache, cache.window) for cache in caches]
+        # Layers that see all positions see none behind a row's own, whatever it reaches.
+        self._views = [CacheView(one, one.window, reaches=one.window > 0) for one in caches]
         #: Layers from this one on have no keys and values of their own.
         self.first_shared = max(self._caches) + 1
 
@@ -183,6 +184,7 @@ class Gemma4Text:
         """Write the rows' scaled embeddings; see `Model.embed`."""
         scale = math.sqrt(self.hidden_size)
         p.add(ops.Embed("embed_tokens", self.embed_tokens, rows, y, scale))
+        place_embeddings(p, rows, self.hidden_size, y)
 
     def forward(self, p: ProgramBuilder, rows: Rows, last: Rows | None = None) -> Tensor:
         """Run all layers over the rows; see `Model.forward`."""

@@ -25,7 +25,15 @@ from leadout.ops.experts import (
     MixExperts,
     Route,
 )
-from leadout.ops.linear import Embed, EmbedPaged, GatedLinear, GeluTimes, Linear, LinearLayer
+from leadout.ops.linear import (
+    Embed,
+    EmbedPaged,
+    GatedLinear,
+    GeluTimes,
+    Linear,
+    LinearLayer,
+    PlaceEmbeddings,
+)
 from leadout.ops.norm import AddNorm, PerLayerInput, RmsNorm, RmsNormSum, TakeLastRow
 from leadout.ops.program import Op, Program, ProgramBuilder, Tensor
 
@@ -55,6 +63,7 @@ __all__ = [
     "Op",
     "PerLayerInput",
     "PlaceDraft",
+    "PlaceEmbeddings",
     "PlaceGiven",
     "Program",
     "ProgramBuilder",

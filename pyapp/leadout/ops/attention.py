@@ -81,6 +81,7 @@ class Attention(Op):
         scale: of the scores.
         behind: the last visible position is the row's own minus this.
         window: the first visible position is the row's own + 1 - window; 0: position 0.
+        reaches: rows see further, by their reach; see `state.py`.
     """
 
     q: Tensor
@@ -90,6 +91,7 @@ class Attention(Op):
     scale: float
     behind: int = 0
     window: int = 0
+    reaches: bool = False
 
     WRITES: ClassVar[tuple[str, ...]] = ("y",)
 

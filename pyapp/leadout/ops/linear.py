@@ -69,6 +69,21 @@ class EmbedPaged(Op):
 
 
 @dataclass(frozen=True)
+class PlaceEmbeddings(Op):
+    """y[r, :columns] = given[r] for rows whose embeddings the host gives; others stay.
+
+    Attributes:
+        given: [rows, columns] float32.
+        rows: of the pass.
+        y: [rows, at least columns] float32; further columns stay as they are.
+    """
+
+    given: Tensor
+    rows: Rows
+    y: Tensor
+
+
+@dataclass(frozen=True)
 class Linear(Op):
     """y[r, offset : offset + outputs] = softcap(W x[r]).
 

@@ -93,6 +93,7 @@ class Program:
         buffers: scratch that the tensors lie in.
         readback: the range copied out after the last op, or None.
         left: buffers of tensors that another Program reads afterwards.
+        inputs: ranges that the host may write with a submit.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Program:
     buffers: Mapping[str, BufferSpec]
     readback: Binding | None = None
     left: frozenset[str] = frozenset()
+    inputs: tuple[Binding, ...] = ()
 
     @property
     def num_steps(self) -> int:
@@ -131,7 +133,14 @@ class ProgramBuilder:
         """Append an op."""
         self._ops.append(op)
 
-    def build(self, readback: Binding | None = None, left: Sequence[Tensor] = ()) -> Program:
+    def build(
+        self,
+        readback: Binding | None = None,
+        left: Sequence[Tensor] = (),
+        inputs: Sequence[Binding] = (),
+    ) -> Program:
         """Return the finished Program; it leaves tensors for another one to read."""
         names = frozenset(tensor.buffer for tensor in left)
-        return Program(self.name, tuple(self._ops), dict(self._buffers), readback, names)
+        return Program(
+            self.name, tuple(self._ops), dict(self._buffers), readback, names, tuple(inputs)
+        )

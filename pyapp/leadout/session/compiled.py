@@ -10,9 +10,10 @@ from leadout.cycle_times import CycleTime
 from leadout.devices.base import Device, Readback, Runnable
 from leadout.pager import Pager
 from leadout.passes import Passes
-from leadout.plan import Copy
+from leadout.plan import Copy, Upload
 from leadout.sampling import Sampling
 from leadout.session.admission import Admission
+from leadout.session.stream import Stream
 from leadout.state import Tables
 
 
@@ -43,26 +44,22 @@ class CompiledModel(Protocol):
     async def compile_missing(self, plans: Iterable[Runnable]) -> None:
         """Compile Plans, where that was not done."""
 
-    def set_masks(self, lane: int, position: int, masks: Sequence[bytes]) -> None:
-        """Say which ids may stand at positions from one on."""
-
-    def give(self, lane: int, drafts: Sequence[int]) -> None:
-        """Say which drafts a lane has in the next cycle whose drafts are given."""
-
-    def strike(self, group: int, num_drafts: int) -> None:
-        """Have a group take no part in the cycle whose rows are on the device."""
-
     def prepared(self, num_drafts: int, num_groups: int = 1, has_logprobs: bool = False) -> int:
         """Return the largest number of drafts up to this one whose cycle is compiled."""
 
-    def submit(self, plan: Runnable, num_positions: int) -> Readback:
-        """Queue a Plan that is compiled."""
+    def submit(
+        self, plan: Runnable, num_positions: int, uploads: Sequence[Upload] = ()
+    ) -> Readback:
+        """Queue a Plan that is compiled, with what the host gives it."""
 
     def copy(self, copies: Sequence[Copy]) -> None:
         """Queue copies, if there are any."""
 
-    def set_turns(self, lanes: Sequence[int]) -> None:
-        """Say whose rows the next cycles have."""
+    def turns(self, lanes: Sequence[int]) -> list[Upload]:
+        """Return what says whose rows a cycle has."""
+
+    def prompt_inputs(self, stream: Stream, lane: int, end: int, num_rows: int) -> list[Upload]:
+        """Return what a pass over a stream's prompt is given, from its position on."""
 
     def depth(self, run_ahead: int) -> int:
         """Return how many cycles to keep in flight."""

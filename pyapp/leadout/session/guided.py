@@ -32,14 +32,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from leadout import state
+from leadout import inputs, state
 from leadout.devices.base import PassTimes, Readback, Runnable
 from leadout.errors import LeadoutError
 from leadout.logits import FLOAT_BYTES
-from leadout.passes import LOGITS
+from leadout.plan import Upload
 from leadout.scheduler import Schedule
 from leadout.session.compiled import CompiledModel
 from leadout.session.stream import Phase, Stream
+from leadout.state import LOGITS
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Closing:
         num_drafted: that the drafter was asked for.
         forced: of streams whose drafts are the grammar's, these.
         schedule: what decided on the drafter's; None where all drafts are forced.
+        uploads: what the Plan is given.
     """
 
     plan: Runnable
@@ -63,6 +65,7 @@ class Closing:
     num_drafted: int
     forced: Mapping[Stream, Sequence[int]]
     schedule: Schedule | None
+    uploads: Sequence[Upload]
 
 
 @dataclass
@@ -131,26 +134,38 @@ class Guided:
             self._open.drafts.discard()
         self._open = None
 
-    async def first_mask(self, stream: Stream) -> None:
-        """Say what a prompt's last pass may choose."""
+    async def first_mask(self, stream: Stream) -> list[Upload]:
+        """Return what a prompt's last pass may choose; the stream may end here."""
+        uploads: list[Upload] = []
         if not stream.written:
-            await self._set_masks(stream, len(stream.prompt), [])
+            await self._mask(stream, len(stream.prompt), [], uploads)
+        return uploads
 
-    async def first_choice(self, stream: Stream, num_rows: int) -> Readback | None:
+    async def first_choice(
+        self, stream: Stream, num_rows: int, rows: Sequence[Upload], masks: Sequence[Upload]
+    ) -> Readback | None:
         """Submit a prompt's last pass in parts, with its logits processed in between.
+
+        Args:
+            stream: whose prompt it is.
+            num_rows: of the pass.
+            rows: what its first part is given.
+            masks: what its second part is given.
 
         Returns:
             the choice's results; None where the stream ended meanwhile.
         """
         decoder, passes = self._decoder, self._decoder.passes
-        opening = passes.prefill_open[num_rows]
+        plans = passes if stream.embedded is None else passes.embedded
+        opening = plans.prefill_open[num_rows]
         closing = passes.prefill_close[stream.settings.logprobs][num_rows]
         await decoder.compile_missing([opening, closing])
         num_positions = len(stream.prompt)
-        decoder.submit(opening, num_positions).discard()
-        if not await self._process(stream, 0, []):
+        decoder.submit(opening, num_positions, rows).discard()
+        uploads = [*masks]
+        if not await self._process(stream, 0, [], uploads):
             return None
-        return decoder.submit(closing, num_positions)
+        return decoder.submit(closing, num_positions, uploads)
 
     async def cycle(self, ready: Sequence[Stream]) -> None:
         """Close the cycle that is open, and open the next one; see the module's docstring.
@@ -193,22 +208,22 @@ class Guided:
         forced = {one: ids[:num_drafts] for one, ids in forced.items()}
         lanes = [one.lane for one in streams if one.lane is not None]
         positions = 0
+        uploads = decoder.turns([lane.number for lane in lanes])
         for one, lane in zip(streams, lanes, strict=True):
             seen = min(one.most + num_drafts, decoder.tables.context_length)
             lane.written = max(lane.written, seen)
             positions = max(positions, seen)
             if num_drafts > 0:
-                decoder.give(lane.number, forced.get(one, ()))
-        decoder.set_turns([lane.number for lane in lanes])
+                uploads.append(inputs.drafts(lane.number, forced.get(one, ())))
         opened = _Open(streams, num_groups, num_drafts, num_drafted, forced, schedule)
         opened.num_misses = self._num_misses()
         parts = passes.parts[num_groups]
         if num_drafted:
-            opened.drafts = decoder.submit(parts.draft[num_drafts], positions)
+            opened.drafts = decoder.submit(parts.draft[num_drafts], positions, uploads)
             self._open = opened
             decoder.submit(parts.forward[num_drafts], positions).discard()
         else:
-            decoder.submit(parts.given[num_drafts], positions).discard()
+            decoder.submit(parts.given[num_drafts], positions, uploads).discard()
             self._open = opened
 
     # ---- the second part -----------------------------------------------------------------------
@@ -219,18 +234,19 @@ class Guided:
         assert opened is not None
         proposed = await self._proposed(opened)
         allowed: dict[Stream, Sequence[int] | None] = {}
+        uploads: list[Upload] = []
         for one in opened.streams:
             if one in ready and _is_decoding(one):
                 drafts = proposed.get(one, ())[: max(one.left - 1, 0)]
                 if one.guide is not None:
-                    masks = await self._set_masks(one, one.most, drafts)
+                    masks = await self._mask(one, one.most, drafts, uploads)
                     drafts = drafts[: max(len(masks) - 1, 0)]
                 allowed[one] = drafts
         # Those alone whose rows are all there: the next cycle's logits lie in the same place.
         for group, one in enumerate(opened.streams):
             if one in allowed and one.has_processors and _is_decoding(one):
                 first = group * (1 + opened.num_drafts)
-                await self._process(one, first, allowed[one] or ())
+                await self._process(one, first, allowed[one] or (), uploads)
         taking_part = _decoding(allowed)
         if not taking_part:
             self.give_up()
@@ -247,7 +263,7 @@ class Guided:
             forced = self._forced(following, self._most_drafts(list(following)))
         for group, one in enumerate(opened.streams):
             if one not in taking_part:
-                decoder.strike(group, opened.num_drafts)
+                uploads.append(inputs.struck_rows(group, opened.num_drafts))
         self._open = None
         has_logprobs = any(one.settings.logprobs for one in taking_part)
         plans = decoder.passes.closing[opened.num_groups, has_logprobs]
@@ -261,6 +277,7 @@ class Guided:
                 opened.num_drafted,
                 kept,
                 opened.schedule if len(kept) < len(taking_part) else None,
+                uploads,
             )
         )
         if goes_on:
@@ -318,10 +335,10 @@ class Guided:
     def _most_drafts(self, streams: Sequence[Stream]) -> int:
         return self._decoder.passes.given_counts(self._groups_for(streams))[-1]
 
-    async def _set_masks(
-        self, stream: Stream, position: int, drafts: Sequence[int]
+    async def _mask(
+        self, stream: Stream, position: int, drafts: Sequence[int], uploads: list[Upload]
     ) -> Sequence[bytes]:
-        """Write a guided stream's masks from a position on; end it where nothing may follow."""
+        """Add a guided stream's masks from a position on; end it where nothing may follow."""
         if stream.guide is None:
             return ()
         try:
@@ -332,12 +349,15 @@ class Guided:
         if stream.lane is None:  # it was closed meanwhile
             return ()
         if masks:
-            self._decoder.set_masks(stream.lane.number, position, masks)
+            tables, lane = self._decoder.tables, stream.lane.number
+            uploads += inputs.masks(tables, lane, position, masks)
         else:
             self._leave(stream, None)
         return masks
 
-    async def _process(self, stream: Stream, row: int, drafts: Sequence[int]) -> bool:
+    async def _process(
+        self, stream: Stream, row: int, drafts: Sequence[int], uploads: list[Upload]
+    ) -> bool:
         """Have a stream's processors change its rows, which begin at `row`.
 
         Returns:
@@ -353,7 +373,7 @@ class Guided:
         except LeadoutError as error:
             self._leave(stream, error)
             return False
-        device.write(LOGITS, row * row_bytes, changed)
+        uploads.append(Upload(LOGITS, row * row_bytes, changed))
         return True
 
     def _forced(

@@ -28,13 +28,13 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from leadout import state
+from leadout import inputs, state
 from leadout.beside import SharedLock
 from leadout.cycle_times import CycleTimes
 from leadout.devices.base import PassTimes, Runnable
 from leadout.errors import RequestError
 from leadout.passes import PREFILL_ROWS
-from leadout.rows import padded
+from leadout.plan import Upload
 from leadout.scheduler import Schedule
 from leadout.session.batch import Batch
 from leadout.session.compiled import CompiledModel
@@ -173,7 +173,7 @@ class Loop:
         for stream in self._streams:
             if stream.phase is not Phase.WAITING:
                 continue
-            start = decoder.admission.choose(stream.prompt)
+            start = decoder.admission.choose(stream.keys)
             if start is None:
                 return
             decoder.copy(decoder.admission.take(start))
@@ -235,49 +235,48 @@ class Loop:
 
     # ---- prompts -------------------------------------------------------------------------------
 
-    def _rows_of_next(self, left: int) -> tuple[int, bool]:
-        """Return the rows of a prompt's next pass, and whether it is the last one."""
+    def _next_pass(self, stream: Stream) -> tuple[int, int]:
+        """Return the rows of a prompt's next pass, and the position behind its last one."""
         most = PREFILL_ROWS[-1]
         if any(one.phase is Phase.DECODING for one in self._streams):
             most = _UNKNOWN_ROWS
             if self._ms_per_row > 0:
                 fitting = [n for n in PREFILL_ROWS if n * self._ms_per_row <= MAX_STALL_MS]
                 most = max(fitting, default=PREFILL_ROWS[0])
-        rows = next(size for size in PREFILL_ROWS if size >= min(left, most))
-        return rows, left <= rows
+        start = stream.position
+        end = min(len(stream.prompt), start + most)
+        if stream.embedded is not None:
+            end = stream.embedded.whole(start, end)
+        return next(size for size in PREFILL_ROWS if size >= end - start), end
 
     async def _prefill(self, stream: Stream) -> None:
         """Submit the next pass of a prompt."""
         decoder, lane, prompt = self._decoder, stream.lane, stream.prompt
         assert lane is not None
         start = stream.position
-        rows, is_last = self._rows_of_next(len(prompt) - start)
-        tokens = prompt[start : start + rows]
-        passes = decoder.passes
+        rows, end = self._next_pass(stream)
+        is_last = end == len(prompt)
+        tokens = prompt[start:end]
+        passes = decoder.passes if stream.embedded is None else decoder.passes.embedded
         plans = passes.last_prefills(stream.settings.logprobs) if is_last else passes.prefill
-        if is_last and stream.settings.logprobs:
-            await decoder.compile([plans[rows]])
+        await decoder.compile_missing([plans[rows]])
         if decoder.pager is not None:
             await decoder.pager.bring(tokens)
-        if is_last:
-            await self._guided.first_mask(stream)
+        masks = await self._guided.first_mask(stream) if is_last else []
         if stream.phase is Phase.ENDED:
             return
-        decoder.device.write("rows", 0, state.pack_rows(lane.number, start, tokens, rows))
-        end = start + len(tokens)
-        lane.prefilled += tokens
+        uploads = decoder.prompt_inputs(stream, lane.number, end, rows)
+        lane.prefilled += stream.keys[start:end]
         lane.written = max(lane.written, end)
         stream.position = end
-        if is_last:
-            last = state.pack_rows(lane.number, end - 1, prompt[-1:], 1)
-            decoder.device.write("last_row", 0, last)
         if is_last and stream.has_processors:
-            readback = await self._guided.first_choice(stream, rows)
+            readback = await self._guided.first_choice(stream, rows, uploads, masks)
             if readback is None:
                 return  # it ended meanwhile
             one = QueuedPass(readback)
         else:
-            one = QueuedPass(decoder.submit(plans[rows], len(prompt)), num_rows=rows)
+            readback = decoder.submit(plans[rows], len(prompt), [*uploads, *masks])
+            one = QueuedPass(readback, num_rows=rows)
         self._in_flight.append(one)
         parts_at = stream.parts_at if start < stream.parts_at <= end else 0
         if not is_last:
@@ -317,11 +316,11 @@ class Loop:
                 return
         start = stream.position
         stream.position = end = start + len(tokens)
-        padding = padded(rows, decoder.passes.min_rows) - len(tokens)
-        table = state.pack_rows(lane.number, start, tokens, len(tokens))
-        decoder.device.write("cycle_rows", 0, table + bytes(state.ROW_BYTES * padding))
+        min_rows = decoder.passes.min_rows
+        table = inputs.replayed_rows(lane.number, start, tokens, rows, min_rows)
         lane.written = max(lane.written, end)
-        self._in_flight.append(QueuedPass(decoder.submit(decoder.replay_plan, end), num_rows=rows))
+        readback = decoder.submit(decoder.replay_plan, end, [table])
+        self._in_flight.append(QueuedPass(readback, num_rows=rows))
 
     # ---- cycles --------------------------------------------------------------------------------
 
@@ -340,8 +339,8 @@ class Loop:
         schedule, wanted = self._decide(ready)
         num_drafts = decoder.prepared(wanted, num_groups, has_logprobs)
         plan = decoder.passes.cycles_of(num_groups, has_logprobs)[num_drafts]
-        decoder.set_turns([one.lane.number for one in ready if one.lane is not None])
-        self._submit_cycle(ready, depth, plan, num_drafts, num_groups, schedule)
+        turns = decoder.turns([one.lane.number for one in ready if one.lane is not None])
+        self._submit_cycle(ready, depth, plan, num_drafts, num_groups, schedule, turns)
         schedule.submitted(num_drafts)
 
     def _groups_for(self, streams: Sequence[Stream]) -> int:
@@ -369,9 +368,8 @@ class Loop:
     def _submit_choices(self, closing: Closing) -> None:
         """Submit the choices of a cycle in which the host has a say."""
         plan, schedule = closing.plan, closing.schedule
-        one = self._submit_cycle(
-            closing.streams, 1, plan, closing.num_drafts, closing.num_groups, schedule
-        )
+        counts = (closing.num_drafts, closing.num_groups)
+        one = self._submit_cycle(closing.streams, 1, plan, *counts, schedule, closing.uploads)
         one.num_drafted, one.forced = closing.num_drafted, closing.forced
         if schedule is not None:
             schedule.submitted(closing.num_drafted)
@@ -384,6 +382,7 @@ class Loop:
         num_drafts: int,
         num_groups: int,
         schedule: Schedule | None,
+        uploads: Sequence[Upload],
     ) -> QueuedPass:
         """Submit a cycle's Plan."""
         decoder = self._decoder
@@ -398,7 +397,7 @@ class Loop:
             one.is_first_cycle = False
             if decoder.pager is not None and depth < one.run_ahead:
                 decoder.pager.counts.single_cycles += 1
-        readback = decoder.submit(plan, positions)
+        readback = decoder.submit(plan, positions, uploads)
         lanes = [(one, one.lane.number) for one in ready if one.lane is not None]
         submitted = QueuedPass(readback, lanes, num_drafts, num_groups, 0, schedule)
         self._in_flight.append(submitted)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from leadout.cycle_times import CycleTime
+from leadout.embedded import EmbeddedPrompt
 from leadout.sampling import Sampling
 from leadout.scheduler import FixedSchedule, Schedule
 from leadout.session.guide import Guide
@@ -70,6 +71,7 @@ class Stream:
         written: ids that were generated before, by another engine, and are not generated again.
         guide: says which ids may come next; None where the answer is free.
         own_code: a person's functions, which change logits or draft; None where there are none.
+        embedded: embeddings in the place of some tokens' of the prompt; None where there are none.
         lane: where it runs, once it does.
         phase: where it is.
         num_reused: of the prompt's ids, how many needed no prefill.
@@ -91,6 +93,7 @@ class Stream:
     written: Sequence[int] = ()
     guide: Guide | None = None
     own_code: OwnCode | None = None
+    embedded: EmbeddedPrompt | None = None
     lane: Lane | None = None
     phase: Phase = Phase.WAITING
     num_reused: int = 0
@@ -129,6 +132,11 @@ class Stream:
             on_wait()
             await self._changed.wait()
             self._is_waited_for = False
+
+    @property
+    def keys(self) -> Sequence[int]:
+        """What tells the prompt's positions from others': its ids, see `EmbeddedPrompt.keys`."""
+        return self.prompt if self.embedded is None else self.embedded.keys
 
     @property
     def wants_more(self) -> bool:

@@ -57,11 +57,11 @@ fn is_known(row: vec4<u32>, token: u32) -> bool {
   var known = ((seen[row.x * seen_words() + token / 32u] >> (token % 32u)) & 1u) == 1u;
 {% if then is defined and then == "place" %}
   // A drafter has one row a lane.
-  known = known || (row.z == token && (row.w & 1u) == 1u);
+  known = known || (row.z == token && row_is_valid(row));
 {% else %}
   for (var other = 0u; other < arrayLength(&rows); other++) {
     let before = rows[other];
-    known = known || (before.x == row.x && before.y <= row.y && before.z == token && (before.w & 1u) == 1u);
+    known = known || (before.x == row.x && before.y <= row.y && before.z == token && row_is_valid(before));
   }
 {% endif %}
   return known;
@@ -71,14 +71,14 @@ fn is_known(row: vec4<u32>, token: u32) -> bool {
 // ahead of its position.
 fn num_drafted(row: vec4<u32>, token: u32) -> u32 {
 {% if then is defined and then == "place" %}
-  return select(0u, 1u, row.z == token && (row.w & 1u) == 1u && (row.w >> 8u) > 0u);
+  return select(0u, 1u, row.z == token && row_is_valid(row) && row_ahead(row) > 0u);
 {% else %}
   var num = 0u;
   var is_first = true;
   for (var other = 0u; other < arrayLength(&rows); other++) {
     let before = rows[other];
-    if (before.x == row.x && (before.w & 1u) == 1u) {
-      let is_draft = !is_first || (before.w >> 8u) > 0u;
+    if (before.x == row.x && row_is_valid(before)) {
+      let is_draft = !is_first || row_ahead(before) > 0u;
       num += select(0u, 1u, is_draft && before.y <= row.y && before.z == token);
       is_first = false;
     }
@@ -129,7 +129,7 @@ fn penalised(raw: vec4<f32>, row: vec4<u32>, wanted: Settings, r: u32, quad: u32
       x[j] = moved(x[j], row, tokens[j], wanted.penalties);
     }
   }
-  if ((wanted.flags & 2u) == 2u && (row.w & 2u) == 0u) {
+  if ((wanted.flags & 2u) == 2u && !row_is_of_drafter(row)) {
     let tokens = ids_of(r, quad);
     for (var j = 0u; j < 4u; j++) {
       x[j] = select(MOST_NEGATIVE, x[j], is_allowed(row, tokens[j]));

@@ -11,8 +11,8 @@ struct Decoding {
   first_row: u32, // of the row table, of the queries and of the output: where this dispatch begins
   scale: f32,     // of the scores
   eps: f32,       // of the queries' norm
-  unused_0: u32,
-  unused_1: u32,
+  reaches: u32,   // 1: that position, and as many further ones as the row reaches; else 0
+  unused: u32,
 }
 
 const SMALLEST_SEGMENT = 32u;
@@ -30,11 +30,13 @@ struct Sight {
   count: u32,
 }
 
-fn sight(position: u32, layer: Decoding) -> Sight {
+// Whoever includes this includes shared/row.wgsl, too. There is room for the segments of rows that reach nowhere.
+fn sight(row: vec4<u32>, layer: Decoding) -> Sight {
+  let position = row.y;
   let window = layer.window;
   let has_window = window > 0u && position + 1u > window;
   let from_position = select(0u, position + 1u - window, has_window);
-  let to_position = position - layer.behind;
+  let to_position = position + layer.reaches * row_reach(row) - layer.behind;
   let span = select(position + 1u, window, has_window);
   let tiles = (span + 64u * MAX_SEGMENTS - 1u) / (64u * MAX_SEGMENTS);
   let power = 1u << (32u - countLeadingZeros(tiles - 1u));

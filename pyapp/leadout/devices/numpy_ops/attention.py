@@ -9,7 +9,7 @@ from leadout import ops
 from leadout.devices.numpy_ops import Floats, Memory, Words, meaning
 from leadout.devices.numpy_ops.norm import normalize
 from leadout.kv_cache import TILE, KvCache
-from leadout.state import ROW_VALID
+from leadout.state import REACH_BIT, ROW_VALID
 
 _DTYPES: dict[str, np.dtype[np.floating]] = {
     "f32": np.dtype(np.float32),
@@ -91,14 +91,15 @@ def _attend(
     """Return the attention of some rows of one lane together, [rows, heads, dim]."""
     kv_heads, (count, heads, dim) = op.cache.num_key_value_heads, q.shape
     positions = rows[:, 1].astype(np.int64)
+    ends = positions + op.reaches * (rows[:, 3] >> REACH_BIT) - op.behind
     first = max(0, int(positions.min()) + 1 - op.window) if op.window else 0
-    keys, values, where = _visible(views, int(rows[0, 0]), first, int(positions.max()) - op.behind)
+    keys, values, where = _visible(views, int(rows[0, 0]), first, int(ends.max()))
     # [kv head, row * group, position]
     group = heads // kv_heads
     queries = q.reshape(count, kv_heads, group, dim).transpose(1, 0, 2, 3)
     scores = queries.reshape(kv_heads, -1, dim) @ keys.swapaxes(1, 2)
     scores = (np.float32(op.scale) * scores).reshape(kv_heads, count, group, -1)
-    masked = where > positions[:, None] - op.behind
+    masked = where > ends[:, None]
     if op.window:
         masked = masked | (where <= positions[:, None] - op.window)
     np.copyto(scores, -np.inf, where=masked[None, :, None])

@@ -8,6 +8,7 @@ from leadout import ops
 from leadout.devices.numpy_ops import Floats, Memory, meaning
 from leadout.ops import LinearLayer
 from leadout.rows import Rows
+from leadout.state import ROW_EMBEDDED
 
 
 def gelu(x: Floats) -> Floats:
@@ -45,6 +46,14 @@ def embed_paged(op: ops.EmbedPaged, memory: Memory) -> None:
     for r, token in enumerate(memory.rows(op.rows)[:, 2]):
         slot = int(slots[token])
         y[r] = np.float32(op.scale) * memory.matrix_row(op.table, slot - 1) if slot else 0
+
+
+@meaning(ops.PlaceEmbeddings)
+def place_embeddings(op: ops.PlaceEmbeddings, memory: Memory) -> None:
+    """Copy the rows that are given."""
+    given, y = memory.floats(op.given), memory.floats(op.y)
+    is_given = (memory.rows(op.rows)[:, 3] & ROW_EMBEDDED) != 0
+    y[is_given, : given.shape[1]] = given[is_given]
 
 
 @meaning(ops.Linear)
