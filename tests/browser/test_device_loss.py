@@ -203,7 +203,8 @@ class Losing:
         if self.kind == "gpu":
             self._browser.send("Browser.crashGpuProcess")
         elif self.kind == "worker":
-            (worker,) = [one for one in self.page.workers if one.url.endswith("/worker.js")]
+            # The newest: one that was ended a moment ago may still be listed.
+            worker = [one for one in self.page.workers if one.url.endswith("/worker.js")][-1]
             worker.evaluate("setTimeout(() => { throw new Error('the test ended it'); })")
         else:
             self._tab.send("Page.setWebLifecycleState", {"state": "frozen"})

@@ -77,7 +77,7 @@ def test_rows_see_as_far_as_they_reach_in_layers_that_have_it_so(
     stage = Stage()
     table = np.array([(1, start + i - padding, 7, i >= padding) for i in range(count)], np.uint32)
     for first, end in spans:
-        table[first:end, 3] |= np.arange(end - 1 - first, -1, -1, np.int32) << REACH_BIT
+        table[first:end, 3] |= np.arange(end - first, dtype=np.uint32)[::-1] << REACH_BIT
     rows = stage.row_table(table, prefill=True)
     q = stage.tensor("q", normal(dim, count, heads, dim))
     cache = stage.cache(a_cache(kv_heads, dim, window, capacity), seed=heads)

@@ -4,13 +4,14 @@ import dataclasses
 
 import numpy as np
 import pytest
-from compare import random_planes
+from compare import POISON, assert_close, random_planes
 from stage import Stage
 
 from leadout import ops
 from leadout.layouts import LAYOUTS
 from leadout.lowering import lower
 from leadout.ops import Tensor
+from leadout.state import REACH_BIT, ROW_EMBEDDED, ROW_VALID
 from lowered import caps
 
 #: Columns in blocks of 32: an odd number, where the layout's formats allow it.
@@ -119,6 +120,16 @@ def test_software_in_every_layout(run_stage, layout, rows, prefill) -> None:
     close(run_stage(stage, is_software=True, takes=["solo_matvec"]))
 
 
+@pytest.mark.parametrize("make", [linear, gated])
+def test_software_computes_no_eight_rows_of_padding(run_stage, make) -> None:
+    stage = make("q4_scale", 32, 72, 64, prefill=True)
+    stage.contents["rows"].reshape(-1, 4)[:18, 3] = 0
+    played = run_stage(stage, is_software=True)
+    computed, wanted = (found["y"].reshape(32, -1) for found in (played.gpu, played.numpy))
+    assert (computed[:16] == POISON).all()
+    assert_close(computed[16:], wanted[16:])
+
+
 @pytest.mark.parametrize("is_software", [False, True])
 @pytest.mark.parametrize(("rows", "prefill"), [(2, False), (32, True)])
 def test_a_soft_cap_bends_what_is_large(run_stage, is_software, rows, prefill) -> None:
@@ -198,6 +209,22 @@ def test_embeddings_of_a_paged_table_in_every_layout(run_stage, layout) -> None:
     found = played.floats(y)
     assert not found[1].any(), "a token without a slot"
     assert all(found[i].any() for i in (0, 2, 3))
+
+
+def test_given_embeddings_stand_in_the_place_of_tokens(run_stage) -> None:
+    stage = Stage()
+    table = np.array([(0, i, 3, ROW_VALID) for i in range(4)], np.uint32)
+    table[1:3, 3] |= ROW_EMBEDDED | 5 << REACH_BIT
+    rng = np.random.default_rng(0)
+    given = stage.tensor("given", rng.standard_normal((4, 260)).astype(np.float32))
+    y = stage.tensor("y", rng.standard_normal((4, 300)).astype(np.float32))
+    stage.add(ops.PlaceEmbeddings("p", given, stage.row_table(table), y))
+    played = run_stage(stage, takes=["place_embeddings"])
+    assert np.array_equal(played.gpu["y"], played.numpy["y"])
+    found, before = played.floats(y), stage.contents["y"].view(np.float32).reshape(4, 300)
+    assert (found[[0, 3]] == before[[0, 3]]).all()
+    assert (found[1:3, 260:] == before[1:3, 260:]).all()
+    assert (found[1:3, :260] != before[1:3, :260]).all()
 
 
 def test_gelu_times_takes_a_layers_columns(run_stage) -> None:

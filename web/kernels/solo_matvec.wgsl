@@ -11,10 +11,12 @@
 // rows ran with it. The four threads of a workgroup are the lanes of one SIMD register; they have neighbouring
 // outputs and the same activations, of which one read then serves all.
 //
+// Where none of {{ rows }} rows is valid, their outputs stay as they are: a pass over a short prompt is mostly padding.
+//
 // K, N, the stride and offset of y and the cap are in the shape, see shared/shape.wgsl; softcap(s) is s where
 // the cap is 0, else cap * tanh(s / cap).
 // W: [N, K] in layout "{{ layout }}", K a multiple of 32{{ ", N of 2" if is_gated }}. x: [rows, K] float32, rows a multiple of {{ rows }}.
-// y: [rows, stride] float32, written from column `offset`.
+// table: the row table, see shared/row.wgsl. y: [rows, stride] float32, written from column `offset`.
 // Grid: x = ceil(N / {{ 4 * outputs }}), y = rows / {{ rows }}.
 {% from "shared/weights.wgsl" import raw, column, num_planes, unit_columns, num_steps, step_quads, has_scale, has_offset with context %}
 
@@ -23,7 +25,9 @@
 @group(0) @binding({{ num_planes }}) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding({{ num_planes + 1 }}) var<storage, read_write> y: array<f32>;
 @group(0) @binding({{ num_planes + 2 }}) var<uniform> shape: Shape;
+@group(0) @binding({{ num_planes + 3 }}) var<storage, read> table: array<vec4<u32>>;
 
+{% include "shared/row.wgsl" %}
 {% include "shared/shape.wgsl" %}
 
 {% if is_gated %}
@@ -43,6 +47,13 @@ fn main(
 ) {
   let first = group.x * THREADS * STORED + thread;
   let first_row = group.y * {{ rows }}u;
+  var is_wanted = false;
+  for (var r = 0u; r < {{ rows }}u; r++) {
+    is_wanted = is_wanted || row_is_valid(table[first_row + r]);
+  }
+  if (!is_wanted) {
+    return;
+  }
   let K = shape.columns;
   let N = shape.outputs;
   let stored = N{{ " / 2u" if is_gated }};

@@ -138,7 +138,8 @@ def solo_matvec(b: PlanBuilder, op: ops.Linear) -> None:
     for matrix, shard, shape in shards(b, op.layer, op.y, op.offset, op.softcap):
         variant = f"solo_matvec.{matrix.layout}.{count}.none"
         grid = (_solo_groups(b, variant, shard.num_rows), op.rows.count // count, 1)
-        b.dispatch(variant, [*shard.planes, op.x, op.y, shape], grid, op.label)
+        bindings = [*shard.planes, op.x, op.y, shape, op.rows.table]
+        b.dispatch(variant, bindings, grid, op.label)
 
 
 @kernel(ops.Linear, when=lambda run: run.ops[0].rows.is_prefill)
@@ -263,7 +264,8 @@ def solo_gated(b: PlanBuilder, op: ops.GatedLinear) -> None:
     for matrix, shard, shape in shards(b, op.layer, op.y):
         variant = f"solo_matvec.{matrix.layout}.{count}.gelu_mul"
         grid = (_solo_groups(b, variant, shard.num_rows), op.rows.count // count, 1)
-        b.dispatch(variant, [*shard.planes, op.x, op.y, shape], grid, op.label)
+        bindings = [*shard.planes, op.x, op.y, shape, op.rows.table]
+        b.dispatch(variant, bindings, grid, op.label)
 
 
 @kernel(ops.GatedLinear, when=lambda run: not run.ops[0].rows.is_prefill and _is_single(run))
