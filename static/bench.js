@@ -100,7 +100,7 @@ async function run() {
     const effort = device.is_software ? EFFORTS.software : EFFORTS.full;
     if (device.is_software && choice.bytes > 1e9) {
       showProblem(
-        `No graphics card is used here; the CPU does the work. ${choice.label} would take hours. Take Nano, or turn ` +
+        `This browser uses no graphics card, only the CPU. ${choice.label} would take hours. Choose Nano, or turn ` +
           "on hardware acceleration in the browser's settings.",
       );
       return;

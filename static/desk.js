@@ -137,7 +137,7 @@ export class Desk {
     this.#note.textContent = isEdited
       ? "The next question begins a new conversation, about this table."
       : this.#hasForgotten
-        ? "The conversation has outgrown what Nano holds: it no longer sees the first questions."
+        ? "The conversation is too long for Nano: it no longer sees the first questions."
         : numRows > MOST_TRAINED_ROWS + 3
           ? `Nano was trained on up to ${MOST_TRAINED_ROWS} assets; with more it errs more often.`
           : "";
@@ -163,7 +163,7 @@ export class Desk {
       question.length < table.length
         ? ["The table is too long", "Leave out rows or columns."]
         : ["The question is too long", "Shorten it."];
-    return `${what}: about ${tokens} tokens in all, and Nano holds ${held} beside its answer. ${advice}`;
+    return `${what}: about ${tokens} tokens in all, and Nano has room for ${held} before its answer. ${advice}`;
   }
 
   get #contextLength() {

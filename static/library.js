@@ -180,7 +180,7 @@ class Row {
   #problem = document.createElement("p");
   #open = makeButton("Open");
   #pause = makeButton("Pause");
-  #resume = makeButton("Go on");
+  #resume = makeButton("Resume");
   #remove = makeButton("Delete");
   #model = null;
   #library = null;
@@ -209,7 +209,7 @@ class Row {
     this.#name.textContent = model.name;
     this.#facts.textContent = describe(model, event, { isHere, isElsewhere, stored });
     this.#bar.hidden = model.is_complete || (!isHere && model.bytes === 0);
-    this.#bar.setAttribute("aria-label", `How much of ${model.name} is here`);
+    this.#bar.setAttribute("aria-label", `Downloaded part of ${model.name}`);
     if (model.bytes > 0) {
       this.#bar.max = model.bytes;
       this.#bar.value = stored;
@@ -234,7 +234,7 @@ class Row {
       return;
     }
     button.dataset.asked = "yes";
-    button.textContent = "Delete it, really";
+    button.textContent = "Really delete";
     setTimeout(() => {
       delete button.dataset.asked;
       button.textContent = "Delete";
@@ -254,16 +254,16 @@ function describe({ bytes, host, drafter, is_complete }, event, { isHere, isElse
   }
   const part = bytes > 0 ? `${formatSize(stored)} of ${formatSize(bytes)}` : "";
   if (isHere && (!event || event.state === "asking")) {
-    return `Asking ${event?.host || host || "its server"} what it has`;
+    return `Asking ${event?.host || host || "its server"} about its files`;
   }
   if (isElsewhere) {
-    return `${part}, being downloaded in another tab, or loaded`;
+    return `${part}, another tab is downloading or loading it`;
   }
   if (event?.state === "waiting") {
-    return `${part}, being downloaded in another tab; if that stops, it continues here`;
+    return `${part}, another tab is downloading it; if that stops, this tab continues`;
   }
   if (event?.state === "checking") {
-    return `${part}, checking what is here`;
+    return `${part}, checking the downloaded files`;
   }
   if (isHere) {
     const speed = event.bytes_per_s > 0 ? `, ${(event.bytes_per_s / 1e6).toFixed(1)} MB/s` : "";

@@ -85,13 +85,13 @@ function findHeaderProblem(header) {
   const unknown = names.indexOf(undefined);
   if (unknown >= 0) {
     const known = Object.keys(SPELLINGS).join(", ");
-    return `This is no market table: "${shorten(header[unknown])}" is none of its columns, which are ${known}.`;
+    return `This is no market table: it has no column "${shorten(header[unknown])}", only ${known}.`;
   }
   if (names[0] !== "asset" || names.lastIndexOf("asset") > 0 || names.length < 2) {
     return "A table starts with a column of assets, then has columns of numbers.";
   }
   if (new Set(names).size < names.length) {
-    return "A column stands twice in the header; keep one of them.";
+    return "A column is twice in the header; keep one of them.";
   }
   return null;
 }
@@ -104,7 +104,7 @@ function findRowsProblem(header, rows) {
   const seen = new Set();
   for (const [asset, ...cells] of rows) {
     if (!ASSET.test(asset)) {
-      return `"${shorten(asset)}" is no ticker; write capitals and digits.`;
+      return `"${shorten(asset)}" is no ticker; use capitals and digits.`;
     }
     if (seen.has(asset)) {
       return `${asset} has two rows; keep one of them.`;

@@ -174,7 +174,7 @@ async function listSiteModels() {
     return; // somebody was faster with a model of their own
   }
   if (listed.length === 0) {
-    select.replaceChildren(new Option("None here: open a file"));
+    select.replaceChildren(new Option("No models here: open a file"));
   } else {
     select.replaceChildren();
     for (const { name, bytes } of listed) {
@@ -294,8 +294,8 @@ urlForm.addEventListener("submit", (event) => {
   const name = url && nameOf(url);
   if (name === null) {
     const wanted = url
-      ? "In an address, % must be followed by two hex digits; write a % itself as %25"
-      : "Wanted owner/name, or an address that begins with https://";
+      ? "In a URL, % must be followed by two hex digits; write a % itself as %25"
+      : "Wanted owner/name, or a URL that begins with https://";
     urlInput.setCustomValidity(wanted);
     urlInput.reportValidity();
     return;

@@ -175,7 +175,7 @@ export class Brief {
       messages = withTable(this.#text, turns);
     }
     if (!isNew && turns.length < said.length) {
-      this.#complain("The conversation has outgrown what the model holds: it no longer sees the first questions.");
+      this.#complain("The conversation is too long for the model: it no longer sees the first questions.");
     }
     return messages;
   }

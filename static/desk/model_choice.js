@@ -88,7 +88,7 @@ export class ModelChoice {
     }
     select.append(...[here, hub].filter((one) => one.children.length > 0));
     if (this.#models.size === 0) {
-      select.replaceChildren(new Option("None here: open a file"));
+      select.replaceChildren(new Option("No models here: open a file"));
       return;
     }
     if (!this.#models.get(select.value).isHere) {

@@ -63,7 +63,7 @@ export class ComparisonPanel {
       const found = await compareDrafting(engine, request, params, (side, piece, ms) => {
         if (side === "drafted" && !hasTold) {
           hasTold = true;
-          this.#verdict.textContent = "And now with it…";
+          this.#verdict.textContent = "Now writing with drafting…";
         }
         this.#sides[side].take(piece, ms);
       });

@@ -111,7 +111,7 @@ export async function follow(engine, request, params, view, { append, onDelta })
     }
     if (!params.signal?.aborted && engine.needsReload) {
       // Nobody stopped this text: who shares the engine has let go of it.
-      const what = "The model was unloaded by what shares it with this element. Load it again.";
+      const what = "Other code that shares this model has unloaded it. Load it again.";
       throw new LeadoutError("WorkerError", what);
     }
   } finally {

@@ -54,14 +54,14 @@ export class Offering {
       say(null);
       return;
     }
-    say(null, "Looking at what it takes here…");
+    say(null, "Checking what it needs on this device…");
     try {
       const forecast = await Leadout.models.estimate(offer.load.model, {
         drafter: offer.load.drafter,
         hub,
         signal,
         probe: "auto",
-        onForecast: (first) => say(first, describeMemory(first), "Timing it here…"),
+        onForecast: (first) => say(first, describeMemory(first), "Measuring its speed here…"),
       });
       say(forecast, describeMemory(forecast), describeSpeed(forecast));
     } catch (error) {
@@ -101,7 +101,7 @@ export function describeMemory({ memory, context_length, contexts, problem }) {
   const more = longer ? `, ${formatBytes(longer.total_bytes)} with ${longer.context_length.toLocaleString("en")}` : "";
   return (
     `${formatBytes(memory.total_bytes)} of GPU memory with ${of(context_length)}${more}; ` +
-    "how much there is, the browser does not say."
+    "the browser does not say how much there is."
   );
 }
 
@@ -114,9 +114,9 @@ export function describeSpeed({ probe, drafter, fits }) {
     return "";
   }
   if (probe === null) {
-    return "Without a graphics card, as here, it will be slow.";
+    return "It will be slow here, because no graphics card is used.";
   }
   const rate = probe.decode_tokens_per_s;
   const speed = rate < 10 ? rate.toFixed(1) : rate.toFixed(0);
-  return `About ${speed} tokens a second here${drafter ? ", more where drafts are right" : ""}.`;
+  return `About ${speed} tokens a second here${drafter ? ", more when drafts are accepted" : ""}.`;
 }

@@ -79,7 +79,7 @@ export class SettingsPanel {
   #chatFields = [
     field("system_prompt", "System prompt", "said to the model before the chat", this.#system),
     field("enable_thinking", "Thinking", "reason before answering", this.#thinking),
-    field("plain_text", "Plain text", "answers letter for letter, no Markdown", this.#plain),
+    field("plain_text", "Plain text", "show answers without Markdown", this.#plain),
   ];
 
   constructor() {

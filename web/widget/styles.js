@@ -135,7 +135,7 @@ progress:indeterminate::-moz-progress-bar { background: transparent; }
 .log { max-height: var(--leadout-sheet-height); min-height: 9rem; overflow-y: auto; padding: 1.1rem 1.3rem .4rem; scrollbar-width: thin; }
 /* All of its height at once: a text that grows must not push what is below it. */
 .log:not(:empty) { height: var(--leadout-sheet-height); }
-.log:empty::before { content: "Nothing said yet."; color: var(--leadout-soft); }
+.log:empty::before { content: "No messages yet."; color: var(--leadout-soft); }
 .turn { margin-bottom: 1.1rem; }
 .turn .who { margin: 0 0 .1rem; line-height: 1.5; font-size: .8125rem; font-weight: 600; color: var(--leadout-soft); }
 .turn .content {

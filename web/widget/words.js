@@ -113,7 +113,7 @@ export function describeFinish(reason, numTokens) {
   const tokens = numTokens === 1 ? "1 token" : `${numTokens} tokens`;
   const texts = {
     stop: `The text ended after ${tokens}.`,
-    tool_calls: `Tools are called, after ${tokens}.`,
+    tool_calls: `The model called tools after ${tokens}.`,
     length: `Paused after ${tokens}, the most you allowed.`,
     abort: `Stopped after ${tokens}.`,
   };
@@ -126,7 +126,7 @@ const ERROR_TITLES = {
   ContextLengthError: "The text is too long for this model",
   ModelNotFoundError: "There is no such model",
   SourceError: "The model could not be read",
-  IntegrityError: "The model arrived damaged",
+  IntegrityError: "The downloaded model is damaged",
   StoreError: "The model cannot be kept in this browser",
   CheckpointError: "This model file is damaged",
   UnsupportedFormatError: "This kind of file cannot be read",
@@ -135,11 +135,11 @@ const ERROR_TITLES = {
   DrafterError: "This drafter does not fit the model",
   TokenizerError: "This model's tokenizer cannot be used",
   ChatTemplateError: "This model's chat template cannot be used",
-  DeviceError: "The graphics device refused",
+  DeviceError: "The graphics device reported an error",
   DeviceUnavailableError: "WebGPU is not available",
   DeviceLimitError: "The model does not fit this graphics device",
   OutOfMemoryError: "The model does not fit into the graphics memory",
-  DeviceLostError: "The graphics device went away",
+  DeviceLostError: "The graphics device was lost",
   WorkerError: "The model's worker stopped",
 };
 
@@ -175,14 +175,14 @@ export function describeError(error) {
 
 /**
  * @param {HealingEvent} event
- * @returns {string} for example "The graphics device went away. Coming back: Warming up"
+ * @returns {string} for example "The graphics device was lost. Recovering: Warming up"
  */
 export function describeHealing({ state, reason, progress }) {
   const { title } = describeError(reason);
   if (state === "done") {
-    return `${title}, and is back.`;
+    return `${title}. It works again.`;
   }
-  return `${title}. Coming back${progress ? `: ${describePhase(progress.phase, progress)}` : "…"}`;
+  return `${title}. Recovering${progress ? `: ${describePhase(progress.phase, progress)}` : "…"}`;
 }
 
 /**
@@ -201,6 +201,6 @@ export function describeState(state) {
     case "generating":
       return "Writing…";
     default:
-      return "You can write already; the model is on its way.";
+      return "You can already write; the model is loading.";
   }
 }

@@ -136,14 +136,14 @@ def _columns(header: list[str]) -> tuple[str, ...]:
     if names[0] != "asset" or "asset" in names[1:] or len(names) < 2:
         raise RequestError("A table starts with a column of assets, then has columns of numbers.")
     if len(set(names)) < len(names):
-        raise RequestError("A column stands twice in the header; keep one of them.")
+        raise RequestError("A column is twice in the header; keep one of them.")
     return tuple(names[1:])
 
 
 def _asset(row: list[str], num_columns: int, assets: list[str]) -> str:
     asset = row[0]
     if not re.fullmatch(ASSET, asset):
-        raise RequestError(f"{asset[:40]!r} is no ticker; write capitals and digits.")
+        raise RequestError(f"{asset[:40]!r} is no ticker; use capitals and digits.")
     if asset in assets:
         raise RequestError(f"{asset} has two rows; keep one of them.")
     if len(row) != num_columns + 1:
