@@ -1,15 +1,15 @@
 /**
- * The models that this browser keeps: what is there, what it takes; fetch, pause, go on, delete.
+ * The models that this browser keeps, with their sizes and buttons to fetch, pause, resume and delete them.
  *
  * @module library
  */
 
 import { Leadout } from "./leadout.js";
 
-/** How often the list is read again at most, while some tab fetches. */
+/** The shortest time between two reads of the list while a tab is fetching. */
 const REFRESH_MS = 400;
 
-/** How long a second click on Delete is waited for. */
+/** How long the second click on Delete may take. */
 const DELETE_MS = 4000;
 
 /** @param {number} bytes */
@@ -25,7 +25,7 @@ export class Library {
   #onOpen;
   #onList;
   #hub;
-  /** What this page fetches, or failed to, by source. */
+  /** Fetches of this page, running or failed, by source. */
   #pulls = new Map();
   /** Rows, by source. */
   #rows = new Map();
@@ -36,7 +36,7 @@ export class Library {
    * @param {object} handlers
    * @param {(model: object) => void} handlers.onOpen
    * @param {(models: object[]) => void} handlers.onList
-   * @param {() => {token: string | null}} handlers.hub the access token to ask with, at that moment
+   * @param {() => {token: string | null}} handlers.hub returns the current access token
    */
   constructor({ onOpen, onList, hub }) {
     this.#onOpen = onOpen;
@@ -80,7 +80,7 @@ export class Library {
     this.refresh();
   }
 
-  /** Read the list again, soon. */
+  /** Read the list again soon. */
   refresh() {
     if (this.#refreshing) {
       this.#isStale = true;
@@ -112,7 +112,7 @@ export class Library {
   #show() {
     const kept = new Map((this.models ?? []).map((model) => [model.source, model]));
     for (const [source, { name }] of this.#pulls) {
-      // Before its server has answered, only its address is known.
+      // Before the server has answered, only the model's source is known.
       if (!kept.has(source)) {
         kept.set(source, { source, name, host: "", bytes: 0, stored_bytes: 0, is_complete: false });
       }
@@ -244,7 +244,7 @@ class Row {
 
 /**
  * @param {object} model
- * @param {object | null} event of this page's fetch
+ * @param {object | null} event the last event of this page's fetch
  * @param {{isHere: boolean, isElsewhere: boolean, stored: number}} state
  */
 function describe({ bytes, host, drafter, is_complete }, event, { isHere, isElsewhere, stored }) {

@@ -1,5 +1,5 @@
 /**
- * What the widget says: numbers with their units, phases and errors in plain words.
+ * The widget's texts: numbers with their units, phases and errors in plain words.
  *
  * @module words
  */
@@ -44,7 +44,7 @@ export function formatMs(ms) {
 
 /**
  * @param {number} perSecond
- * @returns {string} for example "41.2 tokens/s"; a dash before there are two tokens
+ * @returns {string} for example "41.2 tokens/s"; a dash if there are fewer than two tokens
  */
 export function formatSpeed(perSecond) {
   if (!(perSecond > 0)) {
@@ -120,7 +120,7 @@ export function describeFinish(reason, numTokens) {
   return texts[reason];
 }
 
-/** Titles of the named errors; their messages say the rest. @type {Record<string, string>} */
+/** Titles of the named errors; their messages give the details. @type {Record<string, string>} */
 const ERROR_TITLES = {
   RequestError: "That request does not work",
   ContextLengthError: "The text is too long for this model",
@@ -143,7 +143,7 @@ const ERROR_TITLES = {
   WorkerError: "The model's worker stopped",
 };
 
-/** What to do that a message does not say. @type {Record<string, string>} */
+/** Advice that an error's message does not give. @type {Record<string, string>} */
 const ERROR_ADVICE = {
   DrafterError: "Choose none, or the one that was made for this model.",
   DeviceLimitError: "Choose a smaller model.",
@@ -156,7 +156,7 @@ const ERROR_ADVICE = {
 /**
  * @param {Error} error
  * @returns {{title: string, message: string, advice: string, isNamed: boolean}} not `isNamed`:
- *   its message was not written for the person who meets it
+ *   the error's message was not written for users
  */
 export function describeError(error) {
   const title = ERROR_TITLES[error.name];
@@ -166,7 +166,7 @@ export function describeError(error) {
   }
   return {
     title: "Something went wrong inside Leadout",
-    // Of a Python traceback, the last line says what it was.
+    // The last line of a Python traceback has the error.
     message: error.message.trim().split("\n").at(-1) ?? "",
     advice: "The browser's console has the details.",
     isNamed: false,
@@ -187,7 +187,7 @@ export function describeHealing({ state, reason, progress }) {
 
 /**
  * @param {State} state
- * @returns {string} what the status line says
+ * @returns {string} the text of the status line
  */
 export function describeState(state) {
   switch (state) {
