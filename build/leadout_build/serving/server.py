@@ -92,7 +92,7 @@ def create_app(
         extra_model: a model from elsewhere; it hides another one of the same name.
         built_in: the built-in models; they come before those of the store.
         allow_origins: other origins that the page may fetch models from.
-        cors_origins: other origins whose pages may read everything; default: none.
+        cors_origins: other origins of pages that may read everything; default: none.
     """
     policy = site_policy([check_origin(text) for text in allow_origins])
 
@@ -153,7 +153,7 @@ def serve(
         open_browser: open the page when ready.
         model: name or path of the model that the page proposes; default: the built-in one.
         allow_origins: other origins that the page may fetch models from.
-        cors_origins: other origins whose pages may read everything.
+        cors_origins: other origins of pages that may read everything.
         site: the built site.
         store: the store; default: the user's.
 
