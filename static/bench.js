@@ -9,8 +9,8 @@ import { isSoftwareAdapter, Leadout } from "./leadout.js";
 import { showResults } from "./bench_results.js";
 
 /**
- * What can be measured. Nano is real, the others are shapes: weights made up on the device. `bytes` is what
- * the device has to hold; tests/unit/test_bench_page.py has it from the engine itself.
+ * The models to measure. Nano is a real model. The others are shapes: their weights are made up on the device. `bytes`
+ * is the device memory that the model needs; tests/unit/test_bench_page.py compares it with the engine's own plan.
  */
 const CHOICES = [
   { name: "nano", label: "Nano, in the box", bytes: 25e6 },
@@ -20,7 +20,7 @@ const CHOICES = [
   { name: "26b-a4b", label: "Gemma 4 26B-A4B", bytes: 16.8e9 },
   { name: "31b", label: "Gemma 4 31B", bytes: 21.3e9 },
 ];
-/** No model's shape, for tests: bench.html?tiny */
+/** A shape for tests that no model has: bench.html?tiny */
 const TINY = { name: "tiny", label: "Tiny, for tests", bytes: 6.5e6 };
 
 const element = (id) => document.getElementById(id);
@@ -34,7 +34,7 @@ const progress = element("progress");
 const choices = new URLSearchParams(location.search).has("tiny") ? [TINY, ...CHOICES] : CHOICES;
 for (const { name, label } of choices) select.append(new Option(label, name));
 
-/** Ends what runs. @type {AbortController | null} */
+/** Stops the running measurement. @type {AbortController | null} */
 let running = null;
 
 /** @param {number} bytes */
@@ -69,7 +69,7 @@ function showProblem(text) {
   problem.hidden = false;
 }
 
-/** The adapter, as far as it says what it is. */
+/** Return the name of the adapter, as far as it is known. */
 async function adapterInfo() {
   const adapter = await navigator.gpu?.requestAdapter?.({ powerPreference: "high-performance" });
   const { vendor = "", architecture = "", description = "", isFallbackAdapter = false } = adapter?.info ?? {};
@@ -100,7 +100,7 @@ async function run() {
     const effort = device.is_software ? EFFORTS.software : EFFORTS.full;
     if (device.is_software && choice.bytes > 1e9) {
       showProblem(
-        `No graphics card is used here; the CPU does the work. ${choice.label} would take hours. Take Nano, or turn ` +
+        `This browser uses no graphics card, only the CPU. ${choice.label} would take hours. Choose Nano, or turn ` +
           "on hardware acceleration in the browser's settings.",
       );
       return;
@@ -108,7 +108,7 @@ async function run() {
     engine = await Leadout.load({
       model: isShape ? { name: choice.name, shape: choice.name } : choice.name,
       maxDraftTokens: Math.max(...effort.drafts),
-      heal: false, // a figure must not have a pause in it
+      heal: false, // a recovery would be a pause in the measured time
       signal,
       onPhase: (phase) => showStage(PHASES[phase] ?? phase),
       onProgress: ({ loaded_bytes, total_bytes }) => {

@@ -1,6 +1,6 @@
 /**
- * What bench.html measures of a loaded engine. The fuller measurements are `leadout bench`'s
- * (build/leadout_build/bench/); what both measure, they measure alike.
+ * The measurements of bench.html on a loaded engine. `leadout bench` (build/leadout_build/bench/) has more of them.
+ * Figures that both measure are measured in the same way.
  *
  * @module bench_measures
  */
@@ -13,19 +13,19 @@ export const SAMPLINGS = {
   page: { temperature: 1, top_k: 64, top_p: 0.95 },
 };
 
-/** How much is measured: on a GPU; and where the CPU renders, and a token takes seconds. */
+/** How much is measured: on a GPU, and on a CPU, where a token takes seconds. */
 export const EFFORTS = {
   full: { prompts: [512, 2048], context: 512, tokens: 48, drafts: [1, 3, 7], runs: 5 },
   software: { prompts: [32], context: 32, tokens: 3, drafts: [1], runs: 1 },
 };
 
-/** Cycles at a generation's begin that are not timed; keep in step with bench/measures.py. */
+/** Cycles at the start of a generation that are not timed; keep in step with bench/measures.py. */
 const RUN_AHEAD = 3;
 
-/** Of a text that Nano writes. */
+/** The most tokens of a text that Nano writes. */
 const MAX_TEXT_TOKENS = 256;
 
-/** Ids that every vocabulary has; those of the next number begin with another one. */
+/** The number of the next prompt; prompts with different numbers have different first ids. */
 let number = 0;
 function promptIds(length, vocabulary = 256) {
   number += 1;
@@ -43,7 +43,7 @@ export function spreadOf(values) {
 /**
  * @param {import("./leadout.js").Engine} engine
  * @param {{effort: typeof EFFORTS.full, isShape: boolean, signal: AbortSignal, onStage: (text: string, done: number) => void}} options
- *   `done` is the share of it that is done
+ *   `done` is the finished share of the measurement
  * @returns {Promise<object>} the report
  */
 export async function measure(engine, { effort, isShape, signal, onStage }) {
@@ -103,7 +103,7 @@ export async function measure(engine, { effort, isShape, signal, onStage }) {
   }
   return report;
 
-  /** Milliseconds of a cycle: what a longer generation takes more than a shorter one. */
+  /** Milliseconds per cycle, from the difference between a longer and a shorter generation. */
   async function timeCycles(draft_tokens, settings) {
     const prompt_ids = promptIds(context);
     const timed = [];
@@ -118,14 +118,14 @@ export async function measure(engine, { effort, isShape, signal, onStage }) {
       const cycles = long.cycles - short.cycles;
       const ms = long.decode_ms - short.decode_ms;
       const isKnown = cycles > 0 && ms > 0;
-      // The first round warms up, where there are others.
+      // The first round only warms up, unless it is the only one.
       if (run >= 0 || effort.runs === 1) timed.push(isKnown ? ms / cycles : long.decode_ms / long.cycles);
       if (effort.runs === 1) break;
     }
     return spreadOf(timed);
   }
 
-  /** Nano's first brief without drafts, with each number of them, and with as many as pay. */
+  /** Write Nano's first brief without drafts, with each number of drafts, and with "auto". */
   async function writeTexts(sampling) {
     const content = `${EXAMPLE_TABLE}\n\nWrite a brief.`;
     const messages = [{ role: "system", content: NANO_SYSTEM }, { role: "user", content }];

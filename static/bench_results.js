@@ -1,18 +1,18 @@
 /**
- * The figures of bench.html as people read them.
+ * Shows the figures of bench.html.
  *
  * @module bench_results
  */
 
-/** A share of accepted drafts that MTP reaches on text; what made-up weights accept means nothing. */
+/** The share of accepted drafts that MTP reaches on text. Made-up weights say nothing about it. */
 const ASSUMED_ACCEPTANCE = 0.65;
 
-/** Lines of the profile; the rest is one more. */
+/** The most lines of the profile; the remaining operations are one more line. */
 const MOST_OPS = 16;
 
 const element = (id) => document.getElementById(id);
 
-/** Three significant digits, thousands apart. @param {number} value */
+/** Three significant digits, with separators of thousands. @param {number} value */
 function shown(value) {
   const digits = value >= 100 ? 0 : value >= 10 ? 1 : 2;
   return value.toLocaleString("en", { maximumFractionDigits: digits });
@@ -26,7 +26,7 @@ function make(tag, text, className) {
   return made;
 }
 
-/** A dotted name that may go on in another line behind each dot. @param {string} name */
+/** A dotted name with a possible line break after each dot. @param {string} name */
 function breakable(name) {
   return name.split(/(?<=\.)/).flatMap((part) => [part, document.createElement("wbr")]);
 }
@@ -57,7 +57,7 @@ function fill(table, heads, rows) {
   }
 }
 
-/** Tokens that a cycle brings if each draft is accepted with this chance once those before it were. */
+/** Tokens per cycle if each draft is accepted with this probability after all drafts before it were accepted. */
 function expectedTokens(drafts, acceptance) {
   let [expected, chance] = [1, 1];
   for (let i = 0; i < drafts; i++) expected += chance *= acceptance;
@@ -69,7 +69,7 @@ export function showResults(report) {
   const { info, bandwidth } = { bandwidth: report.profile?.bandwidth_gb_per_s, ...report };
   const reads = bandwidth ? `, which reads ${shown(bandwidth.median)} GB/s at best` : "";
   element("device").textContent =
-    `${info.name} on ${info.device}${reads}${report.is_software ? "; the CPU does the work, so there are fewer tokens and runs" : ""}.`;
+    `${info.name} on ${info.device}${reads}${report.is_software ? "; the CPU computes, so there are fewer tokens and runs" : ""}.`;
   showFigures(report);
   showDrafts(report);
   showProfile(report);

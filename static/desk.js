@@ -1,9 +1,9 @@
 /**
- * The finance desk around <leadout-chat> while Nano is its model: a market table, a brief of it, and
- * questions about it.
+ * The finance desk around <leadout-chat>, shown while Nano is the model: a market table, a brief of it, and questions
+ * about it.
  *
- * The table goes into the first user turn of a conversation, as in Nano's training; a table that was
- * edited begins another one. What cannot be sent is said beside the table, and stays where it is.
+ * As in Nano's training, the table goes into the first user turn of a conversation. An edited table starts a new
+ * conversation. If something cannot be sent, the reason is shown beside the table, and the text stays in the input.
  *
  * @module desk
  */
@@ -15,16 +15,16 @@ export const NANO = "nano";
 
 const BRIEF = "Write a brief.";
 
-/** Answers copy figures, so nothing is left to chance. */
+/** Answers copy figures, so they must not be random. */
 const SETTINGS = { temperature: 0 };
 
-/** Of the context, for a brief. */
+/** Tokens of the context that are reserved for a brief. */
 const ANSWER_TOKENS = 250;
 
-/** The turn's marks. */
+/** Tokens of the marks around a turn. */
 const TURN_TOKENS = 6;
 
-/** As many rows as Nano's training had at most. */
+/** The most rows of a table in Nano's training. */
 const MOST_TRAINED_ROWS = 20;
 
 export class Desk {
@@ -34,15 +34,15 @@ export class Desk {
   #example = document.getElementById("example");
   #buttons = [...document.querySelectorAll("#write-brief, #questions button")];
   #chat;
-  /** What the conversation is about. */
+  /** The table that the conversation is about. */
   #tableInUse = "";
-  /** Whether the conversation was too long to be said again in full. */
+  /** Whether the conversation was too long to send all of it. */
   #hasForgotten = false;
-  /** Whether the first brief is still to be written, unasked. */
+  /** Whether the first brief must still be written without a request. */
   #isFirst = true;
-  /** Whether the example's brief was written, and nobody has asked for anything yet. */
+  /** Whether only the example's brief was written, without a request of the user. */
   #hasWrittenFirst = false;
-  /** The widget's own, while the desk is open. */
+  /** The widget's settings before the desk was opened. */
   #settingsBefore = null;
 
   /** @param {HTMLElement} chat the <leadout-chat> */
@@ -63,7 +63,7 @@ export class Desk {
     });
   }
 
-  /** Open the desk, before Nano is loaded. */
+  /** Open the desk; call it before Nano is loaded. */
   open() {
     this.#settingsBefore ??= this.#chat.settings;
     this.#chat.prepareMessages = (said) => this.#prepare(said);
@@ -72,7 +72,7 @@ export class Desk {
     this.#takeState();
   }
 
-  /** Close it: another model was chosen. */
+  /** Close the desk, because another model was chosen. */
   close() {
     document.body.classList.remove("with-desk");
     this.#isFirst = false;
@@ -84,7 +84,7 @@ export class Desk {
     }
   }
 
-  /** Whether all that is said was said unasked: it is not worth keeping. */
+  /** Whether the conversation has only the example's brief, which is not worth keeping. */
   get hasExampleOnly() {
     return this.#hasWrittenFirst && this.#chat.messages.length <= 2;
   }
@@ -111,7 +111,7 @@ export class Desk {
     }
   }
 
-  /** Write the example's brief as soon as Nano can, unless somebody has begun something. */
+  /** Write the example's brief as soon as Nano is ready, unless the user has begun something. */
   #writeFirst() {
     const { messages, text } = this.#chat;
     if (this.#isFirst && !messages.length && !text && this.#table.value === EXAMPLE_TABLE) {
@@ -123,7 +123,7 @@ export class Desk {
 
   #takeEdit() {
     this.#example.hidden = this.#table.value === EXAMPLE_TABLE;
-    // Nobody is told off while typing; but what was said goes once it is mended.
+    // Show no new problem while the user types, but hide a shown one when it is fixed.
     if (!this.#problem.hidden) {
       this.#check();
     }
@@ -137,14 +137,14 @@ export class Desk {
     this.#note.textContent = isEdited
       ? "The next question begins a new conversation, about this table."
       : this.#hasForgotten
-        ? "The conversation has outgrown what Nano holds: it no longer sees the first questions."
+        ? "The conversation is too long for Nano: it no longer sees the first questions."
         : numRows > MOST_TRAINED_ROWS + 3
           ? `Nano was trained on up to ${MOST_TRAINED_ROWS} assets; with more it errs more often.`
           : "";
     this.#note.hidden = !this.#note.textContent;
   }
 
-  /** @returns {boolean} false after saying what is wrong with the table */
+  /** @returns {boolean} false if the table has a problem, which is then shown */
   #check() {
     const problem = findTableProblem(this.#table.value) ?? this.#findLengthProblem();
     this.#say(problem ?? "");
@@ -163,7 +163,7 @@ export class Desk {
       question.length < table.length
         ? ["The table is too long", "Leave out rows or columns."]
         : ["The question is too long", "Shorten it."];
-    return `${what}: about ${tokens} tokens in all, and Nano holds ${held} beside its answer. ${advice}`;
+    return `${what}: about ${tokens} tokens in all, and Nano has room for ${held} before its answer. ${advice}`;
   }
 
   get #contextLength() {
@@ -189,7 +189,7 @@ export class Desk {
     const isNew = table !== this.#tableInUse;
     let turns = isNew ? said.slice(-1) : said;
     let messages = withTable(table, turns);
-    // The oldest questions go first, with their answers; the last one fits, as was seen above.
+    // Drop the oldest questions first, with their answers. The last question fits, as checked above.
     while (turns.length > 2 && countTokens(messages) > this.#contextLength - ANSWER_TOKENS) {
       turns = turns.slice(2);
       messages = withTable(table, turns);
@@ -202,7 +202,7 @@ export class Desk {
     return messages;
   }
 
-  /** @param {string} problem with what was to be sent; "" is none */
+  /** @param {string} problem the reason why something cannot be sent; "" is none */
   #say(problem) {
     this.#problem.textContent = problem;
     this.#problem.hidden = !problem;
@@ -212,7 +212,7 @@ export class Desk {
 
 /**
  * @param {string} table
- * @param {{role: string, content: string}[]} turns the first one by the person
+ * @param {{role: string, content: string}[]} turns the first one is the user's
  */
 function withTable(table, [first, ...others]) {
   return [

@@ -1,15 +1,15 @@
 /**
- * The models that this browser keeps: what is there, what it takes; fetch, pause, go on, delete.
+ * The models that this browser keeps, with their sizes and buttons to fetch, pause, resume and delete them.
  *
  * @module library
  */
 
 import { Leadout } from "./leadout.js";
 
-/** How often the list is read again at most, while some tab fetches. */
+/** The shortest time between two reads of the list while a tab is fetching. */
 const REFRESH_MS = 400;
 
-/** How long a second click on Delete is waited for. */
+/** How long the second click on Delete may take. */
 const DELETE_MS = 4000;
 
 /** @param {number} bytes */
@@ -25,7 +25,7 @@ export class Library {
   #onOpen;
   #onList;
   #hub;
-  /** What this page fetches, or failed to, by source. */
+  /** Fetches of this page, running or failed, by source. */
   #pulls = new Map();
   /** Rows, by source. */
   #rows = new Map();
@@ -36,7 +36,7 @@ export class Library {
    * @param {object} handlers
    * @param {(model: object) => void} handlers.onOpen
    * @param {(models: object[]) => void} handlers.onList
-   * @param {() => {token: string | null}} handlers.hub the access token to ask with, at that moment
+   * @param {() => {token: string | null}} handlers.hub returns the current access token
    */
   constructor({ onOpen, onList, hub }) {
     this.#onOpen = onOpen;
@@ -80,7 +80,7 @@ export class Library {
     this.refresh();
   }
 
-  /** Read the list again, soon. */
+  /** Read the list again soon. */
   refresh() {
     if (this.#refreshing) {
       this.#isStale = true;
@@ -112,7 +112,7 @@ export class Library {
   #show() {
     const kept = new Map((this.models ?? []).map((model) => [model.source, model]));
     for (const [source, { name }] of this.#pulls) {
-      // Before its server has answered, only its address is known.
+      // Before the server has answered, only the model's source is known.
       if (!kept.has(source)) {
         kept.set(source, { source, name, host: "", bytes: 0, stored_bytes: 0, is_complete: false });
       }
@@ -180,7 +180,7 @@ class Row {
   #problem = document.createElement("p");
   #open = makeButton("Open");
   #pause = makeButton("Pause");
-  #resume = makeButton("Go on");
+  #resume = makeButton("Resume");
   #remove = makeButton("Delete");
   #model = null;
   #library = null;
@@ -209,7 +209,7 @@ class Row {
     this.#name.textContent = model.name;
     this.#facts.textContent = describe(model, event, { isHere, isElsewhere, stored });
     this.#bar.hidden = model.is_complete || (!isHere && model.bytes === 0);
-    this.#bar.setAttribute("aria-label", `How much of ${model.name} is here`);
+    this.#bar.setAttribute("aria-label", `Downloaded part of ${model.name}`);
     if (model.bytes > 0) {
       this.#bar.max = model.bytes;
       this.#bar.value = stored;
@@ -234,7 +234,7 @@ class Row {
       return;
     }
     button.dataset.asked = "yes";
-    button.textContent = "Delete it, really";
+    button.textContent = "Really delete";
     setTimeout(() => {
       delete button.dataset.asked;
       button.textContent = "Delete";
@@ -244,7 +244,7 @@ class Row {
 
 /**
  * @param {object} model
- * @param {object | null} event of this page's fetch
+ * @param {object | null} event the last event of this page's fetch
  * @param {{isHere: boolean, isElsewhere: boolean, stored: number}} state
  */
 function describe({ bytes, host, drafter, is_complete }, event, { isHere, isElsewhere, stored }) {
@@ -254,16 +254,16 @@ function describe({ bytes, host, drafter, is_complete }, event, { isHere, isElse
   }
   const part = bytes > 0 ? `${formatSize(stored)} of ${formatSize(bytes)}` : "";
   if (isHere && (!event || event.state === "asking")) {
-    return `Asking ${event?.host || host || "its server"} what it has`;
+    return `Asking ${event?.host || host || "its server"} about its files`;
   }
   if (isElsewhere) {
-    return `${part}, being downloaded in another tab, or loaded`;
+    return `${part}, another tab is downloading or loading it`;
   }
   if (event?.state === "waiting") {
-    return `${part}, being downloaded in another tab; if that stops, it continues here`;
+    return `${part}, another tab is downloading it; if that stops, this tab continues`;
   }
   if (event?.state === "checking") {
-    return `${part}, checking what is here`;
+    return `${part}, checking the downloaded files`;
   }
   if (isHere) {
     const speed = event.bytes_per_s > 0 ? `, ${(event.bytes_per_s / 1e6).toFixed(1)} MB/s` : "";

@@ -1,9 +1,8 @@
 /**
- * Tables of market data as Nano reads them: what is wrong with one, and how long it is.
+ * Checks tables of market data for Nano, and estimates their length.
  *
- * Keep in step with build/leadout_build/cli/market_table.py (`parse_table` accepts the same) and, for
- * the two texts, with build/leadout_build/store/nano_prompts.py; tests/unit/test_market_table.py holds
- * them together.
+ * Keep in step with build/leadout_build/cli/market_table.py (`parse_table` accepts the same tables), and the two texts
+ * with build/leadout_build/store/nano_prompts.py; tests/unit/test_market_table.py compares them.
  *
  * @module market_table
  */
@@ -24,7 +23,7 @@ AVAX,38.46,+0.95%,-1.72%,+2.66%,0.76x,49.5,-0.48%,-3.97%
 LINK,24.09,+3.08%,+7.24%,+5.87%,1.65x,58.3,+4.11%,+26.54%
 fear-and-greed index: 68`;
 
-/** How a header may spell each column; the first is its name. */
+/** The spellings of each column in a header; the first is its name. */
 const SPELLINGS = {
   asset: ["asset", "symbol", "ticker", "coin", "name"],
   price: ["price", "last", "close", "price usd"],
@@ -47,12 +46,12 @@ const ASSET = /^[A-Z0-9]+(?:[.-][A-Z0-9]+)?$/;
 const NUMBER = /^[+-]?\d+(?:\.\d+)?[%x]?$/;
 const MISSING = ["", "n/a", "-"];
 
-/** More than that no price has, and Nano has never seen. Keep in step with table_prompt.py. */
+/** No price has more digits, and Nano was not trained on more. Keep in step with table_prompt.py. */
 const MOST_DIGITS = 12;
 
 /**
- * @param {string} text CSV or Markdown, with an index's line above or below it
- * @returns {string | null} what is wrong with it and what is wanted; null when Nano can read it
+ * @param {string} text CSV or Markdown, with the line of an index above or below it
+ * @returns {string | null} the problem and what to do; null if Nano can read the table
  */
 export function findTableProblem(text) {
   const rows = [];
@@ -85,13 +84,13 @@ function findHeaderProblem(header) {
   const unknown = names.indexOf(undefined);
   if (unknown >= 0) {
     const known = Object.keys(SPELLINGS).join(", ");
-    return `This is no market table: "${shorten(header[unknown])}" is none of its columns, which are ${known}.`;
+    return `This is no market table: it has no column "${shorten(header[unknown])}", only ${known}.`;
   }
   if (names[0] !== "asset" || names.lastIndexOf("asset") > 0 || names.length < 2) {
     return "A table starts with a column of assets, then has columns of numbers.";
   }
   if (new Set(names).size < names.length) {
-    return "A column stands twice in the header; keep one of them.";
+    return "A column is twice in the header; keep one of them.";
   }
   return null;
 }
@@ -104,7 +103,7 @@ function findRowsProblem(header, rows) {
   const seen = new Set();
   for (const [asset, ...cells] of rows) {
     if (!ASSET.test(asset)) {
-      return `"${shorten(asset)}" is no ticker; write capitals and digits.`;
+      return `"${shorten(asset)}" is no ticker; use capitals and digits.`;
     }
     if (seen.has(asset)) {
       return `${asset} has two rows; keep one of them.`;
@@ -132,8 +131,8 @@ function shorten(text) {
 
 /**
  * @param {string} text
- * @returns {number} about how many of Nano's tokens it takes, rather too many: digits, marks and the
- *   capitals of tickers are one each
+ * @returns {number} an estimate of its tokens for Nano, rather too high than too low: each digit, mark and capital of a
+ *   ticker is one token
  */
 export function estimateTokens(text) {
   let count = 0;

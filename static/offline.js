@@ -1,14 +1,14 @@
 /**
- * The service worker: keeps the page's own files, so that it opens without a connection. Models are
- * not its business: those are in web/store/.
+ * The service worker: it keeps the site's files, so that pages open without a connection. It does not keep models;
+ * web/store/ does that.
  *
- * What has a hash in its address is taken from what is kept; everything else is asked for first, and taken
- * from there where nobody answers. Builds of the site are never mixed:
+ * A file with a hash in its URL is answered from the cache. All other files are requested from the site first, and from
+ * the cache only if the site does not answer. Builds of the site are never mixed:
  *
- * 1. A build is kept in a cache of its own, which counts once it is whole: build.json goes in last, and only if
- *    the site still says the same of itself. Then older ones go.
- * 2. A page that came from a cache gets all else from the same cache.
- * 3. A page that came from the site gets something kept only if that is of the build which the site had then.
+ * 1. Each build has a cache of its own. A cache is used only when it is complete: build.json is added last, and only if
+ *    the site still has the same build.json. Then older caches are deleted.
+ * 2. A page from a cache gets all other files from the same cache.
+ * 3. A page from the site gets a cached file only if the file is from the build that the site had at that time.
  */
 
 const SCOPE = new URL("./", self.location.href);
@@ -16,23 +16,23 @@ const PREFIX = `leadout-app ${SCOPE.pathname} `;
 const LIST = new URL("build.json", SCOPE).href;
 const MODELS = "models/index.json";
 
-/** Pages whose build is remembered; who goes on longer is asked for anew. */
+/** The most pages for which the build is remembered. Files for older pages are requested from the site. */
 const MAX_PAGES = 100;
 
 /**
- * Where pages came from, by client: `isKept`: from the cache, else from the site; `cache`: of the same build, null where
- * there is none.
+ * The origin of pages, by client. `isKept`: from the cache, else from the site. `cache`: the cache of its build, or
+ * null.
  * @type {Map<string, {isKept: boolean, cache: Promise<Cache | null>}>}
  */
 const pages = new Map();
 
-/** Under way, for whoever asks for it meanwhile. @type {Promise<void> | null} */
+/** The running refresh, so that a second call waits for the same one. @type {Promise<void> | null} */
 let refreshing = null;
 
 /**
- * The documentation is kept, with its drawings; photographs of the screen are not.
+ * The documentation is kept with its drawings, but without its screenshots.
  *
- * @param {string} path of a file of the site
+ * @param {string} path the path of a file of the site
  */
 function isKept(path) {
   return !/^(models\/|nano\/|_headers$|offline\.js$)|\.(md|png)$/.test(path);
@@ -43,7 +43,7 @@ function hasHash(path) {
   return /^(app|vendor)-[0-9a-f]{8,}\//.test(path);
 }
 
-/** @returns {Promise<Cache | null>} the newest one that is whole */
+/** @returns {Promise<Cache | null>} the newest complete cache */
 async function findCache() {
   const names = (await caches.keys()).filter((name) => name.startsWith(PREFIX));
   for (const name of names.reverse()) {
@@ -53,7 +53,7 @@ async function findCache() {
   return null;
 }
 
-/** Keep what the site is now. */
+/** Keep the site's current build. */
 function refresh() {
   refreshing ??= keepBuild().finally(() => {
     refreshing = null;
@@ -88,7 +88,7 @@ async function keepBuild() {
   }
   for (const other of await caches.keys()) {
     const isOlder = other.startsWith(PREFIX) && other !== name;
-    if (isOlder || other === "leadout-app") await caches.delete(other); // the latter is of the first releases
+    if (isOlder || other === "leadout-app") await caches.delete(other); // the first releases used this name
   }
 }
 
@@ -124,7 +124,7 @@ async function answer(event, path) {
   try {
     const response = await fetch(request);
     if (isPage) {
-      const cache = refresh().then(findCache, () => null); // without a connection: another time
+      const cache = refresh().then(findCache, () => null); // without a connection, a later visit does it
       event.waitUntil(cache);
       remember(resultingClientId, { isKept: false, cache });
     } else if (path === MODELS && response.ok) {

@@ -1,6 +1,6 @@
 /**
- * The page around <leadout-chat>: which model it shall load. With Nano it is a desk (desk.js);
- * everything else is the widget's.
+ * The page around <leadout-chat>: it chooses the model. With Nano it shows a desk (desk.js). The widget does everything
+ * else.
  *
  * @module page
  */
@@ -11,18 +11,18 @@ import { Desk, NANO } from "./desk.js";
 import { Leadout } from "./leadout.js";
 import { Library, formatSize } from "./library.js";
 
-/** A model on this machine's own server costs nobody's data plan: it loads without a click. */
+/** A model from a server on this machine uses no mobile data, so it loads without a click. */
 const IS_LOCAL = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
 
-/** When what the page is made of is kept for visits without a connection. */
+/** How long after the load the service worker starts to keep the site for visits without a connection. */
 const OFFLINE_AFTER_MS = 2000;
 
-/** How long models wait for the conversation that is shown again; a database may hang. */
+/** How long models wait until the last conversation is shown again; a database may hang. */
 const RESTORE_MS = 1500;
 
 const chat = document.getElementById("chat");
 const desk = new Desk(chat);
-/** Models wait for it: what this tab showed before a reload is there before the desk's first brief. */
+/** Models wait for this, so that the tab's conversation from before a reload is shown before the desk's first brief. */
 const restored = Promise.race([
   showChats(chat, () => desk.hasExampleOnly),
   new Promise((resolve) => setTimeout(resolve, RESTORE_MS)),
@@ -40,22 +40,22 @@ const keepButton = document.getElementById("keep");
 const problem = document.getElementById("models-problem");
 const drop = document.getElementById("drop");
 
-/** Whether the model that is chosen would have to be fetched. */
+/** Whether the chosen model would have to be fetched. */
 let isOffered = false;
 
-/** Models of the library, which are here already. */
+/** Sources of models in the library, which are downloaded already. */
 const keptSources = new Set();
 
-/** Models from elsewhere, which wait for a click: what the select has them as → their source in the library. */
+/** Remote models, which wait for a click: model in the select → source in the library. */
 const sources = new Map();
 
-/** Models that the select offers, by option value: the site's, then what the person brought. */
+/** Models in the select, by option value: first the site's, then those that the user added. */
 const models = new Map();
 
 /**
  * @param {string} label
- * @param {string | File[]} model as Leadout.load takes it
- * @param {HTMLElement} [group] of the select
+ * @param {string | File[]} model as for Leadout.load
+ * @param {HTMLElement} [group] a group of the select
  * @returns {string} the option's value
  */
 function addOption(label, model, group = select) {
@@ -68,7 +68,7 @@ function addOption(label, model, group = select) {
 
 /**
  * @param {string} value of an option
- * @param {boolean} isWanted whether somebody just asked for it to load
+ * @param {boolean} isWanted whether the user just asked to load it
  */
 function choose(value, isWanted) {
   const model = models.get(value);
@@ -89,8 +89,8 @@ function choose(value, isWanted) {
 
 /**
  * @param {string | File[]} model
- * @returns {boolean} whether it may load unasked: Nano is as small as the page itself, and a file is
- *   here already
+ * @returns {boolean} whether it may load without a click: Nano is as small as the page itself, and a file
+ *   needs no download
  */
 function isCheap(model) {
   return isKept(model) || typeof model !== "string" || model === NANO || (IS_LOCAL && !sources.has(model));
@@ -115,7 +115,7 @@ function bring(label, model) {
 /** @param {File[]} files */
 function bringFiles(files) {
   if (files.length > 0) {
-    // A drafter may be among them; the model gives the name.
+    // One of the files may be a drafter. Name the option after the model.
     const others = files.filter((file) => !/assistant/i.test(file.webkitRelativePath || file.name));
     const main = others.find((file) => file.name.endsWith(".gguf")) ?? others[0] ?? files[0];
     const name = main.webkitRelativePath.split("/").at(-2) ?? main.name;
@@ -124,15 +124,15 @@ function bringFiles(files) {
 }
 
 /**
- * @param {FileSystemEntry} entry of a drop
- * @param {string} [path] of the folder that it lies in
- * @returns {Promise<File[]>} itself, or all files below it, which know their folder
+ * @param {FileSystemEntry} entry a dropped file or folder
+ * @param {string} [path] the path of its folder
+ * @returns {Promise<File[]>} the file, or all files in the folder and below, each with its path
  */
 async function readEntry(entry, path = "") {
   if (entry.isFile) {
     const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
     if (path) {
-      // As a file picker for folders would have set it.
+      // Set the path as a file picker for folders does.
       Object.defineProperty(file, "webkitRelativePath", { value: path + file.name });
     }
     return [file];
@@ -155,7 +155,7 @@ async function readEntry(entry, path = "") {
  * @returns {Promise<File[]>}
  */
 async function readDrop(data) {
-  // All at once: the list is empty after the first wait.
+  // Read all entries at once, because the list is empty after the first await.
   const entries = [...data.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
   const files = [...data.files];
   const isPlain = entries.every((entry) => entry.isFile);
@@ -171,10 +171,10 @@ async function listSiteModels() {
     problem.hidden = false;
   }
   if (models.size > 0) {
-    return; // somebody was faster with a model of their own
+    return; // the user has already added a model
   }
   if (listed.length === 0) {
-    select.replaceChildren(new Option("None here: open a file"));
+    select.replaceChildren(new Option("No models here: open a file"));
   } else {
     select.replaceChildren();
     for (const { name, bytes } of listed) {
@@ -185,7 +185,7 @@ async function listSiteModels() {
   await offerKnownModels(new Set(listed.map(({ name }) => name)));
 }
 
-/** @param {Set<string>} listed names that the site serves already */
+/** @param {Set<string>} listed names of models that the site serves */
 async function offerKnownModels(listed) {
   const group = document.createElement("optgroup");
   group.label = "From the Hugging Face Hub";
@@ -198,7 +198,7 @@ async function offerKnownModels(listed) {
 }
 
 select.addEventListener("change", () => {
-  // A download from afar waits for one more click, on a button that names its size.
+  // A remote download waits for one more click, on a button beside its size.
   choose(select.value, isCheap(models.get(select.value)));
 });
 
@@ -230,8 +230,8 @@ urlInput.addEventListener("input", () => {
 });
 
 /**
- * @param {string} text a hub's name or an address
- * @returns {string | null} who is asked for it
+ * @param {string} text a name on the hub or a URL
+ * @returns {string | null} the host to fetch it from
  */
 function hostOf(text) {
   if (Leadout.isHubName(text)) {
@@ -241,7 +241,7 @@ function hostOf(text) {
 }
 
 keepButton.addEventListener("click", () => {
-  keepButton.hidden = true; // it goes on in the library
+  keepButton.hidden = true; // the library shows the progress
   library.pull(sources.get(chat.model));
 });
 
@@ -265,7 +265,7 @@ function offerKept(kept) {
     }
   }
   if (isOffered && isKept(chat.model) && chat.state === "idle") {
-    choose(select.value, false); // what is offered is here now
+    choose(select.value, false); // the offered model is downloaded now
   }
 }
 
@@ -294,8 +294,8 @@ urlForm.addEventListener("submit", (event) => {
   const name = url && nameOf(url);
   if (name === null) {
     const wanted = url
-      ? "In an address, % must be followed by two hex digits; write a % itself as %25"
-      : "Wanted owner/name, or an address that begins with https://";
+      ? "In a URL, % must be followed by two hex digits; write a % itself as %25"
+      : "Wanted owner/name, or a URL that begins with https://";
     urlInput.setCustomValidity(wanted);
     urlInput.reportValidity();
     return;
@@ -306,7 +306,7 @@ urlForm.addEventListener("submit", (event) => {
 
 /**
  * @param {URL} url
- * @returns {string | null} what stands last in it; null where that is malformed
+ * @returns {string | null} the last part of its path; null if that is malformed
  */
 function nameOf(url) {
   try {
@@ -316,7 +316,7 @@ function nameOf(url) {
   }
 }
 
-/** Files over the page, not text dragged within it. @param {DragEvent} event */
+/** Whether files are dragged, and not text of the page. @param {DragEvent} event */
 function hasFiles(event) {
   return event.dataTransfer.types.includes("Files");
 }
@@ -340,7 +340,7 @@ addEventListener("drop", async (event) => {
   }
 });
 
-// Later: what the page needs now comes first.
+// Later, because the page's own requests come first.
 addEventListener("load", () => {
   setTimeout(() => navigator.serviceWorker?.register("./offline.js").catch(console.warn), OFFLINE_AFTER_MS);
 });

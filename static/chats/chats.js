@@ -11,8 +11,8 @@ import { Sidebar } from "./sidebar.js";
 
 /**
  * @param {any} chat the <leadout-chat>
- * @param {() => boolean} isExample whether all that is said was said unasked, and is not worth keeping
- * @returns {Promise<void>} when this tab shows again what it showed before a reload
+ * @param {() => boolean} isExample whether the conversation has only the example, which is not worth keeping
+ * @returns {Promise<void>} resolves when this tab shows the conversation from before a reload again
  */
 export async function showChats(chat, isExample) {
   new Presets(chat);

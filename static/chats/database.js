@@ -1,9 +1,9 @@
 /**
- * Conversations as this browser keeps them, in IndexedDB: small records with an index, and transactions that hold
- * among tabs. (OPFS, where models lie, has neither.)
+ * Keeps conversations in IndexedDB, because it has small records with an index, and transactions across tabs. (OPFS,
+ * which keeps the models, has neither.)
  *
- * A message is a record of its own and never moves, so that two tabs that write to one conversation at a time both
- * keep what they wrote.
+ * Each message is a record of its own and never moves. So two tabs can write to one conversation at the same time, and
+ * no message is lost.
  *
  * @module chats/database
  */
@@ -14,7 +14,7 @@ const VERSION = 1;
 /** Tells other tabs what changed here. */
 const CHANNEL = "leadout-chats";
 
-/** How long a conversation that was deleted can be had back. */
+/** How long the deletion of a conversation can be undone. */
 export const UNDO_MS = 10_000;
 
 /** How many messages a search reads at a time. */
@@ -22,10 +22,10 @@ const BATCH = 500;
 
 /**
  * @typedef {{id: string, title: string, is_named: boolean, created_ms: number, changed_ms: number,
- *   leaf: string | null, deleted_ms: number | null}} ConversationRecord `is_named`: a person gave the title
+ *   leaf: string | null, deleted_ms: number | null}} ConversationRecord `is_named`: the user gave the title
  */
 
-/** A message as <leadout-chat> gives it, and whose it is. @typedef {{id: string, parent: string | null, role: string,
+/** A message of <leadout-chat>, with the id of its conversation. @typedef {{id: string, parent: string | null, role: string,
  * content: string, created_ms: number, conversation: string}} MessageRecord */
 
 export class ChatDatabase extends EventTarget {
@@ -36,7 +36,7 @@ export class ChatDatabase extends EventTarget {
   constructor(database) {
     super();
     this.#database = database;
-    // Another tab has a newer page: it must not wait for this one.
+    // Another tab has a newer page. Close, so that it does not wait for this one.
     database.addEventListener("versionchange", () => database.close());
     this.#channel.onmessage = ({ data }) => this.dispatchEvent(new CustomEvent("change", { detail: data }));
   }
@@ -53,7 +53,7 @@ export class ChatDatabase extends EventTarget {
     return database;
   }
 
-  /** @returns {Promise<ConversationRecord[]>} what was said last comes first */
+  /** @returns {Promise<ConversationRecord[]>} the last changed one first */
   async list() {
     const all = await settled(this.#read("conversations").getAll());
     return all.filter(({ deleted_ms }) => deleted_ms === null).sort((a, b) => b.changed_ms - a.changed_ms);
@@ -87,7 +87,7 @@ export class ChatDatabase extends EventTarget {
   /**
    * @param {string} text
    * @param {AbortSignal} signal
-   * @returns {Promise<Set<string>>} ids of conversations in which somebody said it
+   * @returns {Promise<Set<string>>} ids of conversations with a message that contains the text
    */
   async search(text, signal) {
     const wanted = text.toLowerCase();
@@ -109,12 +109,12 @@ export class ChatDatabase extends EventTarget {
   }
 
   /**
-   * Keep what was said. A conversation that another tab deleted meanwhile stays deleted.
+   * Keep changes of a conversation. A conversation that another tab has deleted stays deleted.
    *
-   * @param {ConversationRecord} conversation as it is when it is new; of a known one, `leaf` and `changed_ms` count
+   * @param {ConversationRecord} conversation all fields of a new one; of a known one only `leaf` and `changed_ms` are used
    * @param {MessageRecord[]} messages
    * @param {string[]} removed ids of messages that were taken back
-   * @returns {Promise<boolean>} false where it was deleted
+   * @returns {Promise<boolean>} false if the conversation was deleted
    */
   async put(conversation, messages, removed) {
     const isKept = await this.#write((conversations, records) => {
@@ -148,7 +148,7 @@ export class ChatDatabase extends EventTarget {
   }
 
   /**
-   * Take conversations from elsewhere: all of them, or none. What is here already stays as it is.
+   * Add imported conversations: all of them, or none after an error. Existing records do not change.
    *
    * @param {{conversation: ConversationRecord, messages: MessageRecord[]}[]} imported
    * @returns {Promise<number>} how many messages are new
@@ -166,7 +166,7 @@ export class ChatDatabase extends EventTarget {
           const adding = records.add(message);
           adding.onsuccess = () => numNew++;
           adding.onerror = (event) => {
-            event.preventDefault(); // it is here already
+            event.preventDefault(); // the record exists already
             event.stopPropagation();
           };
         }
@@ -176,7 +176,7 @@ export class ChatDatabase extends EventTarget {
     return numNew;
   }
 
-  /** Forget what can be had back no more. */
+  /** Remove deleted conversations when the deletion can no longer be undone. */
   async forgetDeleted() {
     const before = Date.now() - UNDO_MS;
     const all = await settled(this.#read("conversations").getAll());
@@ -185,7 +185,7 @@ export class ChatDatabase extends EventTarget {
       await this.#write((conversations, records) => {
         const finding = conversations.get(id);
         finding.onsuccess = () => {
-          if (finding.result?.deleted_ms !== deleted_ms) return; // another tab had it back
+          if (finding.result?.deleted_ms !== deleted_ms) return; // another tab undid the deletion
           conversations.delete(id);
           const asking = records.index("conversation").getAllKeys(id);
           asking.onsuccess = () => asking.result.forEach((key) => records.delete(key));
@@ -202,7 +202,7 @@ export class ChatDatabase extends EventTarget {
   /**
    * @template T
    * @param {(conversations: IDBObjectStore, messages: IDBObjectStore) => T | Promise<T>} change
-   * @returns {Promise<T>} when it lies on the disk
+   * @returns {Promise<T>} resolves when the change is on the disk
    */
   async #write(change) {
     const transaction = this.#database.transaction(["conversations", "messages"], "readwrite");

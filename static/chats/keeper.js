@@ -1,15 +1,15 @@
 /**
- * Keeps what is said in <leadout-chat>, and brings it back: in this tab after a reload, and in others that show the
- * same conversation.
+ * Keeps the conversations of <leadout-chat>. It shows them again in this tab after a reload, and updates other tabs that
+ * show the same conversation.
  *
  * @module chats/keeper
  */
 
 /** @import {ChatDatabase, ConversationRecord} from "./database.js" */
 
-/** Which conversation this tab shows. */
+/** Storage key of the conversation that this tab shows. */
 const SHOWN = "leadout-chat";
-/** Whether nothing is kept, in any tab. */
+/** Storage key of the private mode, in which no tab keeps anything. */
 const PRIVATE = "leadout-private";
 
 const TITLE_LENGTH = 60;
@@ -18,21 +18,21 @@ export class Keeper extends EventTarget {
   #chat;
   #database;
   #isExample;
-  /** @type {string | null} what is shown; null: nothing of it is kept yet */
+  /** @type {string | null} the shown conversation; null: nothing of it is kept yet */
   #id = null;
-  /** What somebody asked for last. @type {string | null} */
+  /** The conversation that the user opened last. @type {string | null} */
   #asked = null;
-  /** Of the shown one. */
+  /** When the shown conversation was created. */
   #createdMs = 0;
-  /** Whether messages of it were left out, because nobody asked for them. */
+  /** Whether messages of it are not kept yet, because they were only the example. */
   #isUnkept = true;
-  /** One write after the other. @type {Promise<unknown>} */
+  /** The last write; each write waits for the one before. @type {Promise<unknown>} */
   #writing = Promise.resolve();
 
   /**
    * @param {any} chat the <leadout-chat>
    * @param {ChatDatabase} database
-   * @param {() => boolean} isExample whether all that is said was said unasked
+   * @param {() => boolean} isExample whether the conversation has only the example
    */
   constructor(chat, database, isExample) {
     super();
@@ -52,13 +52,13 @@ export class Keeper extends EventTarget {
     return readKept("localStorage", PRIVATE) === "yes";
   }
 
-  /** From now on, keep nothing, or again what is said. Another conversation begins. */
+  /** Switch the private mode on or off. A new conversation begins. */
   set isPrivate(isPrivate) {
     writeKept("localStorage", PRIVATE, isPrivate ? "yes" : null);
     this.begin();
   }
 
-  /** Show what this tab showed before it was loaded again. */
+  /** Show the conversation from before a reload again. */
   async restore() {
     const id = readKept("sessionStorage", SHOWN);
     if (id && !this.isPrivate && this.#chat.messages.length === 0) {
@@ -66,17 +66,17 @@ export class Keeper extends EventTarget {
     }
   }
 
-  /** Begin another conversation. */
+  /** Begin a new conversation. */
   begin() {
     this.#chat.stop();
-    // First, so that what was written of an answer until now goes where it belongs.
+    // Do this first, so that a half-written answer is kept in its own conversation.
     this.#chat.conversation = { messages: [], leaf: null };
     this.#show(null);
   }
 
   /**
    * @param {string} id
-   * @returns {Promise<boolean>} false where there is no such conversation any more, or another one was asked for
+   * @returns {Promise<boolean>} false if the conversation no longer exists, or the user opened another one meanwhile
    */
   async open(id) {
     this.#asked = id;
@@ -139,7 +139,7 @@ export class Keeper extends EventTarget {
     });
   }
 
-  /** Something changed, maybe in another tab. @param {{id: string | null, isOurs?: boolean}} change */
+  /** Update the chat after a change, maybe in another tab. @param {{id: string | null, isOurs?: boolean}} change */
   async #follow({ id, isOurs }) {
     const shown = this.#id;
     if (shown === null || (id !== null && id !== shown)) {
@@ -169,7 +169,7 @@ function toPlaced({ conversation: _kept, ...message }) {
   return message;
 }
 
-/** @returns {string} that no other tab gives */
+/** @returns {string} an id that is unique across tabs */
 function newId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
@@ -179,7 +179,7 @@ function readKept(storage, key) {
   try {
     return globalThis[storage].getItem(key);
   } catch {
-    return null; // switched off in this browser
+    return null; // storage is switched off in this browser
   }
 }
 
@@ -192,6 +192,6 @@ function writeKept(storage, key, value) {
       globalThis[storage].setItem(key, value);
     }
   } catch {
-    // Switched off, or full: the next visit begins anew.
+    // Storage is switched off or full. Then the next visit does not know this.
   }
 }

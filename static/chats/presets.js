@@ -1,5 +1,5 @@
 /**
- * Presets of settings: some that are given, and a person's own.
+ * Presets of settings: built-in ones, and the user's own.
  *
  * @module chats/presets
  */
@@ -7,7 +7,7 @@
 const KEY = "leadout-presets";
 const MAX_PRESETS = 50;
 
-/** What a preset says, and of which kind it is. */
+/** The settings of a preset, with their types. */
 const KINDS = {
   temperature: "number",
   top_k: "number",
@@ -41,7 +41,7 @@ export class Presets {
     this.#select.addEventListener("change", () => this.#use());
     document.getElementById("preset-save").addEventListener("click", () => this.#save());
     this.#name.addEventListener("keydown", (event) => {
-      // The widget sends a message at some keys; this one is about a name.
+      // Stop the event, because Enter would send a message in the widget.
       event.stopPropagation();
       if (event.key === "Enter" && !event.isComposing) this.#save();
     });
@@ -52,7 +52,7 @@ export class Presets {
     });
   }
 
-  /** @param {string} value of the option that is chosen */
+  /** @param {string} value of the chosen option */
   #show(value) {
     const own = document.createElement("optgroup");
     own.label = "Yours";
@@ -94,7 +94,7 @@ export class Presets {
     try {
       localStorage.setItem(KEY, JSON.stringify(this.#own));
     } catch {
-      // Switched off, or full: they last as long as the page.
+      // Storage is switched off or full. Then presets are lost with the page.
     }
   }
 }

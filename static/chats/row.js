@@ -53,7 +53,7 @@ export class Row {
     this.#input.addEventListener("keydown", (event) => {
       const isEnter = event.key === "Enter" && !event.isComposing;
       if (isEnter || event.key === "Escape") {
-        event.preventDefault(); // the focus moves to a button, which is not to be pressed by it
+        event.preventDefault(); // the focus moves to a button, and the key must not press it
         this.#finish(isEnter);
       }
     });

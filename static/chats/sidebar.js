@@ -1,5 +1,5 @@
 /**
- * The list of conversations beside the chat: open, search, rename, delete and have back, export and import.
+ * The list of conversations beside the chat: open, search, rename, delete, undo, export and import.
  *
  * @module chats/sidebar
  */
@@ -12,13 +12,13 @@ import { UNDO_MS } from "./database.js";
 import { Row } from "./row.js";
 import { exportConversations, importConversations } from "./transfer.js";
 
-/** How many rows are made at a time. */
+/** How many rows are created at a time. */
 const PAGE = 100;
 
-/** How often the list is read again at most, while an answer is written. */
+/** The shortest time between two reads of the list while an answer is written. */
 const REFRESH_MS = 300;
 
-/** How long nobody types before messages are searched. */
+/** How long the user must not type before the search starts. */
 const SEARCH_MS = 150;
 
 const byId = (/** @type {string} */ id) => /** @type {any} */ (document.getElementById(id));
@@ -38,11 +38,11 @@ export class Sidebar {
   #database;
   #chat;
 
-  /** All that is kept. @type {ConversationRecord[]} */
+  /** All kept conversations. @type {ConversationRecord[]} */
   #all = [];
-  /** What the search found. @type {ConversationRecord[]} */
+  /** The conversations that the search found. @type {ConversationRecord[]} */
   #found = [];
-  /** Where somebody said it; null: nothing is searched for. @type {Set<string> | null} */
+  /** Conversations with a matching message; null without a search. @type {Set<string> | null} */
   #matches = null;
   /** @type {Map<string, Row>} */
   #rows = new Map();
@@ -95,7 +95,7 @@ export class Sidebar {
     }
   }
 
-  /** Read what is kept; not now, where that was just done. */
+  /** Read the kept conversations again: now, or a little later if that was just done. */
   refreshSoon() {
     const wait = this.#readAtMs + REFRESH_MS - performance.now();
     this.#refreshTimer ||= setTimeout(async () => {
@@ -110,7 +110,7 @@ export class Sidebar {
     this.#filter();
   }
 
-  /** @param {boolean} isOpen where there is no room beside the chat */
+  /** @param {boolean} isOpen only matters if there is no room beside the chat */
   #setOpen(isOpen) {
     this.#toggle.setAttribute("aria-expanded", String(isOpen));
     this.#panel.classList.toggle("open", isOpen);

@@ -1,6 +1,6 @@
 /**
- * Conversations as a file: out, and in again. A file that somebody else made is looked through before anything of it
- * is taken.
+ * Exports conversations to a file, and imports them. A file may come from anybody, so all of it is checked before
+ * anything is imported.
  *
  * @module chats/transfer
  */
@@ -38,7 +38,7 @@ export function exportConversations(all) {
 /**
  * @param {Blob} file
  * @returns {Promise<Kept[]>}
- * @throws {LeadoutError} ConversationImportError: it is no such file
+ * @throws {LeadoutError} ConversationImportError: the file was not exported by Leadout, or is damaged
  */
 export async function importConversations(file) {
   if (file.size > MAX_BYTES) {
@@ -69,23 +69,23 @@ export async function importConversations(file) {
 /**
  * @param {any} one
  * @param {string} where
- * @param {Set<string>} ids that were seen before
+ * @param {Set<string>} ids ids that were used before in the file
  * @returns {Kept}
  */
 function readConversation(one, where, ids) {
-  need(isRecord(one), where, "is no object");
-  need(isNewId(one.id, ids), where, "has an id that is none, or that another one has");
+  need(isRecord(one), where, "is not an object");
+  need(isNewId(one.id, ids), where, "has an id that is not valid or not unique");
   need(typeof one.title === "string" && one.title.length <= MAX_TITLE, where, "has no title, or one that is too long");
-  need(isTime(one.created_ms) && isTime(one.changed_ms), where, "does not say when it was");
+  need(isTime(one.created_ms) && isTime(one.changed_ms), where, "has no valid time");
   need(Array.isArray(one.messages), where, "has no messages");
-  /** When those came that were before: a message follows one of them, so that nothing goes in circles. */
+  /** Times of the earlier messages. A message must follow one of these, so that there are no cycles. */
   const before = new Map();
   const messages = one.messages.map((/** @type {any} */ message, /** @type {number} */ index) => {
     const placed = readMessage(message, `${where}, message ${index + 1},`, ids, before);
     before.set(placed.id, placed.created_ms);
     return { ...placed, conversation: one.id };
   });
-  need(one.leaf === null || before.has(one.leaf), where, "ends with a message that is not there");
+  need(one.leaf === null || before.has(one.leaf), where, "ends with a message that is not in the file");
   return {
     conversation: {
       id: one.id,
@@ -107,17 +107,17 @@ function readConversation(one, where, ids) {
  * @param {Map<string, number>} before
  */
 function readMessage(message, where, ids, before) {
-  need(isRecord(message), where, "is no object");
+  need(isRecord(message), where, "is not an object");
   const { id, parent, role, content, reasoning_content, tool_calls, tool_call_id, created_ms } = message;
-  need(isNewId(id, ids), where, "has an id that is none, or that another one has");
-  need(parent === null || before.get(parent) < created_ms, where, "follows a message that does not come before it");
+  need(isNewId(id, ids), where, "has an id that is not valid or not unique");
+  need(parent === null || before.get(parent) < created_ms, where, "follows a message that is not earlier");
   need(ROLES.includes(role), where, `has the role ${describe(role)}`);
   need(isContent(content), where, "has no text, or too much");
   need(reasoning_content === undefined || isContent(reasoning_content), where, "has reasoning that is not text");
-  need(tool_calls === undefined || isCalls(tool_calls), where, "has calls of tools that are none");
-  need(tool_call_id === undefined || isContent(tool_call_id), where, "answers a call that is none");
-  need(isTime(created_ms), where, "does not say when it was");
-  // Nothing else of it is taken.
+  need(tool_calls === undefined || isCalls(tool_calls), where, "has tool calls that are not valid");
+  need(tool_call_id === undefined || isContent(tool_call_id), where, "has a tool_call_id that is not valid");
+  need(isTime(created_ms), where, "has no valid time");
+  // Ignore all other fields.
   return {
     ...{ id, parent, role, content, created_ms },
     ...(reasoning_content && { reasoning_content }),

@@ -1,6 +1,6 @@
 /**
- * A brief of the table, by whatever model is loaded: for Nano with the columns of its training, for others with the
- * whole table, as far as it fits.
+ * Lets the loaded model write a brief of the table. Nano gets the columns of its training. Other models get the whole
+ * table, as far as it fits into the context.
  *
  * @module desk/brief
  */
@@ -9,7 +9,7 @@ import { showHidden } from "../leadout.js";
 import { estimateTokens, NANO_SYSTEM } from "../market_table.js";
 import { showChecked } from "./checked.js";
 
-/** Nano's own words; see market_table.js. */
+/** The question of Nano's training; see market_table.js. */
 const NANO_QUESTION = "Write a brief.";
 
 const SYSTEM =
@@ -19,14 +19,14 @@ const SYSTEM =
   "against its average.";
 const QUESTION = "Write a brief of four to six sentences: what moved most, how the market stands, what is worth watching.";
 
-/** Of the context: for the answer, and for the instructions around the table. */
+/** Tokens of the context that are reserved: for the answer, and for the instructions around the table. */
 const ANSWER_TOKENS = { nano: 250, any: 400 };
 const TURN_TOKENS = { nano: 80, any: 300 };
 
-/** How often the table is cut until it fits. */
+/** How often the table is cut at most until it fits. */
 const MOST_CUTS = 6;
 
-/** Around each turn. */
+/** Tokens of the marks around each turn. */
 const MARK_TOKENS = 6;
 
 const part = (id) => document.getElementById(id);
@@ -36,10 +36,10 @@ export class Brief {
   #python;
   #models;
   #table;
-  /** The table as the model reads it, of the table and the engine now; null while it is being made. */
+  /** The current table as text for the current model; null while it is being made. */
   #text = null;
   #textEngine = null;
-  /** What the conversation is about. */
+  /** The table's text that the conversation is about. */
   #textInUse = null;
   #controller = null;
   #hasTable = false;
@@ -63,12 +63,12 @@ export class Brief {
     new MutationObserver(() => this.#takeState()).observe(chat, { attributeFilter: ["data-state"] });
   }
 
-  /** @param {any} made as Desk.table gives it */
+  /** @param {any} made the result of Desk.table */
   async takeTable({ rows }) {
     this.#hasTable = rows.length > 0;
     this.#text = null;
     if (!part("brief").hidden && !this.#controller) {
-      // Its links would lead to other figures now.
+      // Remove its links, because they would lead to other figures now.
       const text = part("brief").querySelector(".text");
       part("brief").replaceChildren(text);
       text.replaceChildren(text.textContent);
@@ -124,7 +124,7 @@ export class Brief {
   }
 
   /**
-   * The table as the model reads it: cut to what its context holds.
+   * Return the table as text for the model, cut to fit into the context.
    *
    * @returns {Promise<{kind: "nano" | "any", text: string}>}
    */
@@ -153,7 +153,7 @@ export class Brief {
     return this.#text;
   }
 
-  /** What a question of the chat is sent with. @param {{role: string, content: string}[]} said */
+  /** Add the table to a question of the chat. @param {{role: string, content: string}[]} said */
   #prepare(said) {
     if (!this.#text) {
       this.#complain(this.#hasTable ? "The table is being made; ask again in a moment." : "Add a file first.");
@@ -167,7 +167,7 @@ export class Brief {
     }
     let turns = isNew ? said.slice(-1) : said;
     let messages = withTable(this.#text, turns);
-    // The oldest questions go first, with their answers: the table stays.
+    // Drop the oldest questions first, with their answers. The table stays.
     const { engine } = this.#chat;
     const held = (engine?.info.context_length ?? 2048) - ANSWER_TOKENS[this.#text.kind];
     while (turns.length > 2 && countTokens(messages) > held) {
@@ -175,7 +175,7 @@ export class Brief {
       messages = withTable(this.#text, turns);
     }
     if (!isNew && turns.length < said.length) {
-      this.#complain("The conversation has outgrown what the model holds: it no longer sees the first questions.");
+      this.#complain("The conversation is too long for the model: it no longer sees the first questions.");
     }
     return messages;
   }
@@ -201,7 +201,7 @@ export class Brief {
 
 /**
  * @param {{kind: "nano" | "any", text: string}} table
- * @param {{role: string, content: string}[]} turns the first one by the person
+ * @param {{role: string, content: string}[]} turns the first one is the user's
  */
 function withTable({ kind, text }, [first, ...others]) {
   const system = kind === "nano" ? NANO_SYSTEM : SYSTEM;
@@ -212,7 +212,7 @@ function withTable({ kind, text }, [first, ...others]) {
   ];
 }
 
-/** @param {{content: string}[]} messages @returns {number} rather too many */
+/** @param {{content: string}[]} messages @returns {number} an estimate, rather too high than too low */
 function countTokens(messages) {
   return messages.reduce((sum, { content }) => sum + estimateTokens(content) + MARK_TOKENS, 0);
 }

@@ -1,6 +1,6 @@
 /**
- * Charts with uPlot: the price of one asset with its averages, and the small ones of the table. Each says in words what
- * it shows.
+ * Charts with uPlot: the price of one asset with its averages, and the small charts of the table. Each chart also has a
+ * description in words.
  *
  * @module desk/chart
  */
@@ -21,7 +21,7 @@ const TIMES = [
   [HOUR_S, "{HH}:{mm}", "\n{D} {MMM} {YYYY}", null, "\n{D} {MMM}", null, null, null, 1],
 ];
 
-/** Of the table below the chart. */
+/** The most rows of the table below the chart. */
 const MOST_FIGURES = 30;
 
 const part = (id) => document.getElementById(id);
@@ -36,7 +36,7 @@ function dayText(seconds) {
   return new Date(seconds * 1000).toISOString().slice(0, 10);
 }
 
-/** What a colour of the page is now: a canvas knows no custom properties. @param {string} name */
+/** Return the current value of a page's colour, because a canvas has no custom properties. @param {string} name */
 function colour(name) {
   const probe = h("span", { class: `ink-${name}` });
   document.body.append(probe);
@@ -72,7 +72,7 @@ export function drawSpark(uPlot, box, values) {
 
 export class Chart {
   #charts;
-  /** What is shown, as Desk.series gives it. */
+  /** The shown series, a result of Desk.series. */
   #series = null;
   #plot = null;
   #range = "All";
@@ -151,7 +151,7 @@ export class Chart {
     );
   }
 
-  /** The part of the series that the range has. */
+  /** Return the part of the series in the chosen range. */
   #cut({ seconds, prices, averages }) {
     const days = RANGES.find(([label]) => label === this.#range)[1];
     const first = seconds.findIndex((one) => one >= seconds.at(-1) - days * DAY_S);
@@ -160,7 +160,7 @@ export class Chart {
     return { seconds: from(seconds), prices: from(prices), averages: Object.fromEntries(cut) };
   }
 
-  /** Say in words what the chart shows. */
+  /** Describe the chart in words. */
   #describe({ seconds, prices }) {
     const asset = showHidden(this.#series.asset);
     const low = prices.reduce((a, b) => Math.min(a, b));

@@ -1,6 +1,6 @@
 /**
- * A text of a model with what was found when it was held against the table: numbers are links to their cells, what is
- * false is marked and told below.
+ * Shows a model's text after it was checked against the table. Numbers are links to their cells. False statements are
+ * marked, and explained below the text.
  *
  * @module desk/checked
  */
@@ -10,8 +10,8 @@ import { h } from "../desk_parts.js";
 
 /**
  * @param {HTMLElement} box
- * @param {any[]} sentences as Desk.check gives them
- * @param {import("./table.js").MarketTable} table that the links lead to
+ * @param {any[]} sentences the result of Desk.check
+ * @param {import("./table.js").MarketTable} table the table with the cells of the links
  * @param {string} [title]
  */
 export function showChecked(box, sentences, table, title) {
@@ -51,13 +51,13 @@ export function showChecked(box, sentences, table, title) {
   if (title) box.append(h("h3", {}, title));
   box.append(text, h("p", { class: "soft counts" }, inWords(count, faults.children.length)));
   if (faults.children.length > 0) {
-    box.append(h("p", { class: "faults-title" }, "The table does not say so:"), faults);
+    box.append(h("p", { class: "faults-title" }, "The table contradicts these statements:"), faults);
   }
   box.hidden = false;
 }
 
 /**
- * A number of the text: a link to the cell that it is from, or that it is mistaken for; or marked as in none.
+ * A number of the text: a link to its cell, or to the cell that it contradicts. A number without a cell is marked.
  *
  * @param {{text: string, fault: string | null, cell?: [string, string], is_mood?: boolean}} piece
  * @param {import("./table.js").MarketTable} table

@@ -1,5 +1,5 @@
 /**
- * Files to the desk's Python: dropped, opened, pasted; and the list of them, with what is to be said of each.
+ * Sends dropped, opened and pasted files to the desk's Python, and shows the list of files with notes on each.
  *
  * @module desk/files
  */
@@ -7,7 +7,7 @@
 import { showHidden } from "../leadout.js";
 import { h } from "../desk_parts.js";
 
-/** So many notes of a file are shown at once. */
+/** How many notes of a file are shown at first. */
 const MOST_NOTES = 4;
 
 const part = (id) => document.getElementById(id);
@@ -18,11 +18,11 @@ export class Files {
   #numFiles = 0;
   #numPasted = 0;
   #numChanges = 0;
-  /** Those in the list, by id. @type {Map<string, HTMLElement>} */
+  /** Rows of the list, by file id. @type {Map<string, HTMLElement>} */
   #rows = new Map();
-  /** Ids of samples, which go when files come. @type {Set<string>} */
+  /** Ids of samples, which are removed when the user adds files. @type {Set<string>} */
   #samples = new Set();
-  /** Work on files goes one after another. @type {Promise<void> | null} null before there was any */
+  /** The last task; tasks run one after the other. @type {Promise<void> | null} null before the first task */
   #last = null;
 
   /**
@@ -44,7 +44,7 @@ export class Files {
     this.#takeDrops();
   }
 
-  /** @param {File[]} files @param {string | null} [order] of the parts of their dates, where a person chose */
+  /** @param {File[]} files @param {string | null} [order] the order of day and month in dates, if the user chose it */
   add(files, order = null) {
     return this.#work(async () => {
       const problems = [];
@@ -53,7 +53,7 @@ export class Files {
         const id = `file-${++this.#numFiles}`;
         try {
           const read = await this.#python.read(id, file.name, file, order);
-          await this.#dropSamples(); // only now: where no file can be read, the table stays
+          await this.#dropSamples(); // only now, so that the table stays if no file can be read
           this.#show(id, read, file);
         } catch (error) {
           problems.push(error.message);
@@ -75,12 +75,12 @@ export class Files {
     });
   }
 
-  /** Whether nobody has asked for anything yet. */
+  /** Whether the user has not added anything yet. */
   get isUntouched() {
     return this.#last === null;
   }
 
-  /** @param {string[]} problems what could not be taken; [] takes back what was said */
+  /** @param {string[]} problems the problems to show; [] hides them */
   complain(problems) {
     const list = part("problems");
     list.replaceChildren(...problems.map((text) => h("li", {}, showHidden(text))));
@@ -102,7 +102,7 @@ export class Files {
     part("duplicates").replaceChildren(...rows);
   }
 
-  /** @param {() => Promise<unknown>} run what changes the table */
+  /** @param {() => Promise<unknown>} run a task that changes the table */
   #work(run) {
     this.#last = (this.#last ?? Promise.resolve()).then(async () => {
       try {
@@ -134,8 +134,8 @@ export class Files {
 
   /**
    * @param {string} id
-   * @param {any} read as Desk.read gives it
-   * @param {File | null} file to be read again once a question was answered
+   * @param {any} read the result of Desk.read
+   * @param {File | null} file the file, to read it again when a question is answered
    */
   #show(id, read, file) {
     const name = showHidden(read.file);
@@ -182,10 +182,10 @@ export class Files {
     return field;
   }
 
-  /** Dates that can be read in two ways: the person says which. */
+  /** Ask the user about dates that can be read in two ways. */
   #question(id, { question, file: name }, file, row) {
     const ask = h("div", { class: "question", role: "group", "aria-label": `Dates of ${showHidden(name)}` });
-    ask.append(h("p", {}, `Is ${showHidden(question.example)} in this file the day or the month first? It is not in the table yet.`));
+    ask.append(h("p", {}, `In this file, does ${showHidden(question.example)} begin with the day or the month? The file is not in the table yet.`));
     const buttons = question.choices.map(({ order, meaning }) => {
       const button = h("button", { type: "button" }, `${order}: ${meaning}`);
       button.addEventListener("click", () => {
@@ -215,7 +215,7 @@ export class Files {
       }
       const added = this.#paste(text.value, name.value);
       added.then(() => {
-        // What could not be read stays, to be mended.
+        // A text that could not be read stays in the form, so that the user can correct it.
         if (part("problems").hidden) name.value = text.value = "";
       });
     });

@@ -1,5 +1,5 @@
 /**
- * Which model writes: the site's, the hub's, those that this browser keeps, or a file.
+ * The choice of the model: from the site, from the hub, kept in this browser, or from a file.
  *
  * @module desk/model_choice
  */
@@ -16,11 +16,11 @@ const IS_LOCAL = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)
 const part = (id) => document.getElementById(id);
 
 export class ModelChoice {
-  /** Resolves once the list of models was read. @type {Promise<void>} */
+  /** Resolves when the list of models was read. @type {Promise<void>} */
   listed;
   #chat;
   #ledger;
-  /** Models by option value, and whether one loads without a further click. @type {Map<string, {model: any, isHere: boolean}>} */
+  /** Models by option value. `isHere`: the model loads without a further click. @type {Map<string, {model: any, isHere: boolean}>} */
   #models = new Map();
 
   /**
@@ -52,7 +52,7 @@ export class ModelChoice {
     const select = part("model");
     const { supported } = await Leadout.isSupported();
     if (supported) {
-      // Where it is not, the element says so better without a worker of ours.
+      // Without WebGPU, pass no worker, because the element then shows a better message.
       const worker = () => startCountedWorker((requests) => this.#ledger.add("the model", requests));
       this.#chat.loadOptions = { ...this.#chat.loadOptions, worker };
     }
@@ -65,7 +65,7 @@ export class ModelChoice {
       part("models-problem").textContent = `The list of models could not be read. ${site.reason.message}`;
       part("models-problem").hidden = false;
     }
-    if (this.#models.size > 0) return; // somebody was faster with a file
+    if (this.#models.size > 0) return; // the user has already opened a file
     select.replaceChildren();
     const sources = new Set();
     for (const { name, bytes } of site.value ?? []) {
@@ -88,11 +88,11 @@ export class ModelChoice {
     }
     select.append(...[here, hub].filter((one) => one.children.length > 0));
     if (this.#models.size === 0) {
-      select.replaceChildren(new Option("None here: open a file"));
+      select.replaceChildren(new Option("No models here: open a file"));
       return;
     }
     if (!this.#models.get(select.value).isHere) {
-      // Nobody is asked for a model before somebody has chosen it.
+      // Fetch nothing before the user has chosen a model.
       select.prepend(new Option("Choose a model", "", true, true));
       return;
     }
@@ -101,8 +101,8 @@ export class ModelChoice {
 
   /**
    * @param {string} label
-   * @param {any} model as Leadout.load takes it
-   * @param {boolean} isHere it costs nobody's data plan
+   * @param {any} model as for Leadout.load
+   * @param {boolean} isHere whether it needs no download over the network
    * @param {HTMLElement} group
    */
   #offer(label, model, isHere, group) {
@@ -113,14 +113,14 @@ export class ModelChoice {
     return value;
   }
 
-  /** @param {string} value of an option @param {boolean} isWanted whether somebody just asked for it */
+  /** @param {string} value of an option @param {boolean} isWanted whether the user just chose it */
   #choose(value, isWanted) {
     const chosen = this.#models.get(value);
     if (!chosen) return;
     const { model, isHere } = chosen;
     part("model").value = value;
     this.#chat.model = model;
-    // A download from afar waits for one more click, on a button that names its size.
+    // A remote download waits for one more click, on a button beside its size.
     if (isHere && (isWanted || model === NANO || IS_LOCAL)) {
       this.#chat.load();
     }

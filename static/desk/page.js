@@ -1,8 +1,9 @@
 /**
- * The finance desk: market files become one table, a model writes of it, and what it writes is held against the table.
+ * The finance desk: it makes one table from market files, lets a model write about the table, and checks the model's text
+ * against the table.
  *
- * Files are read by Python in a worker of the desk's own (web/desk/); models run in the engine's. What files and models
- * say becomes text nodes, nothing else.
+ * Python reads files in the desk's own worker (web/desk/). Models run in the engine's worker. Text from files and models
+ * only becomes text nodes.
  *
  * @module desk/page
  */
@@ -17,7 +18,7 @@ import { ModelChoice } from "./model_choice.js";
 import { Ledger } from "./requests.js";
 import { MarketTable } from "./table.js";
 
-/** When what the page is made of is kept for visits without a connection. */
+/** How long after the load the service worker starts to keep the site for visits without a connection. */
 const OFFLINE_AFTER_MS = 2000;
 
 const part = (id) => document.getElementById(id);
@@ -25,7 +26,7 @@ const chat = part("chat");
 const ledger = new Ledger(chat);
 const python = new DeskPython({ onRequests: (requests) => ledger.add("the desk's Python", requests) });
 
-/** Charts are drawn once their library is there. */
+/** Charts are drawn when their library is loaded. */
 const charts = loadCharts();
 const chart = new Chart(charts);
 const table = new MarketTable(charts, { onChoose: (asset) => showChart(asset) });
@@ -33,10 +34,10 @@ const models = new ModelChoice(chat, ledger);
 const brief = new Brief({ chat, python, models, table });
 const files = new Files(python, { onChange: refresh });
 
-/** The asset whose chart is shown. */
+/** The asset of the shown chart. */
 let shown = null;
 
-/** Make the table anew, after files came or went. */
+/** Make the table again, after files were added or removed. */
 async function refresh() {
   const made = await python.table();
   table.show(made);
@@ -66,7 +67,7 @@ part("save-csv").addEventListener("click", async () => {
 });
 
 part("copy-markdown").addEventListener("click", async (event) => {
-  const button = event.currentTarget; // null after the wait
+  const button = event.currentTarget; // it is null after an await
   await copyText(button, await python.export("markdown"));
 });
 
@@ -88,7 +89,7 @@ async function start() {
 
 start();
 
-// Later: what the page needs now comes first.
+// Later, because the page's own requests come first.
 addEventListener("load", () => {
   setTimeout(() => navigator.serviceWorker?.register("../offline.js").catch(console.warn), OFFLINE_AFTER_MS);
 });

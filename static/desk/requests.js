@@ -1,5 +1,6 @@
 /**
- * The count of requests that the page shows. Loading a model makes some, which are told apart; files and texts make none.
+ * Counts the requests, and shows the count on the page. Requests to load a model are counted separately. Files and texts
+ * cause no requests.
  *
  * @module desk/requests
  */
@@ -19,7 +20,7 @@ export class Ledger {
   #requests = [];
   /** When the page was ready; null before. @type {number | null} */
   #readyAt = null;
-  /** When models were loaded: from, to. @type {[number, number][]} */
+  /** Times when models were loaded: [start, end]. @type {[number, number][]} */
   #loads = [];
   #chat;
   #isSeen;
@@ -32,19 +33,19 @@ export class Ledger {
     const policy = document.querySelector('meta[http-equiv="Content-Security-Policy"]')?.content ?? "";
     const allowed = /connect-src ([^;]*)/.exec(policy)?.[1] ?? "";
     part("policy").textContent = allowed
-      ? `${allowed.replace("'self'", "this site")}, the latter for models; the browser refuses all else.`
+      ? `${allowed.replace("'self'", "this site")}. Hosts other than this site are only for models; the browser refuses all others.`
       : "what the server's headers say.";
   }
 
   /** @param {string} who @param {{url: string, at: number}[]} requests */
   add(who, requests) {
-    // What a page makes itself (a file to save) goes nowhere.
+    // URLs that the page makes itself (for a file to save) are not sent over the network.
     const sent = requests.filter(({ url }) => /^https?:/.test(url));
     this.#requests.push(...sent.map((request) => ({ who, ...request })));
     this.#show();
   }
 
-  /** Count from now on. */
+  /** Start to count. */
   begin() {
     this.#readyAt = Date.now();
     this.#takeState();
@@ -71,7 +72,7 @@ export class Ledger {
     const loads = ofLoads.length > 0 ? `, and ${ofLoads.length} to load a model` : "";
     part("requests").textContent = this.#isSeen
       ? `${number} since the page was ready${loads}.`
-      : "This browser does not tell which requests were made.";
+      : "This browser does not list the requests that were made.";
     part("requests").dataset.count = String(others.length);
     const rows = [PAGE, DESK, "the model"].flatMap((who) => [
       h("dt", {}, who[0].toUpperCase() + who.slice(1)),

@@ -1,5 +1,5 @@
 /**
- * The table: a row of each asset, a cell that can be pointed at for each figure, and a small chart.
+ * The table: one row per asset, with a cell for each figure that links can lead to, and a small chart.
  *
  * @module desk/table
  */
@@ -11,7 +11,7 @@ import { drawSpark } from "./chart.js";
 const part = (id) => document.getElementById(id);
 
 export class MarketTable {
-  /** As Desk.table gave it. */
+  /** The last result of Desk.table. */
   made = null;
   #charts;
   #onChoose;
@@ -19,9 +19,9 @@ export class MarketTable {
   #cells = new Map();
   /** Buttons of assets. @type {Map<string, HTMLElement>} */
   #buttons = new Map();
-  /** The column that rows are sorted by, and how; null: as they came. */
+  /** The column and direction of the sorting; null: the original order. */
   #sorting = null;
-  /** Draws small charts a little before they are seen: a table may have hundreds. */
+  /** Draws small charts shortly before they become visible, because a table may have hundreds. */
   #seen = new IntersectionObserver(
     (entries) => {
       for (const { isIntersecting, target } of entries) {
@@ -36,7 +36,7 @@ export class MarketTable {
 
   /**
    * @param {Promise<any>} charts uPlot
-   * @param {{onChoose: (asset: string) => void}} handlers told when somebody wants an asset's chart
+   * @param {{onChoose: (asset: string) => void}} handlers onChoose is called when the user chooses an asset
    */
   constructor(charts, { onChoose }) {
     this.#charts = charts;
@@ -45,13 +45,13 @@ export class MarketTable {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   }
 
-  /** @param {any} made as Desk.table gives it */
+  /** @param {any} made the result of Desk.table */
   show(made) {
     this.made = made;
     this.#draw();
   }
 
-  /** Mark the asset whose chart is shown. @param {string | null} asset */
+  /** Mark the asset of the shown chart. @param {string | null} asset */
   mark(asset) {
     for (const [name, button] of this.#buttons) {
       button.setAttribute("aria-pressed", String(name === asset));
@@ -121,7 +121,7 @@ export class MarketTable {
     if (key === "asset") {
       return rows.toSorted((a, b) => sign * a.asset.localeCompare(b.asset));
     }
-    // Rows without the figure come last, either way.
+    // Rows without the figure come last, in both directions.
     const of = ({ cells }) => cells[key]?.number ?? -sign * Infinity * -1;
     return rows.toSorted((a, b) => sign * (of(a) - of(b)) || 0);
   }

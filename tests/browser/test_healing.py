@@ -384,7 +384,7 @@ def test_the_page_says_so_in_a_line_and_goes_on(open_page: OpenPage) -> None:
     )
     chat.write("Go ")
     expect(chat.loading).to_contain_text(
-        "The graphics device went away. Coming back: Loading weights"
+        "The graphics device was lost. Recovering: Loading weights"
     )
     assert chat.value("chat.state") == "generating"
     chat.wait_until("chat.state === 'ready'")
@@ -399,8 +399,8 @@ def test_the_page_says_that_a_load_begins_again_and_why_it_failed_at_last(
     open_page: OpenPage,
 ) -> None:
     chat = open_page(crashesAtLoad=True, loadMs=4000, wait_for=None)
-    expect(chat.loading).to_contain_text("The model's worker stopped. Coming back: Loading weights")
-    expect(chat.status).to_have_text("The model's worker stopped. Coming back…")
+    expect(chat.loading).to_contain_text("The model's worker stopped. Recovering: Loading weights")
+    expect(chat.status).to_have_text("The model's worker stopped. Recovering…")
     assert chat.value("chat.state") == "loading_weights"
     chat.wait_for_state("failed")
     expect(chat.notice).to_contain_text("Loading had begun again")

@@ -217,7 +217,7 @@ def test_a_file_brings_conversations_back_and_hostile_ones_harm_nothing(
         "Conversation 1 has an id": changed(id="../x"),
         "Conversation 1 has no title": changed(title={}),
         "has the role": changed(messages=[{**question, "role": "root"}, answer]),
-        "does not come before it": changed(messages=[{**question, "parent": answer["id"]}, answer]),
+        "that is not earlier": changed(messages=[{**question, "parent": answer["id"]}, answer]),
         "has no text, or too much": changed(messages=[{**question, "content": "x" * 1_000_001}]),
         "ends with a message": changed(leaf="0" * 32),
         "Nothing was imported": json.dumps([[[]]]),

@@ -121,7 +121,7 @@ def test_a_url_loads_once_somebody_says_so(open_page: OpenPage) -> None:
         ),
         (
             "javascript:alert(1)",
-            "Wanted owner/name, or an address",
+            "Wanted owner/name, or a URL",
             "is not the address of a model",
         ),
     ],
@@ -142,7 +142,7 @@ def test_what_is_no_address_is_said_by_page_and_widget(
 
 def test_a_site_without_models_says_how_to_go_on(open_page: OpenPage) -> None:
     chat = open_page(models=[], wait_for="idle")
-    expect(chat.page.locator("#model")).to_contain_text("None here: open a file")
+    expect(chat.page.locator("#model")).to_contain_text("No models here: open a file")
     expect(chat.send).to_be_disabled()
     assert chat.received("boot") == []
 

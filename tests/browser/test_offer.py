@@ -52,7 +52,7 @@ FORECAST = {
 }
 SIZE = "2.90 GB to fetch from huggingface.co (gemma-4-E2B-it-q4_0.gguf), drafter included."
 MEMORY = "3.10 GB of GPU memory with 4,096 tokens of context, 3.35 GB with 32,768;"
-SPEED = "About 45 tokens a second here, more where drafts are right."
+SPEED = "About 45 tokens a second here, more when drafts are accepted."
 
 
 def answer_hub(route: Route) -> None:
@@ -77,7 +77,7 @@ def test_what_a_known_model_takes_is_read_before_it_is_fetched(open_page: OpenPa
     choose(chat)
     expect(chat.notice).to_contain_text(SIZE)
     expect(chat.notice).to_contain_text(MEMORY)
-    expect(chat.notice).to_contain_text("Timing it here…")
+    expect(chat.notice).to_contain_text("Measuring its speed here…")
     get = chat.notice.get_by_role("button", name="Get", exact=True)
     get.focus()
     expect(chat.notice).to_contain_text(SPEED)
@@ -87,7 +87,7 @@ def test_what_a_known_model_takes_is_read_before_it_is_fetched(open_page: OpenPa
     assert words.inner_text().split("\n\n") == [
         "gemma-4-e2b",
         SIZE,
-        f"{MEMORY} how much there is, the browser does not say.",
+        f"{MEMORY} the browser does not say how much there is.",
         SPEED,
     ]
     assert len(chat.received("load")) == 1  # the site's own
@@ -115,7 +115,7 @@ def test_what_does_not_fit_or_cannot_be_read_is_said_in_its_place(open_page: Ope
 def test_another_choice_ends_the_forecast(open_page: OpenPage) -> None:
     chat = open_page(forecast=FORECAST, probeMs=60_000)
     choose(chat)
-    expect(chat.notice).to_contain_text("Timing it here…")
+    expect(chat.notice).to_contain_text("Measuring its speed here…")
     workers = len(chat.page.workers)
     chat.page.locator("#model").select_option("1")
     expect(chat.notice).to_be_hidden()

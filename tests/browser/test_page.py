@@ -204,7 +204,7 @@ def test_a_device_lost_twice_keeps_the_text_and_the_model_can_be_loaded_again(
     chat.wait_for_state("failed")
     text = "Go" + 10 * " word"
     assert chat.value("chat.text") == text
-    expect(chat.notice).to_contain_text("The graphics device went away")
+    expect(chat.notice).to_contain_text("The graphics device was lost")
     chat.notice.get_by_role("button", name="Load again").click()
     chat.wait_for_state("ready")
     expect(chat.notice).to_be_hidden()

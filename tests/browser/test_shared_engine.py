@@ -114,7 +114,7 @@ def test_an_owner_that_leaves_is_told_of_by_who_shared_its_engine(page: Page) ->
     page.evaluate("write('two')")
     assert value(page, "two", "state") == "failed"
     notice = page.locator("#two").locator("[part=notice]")
-    expect(notice).to_contain_text("unloaded by what shares it with this element")
+    expect(notice).to_contain_text("Other code that shares this model has unloaded it")
     expect(notice).to_contain_text("Load it again")
 
 
@@ -128,5 +128,5 @@ def test_who_writes_after_the_owner_has_left_is_told_too(page: Page) -> None:
     page.evaluate("write('two')")
     assert value(page, "two", "state") == "failed"
     notice = page.locator("#two").locator("[part=notice]")
-    expect(notice).to_contain_text("unloaded by what shares it with this element")
+    expect(notice).to_contain_text("Other code that shares this model has unloaded it")
     assert value(page, "two", "text") == "two"  # nothing is lost

@@ -456,7 +456,7 @@ def test_the_page_fetches_pauses_goes_on_opens_and_deletes(
     page.reload()
     page.locator("#library-summary").click()
     expect(library).to_contain_text("of 5 MB, paused")
-    library.get_by_role("button", name="Go on").click()
+    library.get_by_role("button", name="Resume").click()
     expect(library).to_contain_text("1 model, 5 MB")
     library.get_by_role("button", name="Open").click()
     (load,) = chat.wait_for_loads(1)

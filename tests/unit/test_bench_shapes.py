@@ -138,7 +138,7 @@ def test_a_shape_s_table_says_that_its_text_is_noise(
     out = capsys.readouterr().out
     assert "weights of the shape 31b in chromium" in out
     assert "weights made on the device in 1.1 s" in out
-    assert "what they cost counts, what is accepted does not" in out
+    assert "times are valid, acceptance is not" in out
     assert "planned 21.3 GB" in out
     assert "reads 18.0 GB of weights (1.5 GB the head)" in out
 

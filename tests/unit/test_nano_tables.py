@@ -62,7 +62,7 @@ def test_every_spelling_of_a_header_means_its_column() -> None:
         ("asset,price", "a header and no rows"),
         ("price,1d\n1,2", "starts with a column of assets"),
         ("asset\nBTC", "starts with a column of assets"),
-        ("asset,price,last\nBTC,1,2", "stands twice"),
+        ("asset,price,last\nBTC,1,2", "is twice in"),
         ("name,age\nBOB,31", "'age' is no column"),
         ("asset,price\nBTC,1.00\nBTC,2.00", "BTC has two rows"),
         ("asset,price\nBTC", "has 1 cells; the header has 2"),

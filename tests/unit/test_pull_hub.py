@@ -79,7 +79,7 @@ def test_the_smallest_readable_gguf_is_taken_from_a_plain_name(
     assert (model.name, model.source) == ("tiny", f"hf:{REPO}")
     assert [file.name for file in model.files] == ["tiny-Q8_0.gguf", "tokenizer.json"]
     assert (
-        f"tiny-Q8_0.gguf ({format_bytes(len(target))}) is taken, the smallest"
+        f"tiny-Q8_0.gguf ({format_bytes(len(target))}) is chosen, the smallest"
         in capsys.readouterr().out
     )
     by_quantisation = pull_from(hub, store, f"hf:{REPO}@v1:q8_0")
@@ -213,14 +213,14 @@ def test_a_listing_that_is_nonsense_is_one_error(
     info = hub.info()
     info["siblings"][0] |= change
     hub.listing = json.dumps(info).encode()
-    with pytest.raises(SourceError, match=r"What the hub answered|publishes no hash"):
+    with pytest.raises(SourceError, match=r"The hub's answer|publishes no hash"):
         pull_from(hub, store)
 
 
 @pytest.mark.parametrize("listing", [b"[]", b"{}", b"not json", b'{"sha": 5, "siblings": 1}'])
 def test_what_is_no_listing_is_one_error(hub: FakeHub, store: Store, listing: bytes) -> None:
     hub.listing = listing
-    with pytest.raises(SourceError, match="What the hub answered"):
+    with pytest.raises(SourceError, match="The hub's answer"):
         pull_from(hub, store)
 
 

@@ -1,7 +1,7 @@
 /**
- * The text of one message as it is shown: as Markdown, or letter for letter with its drafted tokens marked.
+ * Shows the text of one message: as Markdown, or as plain text with its drafted tokens marked.
  *
- * While it grows, only its last block is made anew, and what of that is the same already stays.
+ * While the text grows, only its last block is rendered again, and unchanged nodes of that block stay.
  *
  * @module answer_text
  */
@@ -13,26 +13,26 @@ import { appendText, h } from "./dom.js";
 import { showHidden } from "./hidden_characters.js";
 import { morphChildren } from "./morph.js";
 
-/** Of the time, how much a growing text may take: a long table or list is shown less often. */
+/** The largest share of time for rendering a growing text. A long table or list is rendered less often. */
 const MOST_SHARE = 0.25;
 
-/** A stretch of text; drafted or not. @typedef {{text: string, isDraft: boolean}} Run */
+/** A piece of text that is all drafted, or not at all. @typedef {{text: string, isDraft: boolean}} Run */
 
 export class AnswerText {
   /** @type {Run[]} */
   #runs = [];
-  /** @type {Markdown | null} null: letter for letter */
+  /** @type {Markdown | null} null: plain text */
   #markdown = null;
-  /** Of the source, what is shown for good; the rest is one block. */
+  /** How many characters of the source are rendered for good. The rest is one block. */
   #numSettled = 0;
-  /** How many children show that. */
+  /** How many child nodes show these characters. */
   #numSettledNodes = 0;
-  /** How many whole lines were looked at for that, by their length. */
+  /** How many characters, in whole lines, were searched for the last block. */
   #numSeen = 0;
   /** Link definitions. */
   #env = {};
   #source = "";
-  /** When it may be shown again. */
+  /** The time from which the text may be rendered again. */
   #restUntilMs = 0;
   #timer = 0;
 
@@ -51,7 +51,7 @@ export class AnswerText {
     this.#showAll();
   }
 
-  /** @param {Markdown | null} markdown null: letter for letter */
+  /** @param {Markdown | null} markdown null: plain text */
   setMarkdown(markdown) {
     if (markdown !== this.#markdown) {
       this.#markdown = markdown;
@@ -59,7 +59,7 @@ export class AnswerText {
     }
   }
 
-  /** @param {WrittenPiece[]} pieces to go to the end */
+  /** @param {WrittenPiece[]} pieces to append */
   append(pieces) {
     for (const { text, is_draft: isDraft } of pieces) {
       if (!text) continue;
@@ -83,12 +83,12 @@ export class AnswerText {
     }
   }
 
-  /** Nothing more comes. */
+  /** The text is complete. */
   finish() {
     if (this.#markdown) {
       this.#showMore();
       if (Object.keys(/** @type {any} */ (this.#env).references ?? {}).length > 0) {
-        // A link may be defined behind its use.
+        // A link may be defined after its use.
         morphChildren(this.element, 0, this.#markdown.render(this.#source));
       }
     }
@@ -111,7 +111,7 @@ export class AnswerText {
     this.#env = {};
   }
 
-  /** Show what came. */
+  /** Show the text that was appended. */
   #showMore() {
     clearTimeout(this.#timer);
     this.#timer = 0;

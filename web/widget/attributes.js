@@ -1,5 +1,5 @@
 /**
- * Attributes and properties of a custom element that stand for one thing.
+ * Attributes and properties of a custom element that have the same value.
  *
  * @module attributes
  */
@@ -7,7 +7,7 @@
 /** @import {LoadParams} from "../client.js" */
 
 /**
- * A choice that an attribute holds while it is a string, and a property otherwise.
+ * A value that is kept in an attribute if it is a string, and in a property otherwise.
  *
  * @template T
  */
@@ -20,7 +20,7 @@ export class Choice {
 
   /**
    * @param {HTMLElement} element
-   * @param {string} name of the attribute
+   * @param {string} name the attribute's name
    * @param {() => void} onChange
    */
   constructor(element, name, onChange) {
@@ -43,11 +43,11 @@ export class Choice {
     } else if (this.#element.getAttribute(this.#name) === value) {
       this.takeAttribute();
     } else {
-      this.#element.setAttribute(this.#name, value); // which leads to takeAttribute
+      this.#element.setAttribute(this.#name, value); // the browser then calls back, and takeAttribute runs
     }
   }
 
-  /** The attribute was set, and counts from now on. */
+  /** The attribute was set. Use its value from now on. */
   takeAttribute() {
     this.#value = null;
     this.#onChange();
@@ -56,7 +56,7 @@ export class Choice {
 
 /**
  * @param {HTMLElement & {loadOptions: Partial<LoadParams>}} element
- * @returns {Partial<LoadParams>} its options, with the attribute that stands for one of them
+ * @returns {Partial<LoadParams>} its options, with the option that is an attribute
  */
 export function loadOptionsOf(element) {
   const assets = element.getAttribute("assets");
@@ -64,7 +64,7 @@ export function loadOptionsOf(element) {
 }
 
 /**
- * Set again what a page set before the element was defined, so that the setters see it.
+ * Set properties again that a page set before the element was defined, so that the setters run.
  *
  * @param {HTMLElement} element
  * @param {string[]} names

@@ -1,5 +1,5 @@
 /**
- * The two bodies of the widget's sheet: a text that is continued, and a conversation.
+ * The two bodies of the widget's sheet: a text to continue, and a conversation.
  *
  * @module bodies
  */
@@ -37,7 +37,7 @@ export class Bodies {
 
   /**
    * @param {"completion" | "chat"} mode
-   * @returns {boolean} whether that is another body than before; it has what was written in that one
+   * @returns {boolean} whether the body changed; the new body takes over the text that was being written
    */
   choose(mode) {
     const body = mode === "chat" ? this.conversation : this.manuscript;
@@ -52,13 +52,13 @@ export class Bodies {
     return true;
   }
 
-  /** Answers look as the settings say. @param {Settings} settings */
+  /** Show answers as the settings say. @param {Settings} settings */
   takeLook({ mark_drafts, plain_text }) {
     this.#isPlain = mark_drafts || plain_text;
     this.conversation.setMarkdown(this.#isPlain ? null : this.#markdown);
   }
 
-  /** Until the libraries are there, answers are shown letter for letter. */
+  /** Until the libraries are loaded, answers are shown as plain text. */
   async #loadMarkdown() {
     if (this.#isLoading || this.#markdown) {
       return;

@@ -1,5 +1,5 @@
 /**
- * A comparison as a picture to share: drawn here, so that nobody else is asked.
+ * Draws a comparison as a picture to share. It is drawn in the browser, without any server.
  *
  * @module card
  */
@@ -15,7 +15,7 @@ const COLOURS = { paper: "#f6f8f7", ink: "#1b1f1e", soft: "#5a6562", line: "#d5d
 
 /**
  * @param {Card} card
- * @returns {string} in one line, what came of it
+ * @returns {string} the result in one line
  */
 export function describeSpeedup({ speedup, sooner_ms }) {
   if (sooner_ms <= 0) {
@@ -72,7 +72,7 @@ export async function drawCard(card) {
 function newPen(context) {
   /**
    * @param {string} text
-   * @param {number} y of its line
+   * @param {number} y of the baseline
    * @param {{size: number, weight?: number, colour?: string, isRight?: boolean}} look
    */
   return (text, y, { size, weight = 400, colour = COLOURS.ink, isRight = false }) => {
@@ -85,7 +85,7 @@ function newPen(context) {
 
 /**
  * @param {Blob} blob
- * @param {string} name of the file
+ * @param {string} name the file's name
  */
 export function saveFile(blob, name) {
   const link = document.createElement("a");

@@ -1,5 +1,5 @@
 /**
- * The look of a conversation: answers in Markdown, code, and what can be done with a message.
+ * The look of a conversation: answers in Markdown, code, and the buttons of a message.
  *
  * @module chat_styles
  */

@@ -1,5 +1,5 @@
 /**
- * Copying, with a word that it was done.
+ * Copies text, and shows on the button whether that worked.
  *
  * @module clipboard
  */
@@ -7,7 +7,7 @@
 const SAID_MS = 1500;
 
 /**
- * @param {HTMLElement} button that was clicked; it says what came of it
+ * @param {HTMLElement} button the button that was clicked; it shows the result
  * @param {string} text
  */
 export async function copyText(button, text) {
@@ -16,7 +16,7 @@ export async function copyText(button, text) {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
   } catch {
-    // No permission, or a page on a plain address.
+    // No permission, or a page without HTTPS.
     button.textContent = "Not allowed";
   }
   setTimeout(() => {

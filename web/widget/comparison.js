@@ -1,5 +1,5 @@
 /**
- * The same request without the drafter and with it: how much sooner the text is there, and whether it is the same.
+ * Runs the same request without and with the drafter. Compares the times and the texts.
  *
  * @module comparison
  */
@@ -12,7 +12,7 @@
 
 import { openStream, toPiece } from "./follow.js";
 
-/** One of the two. `tokens` may lack the one that ended the text, which has none.
+/** One of the two runs. `tokens` may lack the last token, if it ended the text and has no text.
  * @typedef {{text: string, tokens: number[], numTokens: number, total_ms: number, stats: Stats}} Side
  */
 
@@ -20,9 +20,9 @@ import { openStream, toPiece } from "./follow.js";
  * @typedef {object} Comparison
  * @property {Side} without
  * @property {Side} drafted
- * @property {boolean} isSame whether both have the same text, of the same tokens
- * @property {number} numSame how many tokens from the first are the same
- * @property {number} speedup how many times as fast the drafted one was
+ * @property {boolean} isSame whether both have the same text and the same tokens
+ * @property {number} numSame how many tokens are the same, counted from the first
+ * @property {number} speedup how many times as fast the run with drafting was
  */
 
 /**
@@ -30,7 +30,7 @@ import { openStream, toPiece } from "./follow.js";
  * @param {Request} request
  * @param {SharedParams} params with a seed
  * @param {(side: "without" | "drafted", piece: WrittenPiece, ms: number) => void} onPiece
- * @returns {Promise<Comparison | null>} null: somebody stopped it
+ * @returns {Promise<Comparison | null>} null: it was stopped
  */
 export async function compareDrafting(engine, request, params, onPiece) {
   const { drafter: _drafter, ...shared } = params;
@@ -66,7 +66,7 @@ export async function compareDrafting(engine, request, params, onPiece) {
       onPiece(side, piece, performance.now() - started);
       if (chunk.choices[0].finish_reason) {
         const stats = /** @type {Stats} */ (chunk.leadout);
-        // The first one comes with the prompt.
+        // The first token is the result of the prompt, not of a decoding step.
         const numTokens = stats.decode_tokens + 1;
         return { text, tokens, numTokens, total_ms: stats.ttft_ms + stats.decode_ms, stats };
       }
@@ -77,7 +77,7 @@ export async function compareDrafting(engine, request, params, onPiece) {
 }
 
 /**
- * What may be shared of a comparison: figures and the machine, and nothing that somebody wrote.
+ * The part of a comparison that may be shared: figures and the machine, but no text of the user.
  *
  * @param {Comparison} comparison
  * @param {ModelInfo} info

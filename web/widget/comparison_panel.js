@@ -1,5 +1,5 @@
 /**
- * With and without the drafter, side by side, and what can be shared of it.
+ * Shows a text without and with the drafter side by side, with buttons to save the comparison.
  *
  * @module comparison_panel
  */
@@ -49,7 +49,7 @@ export class ComparisonPanel {
    * @param {Engine} engine
    * @param {Request} request
    * @param {SharedParams} params
-   * @returns {Promise<Card | null>} null: somebody stopped it
+   * @returns {Promise<Card | null>} null: it was stopped
    */
   async run(engine, request, params) {
     this.element.hidden = false;
@@ -63,7 +63,7 @@ export class ComparisonPanel {
       const found = await compareDrafting(engine, request, params, (side, piece, ms) => {
         if (side === "drafted" && !hasTold) {
           hasTold = true;
-          this.#verdict.textContent = "And now with it…";
+          this.#verdict.textContent = "Now writing with drafting…";
         }
         this.#sides[side].take(piece, ms);
       });
@@ -87,7 +87,7 @@ export class ComparisonPanel {
   }
 }
 
-/** One of the two texts, as it comes. */
+/** One of the two texts, while it is written. */
 class SideView {
   #text = new AnswerText();
   #time = h("span", { class: "time" });
@@ -117,14 +117,14 @@ class SideView {
     this.#setShare(0);
   }
 
-  /** @param {WrittenPiece} piece @param {number} ms since it was asked for */
+  /** @param {WrittenPiece} piece @param {number} ms since the request */
   take(piece, ms) {
     this.#unshown.push({ ...piece, text: piece.reasoning + piece.text });
     this.#ms = ms;
     this.#frame ||= requestAnimationFrame(() => this.#show());
   }
 
-  /** @param {{total_ms: number, tokens_per_s: number}} figures @param {number} longestMs of both */
+  /** @param {{total_ms: number, tokens_per_s: number}} figures @param {number} longestMs the longer time of both */
   finish({ total_ms, tokens_per_s }, longestMs) {
     cancelAnimationFrame(this.#frame);
     this.#show();
@@ -143,6 +143,6 @@ class SideView {
 
   /** @param {number} share */
   #setShare(share) {
-    this.#bar.style.setProperty("--share", share.toFixed(3)); // a style attribute would offend the policy
+    this.#bar.style.setProperty("--share", share.toFixed(3)); // a style attribute would violate the policy
   }
 }

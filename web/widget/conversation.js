@@ -17,26 +17,26 @@ import { TurnList } from "./turn_list.js";
 import { isSendKey } from "./turn.js";
 
 /**
- * Makes of what was said, the new message last, what the model gets, such as a system turn before it;
- * or refuses the message with null, having said why. It may set the element's `messages`: the new one
- * then follows these.
+ * Turns the conversation (the new message is its last) into the messages for the model, for example with a system
+ * turn before them. Or it refuses the message: it tells the user why and returns null. It may set the element's
+ * `messages`; then the new message follows these.
  * @typedef {(said: Message[]) => Message[] | null} PrepareMessages
  */
 
 /**
- * What changed in a conversation; `isNew`: it is another one from now on.
+ * What changed in a conversation. `isNew`: another conversation is shown from now on.
  * @typedef {{changed: PlacedMessage[], removed: string[], leaf: string | null, isNew: boolean}} ConversationChange
  */
 
 /**
  * @typedef {object} SendOptions
- * @property {string} [message] in place of the one being written
+ * @property {string} [message] sent instead of the text in the input
  * @property {PrepareMessages | null} [prepare]
- * @property {string} [edits] id of a question that the message stands for: both are kept, as branches
- * @property {string} [regenerates] id of an answer; another one is written beside it
+ * @property {string} [edits] id of a question; the message is a new version of it, and both are kept as branches
+ * @property {string} [regenerates] id of an answer; a second version of it is written
  */
 
-/** How often an answer that grows is told as a change. */
+/** How often a growing answer is reported as a change. */
 const CHANGE_MS = 2000;
 
 export class Conversation {
@@ -52,11 +52,11 @@ export class Conversation {
     enterkeyhint: "send",
   });
   #isBusy = false;
-  /** The turn that the model writes. @type {Turn | null} */
+  /** The turn that the model is writing. @type {Turn | null} */
   #writing = null;
   #onChange;
   #toldMs = 0;
-  /** What a request that fails has to take back. @type {{ids: string[], leaf: string | null, draft: string}} */
+  /** What to take back if the request fails. @type {{ids: string[], leaf: string | null, draft: string}} */
   #begun = { ids: [], leaf: null, draft: "" };
 
   sendLabel = "Send";
@@ -104,31 +104,31 @@ export class Conversation {
     return this.#tree.path.map(toMessage);
   }
 
-  /** Another conversation, without branches. */
+  /** Show another conversation, without branches. */
   set messages(messages) {
     this.#leave();
     this.#tree = new MessageTree();
     for (const message of messages) {
-      // OpenAI's shape has null beside calls of tools.
+      // In OpenAI's format, content is null in a message with tool calls.
       this.#tree.add({ ...message, content: message.content ?? "" }, this.#tree.leaf);
     }
     this.#showPath();
     this.#tell({ changed: this.#tree.path, isNew: true });
   }
 
-  /** With all branches. @returns {ConversationState} */
+  /** The conversation with all branches. @returns {ConversationState} */
   get state() {
     return this.#tree.state;
   }
 
-  /** The same or another one, which a page has kept. @param {ConversationState} state */
+  /** Show this or another conversation, from a state that a page has kept. @param {ConversationState} state */
   set state(state) {
     this.#leave();
     this.#tree = new MessageTree(state);
     this.#showPath();
   }
 
-  /** Take what another tab has of this conversation. @param {PlacedMessage[]} messages */
+  /** Add messages of this conversation from another tab. @param {PlacedMessage[]} messages */
   merge(messages) {
     const before = this.#tree.path.map(({ id }) => id);
     const changed = this.#tree.merge(messages);
@@ -141,25 +141,25 @@ export class Conversation {
     this.#turns.refresh(changed.map(({ id }) => id));
   }
 
-  /** What the model said last. */
+  /** The model's last answer. */
   get continuation() {
     const last = this.#tree.last;
     return last?.role === "assistant" ? last.content : "";
   }
 
-  /** Whether the model began to say something. */
+  /** Whether the model has begun an answer. */
   get #hasAnswer() {
     const last = this.#tree.last;
     return last?.role === "assistant" && Boolean(last.content || last.reasoning_content || last.tool_calls?.length);
   }
 
-  /** How answers are shown; null: letter for letter. @param {Markdown | null} markdown */
+  /** Set how answers are shown; null: as plain text. @param {Markdown | null} markdown */
   setMarkdown(markdown) {
     this.#turns.setMarkdown(markdown);
   }
 
   /**
-   * Move a message into the conversation.
+   * Add a message to the conversation.
    *
    * @param {SendOptions} [options]
    * @returns {{messages: Message[]} | null} null when there is nothing to send
@@ -186,7 +186,7 @@ export class Conversation {
       this.#input.value = "";
     }
     if (!this.#tree.has(parent)) {
-      parent = this.#tree.leaf; // prepare began another conversation
+      parent = this.#tree.leaf; // `prepare` started another conversation
     }
     const changed = [];
     if (!isAnother || this.#tree !== tree) {
@@ -198,7 +198,7 @@ export class Conversation {
     this.#begun.ids = [...changed, answer].map(({ id }) => id);
     if (anew && this.#tree === tree) {
       this.#showPath();
-      this.#log.focus({ preventScroll: true }); // the button that was pressed is gone
+      this.#log.focus({ preventScroll: true }); // the pressed button was removed
     } else {
       this.#turns.showMore([...changed, answer]);
     }
@@ -208,7 +208,7 @@ export class Conversation {
     return { messages };
   }
 
-  /** @param {WrittenPiece[]} pieces of the model's turn */
+  /** @param {WrittenPiece[]} pieces to append to the model's turn */
   append(pieces) {
     const isAtEnd = isScrolledToEnd(this.#log);
     if (!this.#writing) {
@@ -234,7 +234,7 @@ export class Conversation {
     }
   }
 
-  /** The model's turn is over. @param {ToolCall[]} calls that it made */
+  /** End the model's turn. @param {ToolCall[]} calls the model's tool calls */
   finish(calls) {
     const turn = this.#writing;
     this.#writing = null;
@@ -249,7 +249,7 @@ export class Conversation {
     }
   }
 
-  /** Another conversation comes. What was written of an answer is told, and no more of it. */
+  /** Before another conversation is shown: report the answer as far as it was written. */
   #leave() {
     if (this.#writing) {
       this.#tell({ changed: [this.#writing.message] });
@@ -257,7 +257,7 @@ export class Conversation {
     }
   }
 
-  /** @returns {boolean} whether there is something to take back */
+  /** @returns {boolean} whether a question can be taken back */
   get canUndo() {
     return this.#tree.last?.role === "assistant";
   }
@@ -284,7 +284,7 @@ export class Conversation {
   }
 
   /**
-   * An error came before the first word: the question goes back to the text area, if it is from there.
+   * After an error before the first word, put the question back into the text area, if it came from there.
    */
   giveBack() {
     if (!this.#hasAnswer && this.#tree.has(this.#begun.ids[0])) {
@@ -298,7 +298,7 @@ export class Conversation {
     }
   }
 
-  /** @param {boolean} isBusy whether the model writes */
+  /** @param {boolean} isBusy whether the model is writing */
   setBusy(isBusy) {
     this.#isBusy = isBusy;
     this.#input.readOnly = isBusy;
@@ -346,7 +346,7 @@ export class Conversation {
   }
 }
 
-/** @param {PlacedMessage} message @returns {Message} as a model gets it, and pages see it */
+/** @param {PlacedMessage} message @returns {Message} in the form for the model and for pages */
 function toMessage({ id: _id, parent: _parent, created_ms: _created, ...message }) {
   return message;
 }

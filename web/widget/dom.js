@@ -1,5 +1,5 @@
 /**
- * Build DOM without HTML strings: what a model or a file says can only become text.
+ * Builds DOM without HTML strings, so that text of a model or a file can only become text nodes.
  *
  * @module dom
  */
@@ -7,7 +7,7 @@
 /**
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
- * @param {Record<string, string | boolean>} [attributes] true sets an empty one, false none
+ * @param {Record<string, string | boolean>} [attributes] true sets an empty attribute, false sets none
  * @param {(Node | string)[]} children strings become text nodes
  * @returns {HTMLElementTagNameMap[K]}
  */
@@ -23,8 +23,7 @@ export function h(tag, attributes = {}, ...children) {
 }
 
 /**
- * Add text to the end of an element; runs of drafted text are spans of their own, for a style to
- * mark.
+ * Append text to an element. Drafted text goes into spans, so that a style can mark it.
  *
  * @param {Element} element
  * @param {string} text

@@ -1,8 +1,8 @@
 /**
- * How drafting went: what drafted, how much of it the target accepted, and where in the draft.
+ * Shows how drafting went: the drafter, the share of accepted drafts, and that share by position in the draft.
  *
- * While the model writes, the figures are those of what came so far: a rejected token is never seen
- * here, so that only the end tells how many were drafted.
+ * While the model writes, the figures cover the tokens so far. Rejected tokens are not sent to the widget, so the
+ * number of drafted tokens is known only at the end.
  *
  * @module drafting
  */
@@ -38,7 +38,7 @@ export class DraftingPanel {
   }
 
   /**
-   * @param {DrafterInfo | null} drafter of the loaded model; null hides all
+   * @param {DrafterInfo | null} drafter the loaded model's drafter; null hides the figures
    * @param {number} maxDraftTokens
    */
   setDrafter(drafter, maxDraftTokens) {
@@ -50,7 +50,7 @@ export class DraftingPanel {
     this.begin();
   }
 
-  /** Forget the last text's figures. */
+  /** Clear the figures of the last text. */
   begin() {
     this.#live = new LiveCounts();
     this.#accepted.textContent = "–";
@@ -58,12 +58,12 @@ export class DraftingPanel {
     this.#showPositions([]);
   }
 
-  /** @param {ChunkFigures} figures of a piece of text that came */
+  /** @param {ChunkFigures} figures of the next piece of text */
   take(figures) {
     this.#live.take(figures.tokens.length, figures.is_draft);
   }
 
-  /** Show what was taken; once a frame is enough. */
+  /** Show the counted figures; call it once per frame at most. */
   show() {
     const { numAccepted, numCycles, acceptedPerPosition } = this.#live;
     this.#accepted.textContent = String(numAccepted);
@@ -74,7 +74,7 @@ export class DraftingPanel {
     }
   }
 
-  /** @param {Stats} stats what the worker counted */
+  /** @param {Stats} stats the worker's counts */
   finish(stats) {
     const { drafted_tokens, accepted_tokens, tokens_per_cycle } = stats;
     this.#accepted.textContent =
@@ -86,7 +86,7 @@ export class DraftingPanel {
     this.#showPositions(drafted.map((count, place) => stats.accepted_per_position[place] / count));
   }
 
-  /** @param {number[]} shares accepted, by place in the draft, 0 to 1; others were not reached */
+  /** @param {number[]} shares accepted share by position in the draft, 0 to 1; later positions were not reached */
   #showPositions(shares) {
     this.#positions.replaceChildren(
       ...Array.from({ length: Math.max(this.#numPositions, shares.length) }, (_, index) =>
@@ -104,18 +104,18 @@ function newPosition(share, index) {
   const bar = h("span", { class: "bar", "aria-hidden": "true" });
   if (share !== null) {
     bar.classList.add("reached");
-    bar.style.setProperty("--share", share.toFixed(3)); // a style attribute would offend the policy
+    bar.style.setProperty("--share", share.toFixed(3)); // a style attribute would violate the policy
   }
   const position = h("span", { class: "unseen" }, `Position ${index + 1}: `);
   return h("li", {}, bar, position, share === null ? "–" : String(Math.round(100 * share)));
 }
 
-/** Counts while the model writes: between two tokens of the target's own lie accepted ones. */
+/** Counts while the model writes. Accepted tokens lie between two tokens that the target chose itself. */
 class LiveCounts {
   numAccepted = 0;
-  /** Those that are over. */
+  /** The number of finished cycles. */
   numCycles = 0;
-  /** In those. @type {number[]} */
+  /** Accepted drafts in the finished cycles. @type {number[]} */
   acceptedPerPosition = [];
   #hasBegun = false;
   #numInCycle = 0;
@@ -130,7 +130,7 @@ class LiveCounts {
       this.#numInCycle += numTokens;
       return;
     }
-    // The first token is the prompt's, and ends no cycle.
+    // The first token comes from the prompt's pass, and does not end a cycle.
     const numCycles = this.#hasBegun ? numTokens : Math.max(0, numTokens - 1);
     this.#hasBegun ||= numTokens > 0;
     if (numCycles > 0) {

@@ -1,5 +1,5 @@
 /**
- * What the events of <leadout-chat> tell in their `detail`, by the events' names.
+ * The `detail` of each event of <leadout-chat>, by the event's name.
  *
  * @module events
  */
@@ -13,14 +13,14 @@
 
 /**
  * @typedef {object} LeadoutChatEvents
- * @property {{phase: Phase}} leadout-phase what a load waits for now
- * @property {Progress} leadout-progress of the weights
- * @property {FetchEvent} leadout-fetch of a model from afar
- * @property {HealingEvent} leadout-healing the engine failed and comes back, or has come back
+ * @property {{phase: Phase}} leadout-phase the current phase of a load
+ * @property {Progress} leadout-progress progress of loading the weights
+ * @property {FetchEvent} leadout-fetch progress of fetching a remote model
+ * @property {HealingEvent} leadout-healing the engine failed and is recovering, or has recovered
  * @property {WrittenPiece & ChunkFigures} leadout-delta a piece was written
  * @property {Omit<Written, "num_tokens"> & {seed: number}} leadout-finish a text or an answer has ended
  * @property {ConversationChange} leadout-conversation messages changed; `conversation` has all of them
- * @property {Comparison} leadout-comparison the same was written without the drafter and with it
+ * @property {Comparison} leadout-comparison the same text was written without and with the drafter
  * @property {{error: Error}} leadout-error a load or a request failed
  */
 

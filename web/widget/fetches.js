@@ -1,5 +1,5 @@
 /**
- * What a model and its drafter still have to be fetched, as one.
+ * Combines the fetches of a model and its drafter into one.
  *
  * @module fetches
  */
@@ -10,14 +10,14 @@ export class Fetches {
   /** The last event of each part. @type {Map<string, FetchEvent>} */
   #events = new Map();
 
-  /** Whether something is still to come. */
+  /** Whether a fetch is still running. */
   get isOpen() {
     return [...this.#events.values()].some(({ state }) => state !== "done");
   }
 
   /**
    * @param {FetchEvent} event
-   * @returns {FetchEvent} of all parts together
+   * @returns {FetchEvent} the event for all parts together
    */
   take(event) {
     this.#events.set(event.source, event);

@@ -1,5 +1,5 @@
 /**
- * Show a stream of chunks as it comes: its text, and its figures.
+ * Shows the text and the figures of a stream of chunks while it arrives.
  *
  * @module follow
  */
@@ -14,7 +14,7 @@ import { isAbort, LeadoutError } from "../client/errors.js";
 import { collectCalls } from "./tool_call_list.js";
 import { describeState, formatMs, formatSpeed } from "./words.js";
 
-/** A piece of text as it came. @typedef {{text: string, reasoning: string, is_draft: boolean}} WrittenPiece */
+/** A piece of text from a stream. @typedef {{text: string, reasoning: string, is_draft: boolean}} WrittenPiece */
 
 /**
  * @typedef {object} Written
@@ -23,7 +23,7 @@ import { describeState, formatMs, formatSpeed } from "./words.js";
  * @property {FinishReason | "abort"} finish_reason
  * @property {number} num_tokens
  * @property {ToolCall[]} tool_calls
- * @property {Stats | null} stats null after an abort: nobody waits for the worker to count
+ * @property {Stats | null} stats null after an abort, because the widget does not wait for the worker's counts
  */
 
 /**
@@ -42,15 +42,15 @@ export function openStream(engine, request, params) {
 /** @typedef {{prompt: string} | {messages: ChatMessage[]}} Request */
 
 /**
- * Have a text continued, or messages answered, and show what comes.
+ * Let the engine continue a text or answer messages, and show the result while it arrives.
  *
  * @param {Engine} engine
  * @param {Request} request
  * @param {SharedParams} params
  * @param {View} view
  * @param {{append: (pieces: WrittenPiece[]) => void, onDelta: (piece: WrittenPiece & ChunkFigures) => void}} handlers
- *   append is called once a frame at most, however fast the tokens come
- * @returns {Promise<Written>} an abort is an end like others; other errors reject
+ *   append is called once per frame at most
+ * @returns {Promise<Written>} also resolves after an abort; other errors reject
  */
 export async function follow(engine, request, params, view, { append, onDelta }) {
   const stream = await openStream(engine, request, params);
@@ -110,8 +110,8 @@ export async function follow(engine, request, params, view, { append, onDelta })
       throw error;
     }
     if (!params.signal?.aborted && engine.needsReload) {
-      // Nobody stopped this text: who shares the engine has let go of it.
-      const what = "The model was unloaded by what shares it with this element. Load it again.";
+      // The user did not stop this text: other code that shares the engine unloaded it.
+      const what = "Other code that shares this model has unloaded it. Load it again.";
       throw new LeadoutError("WorkerError", what);
     }
   } finally {

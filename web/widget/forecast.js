@@ -1,6 +1,6 @@
 /**
- * What is said of a model before it is loaded: how much is fetched from whom; and, where that is asked for,
- * what it takes of this device and how fast it will be.
+ * Tells the user about a model before it is loaded: how many bytes are fetched from which host. If asked for, also how
+ * much memory the model needs and how fast it will be.
  *
  * @module forecast
  */
@@ -15,11 +15,11 @@ import { Leadout } from "../client.js";
 import { findOffer, nameModel } from "./offer.js";
 import { describeError, formatBytes } from "./words.js";
 
-/** The offer of a model, of which more is said as soon as more is known. */
+/** The offer of a model; it is updated as soon as more is known. */
 export class Offering {
   #abort = new AbortController();
 
-  /** Say no more. */
+  /** Stop the updates. */
   end() {
     this.#abort.abort();
   }
@@ -28,9 +28,9 @@ export class Offering {
    * @param {object} asked
    * @param {ModelChoice} asked.model
    * @param {DrafterChoice} asked.drafter
-   * @param {Partial<LoadParams>} asked.options of the load
-   * @param {boolean} asked.hasForecast whether the headers of what is elsewhere are looked at: Python starts for it, in a
-   *   worker that ends with the answer, and a model of that shape runs for some seconds where that is cheap
+   * @param {Partial<LoadParams>} asked.options the load's options
+   * @param {boolean} asked.hasForecast whether to make a forecast from the headers of a remote model: a worker starts
+   *   Python and ends with the answer; if that is cheap, a model of that shape runs for some seconds
    * @param {() => void} asked.load
    * @param {(notice: Notice) => void} show
    */
@@ -49,19 +49,19 @@ export class Offering {
         actions: [{ label: isElsewhere ? "Get" : "Load model", run: load, isMain: true }],
       });
     };
-    // A worker of one's own is for one load.
+    // A worker that the page passes serves only one load.
     if (!isElsewhere || !hasForecast || worker || signal.aborted) {
       say(null);
       return;
     }
-    say(null, "Looking at what it takes here…");
+    say(null, "Checking what it needs on this device…");
     try {
       const forecast = await Leadout.models.estimate(offer.load.model, {
         drafter: offer.load.drafter,
         hub,
         signal,
         probe: "auto",
-        onForecast: (first) => say(first, describeMemory(first), "Timing it here…"),
+        onForecast: (first) => say(first, describeMemory(first), "Measuring its speed here…"),
       });
       say(forecast, describeMemory(forecast), describeSpeed(forecast));
     } catch (error) {
@@ -90,7 +90,7 @@ export function describeOffer({ bytes, host, file, isWithDrafter, isKept, smalle
 
 /**
  * @param {Forecast} forecast
- * @returns {string} what it takes of the GPU, by context; browsers do not say what that has
+ * @returns {string} the GPU memory that the model needs, by context length
  */
 export function describeMemory({ memory, context_length, contexts, problem }) {
   if (problem !== null) {
@@ -101,7 +101,7 @@ export function describeMemory({ memory, context_length, contexts, problem }) {
   const more = longer ? `, ${formatBytes(longer.total_bytes)} with ${longer.context_length.toLocaleString("en")}` : "";
   return (
     `${formatBytes(memory.total_bytes)} of GPU memory with ${of(context_length)}${more}; ` +
-    "how much there is, the browser does not say."
+    "the browser does not say how much there is."
   );
 }
 
@@ -114,9 +114,9 @@ export function describeSpeed({ probe, drafter, fits }) {
     return "";
   }
   if (probe === null) {
-    return "Without a graphics card, as here, it will be slow.";
+    return "It will be slow here, because no graphics card is used.";
   }
   const rate = probe.decode_tokens_per_s;
   const speed = rate < 10 ? rate.toFixed(1) : rate.toFixed(0);
-  return `About ${speed} tokens a second here${drafter ? ", more where drafts are right" : ""}.`;
+  return `About ${speed} tokens a second here${drafter ? ", more when drafts are accepted" : ""}.`;
 }

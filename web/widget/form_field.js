@@ -1,20 +1,20 @@
 /**
- * What makes <leadout-chat> a field of a form: a name, a value, validity, reset, disabled.
+ * Makes <leadout-chat> a field of a form: a name, a value, validity, reset, disabled.
  *
- * Its value is the last answer, or with `submits="conversation"` all messages as JSON. It is put together when the form
- * is sent, not at every token. `required`: without an answer, or while one is being written, the form is not sent.
+ * Its value is the last answer, or with `submits="conversation"` all messages as JSON. The value is built when the form
+ * is sent, not at every token. With `required`, the form is not sent without an answer or while one is being written.
  *
  * @module form_field
  */
 
 /** @import {Message} from "./message_tree.js" */
 
-/** What a field says of itself. @typedef {{answer: string, messages: Message[], isWriting: boolean}} FieldState */
+/** The state of a field. @typedef {{answer: string, messages: Message[], isWriting: boolean}} FieldState */
 
 const NO_ANSWER = "There is no answer yet: send a message first.";
 const IS_WRITING = "The answer is still being written: wait for its end, or stop it.";
 
-// Importing must work where there is no DOM (a server that renders pages).
+// Importing must work without a DOM (on a server that renders pages).
 const ElementBase = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (class {});
 
 /** @abstract */
@@ -26,11 +26,11 @@ export class FormField extends ElementBase {
 
   #internals = this.attachInternals();
   #customError = "";
-  /** The form that asks this field for its value. @type {HTMLFormElement | null} */
+  /** The form of this field. @type {HTMLFormElement | null} */
   #form = null;
   /** @param {FormDataEvent} event */
   #fill = (event) => {
-    // The browser's own list leaves out fields without a name and disabled ones, too.
+    // Like the browser for its own fields, skip a field without a name and a disabled one.
     if (this.name !== "" && !this.matches(":disabled")) {
       event.formData.append(this.name, this.value);
     }
@@ -39,7 +39,7 @@ export class FormField extends ElementBase {
   constructor() {
     super();
     this.addEventListener("invalid", (event) => {
-      // Browsers cannot point at what is in here.
+      // Browsers cannot show their message on an element inside the shadow root.
       event.preventDefault();
       this.sayInvalid(this.validationMessage);
       this.focus();
@@ -53,7 +53,7 @@ export class FormField extends ElementBase {
     form?.addEventListener("formdata", this.#fill);
   }
 
-  /** @param {boolean} isDisabled by itself or by a fieldset around it */
+  /** @param {boolean} isDisabled by its own attribute or by a fieldset around it */
   formDisabledCallback(isDisabled) {
     for (const child of this.shadowRoot?.children ?? []) {
       child.toggleAttribute("inert", isDisabled);
@@ -65,7 +65,7 @@ export class FormField extends ElementBase {
     this.resetField();
   }
 
-  /** The form's name for the value; without one nothing is sent. */
+  /** The value's name in the form; without a name nothing is sent. */
   get name() {
     return this.getAttribute("name") ?? "";
   }
@@ -74,7 +74,7 @@ export class FormField extends ElementBase {
     this.setAttribute("name", name);
   }
 
-  /** What the form would send. @returns {string} */
+  /** The value that the form would send. @returns {string} */
   get value() {
     const { answer, messages } = this.fieldState();
     return this.getAttribute("submits") === "conversation" ? JSON.stringify(messages) : answer;
@@ -128,13 +128,13 @@ export class FormField extends ElementBase {
     return this.#internals.reportValidity();
   }
 
-  /** @param {string} message why the form cannot be sent; "": it can */
+  /** @param {string} message why the form cannot be sent; "" if it can */
   setCustomValidity(message) {
     this.#customError = message;
     this.refreshField();
   }
 
-  /** Look again whether the form can be sent. */
+  /** Check again whether the form can be sent. */
   refreshField() {
     const { answer, isWriting } = this.fieldState();
     this.#internals.ariaRequired = this.required ? "true" : null;
@@ -157,7 +157,7 @@ export class FormField extends ElementBase {
     throw new Error("fieldState is missing");
   }
 
-  /** Forget what was said. @abstract */
+  /** Clear the conversation. @abstract */
   resetField() {}
 
   /** @abstract @param {string} _message why the form is not sent */

@@ -5,22 +5,24 @@
  *     <leadout-chat model="gemma3-270m"></leadout-chat>
  *
  * Attributes: `model` (a name that the site lists, hf:owner/name, or a URL), `drafter` ("auto", "none", "ngram", or as
- * `model`; see Leadout.load), `mode` ("completion" or "chat"; without it, chat when the model has a chat template),
- * `autoload` (load without a click), `forecast` (before that click, say what a model from afar takes and how fast it will
- * be: Python starts for it), `assets` (the folder with the engine's files; see LoadParams), `store` (a model from afar is
- * kept in the browser, see Leadout.models: "only", and not loaded; "off", it is not), `name`, `required`, `disabled` and
- * `submits` (in forms, see FormField), `data-state` (set by the element, see State). Slots: header, footer, offer, settings, unsupported. Parts: notice, loading, progress, sheet, input,
- * continuation, question, answer, reasoning, tool-call, tools, actions, send, stop, undo, clear, status, figures, speed,
- * drafting, compare, comparison, settings.
+ * `model`; see Leadout.load), `mode` ("completion" or "chat"; default: chat if the model has a chat template),
+ * `autoload` (load without a click), `forecast` (before that click, show how much memory a remote model needs and how
+ * fast it will be; this starts Python), `assets` (the folder with the engine's files; see LoadParams), `store` (a
+ * remote model is kept in the browser, see Leadout.models; "only": kept but not loaded; "off": not kept), `name`,
+ * `required`, `disabled` and `submits` (in forms, see FormField), `data-state` (set by the element, see State). Slots:
+ * header, footer, offer, settings, unsupported. Parts: notice, loading, progress, sheet, input, continuation, question,
+ * answer, reasoning, tool-call, tools, actions, send, stop, undo, clear, status, figures, speed, drafting, compare,
+ * comparison, settings.
  *
- * The states and what leads from one to the next:
- * 1. "idle": no model loaded. load() → 2, or "unsupported" where there is no WebGPU.
- * 2. "loading_runtime" … "warming_up": a load runs. Its end → 3, an error → 5, a cancel → 1.
+ * The states, and the transitions between them:
+ * 1. "idle": no model is loaded. load() → 2, or "unsupported" without WebGPU.
+ * 2. "loading_runtime" … "warming_up": a load is running. Its end → 3, an error → 5, a cancel → 1.
  * 3. "ready": send() → 4; another model → 1.
  * 4. "generating": the end, a stop or an error of the request → 3.
  * 5. "failed": the load failed, or the engine failed for good. load() → 2.
  *
- * While an engine comes back by itself (see Engine) the state stays. A line says so, as where a load begins again.
+ * While an engine recovers by itself (see Engine), the state stays the same, and a line tells the user. So it does when
+ * a load starts again.
  *
  * @module leadout-chat
  */
@@ -54,13 +56,13 @@ const PROPERTIES = ["drafter", "model", "mode", "engine", "settings", "text", "m
 export class LeadoutChat extends FormField {
   static observedAttributes = ["model", "drafter", "mode", "autoload", ...FormField.fieldAttributes];
 
-  /** Passed to Leadout.load beside the model. @type {Partial<LoadParams>} */
+  /** Further options for Leadout.load. @type {Partial<LoadParams>} */
   loadOptions = {};
 
-  /** What the model gets of a chat, if not just that. @type {PrepareMessages | null} */
+  /** Changes the messages of a chat before the model gets them. @type {PrepareMessages | null} */
   prepareMessages = null;
 
-  /** What the model may call in a chat; its calls are shown, and told by "leadout-finish". @type {Tool[]} */
+  /** The tools that the model may call in a chat; calls are shown, and are in "leadout-finish". @type {Tool[]} */
   tools = [];
 
   #root = this.attachShadow({ mode: "open" });
@@ -88,7 +90,7 @@ export class LeadoutChat extends FormField {
   #model = new Choice(this, "model", () => this.#startAnew());
   /** @type {Choice<DrafterChoice>} */
   #drafter = new Choice(this, "drafter", () => this.#takeDrafter());
-  /** What the engine was loaded with. @type {DrafterChoice | null} */
+  /** The drafter that the engine was loaded with. @type {DrafterChoice | null} */
   #loadedDrafter = null;
   /** @type {Engine | null} */
   #engine = null;
@@ -116,7 +118,7 @@ export class LeadoutChat extends FormField {
   }
 
   disconnectedCallback() {
-    // An element that moves is disconnected and connected again in the same task.
+    // An element that is moved is disconnected and connected again in the same task.
     queueMicrotask(() => {
       if (!this.isConnected) {
         this.stop();
@@ -146,7 +148,7 @@ export class LeadoutChat extends FormField {
     return this.#state;
   }
 
-  /** What to load. Another model unloads this one. @returns {ModelChoice | null} */
+  /** The model to load. Setting another model unloads this one. @returns {ModelChoice | null} */
   get model() {
     return this.#model.get();
   }
@@ -155,7 +157,7 @@ export class LeadoutChat extends FormField {
     this.#model.set(model);
   }
 
-  /** What drafts for the model. One that needs to be loaded unloads it. @returns {DrafterChoice} */
+  /** The drafter. Setting one that must be loaded unloads the model. @returns {DrafterChoice} */
   get drafter() {
     return this.#drafter.get() ?? this.loadOptions.drafter ?? "auto";
   }
@@ -178,8 +180,8 @@ export class LeadoutChat extends FormField {
   }
 
   /**
-   * The loaded engine; one that you set stays yours to dispose of. Elements may share one, and write at the same time
-   * where it was loaded for that (`loadOptions = { parallel: 2 }`); else one waits for the other.
+   * The loaded engine. If you set an engine, you must dispose of it yourself. Elements may share an engine. They write at
+   * the same time if it was loaded for that (`loadOptions = { parallel: 2 }`); otherwise one waits for the other.
    * @returns {Engine | null}
    */
   get engine() {
@@ -202,7 +204,7 @@ export class LeadoutChat extends FormField {
     this.#view.settings.set(settings);
   }
 
-  /** The whole text of a completion, or the message being written. */
+  /** The whole text of a completion, or the message in the input. */
   get text() {
     return this.#body.text;
   }
@@ -212,7 +214,7 @@ export class LeadoutChat extends FormField {
     this.#refreshButtons();
   }
 
-  /** What the model wrote last. */
+  /** The text that the model wrote last. */
   get continuation() {
     return this.#body.continuation;
   }
@@ -228,7 +230,7 @@ export class LeadoutChat extends FormField {
   }
 
   /**
-   * The conversation with all its branches, as a page may keep it; "leadout-conversation" tells its changes.
+   * The conversation with all its branches, for pages that keep it; "leadout-conversation" reports changes.
    * @returns {ConversationState}
    */
   get conversation() {
@@ -241,13 +243,13 @@ export class LeadoutChat extends FormField {
     this.#refreshButtons();
   }
 
-  /** Take messages of this conversation that came elsewhere, such as in another tab. @param {PlacedMessage[]} messages */
+  /** Add messages of this conversation from elsewhere, such as another tab. @param {PlacedMessage[]} messages */
   mergeMessages(messages) {
     this.#bodies.conversation.merge(messages);
     this.#refreshButtons();
   }
 
-  /** Load the model. Never rejects: what goes wrong is shown, and told by "leadout-error". */
+  /** Load the model. Never rejects: an error is shown, and reported by "leadout-error". */
   async load() {
     const model = this.model;
     if (!model) return;
@@ -276,7 +278,7 @@ export class LeadoutChat extends FormField {
     }
   }
 
-  /** Stop what runs and free the model. */
+  /** Stop everything that is running, and free the model. */
   unload() {
     this.#reset();
     this.#offer({ mayLoad: false });
@@ -285,8 +287,8 @@ export class LeadoutChat extends FormField {
   /**
    * Continue the text, or answer the message. Does nothing unless the state is "ready".
    *
-   * @param {SendOptions} [options] of a chat: a message in place of the one being written, and which message it is
-   *   another version of
+   * @param {SendOptions} [options] only for a chat: a message to send instead of the input's text, and the message that
+   *   this is a new version of
    */
   async send(options = {}) {
     const engine = this.#engine;
@@ -297,7 +299,7 @@ export class LeadoutChat extends FormField {
     await this.#writer.send(engine, this.#body, options, { settings, drafter, prepareMessages, tools });
   }
 
-  /** Write what was asked last again, without the drafter and with it, and show both side by side. */
+  /** Run the last request again, without and with the drafter, and show both texts side by side. */
   async compare() {
     if (this.#state === "ready" && this.#engine) {
       await this.#writer.compare(this.#engine);
@@ -320,12 +322,12 @@ export class LeadoutChat extends FormField {
     this.#view.setStatus(message);
   }
 
-  /** Put the cursor where one writes. @override */
+  /** Focus the text area. @override */
   focus() {
     this.#body.focus();
   }
 
-  /** Stop writing, at once. */
+  /** Stop writing immediately. */
   stop() {
     this.#writer.stop();
   }
@@ -344,7 +346,7 @@ export class LeadoutChat extends FormField {
     });
   }
 
-  /** Let go of a load, a generation and an engine, if there are any. */
+  /** Cancel a load or a generation, and release the engine, if there are any. */
   #release() {
     const [loading, engine] = [this.#loading, this.#engine];
     this.#loading = this.#engine = null;
@@ -354,7 +356,7 @@ export class LeadoutChat extends FormField {
     if (this.#ownsEngine) engine?.dispose();
   }
 
-  /** Back to "idle", with nothing running and nothing held. */
+  /** Go back to "idle": nothing is running, and no engine is held. */
   #reset() {
     this.#release();
     this.#ownsEngine = false;
@@ -365,10 +367,10 @@ export class LeadoutChat extends FormField {
     this.#setState("idle");
   }
 
-  /** Another drafter was chosen: go on if the engine can do that, else let go of the model. */
+  /** Another drafter was chosen: keep the engine if it can use that drafter, else unload the model. */
   #takeDrafter() {
     const { drafter } = this;
-    // A drafter that is loaded can be left out, request by request.
+    // A request can leave out a drafter that is loaded.
     const isLoaded = drafter === this.#loadedDrafter || drafter === "none";
     const isForeign = this.#engine !== null && !this.#ownsEngine;
     if (!isForeign && !((this.#engine || this.#loading) && isLoaded)) {
@@ -382,12 +384,12 @@ export class LeadoutChat extends FormField {
   }
 
   /**
-   * While "idle": say whether the model can be had, and offer it, or load it at once.
-   * @param {{mayLoad?: boolean}} [options] false after somebody unloaded it or stopped its load
+   * While "idle": offer the model or load it, or show why it cannot be loaded.
+   * @param {{mayLoad?: boolean}} [options] false after the user unloaded it or stopped its load
    */
   async #offer({ mayLoad = true } = {}) {
     if (!this.isConnected) {
-      return; // connectedCallback will come back to it
+      return; // connectedCallback calls this again
     }
     const model = this.model;
     const support = await findSupport(this.loadOptions);
@@ -409,7 +411,7 @@ export class LeadoutChat extends FormField {
     }
   }
 
-  /** @param {Error} error @param {SendOptions} [options] what was to be sent */
+  /** @param {Error} error @param {SendOptions} [options] of the request that failed */
   #fail(error, options) {
     if (isAbort(error) || this.#state === "failed") {
       return;
@@ -462,7 +464,7 @@ export class LeadoutChat extends FormField {
   #refreshButtons() {
     const { send, undo, clear } = this.#view;
     const isGenerating = this.#state === "generating";
-    // Hidden while the model writes, but ready to take the focus back from Stop.
+    // While the model writes, Send is hidden but enabled, so that it can take the focus back from Stop.
     send.disabled = this.#state !== "ready" && !isGenerating;
     undo.disabled = isGenerating || !this.#body.canUndo;
     clear.disabled = isGenerating || (this.#body.text === "" && !this.#body.canUndo);

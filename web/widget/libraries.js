@@ -1,6 +1,6 @@
 /**
- * The libraries that the widget shows Markdown with. They are among the engine's files, and are fetched once somebody
- * chats.
+ * The libraries that render Markdown in the widget. They are among the engine's files, and are fetched for the first
+ * chat.
  *
  * @module libraries
  */
@@ -15,8 +15,8 @@ import { placesOf } from "../client/places.js";
  */
 
 /**
- * @param {string | URL} [folder] with the engine's files; see LoadParams.assets
- * @returns {Promise<Libraries>} rejects where they cannot be had
+ * @param {string | URL} [folder] the folder with the engine's files; see LoadParams.assets
+ * @returns {Promise<Libraries>} rejects if they cannot be loaded
  */
 export async function loadLibraries(folder) {
   const { assets: place } = placesOf(folder);
@@ -25,11 +25,11 @@ export async function loadLibraries(folder) {
     import(/* @vite-ignore */ /* webpackIgnore: true */ markdown),
     import(/* @vite-ignore */ /* webpackIgnore: true */ sanitiser),
   ]);
-  // A DOMPurify of our own: hooks and settings of the page's do not reach it, nor ours the page's.
+  // Use our own DOMPurify, so that the page's hooks and settings do not affect it, and ours do not affect the page's.
   return { MarkdownIt, purify: purify(window) };
 }
 
-/** @param {string} url of an assets.json */
+/** @param {string} url the URL of an assets.json */
 async function fetchAssets(url) {
   const response = await fetch(url);
   if (!response.ok) {

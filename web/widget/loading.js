@@ -1,5 +1,5 @@
 /**
- * Load, or fetch, what the widget's attributes and properties name.
+ * Loads or fetches the model that the widget's attributes and properties name.
  *
  * @module loading
  */
@@ -17,11 +17,11 @@ import { showHealing } from "./recovery.js";
  * @param {ModelChoice} asked.model
  * @param {DrafterChoice} asked.drafter
  * @param {AbortSignal} asked.signal
- * @param {string | null} asked.store "only": fetch it, and load nothing; "off": keep nothing
+ * @param {string | null} asked.store "only": fetch the model and do not load it; "off": do not keep it
  * @param {Partial<LoadParams>} asked.options
  * @param {View} view
  * @param {{takePhase: (phase: Phase) => void, emit: (name: "fetch" | "progress" | "healing", detail: object) => boolean}} told
- * @returns {Promise<Engine | null>} null where it was to be fetched alone
+ * @returns {Promise<Engine | null>} null if the model was only to be fetched
  */
 export async function loadEngine({ model, drafter, signal, store, options }, view, { takePhase, emit }) {
   const onFetch = (/** @type {FetchEvent} */ event) => {

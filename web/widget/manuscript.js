@@ -1,9 +1,9 @@
 /**
- * The sheet of the completion mode: one text that the person and the model write in turn.
+ * The sheet of the completion mode: one text that the user and the model write in turn.
  *
- * A native text area holds the text (editing, selection, undo, assistive technology); a copy of
- * it lies beneath, letter for letter, and shows who wrote what. The text area's own letters are
- * transparent. Both sit in one grid cell, so the copy's height is the text area's.
+ * A native text area holds the text (for editing, selection, undo and assistive technology). Below it lies a copy of
+ * the text that shows who wrote which part. The letters of the text area are transparent. Both are in one grid cell, so
+ * they have the same height.
  *
  * @module manuscript
  */
@@ -14,13 +14,13 @@ import { appendText, h } from "./dom.js";
 import { ReasoningBox } from "./reasoning_box.js";
 
 /**
- * A stretch of text of one origin: `turn` is the number of the continuation it came with, 0 for the
- * person's; `isDraft`, whether a drafter had guessed it.
+ * A piece of text with one origin. `turn` is the number of its continuation, or 0 for the user's text. `isDraft` says
+ * whether a drafter had guessed it.
  * @typedef {{turn: number, isDraft: boolean, text: string}} Run
  */
 
 export class Manuscript {
-  /** Together they are the text; no two neighbours are of one origin. @type {Run[]} */
+  /** Together they are the text; two neighbours never have the same origin. @type {Run[]} */
   #runs = [];
   #numTurns = 0;
   #isBeginning = false;
@@ -31,7 +31,7 @@ export class Manuscript {
     placeholder: "Begin a text, and the model goes on.",
     autocapitalize: "sentences",
   });
-  // A last line break has a line after it only if something stands there.
+  // Browsers show a line after the last line break only if the line has a character.
   #end = h("span", { class: "end" }, "\u200b");
   #copy = h("div", { class: "copy", "aria-hidden": "true" });
   #scroller = h(
@@ -59,13 +59,13 @@ export class Manuscript {
     this.#render();
   }
 
-  /** What the model wrote last; "" when the person wrote last. */
+  /** The text that the model wrote last, or "" if the user wrote last. */
   get continuation() {
     return this.#lastTurn().map((run) => run.text).join("");
   }
 
   /**
-   * @param {object} [_options] a conversation's; none of them is a text's
+   * @param {object} [_options] only for conversations; ignored
    * @returns {{prompt: string} | null} null when there is nothing to continue
    */
   takeRequest(_options) {
@@ -73,7 +73,7 @@ export class Manuscript {
     return this.text.trim() ? { prompt: this.text } : null;
   }
 
-  /** @param {WrittenPiece[]} pieces by the model, to go to the end */
+  /** @param {WrittenPiece[]} pieces of the model, to append */
   append(pieces) {
     const isAtEnd = isScrolledToEnd(this.#scroller);
     if (this.#isBeginning) {
@@ -96,12 +96,12 @@ export class Manuscript {
     }
   }
 
-  /** @returns {boolean} whether there is something to take back */
+  /** @returns {boolean} whether a continuation can be taken back */
   get canUndo() {
     return this.continuation !== "";
   }
 
-  /** Take back what the model wrote last. */
+  /** Remove the model's last continuation. */
   undo() {
     if (this.canUndo) {
       this.#runs.splice(-this.#lastTurn().length);
@@ -114,13 +114,13 @@ export class Manuscript {
     this.text = "";
   }
 
-  /** An error came before the end: there is nothing to mend here. */
+  /** After an error, a text needs no change. */
   giveBack() {}
 
-  /** @param {object} _calls of tools; a text has none */
+  /** @param {object} _calls tool calls; a text has none */
   finish(_calls) {}
 
-  /** @param {boolean} isBusy whether the model writes */
+  /** @param {boolean} isBusy whether the model is writing */
   setBusy(isBusy) {
     this.#input.readOnly = isBusy;
     this.element.classList.toggle("busy", isBusy);
@@ -134,7 +134,7 @@ export class Manuscript {
     this.#input.setSelectionRange(this.#input.value.length, this.#input.value.length);
   }
 
-  /** Find what an edit replaced; that much is the person's now. */
+  /** Find the part that an edit replaced, and mark it as the user's text. */
   #takeEdit() {
     const before = this.text;
     const after = this.#input.value;
@@ -160,7 +160,7 @@ export class Manuscript {
     this.#render();
   }
 
-  /** @returns {Run[]} those that the model wrote last, up to what the person wrote among them */
+  /** @returns {Run[]} the runs of the model's last continuation, without the text before an edit in it */
   #lastTurn() {
     const turn = this.#runs.at(-1)?.turn ?? 0;
     const before = this.#runs.findLastIndex((run) => run.turn !== turn);
@@ -177,7 +177,7 @@ export class Manuscript {
     }
   }
 
-  /** Put all of the text into the copy, one span for each author in turn. */
+  /** Render the whole text into the copy, with one span per continuation. */
   #render() {
     this.#copy.replaceChildren(this.#end);
     for (const run of this.#runs) {
@@ -188,7 +188,7 @@ export class Manuscript {
     }
   }
 
-  /** Put a run at the end of the copy. @param {Run} run */
+  /** Append a run to the copy. @param {Run} run */
   #show({ turn, isDraft, text }) {
     let span = /** @type {HTMLElement | null} */ (this.#end.previousElementSibling);
     if (span?.dataset.turn !== String(turn)) {
@@ -219,14 +219,14 @@ function sliceRuns(runs, start, end) {
   return slice;
 }
 
-/** @param {string} text as a text area would hold it */
+/** @param {string} text @returns {string} with the line breaks of a text area */
 function toUnixLines(text) {
   return text.replace(/\r\n?/g, "\n");
 }
 
 /**
  * @param {Element} element
- * @returns {boolean} whether its end is in sight, give or take a line or two
+ * @returns {boolean} whether its end is visible, or less than a line or two away
  */
 export function isScrolledToEnd(element) {
   return element.scrollHeight - element.scrollTop - element.clientHeight < 48;

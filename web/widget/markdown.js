@@ -1,8 +1,8 @@
 /**
- * From Markdown to DOM. What a model says becomes markup here and nowhere else: markdown-it reads it with HTML
- * switched off, and DOMPurify lets through a short list of elements.
+ * Renders Markdown to DOM. This is the only place where a model's text becomes markup: markdown-it parses it with HTML
+ * switched off, and DOMPurify allows only a short list of elements.
  *
- * Nothing is fetched: pictures become links, and a link opens by a click alone, to http(s) or mailto.
+ * Nothing is fetched. Pictures become links. A link leads to http(s) or mailto, and opens only by a click.
  *
  * @module markdown
  */
@@ -28,16 +28,16 @@ const PURIFY_OPTIONS = {
   RETURN_DOM_FRAGMENT: true,
 };
 
-/** What a fence may say of its language. */
+/** The allowed class for the language of a fenced block. */
 const LANGUAGE = /^language-[\w+#.-]{1,30}$/;
 
-/** Headings of an answer stand below those of the page. */
+/** Headings of an answer get lower levels than those of the page. */
 const HEADING_SHIFT = 2;
 
-/** How deep blocks nest at most; deeper ones are text. */
+/** The deepest nesting of blocks; deeper ones are shown as text. */
 const MAX_NESTING = 20;
 
-/** A stretch of Markdown that stands by itself. @typedef {{start: number, end: number}} Block */
+/** The lines of one top-level block of Markdown. @typedef {{start: number, end: number}} Block */
 
 /** @type {Promise<Markdown> | null} */
 let loading = null;
@@ -55,7 +55,7 @@ export class Markdown {
 
   /**
    * @param {string | URL} [assets] the folder with the engine's files
-   * @returns {Promise<Markdown>} one for all elements of a page; after a failure, the next call tries again
+   * @returns {Promise<Markdown>} the same for all elements of a page; after a failure, the next call tries again
    */
   static load(assets) {
     loading ??= loadLibraries(assets).then(
@@ -69,11 +69,11 @@ export class Markdown {
   }
 
   /**
-   * Find where the last block begins. Blocks before it are as they will be, whatever follows.
+   * Find where the last block begins. More text cannot change the blocks before it.
    *
-   * @param {string} source whole lines
-   * @param {object} env link definitions, which are found on the way
-   * @returns {number} an index; 0 where there are fewer than two blocks
+   * @param {string} source complete lines
+   * @param {object} env collects the link definitions of the source
+   * @returns {number} an index; 0 if there are fewer than two blocks
    */
   findLastBlock(source, env) {
     const tokens = this.#parser.parse(source, env).filter((/** @type {any} */ { level, map }) => level === 0 && map);
@@ -90,7 +90,7 @@ export class Markdown {
 
   /**
    * @param {string} source
-   * @param {object} [env] link definitions of what came before
+   * @param {object} [env] link definitions of the text before it
    * @returns {DocumentFragment} safe to insert
    */
   render(source, env = {}) {
@@ -127,7 +127,7 @@ function newParser(MarkdownIt) {
   };
   for (const cell of ["th_open", "td_open"]) {
     rules[cell] = (/** @type {any[]} */ tokens, /** @type {number} */ index) => {
-      // A style attribute would offend the policy.
+      // A style attribute would violate the policy.
       const side = /^text-align:(left|right|center)$/.exec(tokens[index].attrGet("style") ?? "")?.[1];
       return `<${tokens[index].tag}${side ? ` align="${side}"` : ""}>`;
     };
@@ -135,7 +135,7 @@ function newParser(MarkdownIt) {
   return parser;
 }
 
-/** @param {Element} element that DOMPurify let through */
+/** @param {Element} element that DOMPurify allowed */
 function keepOnlyOurs(element) {
   if (element.hasAttribute("class") && !(element.localName === "code" && LANGUAGE.test(element.className))) {
     element.removeAttribute("class");
@@ -147,11 +147,11 @@ function keepOnlyOurs(element) {
     }
     element.setAttribute("target", "_blank");
     element.setAttribute("rel", "noopener noreferrer nofollow");
-    element.setAttribute("title", showHidden(href)); // where it leads, whatever its text says
+    element.setAttribute("title", showHidden(href)); // the real target, because the link's text may differ
   }
 }
 
-/** Put a piece of code into a frame with its language and a button. @param {Element} pre */
+/** Put a code block into a frame with its language and a copy button. @param {Element} pre */
 function frameCode(pre) {
   const code = pre.querySelector("code");
   const language = code?.className.replace("language-", "") ?? "";

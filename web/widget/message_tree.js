@@ -1,8 +1,8 @@
 /**
- * A conversation with its branches: each message follows another one, and several may follow the same. What is shown
- * is one path from the beginning to a leaf.
+ * A conversation with its branches: each message follows another one, and several may follow the same message. The path
+ * from the first message to a leaf is shown.
  *
- * Messages have ids that no other tab gives, and a message never moves: two copies of a conversation become one by
+ * Ids of messages are unique across tabs, and a message never moves. So two copies of a conversation are merged by
  * taking the messages of both.
  *
  * @module message_tree
@@ -11,12 +11,12 @@
 /** @import {ToolCall} from "../messages.js" */
 
 /**
- * `reasoning_content` is what the model thought before it answered; it is shown, and not said again.
+ * `reasoning_content` is the model's reasoning before the answer. It is shown, but not sent to the model again.
  * @typedef {{role: string, content: string, reasoning_content?: string, tool_calls?: ToolCall[],
  *   tool_call_id?: string, name?: string}} Message
  */
 
-/** A message in its place; `parent` is null for a first one. @typedef {Message & {id: string, parent: string | null,
+/** A message in the tree; `parent` is null for a first message. @typedef {Message & {id: string, parent: string | null,
  * created_ms: number}} PlacedMessage */
 
 /** @typedef {{messages: PlacedMessage[], leaf: string | null}} ConversationState */
@@ -24,9 +24,9 @@
 export class MessageTree {
   /** @type {Map<string, PlacedMessage>} */
   #messages = new Map();
-  /** By parent, in order of their coming. @type {Map<string | null, string[]>} */
+  /** Ids by parent, in the order in which they were added. @type {Map<string | null, string[]>} */
   #children = new Map();
-  /** Which of several was shown last, by parent. @type {Map<string | null, string>} */
+  /** The child that was shown last, by parent. @type {Map<string | null, string>} */
   #chosen = new Map();
   /** @type {string | null} */
   #leaf = null;
@@ -39,12 +39,12 @@ export class MessageTree {
     this.select(shown === null ? null : this.#endFrom(shown));
   }
 
-  /** The end of what is shown. */
+  /** The id of the last message that is shown. */
   get leaf() {
     return this.#leaf;
   }
 
-  /** @returns {PlacedMessage | undefined} the last one that is shown */
+  /** @returns {PlacedMessage | undefined} the last message that is shown */
   get last() {
     return this.#messages.get(this.#leaf ?? "");
   }
@@ -54,7 +54,7 @@ export class MessageTree {
     return { messages: [...this.#messages.values()].map((message) => ({ ...message })), leaf: this.#leaf };
   }
 
-  /** @returns {PlacedMessage[]} what is shown, the first one first */
+  /** @returns {PlacedMessage[]} the messages that are shown, in order */
   get path() {
     return this.pathTo(this.#leaf);
   }
@@ -65,7 +65,7 @@ export class MessageTree {
     for (let next = id; next !== null; ) {
       const message = this.#messages.get(next);
       if (!message || path.length > this.#messages.size) {
-        break; // what it followed was taken back in another tab
+        break; // its parent was removed in another tab
       }
       path.push(message);
       next = message.parent;
@@ -85,7 +85,7 @@ export class MessageTree {
 
   /**
    * @param {string} id
-   * @returns {{index: number, count: number}} its place among those that follow the same message
+   * @returns {{index: number, count: number}} its index among the messages with the same parent
    */
   placeOf(id) {
     const siblings = this.#siblingsOf(id);
@@ -93,7 +93,7 @@ export class MessageTree {
   }
 
   /**
-   * Put a message behind another one, and show it.
+   * Add a message after another one, and show it.
    *
    * @param {Message} message
    * @param {string | null} parent
@@ -101,11 +101,11 @@ export class MessageTree {
    */
   add(message, parent) {
     const before_ms = this.#messages.get(parent ?? "")?.created_ms ?? 0;
-    // In the order of time, each message comes behind the one that it follows, whatever clocks say.
+    // A message is always later than its parent, even if clocks differ.
     const placed = { ...message, id: newId(), parent, created_ms: Math.max(Date.now(), before_ms + 1) };
     this.#insert(placed);
     if (parent === this.#leaf) {
-      // The way to it is chosen already; to walk it for each of many messages would take long.
+      // The path to it is chosen already. Walking it again for each of many messages would take long.
       this.#chosen.set(parent, placed.id);
       this.#leaf = placed.id;
     } else {
@@ -115,11 +115,11 @@ export class MessageTree {
   }
 
   /**
-   * Take what another copy has. What is shown stays, but for an answer that goes on from its end. A message only ever
-   * grows, as it is written: of two, the longer one is newer.
+   * Merge the messages of another copy. The shown path stays; only messages that continue it from its end are added to
+   * it. A message only grows while it is written, so the longer of two versions is the newer one.
    *
    * @param {PlacedMessage[]} messages
-   * @returns {PlacedMessage[]} those that are new here, or say more than they did
+   * @returns {PlacedMessage[]} the messages that are new here or have become longer
    */
   merge(messages) {
     const changed = [];
@@ -139,7 +139,7 @@ export class MessageTree {
     return changed;
   }
 
-  /** Show the path to a message, and nothing behind it. @param {string | null} id */
+  /** Show the path to a message, and nothing after it. @param {string | null} id */
   select(id) {
     this.#leaf = id;
     for (const message of this.path) {
@@ -148,7 +148,7 @@ export class MessageTree {
   }
 
   /**
-   * Show another one of those that follow the same message, and what was shown behind it.
+   * Show the next or previous message with the same parent, and the path that was last shown after it.
    *
    * @param {string} id
    * @param {-1 | 1} step
@@ -161,7 +161,7 @@ export class MessageTree {
     }
   }
 
-  /** Take back a message that nothing follows. Another version is shown, if there is one. @param {string} id */
+  /** Remove a message without children. Another version of it is shown, if there is one. @param {string} id */
   remove(id) {
     const message = this.#messages.get(id);
     if (message && !this.#children.get(id)?.length) {
@@ -178,7 +178,7 @@ export class MessageTree {
     }
   }
 
-  /** @param {string} id @returns {string} the end of the branch that was shown behind it last */
+  /** @param {string} id @returns {string} the leaf of the path that was last shown after it */
   #endFrom(id) {
     let end = id;
     for (let steps = 0; steps < this.#messages.size; steps++) {
@@ -191,7 +191,7 @@ export class MessageTree {
     return end;
   }
 
-  /** @param {string} id @param {string | null} [parent] @returns {string[]} itself too */
+  /** @param {string} id @param {string | null} [parent] @returns {string[]} all ids with the same parent, its own too */
   #siblingsOf(id, parent = this.#messages.get(id)?.parent ?? null) {
     return this.#children.get(parent) ?? [];
   }
@@ -213,8 +213,8 @@ function sizeOf({ content, reasoning_content = "", tool_calls = [] }) {
   return content.length + reasoning_content.length + tool_calls.length;
 }
 
-/** @returns {string} for a message or a conversation; no other tab gives it */
+/** @returns {string} an id for a message or a conversation, unique across tabs */
 export function newId() {
-  // randomUUID is for secure contexts alone; a page on a plain address has none.
+  // randomUUID exists only in secure contexts, so a page without HTTPS has none.
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,14 +1,14 @@
 /**
- * Make a piece of the page the same as another one, and leave alone what is the same already: the selection, the
- * focus and what was scrolled stay while an answer grows.
+ * Makes a part of the page equal to another one, and does not touch nodes that are equal already. So the selection, the
+ * focus and scroll positions stay while an answer grows.
  *
  * @module morph
  */
 
 /**
  * @param {Element} parent
- * @param {number} from the first of its children that may change; all behind it may
- * @param {ParentNode} wanted whose children shall stand there; they move out of it
+ * @param {number} from the index of the first child that may change; all later ones may change too
+ * @param {ParentNode} wanted has the new children, which are moved out of it
  */
 export function morphChildren(parent, from, wanted) {
   let index = from;
@@ -29,7 +29,7 @@ export function morphChildren(parent, from, wanted) {
 /**
  * @param {Node} now
  * @param {Node} next
- * @returns {boolean} false where one cannot become the other
+ * @returns {boolean} false if one cannot be turned into the other
  */
 function morphNode(now, next) {
   if (now instanceof Text && next instanceof Text) {
@@ -52,7 +52,7 @@ function morphNode(now, next) {
     if (now.getAttribute(name) !== value) now.setAttribute(name, value);
   }
   if (!now.classList.contains("copy-code")) {
-    morphChildren(now, 0, next); // a button may say "Copied" just now
+    morphChildren(now, 0, next); // a button may show "Copied" at the moment
   }
   return true;
 }

@@ -1,6 +1,5 @@
 /**
- * What the widget says above the sheet: an error, or that it cannot run here. What it offers is in
- * forecast.js.
+ * The widget's notices above the sheet: an error, or that it cannot run here. Offers of models are in forecast.js.
  *
  * @module notices
  */
@@ -21,7 +20,7 @@ export function unsupportedNotice({ reason, advice }) {
 /**
  * @param {Error} error
  * @param {{retry: {label: string, run: () => void}, dismiss: (() => void) | null}} actions dismiss is
- *   null where there is nothing to go back to
+ *   null if there is nothing to go back to
  * @returns {Notice}
  */
 export function errorNotice(error, { retry, dismiss }) {

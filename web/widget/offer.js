@@ -1,5 +1,5 @@
 /**
- * What the widget can say of a model before it is loaded.
+ * Finds out what the widget can show about a model before it is loaded.
  *
  * @module offer
  */
@@ -29,7 +29,7 @@ export function nameModel(model) {
     try {
       return sortFiles(model).model.name;
     } catch {
-      return "Model files"; // the load, if somebody wants it, says what is wrong
+      return "Model files"; // a load reports what is wrong
     }
   }
   return "name" in model ? String(model.name) : "A model file";
@@ -37,23 +37,23 @@ export function nameModel(model) {
 
 /**
  * @param {Partial<LoadParams>} options
- * @returns {Promise<Support>} whether a model can be loaded with them; a worker of one's own can
+ * @returns {Promise<Support>} whether a model can be loaded with them; with a worker from the page it always can
  */
 export async function findSupport({ worker }) {
   return worker ? { supported: true, reason: "", advice: "" } : Leadout.isSupported();
 }
 
 /**
- * What is known of a model before it is loaded, without reading its files.
+ * What is known about a model before it is loaded, without reading its files.
  *
  * @typedef {object} Offer
- * @property {number | null} bytes of all its files, and its drafter's
- * @property {string | null} host that has to be asked for it; null: it is here, or on this very site
- * @property {string} file which one of many it is, for people; "" where that is plain
+ * @property {number | null} bytes of all its files and of its drafter's files
+ * @property {string | null} host the host to fetch it from; null: it is in this browser, or on this site
+ * @property {string} file the chosen file to show, if there are several; else ""
  * @property {boolean} isWithDrafter
  * @property {boolean} isKept in this browser
- * @property {string | null} smaller the name of the same model in 4 bits, where this one is in full size
- * @property {{model: ModelChoice, drafter: DrafterChoice}} load as a load or a forecast takes it, looked up already
+ * @property {string | null} smaller the name of the same model in 4 bits, if this one has full precision
+ * @property {{model: ModelChoice, drafter: DrafterChoice}} load the resolved model and drafter, for a load or a forecast
  */
 
 /**
@@ -97,7 +97,7 @@ export async function findOffer(model, drafter, hub) {
     }
     return url ? { ...nothing, host } : { ...nothing, ...(await findOnHub(text, drafter, hub)) };
   } catch {
-    return { ...nothing, host }; // the load, if somebody wants it, says what is wrong
+    return { ...nothing, host }; // a load reports what is wrong
   }
 }
 

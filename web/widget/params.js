@@ -1,5 +1,5 @@
 /**
- * From the settings to a request's parameters.
+ * Converts the settings to a request's parameters.
  *
  * @module params
  */
@@ -12,10 +12,10 @@
 
 /**
  * @param {Settings} settings
- * @param {{info: ModelInfo, drafter: DrafterChoice, isChat: boolean}} context what they are for; a
- *   drafter that was loaded can be left out of one request
- * @returns {SharedParams & {enable_thinking?: boolean, seed: number}} with a seed, drawn if need be;
- *   without what has no effect
+ * @param {{info: ModelInfo, drafter: DrafterChoice, isChat: boolean}} context the model and the request; a
+ *   request can leave out a drafter that is loaded
+ * @returns {SharedParams & {enable_thinking?: boolean, seed: number}} with a seed (a random one if none is
+ *   set), and without parameters that have no effect
  */
 export function toParams(settings, { info, drafter, isChat }) {
   const { mark_drafts: _marks, plain_text: _plain, system_prompt: _said, ...rest } = settings;
@@ -32,7 +32,7 @@ export function toParams(settings, { info, drafter, isChat }) {
 
 /**
  * @param {string} text
- * @returns {PrepareMessages | null} what puts it before a chat; null where there is none
+ * @returns {PrepareMessages | null} a function that puts the text before a chat; null if there is no text
  */
 export function withSystemPrompt(text) {
   return text ? (said) => [{ role: "system", content: text }, ...said] : null;

@@ -1,5 +1,5 @@
 /**
- * What a model thought before it answered: folded up, and quiet.
+ * Shows a model's reasoning before its answer. It is collapsed at first.
  *
  * @module reasoning_box
  */
@@ -17,14 +17,14 @@ export class ReasoningBox {
     this.text = text;
   }
 
-  /** @param {string} text in place of what was there */
+  /** @param {string} text replaces the current text */
   set text(text) {
     this.#text.replaceChildren(showHidden(text));
     this.element.hidden = text === "";
     this.setThinking(false);
   }
 
-  /** @param {string} text by the model, to go to the end */
+  /** @param {string} text of the model, to append */
   append(text) {
     if (text) {
       appendText(this.#text, showHidden(text), false);
@@ -33,7 +33,7 @@ export class ReasoningBox {
     }
   }
 
-  /** @param {boolean} isThinking whether the model is still at it */
+  /** @param {boolean} isThinking whether the model is still reasoning */
   setThinking(isThinking) {
     const text = isThinking ? "Thinking…" : "Reasoning";
     if (this.#summary.textContent !== text) {

@@ -1,5 +1,5 @@
 /**
- * Show that an engine comes back by itself, as it does.
+ * Shows the recovery of an engine that failed.
  *
  * @module recovery
  */
@@ -10,7 +10,7 @@
 import { describeHealing, formatBytes } from "./words.js";
 
 /**
- * Show what a model takes, and where it runs.
+ * Show how much memory a model takes, and the adapter that it runs on.
  *
  * @param {View} view
  * @param {Engine} engine
@@ -23,7 +23,7 @@ export function showModel(view, { info }) {
 /**
  * @param {Engine} engine
  * @param {View} view
- * @param {(event: HealingEvent) => boolean} onHealing told of every event; false: it is not to be shown
+ * @param {(event: HealingEvent) => boolean} onHealing called for every event; returns false to not show it
  */
 export function followHealing(engine, view, onHealing) {
   engine.addEventListener("healing", (event) => {
@@ -37,7 +37,7 @@ export function followHealing(engine, view, onHealing) {
 
 /**
  * @param {View} view
- * @param {HealingEvent} event of an engine, or of a load that began again
+ * @param {HealingEvent} event of an engine, or of a load that started again
  */
 export function showHealing(view, event) {
   const { state, reason, progress } = event;
@@ -50,7 +50,7 @@ export function showHealing(view, event) {
     view.setLoading(describeHealing(event), progress?.total_bytes ? progress.loaded_bytes / progress.total_bytes : null);
   }
   if (!progress?.total_bytes) {
-    // A phase that begins had its own say.
+    // The start of a phase has set the status to its own text. Show the recovery instead.
     view.setStatus(describeHealing({ state: "started", reason, progress: null }));
   }
 }

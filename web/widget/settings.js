@@ -13,17 +13,17 @@ import { h } from "./dom.js";
  * @property {number} top_p
  * @property {number} min_p
  * @property {number} repetition_penalty
- * @property {number | null} seed null = another one each time
+ * @property {number | null} seed null: a random one for each request
  * @property {number} max_tokens
  * @property {string[]} stop
- * @property {number | "auto"} draft_tokens drafted per cycle, 0 to 7
- * @property {boolean} enable_thinking have the model reason before it answers
- * @property {boolean} mark_drafts underline what was drafted; answers are then shown letter for letter
- * @property {boolean} plain_text show answers letter for letter, and not as Markdown
- * @property {string} system_prompt what a chat begins with; a page that sets `prepareMessages` does that itself
+ * @property {number | "auto"} draft_tokens number of tokens to draft per cycle, 0 to 7
+ * @property {boolean} enable_thinking let the model reason before it answers
+ * @property {boolean} mark_drafts underline drafted tokens; answers are then shown as plain text
+ * @property {boolean} plain_text show answers as plain text, not as Markdown
+ * @property {string} system_prompt the system turn of a chat; not used if a page sets `prepareMessages`
  */
 
-/** A place to start that reads well with small models. @type {Readonly<Settings>} */
+/** Default values that give good texts with small models. @type {Readonly<Settings>} */
 export const DEFAULT_SETTINGS = Object.freeze({
   temperature: 0.7,
   top_k: 64,
@@ -79,7 +79,7 @@ export class SettingsPanel {
   #chatFields = [
     field("system_prompt", "System prompt", "said to the model before the chat", this.#system),
     field("enable_thinking", "Thinking", "reason before answering", this.#thinking),
-    field("plain_text", "Plain text", "answers letter for letter, no Markdown", this.#plain),
+    field("plain_text", "Plain text", "show answers without Markdown", this.#plain),
   ];
 
   constructor() {
@@ -119,9 +119,9 @@ export class SettingsPanel {
   }
 
   /**
-   * Show what has an effect on the loaded model; the values of the rest are kept.
+   * Show only settings that have an effect on the loaded model. Hidden settings keep their values.
    *
-   * @param {{isChat: boolean, maxDraftTokens: number | null}} model null: nothing drafts
+   * @param {{isChat: boolean, maxDraftTokens: number | null}} model maxDraftTokens is null without a drafter
    */
   setRelevant({ isChat, maxDraftTokens }) {
     for (const element of this.#chatFields) {
@@ -138,7 +138,7 @@ export class SettingsPanel {
     }
   }
 
-  /** @param {() => void} onChange called when answers shall look otherwise: marked, or as plain text */
+  /** @param {() => void} onChange called when a setting changes how answers look: marks, or plain text */
   onLookChange(onChange) {
     this.#marks.addEventListener("change", onChange);
     this.#plain.addEventListener("change", onChange);
@@ -171,7 +171,7 @@ export class SettingsPanel {
     }
   }
 
-  /** @returns {Settings} as they stand, valid or not */
+  /** @returns {Settings} the current settings, valid or not */
   get() {
     const numbers = Object.fromEntries(
       [...this.#inputs].map(([name, input]) => [
@@ -195,7 +195,7 @@ export class SettingsPanel {
     });
   }
 
-  /** @returns {boolean} false after showing the field that is out of its range */
+  /** @returns {boolean} false if a field is out of its range; then that field is shown */
   validate() {
     for (const input of this.#inputs.values()) {
       if (!input.checkValidity()) {

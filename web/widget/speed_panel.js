@@ -1,5 +1,5 @@
 /**
- * How fast it goes and why, for somebody who never heard of drafting.
+ * Shows the speed and explains it, for users who do not know what drafting is.
  *
  * @module speed_panel
  */
@@ -43,7 +43,7 @@ export class SpeedPanel {
     );
   }
 
-  /** @param {DrafterInfo | null} drafter of the loaded model; null hides all @param {number} maxDraftTokens */
+  /** @param {DrafterInfo | null} drafter the loaded model's; null hides the panel @param {number} maxDraftTokens */
   setDrafter(drafter, maxDraftTokens) {
     this.element.hidden = !drafter;
     this.#comparison.element.hidden = true;
@@ -51,13 +51,13 @@ export class SpeedPanel {
     this.begin();
   }
 
-  /** @param {boolean} isComparable whether something was written that can be written again */
+  /** @param {boolean} isComparable whether there is a text that can be written again */
   setComparable(isComparable) {
     this.#compare.disabled = !isComparable;
     this.#compare.title = isComparable ? "" : "Have the model write something first";
   }
 
-  /** Forget the last text's figures. */
+  /** Clear the figures of the last text. */
   begin() {
     this.#numGuessed = this.#numTokens = 0;
     this.#drafting.begin();
@@ -68,20 +68,20 @@ export class SpeedPanel {
     this.#compare.disabled = true;
   }
 
-  /** @param {ChunkFigures} figures of a piece of text that came */
+  /** @param {ChunkFigures} figures of the next piece of text */
   take(figures) {
     this.#drafting.take(figures);
     this.#numTokens += figures.tokens.length;
     this.#numGuessed += figures.is_draft ? figures.tokens.length : 0;
   }
 
-  /** Show what was taken; once a frame is enough. */
+  /** Show the counted figures; call it once per frame at most. */
   show() {
     this.#drafting.show();
     this.#showShare();
   }
 
-  /** @param {Stats} stats what the worker counted */
+  /** @param {Stats} stats the worker's counts */
   finish(stats) {
     this.#drafting.finish(stats);
     this.#showShare();
@@ -93,7 +93,7 @@ export class SpeedPanel {
     const each = cycles > 0 ? decode_ms / cycles : 0;
     const facts = [
       cycles > 0 ? `${count(cycles, "cycle")} of ${formatMs(each)}` : "",
-      // Without a clock on the device nobody knows.
+      // Without timestamps of the device this is not known.
       typeof gpu_idle_share === "number" ? `busy ${formatShare(1 - gpu_idle_share)} of the time` : "",
     ].filter(Boolean);
     this.#gpu.textContent = facts.length > 0 ? `GPU: ${facts.join(", ")}.` : "";

@@ -133,9 +133,9 @@ progress:indeterminate::-moz-progress-bar { background: transparent; }
 @keyframes blink { from { opacity: 1; } to { opacity: .15; } }
 
 .log { max-height: var(--leadout-sheet-height); min-height: 9rem; overflow-y: auto; padding: 1.1rem 1.3rem .4rem; scrollbar-width: thin; }
-/* All of its height at once: a text that grows must not push what is below it. */
+/* The full height from the start, so that a growing text does not move the elements below it. */
 .log:not(:empty) { height: var(--leadout-sheet-height); }
-.log:empty::before { content: "Nothing said yet."; color: var(--leadout-soft); }
+.log:empty::before { content: "No messages yet."; color: var(--leadout-soft); }
 .turn { margin-bottom: 1.1rem; }
 .turn .who { margin: 0 0 .1rem; line-height: 1.5; font-size: .8125rem; font-weight: 600; color: var(--leadout-soft); }
 .turn .content {
@@ -163,7 +163,7 @@ progress:indeterminate::-moz-progress-bar { background: transparent; }
 
 .figures {
   display: grid; gap: .6rem 1rem; margin: 1.25rem 0 0; padding: .9rem 0;
-  /* Fixed tracks: figures that change while the model writes must not push each other about. */
+  /* Fixed tracks, so that figures that change while the model writes do not move each other. */
   grid-template-columns: 7.5rem 6rem 4rem 7rem minmax(0, 1fr) 6.5rem;
   border-block: 1px solid var(--leadout-line);
 }
@@ -248,7 +248,7 @@ summary:hover { color: var(--leadout-ink); }
 let sheet;
 
 /**
- * @returns {CSSStyleSheet} one for all widgets of a page; adopted, because a strict
+ * @returns {CSSStyleSheet} the same for all widgets of a page; it is adopted, because a strict
  *   Content-Security-Policy forbids style elements
  */
 export function getStyleSheet() {

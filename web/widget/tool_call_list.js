@@ -1,5 +1,5 @@
 /**
- * The tools that a message calls, each folded up with its arguments.
+ * Shows the tool calls of a message. Each one is collapsed, with its arguments inside.
  *
  * @module tool_call_list
  */
@@ -30,9 +30,9 @@ export class ToolCallList {
 }
 
 /**
- * Put together what a stream tells of calls.
+ * Add the parts of tool calls in a chunk to the calls so far.
  *
- * @param {ToolCall[]} calls that came so far; they grow
+ * @param {ToolCall[]} calls the calls so far; they are changed
  * @param {ChatCompletionChunk | CompletionChunk} chunk
  */
 export function collectCalls(calls, { choices: [choice] }) {
@@ -44,7 +44,7 @@ export function collectCalls(calls, { choices: [choice] }) {
   }
 }
 
-/** @param {string} json that a model wrote @returns {string} as it is where it is none */
+/** @param {string} json that a model wrote @returns {string} unchanged if it is not valid JSON */
 function indent(json) {
   try {
     return JSON.stringify(JSON.parse(json), null, 2);

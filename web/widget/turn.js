@@ -1,5 +1,5 @@
 /**
- * One message as it is shown: who, what, and what can be done with it.
+ * Shows one message: its author, its text and its buttons.
  *
  * @module turn
  */
@@ -16,9 +16,9 @@ import { ToolCallList } from "./tool_call_list.js";
 
 /**
  * @typedef {object} TurnHandlers
- * @property {(id: string, content: string) => void} onEdit a question was written anew
- * @property {(id: string) => void} onRegenerate another answer is wanted
- * @property {(id: string, step: -1 | 1) => void} onStep another branch is to be shown
+ * @property {(id: string, content: string) => void} onEdit a question was edited
+ * @property {(id: string) => void} onRegenerate the user wants another answer
+ * @property {(id: string, step: -1 | 1) => void} onStep the user wants to see another branch
  */
 
 const WHO = new Map([
@@ -40,7 +40,7 @@ export class Turn {
   #next = button("›", "next");
   #place = h("span", { class: "place" });
   #branches = h("span", { class: "branches", role: "group", "aria-label": "Versions", hidden: true });
-  /** @type {HTMLElement | null} while a question is written anew */
+  /** @type {HTMLElement | null} shown while the user edits the question */
   #editor = null;
 
   /**
@@ -83,14 +83,14 @@ export class Turn {
     });
   }
 
-  /** Only what a model writes is Markdown. @param {Markdown | null} markdown */
+  /** Only the model's text is shown as Markdown. @param {Markdown | null} markdown */
   setMarkdown(markdown) {
     if (this.isModel) {
       this.content.setMarkdown(markdown);
     }
   }
 
-  /** @param {{index: number, count: number}} place among the versions */
+  /** @param {{index: number, count: number}} place its index among the versions */
   setPlace({ index, count }) {
     this.#branches.hidden = count < 2;
     this.#place.textContent = `${index + 1}/${count}`;
@@ -100,14 +100,14 @@ export class Turn {
     this.#refreshSteps();
   }
 
-  /** @param {boolean} isBusy whether the model writes; only copying is possible then */
+  /** @param {boolean} isBusy whether the model is writing; then only copying is possible */
   setBusy(isBusy) {
     this.#change.disabled = isBusy;
     this.#branches.classList.toggle("busy", isBusy);
     this.#refreshSteps();
   }
 
-  /** What the message says was changed elsewhere. */
+  /** Show the message again after its content was changed elsewhere. */
   refresh() {
     this.content.set(this.message.content);
     this.reasoning.text = this.message.reasoning_content ?? "";
@@ -167,7 +167,8 @@ export class Turn {
 
 /**
  * @param {KeyboardEvent} event
- * @returns {boolean} Enter, with Ctrl or Command anywhere; alone where there is a keyboard with a Shift for line breaks
+ * @returns {boolean} whether it is Enter with Ctrl or Command, or Enter alone on a device with a keyboard, where Shift
+ *   and Enter make a line break
  */
 export function isSendKey({ key, shiftKey, ctrlKey, metaKey, altKey, isComposing }) {
   if (key !== "Enter" || isComposing || shiftKey || altKey) {

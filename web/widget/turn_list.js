@@ -1,6 +1,6 @@
 /**
- * The turns of a conversation in their log. Of a long one, the last turns are shown, and earlier ones as somebody
- * scrolls up to them.
+ * The turns of a conversation in their log. A long conversation shows its last turns first, and earlier ones when the
+ * user scrolls up to them.
  *
  * @module turn_list
  */
@@ -13,7 +13,7 @@ import { copyText } from "./clipboard.js";
 import { h } from "./dom.js";
 import { Turn } from "./turn.js";
 
-/** Turns that are made at a time. */
+/** How many turns are created at a time. */
 const PAGE = 40;
 
 export class TurnList {
@@ -22,7 +22,7 @@ export class TurnList {
   #placeOf;
   /** @type {PlacedMessage[]} */
   #path = [];
-  /** Of the path's end. @type {Turn[]} */
+  /** The turns at the end of the path. @type {Turn[]} */
   #turns = [];
   /** @type {Markdown | null} */
   #markdown = null;
@@ -31,7 +31,7 @@ export class TurnList {
   /**
    * @param {HTMLElement} log
    * @param {TurnHandlers} handlers
-   * @param {(id: string) => {index: number, count: number}} placeOf a message among its versions
+   * @param {(id: string) => {index: number, count: number}} placeOf returns a message's index among its versions
    */
   constructor(log, handlers, placeOf) {
     this.#log = log;
@@ -57,9 +57,9 @@ export class TurnList {
     return this.#turns.at(-1);
   }
 
-  /** Show a path, in place of what was shown. @param {PlacedMessage[]} path */
+  /** Show a path instead of the current one. @param {PlacedMessage[]} path */
   show(path) {
-    // What stays is left as it is, so that nothing flickers.
+    // Turns that stay are not touched, so that nothing flickers.
     const first = Math.max(0, path.length - Math.max(PAGE, this.#turns.length));
     const known = new Map(this.#turns.map((turn) => [turn.message, turn]));
     this.#path = [...path];
@@ -77,7 +77,7 @@ export class TurnList {
     this.#refreshPlaces();
   }
 
-  /** @param {PlacedMessage[]} messages that follow what is shown */
+  /** @param {PlacedMessage[]} messages that follow the shown ones */
   showMore(messages) {
     for (const message of messages) {
       const turn = this.#newTurn(message);
@@ -88,7 +88,7 @@ export class TurnList {
     this.#refreshPlaces();
   }
 
-  /** @param {string[]} ids of messages that say something else now */
+  /** @param {string[]} ids of messages with changed content */
   refresh(ids) {
     for (const turn of this.#turns) {
       if (ids.includes(turn.message.id)) turn.refresh();
@@ -111,7 +111,7 @@ export class TurnList {
     this.last?.tools.classList.toggle("writing", isBusy);
   }
 
-  /** @param {string} id of the message whose versions are stepped through */
+  /** @param {string} id of the message with the versions that the user steps through */
   focusStep(id) {
     this.#turns.find(({ message }) => message.id === id)?.focusStep();
   }

@@ -1,5 +1,5 @@
 /**
- * The widget's DOM: made once, with setters for what changes. It decides nothing.
+ * The widget's DOM: it is created once, with setters for the parts that change. It contains no logic.
  *
  * @module view
  */
@@ -111,7 +111,7 @@ export class View {
     );
   }
 
-  /** A text begins. @param {number} seed */
+  /** Start a text. @param {number} seed */
   begin(seed) {
     this.setNotice(null);
     this.setFigure("seed", String(seed));
@@ -124,7 +124,7 @@ export class View {
     this.send.textContent = body.sendLabel;
   }
 
-  /** @param {string} text said politely by screen readers, so never once per token */
+  /** @param {string} text screen readers announce it, so never set it for each token */
   setStatus(text) {
     if (this.#status.textContent !== text) {
       this.#status.textContent = text;
@@ -133,7 +133,7 @@ export class View {
 
   /**
    * @param {string | null} text null hides the bar
-   * @param {number | null} [fraction] null when nobody knows
+   * @param {number | null} [fraction] null if it is not known
    */
   setLoading(text, fraction = null) {
     this.#loading.hidden = text === null;
@@ -149,7 +149,7 @@ export class View {
     }
   }
 
-  /** Whether files are on their way; that says more than how much of them was read. */
+  /** Whether files are being fetched; then that progress is shown, and not the progress of reading. */
   get isFetching() {
     return this.#fetches.isOpen;
   }
@@ -183,7 +183,7 @@ export class View {
     this.#shown = notice;
     this.#notice.hidden = notice === null;
     if (notice?.kind === "offer" && shown?.kind === "offer" && notice.title === shown.title) {
-      // More is known of it. The buttons stay as they are, and the focus where it is.
+      // The same offer with more details. The buttons and the focus stay.
       this.#words.replaceChildren(...toWords(notice));
       return;
     }
@@ -216,7 +216,7 @@ export class View {
   }
 
   /**
-   * Swap Continue and Stop, and keep the focus where the person's hand is.
+   * Swap Continue and Stop. If one of them has the focus, the other one gets it.
    *
    * @param {boolean} isGenerating
    */

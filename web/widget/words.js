@@ -1,5 +1,5 @@
 /**
- * What the widget says: numbers with their units, phases and errors in plain words.
+ * The widget's texts: numbers with their units, phases and errors in plain words.
  *
  * @module words
  */
@@ -44,7 +44,7 @@ export function formatMs(ms) {
 
 /**
  * @param {number} perSecond
- * @returns {string} for example "41.2 tokens/s"; a dash before there are two tokens
+ * @returns {string} for example "41.2 tokens/s"; a dash if there are fewer than two tokens
  */
 export function formatSpeed(perSecond) {
   if (!(perSecond > 0)) {
@@ -113,20 +113,20 @@ export function describeFinish(reason, numTokens) {
   const tokens = numTokens === 1 ? "1 token" : `${numTokens} tokens`;
   const texts = {
     stop: `The text ended after ${tokens}.`,
-    tool_calls: `Tools are called, after ${tokens}.`,
+    tool_calls: `The model called tools after ${tokens}.`,
     length: `Paused after ${tokens}, the most you allowed.`,
     abort: `Stopped after ${tokens}.`,
   };
   return texts[reason];
 }
 
-/** Titles of the named errors; their messages say the rest. @type {Record<string, string>} */
+/** Titles of the named errors; their messages give the details. @type {Record<string, string>} */
 const ERROR_TITLES = {
   RequestError: "That request does not work",
   ContextLengthError: "The text is too long for this model",
   ModelNotFoundError: "There is no such model",
   SourceError: "The model could not be read",
-  IntegrityError: "The model arrived damaged",
+  IntegrityError: "The downloaded model is damaged",
   StoreError: "The model cannot be kept in this browser",
   CheckpointError: "This model file is damaged",
   UnsupportedFormatError: "This kind of file cannot be read",
@@ -135,15 +135,15 @@ const ERROR_TITLES = {
   DrafterError: "This drafter does not fit the model",
   TokenizerError: "This model's tokenizer cannot be used",
   ChatTemplateError: "This model's chat template cannot be used",
-  DeviceError: "The graphics device refused",
+  DeviceError: "The graphics device reported an error",
   DeviceUnavailableError: "WebGPU is not available",
   DeviceLimitError: "The model does not fit this graphics device",
   OutOfMemoryError: "The model does not fit into the graphics memory",
-  DeviceLostError: "The graphics device went away",
+  DeviceLostError: "The graphics device was lost",
   WorkerError: "The model's worker stopped",
 };
 
-/** What to do that a message does not say. @type {Record<string, string>} */
+/** Advice that an error's message does not give. @type {Record<string, string>} */
 const ERROR_ADVICE = {
   DrafterError: "Choose none, or the one that was made for this model.",
   DeviceLimitError: "Choose a smaller model.",
@@ -156,7 +156,7 @@ const ERROR_ADVICE = {
 /**
  * @param {Error} error
  * @returns {{title: string, message: string, advice: string, isNamed: boolean}} not `isNamed`:
- *   its message was not written for the person who meets it
+ *   the error's message was not written for users
  */
 export function describeError(error) {
   const title = ERROR_TITLES[error.name];
@@ -166,7 +166,7 @@ export function describeError(error) {
   }
   return {
     title: "Something went wrong inside Leadout",
-    // Of a Python traceback, the last line says what it was.
+    // The last line of a Python traceback has the error.
     message: error.message.trim().split("\n").at(-1) ?? "",
     advice: "The browser's console has the details.",
     isNamed: false,
@@ -175,19 +175,19 @@ export function describeError(error) {
 
 /**
  * @param {HealingEvent} event
- * @returns {string} for example "The graphics device went away. Coming back: Warming up"
+ * @returns {string} for example "The graphics device was lost. Recovering: Warming up"
  */
 export function describeHealing({ state, reason, progress }) {
   const { title } = describeError(reason);
   if (state === "done") {
-    return `${title}, and is back.`;
+    return `${title}. It works again.`;
   }
-  return `${title}. Coming back${progress ? `: ${describePhase(progress.phase, progress)}` : "…"}`;
+  return `${title}. Recovering${progress ? `: ${describePhase(progress.phase, progress)}` : "…"}`;
 }
 
 /**
  * @param {State} state
- * @returns {string} what the status line says
+ * @returns {string} the text of the status line
  */
 export function describeState(state) {
   switch (state) {
@@ -201,6 +201,6 @@ export function describeState(state) {
     case "generating":
       return "Writing…";
     default:
-      return "You can write already; the model is on its way.";
+      return "You can already write; the model is loading.";
   }
 }

@@ -1,5 +1,5 @@
 /**
- * One text at a time that the model writes: an answer, or the same twice for a comparison.
+ * Lets the model write one text at a time: an answer, or the same text twice for a comparison.
  *
  * @module writing
  */
@@ -29,7 +29,7 @@ export class Writer {
   #handlers;
   /** @type {AbortController | null} */
   #running = null;
-  /** What was asked last, for a comparison. @type {{request: Request, params: SharedParams} | null} */
+  /** The last request, for a comparison. @type {{request: Request, params: SharedParams} | null} */
   #asked = null;
 
   /** @param {View} view @param {WriterHandlers} handlers */
@@ -42,9 +42,9 @@ export class Writer {
    * Continue the text, or answer the message.
    *
    * @param {Engine} engine
-   * @param {Body} body what is written, and where the answer goes
+   * @param {Body} body has the user's text, and gets the answer
    * @param {SendOptions} options
-   * @param {object} element its properties
+   * @param {object} element the element's properties
    * @param {Settings} element.settings
    * @param {DrafterChoice} element.drafter
    * @param {PrepareMessages | null} element.prepareMessages
@@ -90,7 +90,7 @@ export class Writer {
     }
   }
 
-  /** Write what was asked last once more, without the drafter and with it. @param {Engine} engine */
+  /** Run the last request again, without and with the drafter. @param {Engine} engine */
   async compare(engine) {
     if (!this.#asked || !engine.info.drafter) {
       return;
@@ -112,12 +112,12 @@ export class Writer {
     }
   }
 
-  /** Stop writing, at once. */
+  /** Stop writing immediately. */
   stop() {
     this.#running?.abort();
   }
 
-  /** Stop, and say no more of it. */
+  /** Stop, and show nothing more of the text. */
   drop() {
     const running = this.#running;
     this.#running = this.#asked = null;
@@ -129,7 +129,7 @@ export class Writer {
     return (this.#running = new AbortController());
   }
 
-  /** @param {AbortController} running @returns {boolean} whether somebody still waits for it */
+  /** @param {AbortController} running @returns {boolean} whether it was still the current run */
   #end(running) {
     const isWanted = running === this.#running;
     if (isWanted) {

@@ -1,1 +1,1 @@
-"""`leadout bench`: what a model costs on this machine; command.py is the command."""
+"""`leadout bench`: what a model costs on this machine; cli/bench.py is the command."""

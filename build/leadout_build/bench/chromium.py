@@ -1,6 +1,6 @@
-"""The engine in the built site, in a headless Chromium, for `leadout bench`.
+"""Runs the engine of the built site in a headless Chromium, for `leadout bench`.
 
-Nothing heavy is imported before a runtime is opened.
+Slow imports happen only when a runtime is opened.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 
 PROBE = Path(__file__).with_name("probe.mjs")
 
-#: How long Chromium's worker is left alone between two looks at its heap.
+#: The time between two samples of the heap of Chromium's worker.
 SAMPLE_MS = 50
 
-#: Without it Chromium rounds the device's clock to 65 us and more.
+#: Without this flag, Chromium rounds the device's timestamps to 65 us or more.
 EXACT_CLOCK = "--disable-dawn-features=timestamp_quantization"
 
-# The page's side. It keeps the engine, and gives answers that survive the way out.
+# The code that runs in the page. It holds the engine, and returns values that can be serialised.
 _START = """({worker}) => {
   globalThis.bench = {
     worker: new Worker(new URL(worker, location.href), { type: "module", name: "leadout" }),
   };
 }"""
-# One worker serves every load, so no engine may end it. A page knows no shapes: `changes` has what
-# takes the place of what the client asks the worker for.
+# One worker serves every load, so no engine may end it. The client's API has no shapes: `changes`
+# replaces fields of the "load" message that the client sends.
 _LOAD = """async ({model, drafter, changes, options}) => {
   const events = [];
   const note = (event) => events.push({ ...event, at_ms: Date.now() });
@@ -82,7 +82,7 @@ def _settled(script: str) -> str:
     )
 
 
-# Begins to load; the answer is for whoever asks once it is over.
+# Starts to load. When `bench.isOver` is true, `bench.loading` has the result.
 _BEGIN = f"""(args) => {{
   bench.isOver = false;
   bench.loading = {_settled(_LOAD)}(args).finally(() => {{ bench.isOver = true; }});
@@ -92,7 +92,8 @@ _GENERATE_TOGETHER = _settled(
     "({requests}) => Promise.all(requests.map((request) => bench.engine.generate(request)))"
 )
 
-# What the client has no method for. Its own ids are small, and it lets answers to others pass.
+# Sends messages that the client has no method for. The client's own ids are small, and it ignores
+# answers to other ids.
 _ASK = _settled("""(message) => new Promise((resolve, reject) => {
   const id = (bench.lastId = (bench.lastId ?? 1e9) + 1);
   bench.worker.addEventListener("message", function listen({ data }) {
@@ -143,7 +144,7 @@ class ChromiumRuntime:
         self._page.evaluate(_BEGIN, arguments)
         samples = []
         heap = WorkerHeap(self._page)
-        # The page says what became of the load once it is over; meanwhile the heap is watched.
+        # Sample the heap until the load is over. Then ask the page for the result.
         while not self._page.evaluate("bench.isOver"):
             if used_bytes := heap.used_bytes():
                 samples.append((1000 * time.time(), used_bytes))
@@ -192,7 +193,7 @@ class ChromiumRuntime:
         return found
 
     def _answer(self, script: str, arguments: dict[str, object]) -> Any:
-        """Return what a settled script gave, or raise what it failed with."""
+        """Return the value of a settled script, or raise its error."""
         from leadout_build.serving.headless import evaluate
 
         answer = evaluate(self._page, script, arguments)
@@ -202,9 +203,9 @@ class ChromiumRuntime:
 
 
 class WorkerHeap:
-    """The JavaScript heap of the page's one worker, over the DevTools protocol.
+    """Reads the size of the JavaScript heap of the page's only worker, over the DevTools protocol.
 
-    `performance.memory` is a window's, and knows nothing of a worker's heap.
+    `performance.memory` exists only in windows, and does not include a worker's heap.
     """
 
     def __init__(self, page: Page) -> None:
@@ -217,9 +218,9 @@ class WorkerHeap:
         self._session.send("Target.setAutoAttach", options)
 
     def used_bytes(self) -> int:
-        """Ask for the heap's size, and return the last answer: the worker may be busy.
+        """Ask for the heap's size, and return the last answer, because the worker may be busy.
 
-        0 until there is one. What memory JavaScript's arrays and Pyodide's own take is counted in.
+        It is 0 before the first answer. Memory of JavaScript's arrays and of Pyodide counts too.
         """
         if self._target:
             message = json.dumps({"id": 1, "method": "Runtime.getHeapUsage"})
@@ -233,7 +234,7 @@ class WorkerHeap:
 
     def _received(self, event: dict[str, Any]) -> None:
         found = json.loads(event["message"])
-        if "result" in found:  # and not an event, or the answer of a worker that just starts
+        if "result" in found:  # else it is an event, or the answer of a worker that is starting
             sizes = found["result"]
             self._used_bytes = int(sizes["usedSize"] + sizes["backingStorageSize"])
 
@@ -242,15 +243,15 @@ class WorkerHeap:
 def open_chromium(subject: Subject, site: Path = DIST) -> Iterator[Runtime]:
     """Serve the built site to a headless Chromium while the context lasts.
 
-    LEADOUT_CHROMIUM_PORT in the environment names the debugging port of one that runs already,
-    which is then taken in its place.
+    If LEADOUT_CHROMIUM_PORT is set, it is the debugging port of a Chromium that is running already.
+    That one is used instead.
 
     Args:
         subject: what to load.
         site: the built site.
 
     Raises:
-        LeadoutError: there is no such model or site, or no browser that can be driven.
+        LeadoutError: there is no such model or site, or no browser that Playwright can control.
     """
     if port := os.environ.get("LEADOUT_CHROMIUM_PORT"):
         with open_running_chromium(subject, int(port), site) as running:

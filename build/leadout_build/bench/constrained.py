@@ -1,4 +1,4 @@
-"""What keeping to a schema costs: the same request free and constrained, round by round."""
+"""Measures what a schema costs: the same request without and with it, in every round."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from leadout.request import DEFAULT_RUN_AHEAD
 from leadout_build.bench.measures import SAMPLINGS, Effort, Spread, prompt_ids
 from leadout_build.bench.runtime import Runtime
 
-#: JSON as people ask for it, and so long that it never ends while it is timed.
+#: A schema of a usual kind. Its answers are so long that they never end while they are timed.
 SCHEMA: dict[str, Any] = {
     "type": "array",
     "minItems": 1000,
@@ -27,7 +27,7 @@ SCHEMA: dict[str, Any] = {
     },
 }
 
-#: Cycles for each of the effort's.
+#: How many times more tokens are timed than the effort's `cycle_tokens`.
 _LONGER = 4
 
 
@@ -44,18 +44,19 @@ def measure_constrained(
     """Time tokens of free and constrained answers.
 
     Args:
-        runtime: with a model loaded that has a tokenizer.
-        effort: how much.
-        vocab_size: of the model.
-        num_drafts: of the cycles.
-        context_tokens: of the prompt behind which they decode.
+        runtime: the runtime, with a loaded model that has a tokenizer.
+        effort: how much to measure.
+        vocab_size: the model's vocabulary size.
+        num_drafts: the numbers of drafts per cycle to measure.
+        context_tokens: the length of the prompt.
         sampling: a key of SAMPLINGS.
-        is_shape: weights are made up, and the prompt need not be prefilled.
+        is_shape: weights are made up, so the prompt need not be prefilled.
 
     Returns:
-        An entry a number of drafts: "free_ms" and "ms" a token, their "ratio" within a round, what
-        the host took of it, of the drafts that the grammar gave the share that was accepted, and
-        whether the constrained ids were those of the first number of drafts: "same_ids".
+        One entry per number of drafts. "free_ms" and "ms" are the times per token without and with
+        the schema, "ratio" is their ratio within a round, and "host_ms" is the host's part of "ms".
+        "accepted_forced_share" is the share of the grammar's drafts that were accepted. "same_ids"
+        says whether the constrained ids are those of the first number of drafts.
     """
     prompt = prompt_ids(context_tokens, vocab_size)
     wanted = {"type": "json_schema", "json_schema": {"name": "bench", "schema": SCHEMA}}
@@ -109,7 +110,7 @@ def _entry(
 
 
 def constrained_parts(entry: Mapping[str, Any]) -> list[str]:
-    """Return an entry's figures for people."""
+    """Return an entry's figures as text."""
     ms, free = Spread(**entry["ms"]), Spread(**entry["free_ms"])
     share = entry["accepted_forced_share"]
     return [

@@ -1,7 +1,7 @@
-"""What drafting brings on real weights: tokens/s with drafts and without, on a text it writes.
+"""Measures what drafting gains on real weights: tokens/s of one text with and without drafts.
 
-Made-up weights tell what cycles cost; how many drafts are accepted only a real model shows. That
-the ids are those of plain decoding is checked on the way.
+Made-up weights show what cycles cost. Only a real model shows how many drafts are accepted. This
+also checks that the ids are those of plain decoding.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from leadout_build.bench.runtime import Runtime
 from leadout_build.store.built_in import NANO
 from leadout_build.store.nano_prompts import EXAMPLE_TABLE_CSV, NANO_SYSTEM
 
-#: Of a text, at most.
+#: The most tokens of a text.
 MAX_TOKENS = 256
 
-#: For models that chat.
+#: The question for models that chat.
 QUESTION = "Explain to a curious child, in about two hundred words, why the sky is blue."
 
 
 def request_for(
     name: str, info: Mapping[str, Any], vocab_size: int, has_tokenizer: bool
 ) -> dict[str, Any]:
-    """Return what the model is asked to write: the page's first brief, an answer, or anything."""
+    """Return the request: for the page's first brief, for an answer, or for any text."""
     if name == NANO:
         brief = f"{EXAMPLE_TABLE_CSV.strip()}\n\nWrite a brief."
         return {
@@ -54,15 +54,15 @@ def measure_drafting(
     """Generate the same text without drafts and with each number of them, round by round.
 
     Args:
-        runtime: with a model and a drafter loaded.
-        effort: how many rounds.
-        request: what is written, see `request_for`.
-        num_drafts: 0 among them; "auto" is measured too.
+        runtime: the runtime, with a model and a drafter loaded.
+        effort: how many rounds to measure.
+        request: the text to write, see `request_for`.
+        num_drafts: the numbers of drafts to measure, with 0 among them; "auto" is measured too.
         sampling: a key of SAMPLINGS.
-        most_tokens: of the text.
+        most_tokens: the most tokens of the text.
 
     Returns:
-        An entry a number of drafts; `ratio` is to plain decoding, each within its round.
+        One entry per number of drafts; "ratio" is relative to plain decoding in the same round.
     """
     counts: list[int | str] = [0, *(k for k in num_drafts if k > 0), "auto"]
     runs: dict[int | str, list[dict[str, Any]]] = {k: [] for k in counts}
@@ -78,7 +78,7 @@ def measure_drafting(
                     "draft_tokens": k,
                 }
             )
-            # Every round counts for the ids.
+            # The ids of warm-up rounds are compared too.
             generated["is_measured"] = number >= effort.warm_up_rounds
             runs[k].append(generated)
     plain = runs[0]
@@ -102,7 +102,7 @@ def _entry(
         "ratio": asdict(Spread.of(ratios(rates(runs), rates(plain)))),
         "cycle_ms": round(statistics.median(_cycle_ms(one) for one in stats), 4),
         "tokens_per_cycle": round(statistics.mean(one["tokens_per_cycle"] for one in stats), 3),
-        # What the scheduler believes at the end, and what the cycles of the last text took.
+        # The scheduler's estimates at the end, and the time per cycle of the last text.
         "believed_cycle_ms": stats[-1].get("cycle_ms"),
         "run_cycle_ms": stats[-1].get("cycle_run_ms"),
         "gpu_idle_share": stats[-1].get("gpu_idle_share"),

@@ -1,4 +1,4 @@
-"""The figures of `leadout bench` that follow from what was measured."""
+"""The figures of `leadout bench` that are computed from measurements."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from leadout_build.bench.step_reads import step_reads
 def load_figures(loaded: Loaded) -> dict[str, Any]:
     """Return what loading cost: "load" and "memory" of the report.
 
-    Where weights are made up there is no progress, and nothing is read. The heap's growth is from
-    the last sample before the load to the highest one in it, in Chromium with garbage that was not
-    collected yet, in Node with little of it (probe.mjs). It is None where no sample fell into
-    either.
+    Made-up weights have no progress events, because nothing is read. The heap's growth is the
+    difference between the last sample before the load and the highest sample during the load. It
+    includes garbage that was not collected yet: all of it in Chromium, little in Node (probe.mjs).
+    It is None if there is no sample before or during the load.
     """
     progress = [event for event in loaded.events if event["type"] == "progress"]
     begun = {event["phase"]: event["at_ms"] for event in loaded.events if event["type"] == "phase"}
@@ -62,8 +62,8 @@ def drafter_figures(
     Args:
         kind: "none", "mtp" or "ngram".
         info: `ModelInfo` of web/messages.js.
-        runs: {"context_tokens", "sampling", "cycles"}, as measured.
-        drafter: its checkpoint, where it has one.
+        runs: the measured {"context_tokens", "sampling", "cycles"}.
+        drafter: the drafter's checkpoint, if it has one.
     """
     reads = None
     if kind == "mtp" and drafter is not None:
@@ -80,7 +80,7 @@ def drafter_figures(
 
 
 def cycle_figures(cycles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what follows from the times of cycles: "draft_ms", and "cycles" with more in each."""
+    """Return figures from the times of cycles: "draft_ms", and "cycles" with more fields."""
     one_draft_ms = draft_ms(cycles)
     plain_ms = cycles[0]["ms"]["median"]
     entries = []
@@ -98,10 +98,10 @@ def cycle_figures(cycles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def step_figures(report: Mapping[str, Any], num_layers: int, target: Checkpoint) -> dict[str, Any]:
-    """Return what a step of plain decoding is, and how fast it reads its weights.
+    """Return the figures of a step of plain decoding, and how fast it reads its weights.
 
-    The dispatches per layer are all of a step's, the embedding's, the head's and the choice's too,
-    over the number of layers.
+    "dispatches_per_layer" is all dispatches of a step, those of the embedding, the head and the
+    choice included, divided by the number of layers.
     """
     step_ms = report["drafters"][0]["runs"][0]["cycles"][0]["ms"]["median"]
     reads = step_reads(target, read_config(target))

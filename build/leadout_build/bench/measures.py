@@ -1,4 +1,4 @@
-"""What `leadout bench` measures of a loaded model: prefill, plain decoding, cycles with drafts."""
+"""Measures a loaded model for `leadout bench`: prefill, plain decoding, cycles with drafts."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from leadout.request import DEFAULT_RUN_AHEAD
 from leadout.rows import FEW_ROWS, padded
 from leadout_build.bench.runtime import Runtime
 
-#: Passes in flight that are compared; the first is what ratios are to.
+#: The numbers of passes in flight to compare; ratios are relative to the first.
 RUN_AHEADS = (1, 2, 3)
 
-#: Rounds that prefill a prompt end when it took so long in all.
+#: A prompt is not prefilled again when its prefills took this long in total.
 MOST_PREFILL_MS = 20_000
 
-#: Sampling settings by name: the likeliest token; what Gemma's own configuration has, with which
-#: the page begins.
+#: Sampling settings by name. "greedy" takes the likeliest token. "page" has the settings of Gemma's
+#: own configuration, which are the page's defaults.
 SAMPLINGS: Mapping[str, Mapping[str, float]] = {
     "greedy": {"temperature": 0.0},
     "page": {"temperature": 1.0, "top_k": 64, "top_p": 0.95},
@@ -30,15 +30,15 @@ SAMPLINGS: Mapping[str, Mapping[str, float]] = {
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured.
+    """How much to measure.
 
     Attributes:
-        prefill_tokens: sizes of prompts, ascending. The first also begins what compares run-aheads.
-        context_tokens: of the prompt behind which cycles are timed.
-        decode_tokens: tokens after the first one, each a step.
-        cycle_tokens: tokens that timed cycles bring, for each number of drafts.
-        warm_up_rounds: thrown away.
-        rounds: measured.
+        prefill_tokens: sizes of prompts, ascending. The first is also used to compare run-aheads.
+        context_tokens: the length of the prompt when cycles are timed.
+        decode_tokens: tokens after the first one, each of them one step.
+        cycle_tokens: tokens that the timed cycles generate, for each number of drafts.
+        warm_up_rounds: rounds that are not measured.
+        rounds: rounds that are measured.
     """
 
     prefill_tokens: tuple[int, ...]
@@ -58,7 +58,7 @@ FULL_EFFORT = Effort(
     rounds=5,
 )
 
-#: Where a token takes seconds.
+#: For software adapters, where a token takes seconds.
 SOFTWARE_EFFORT = Effort(
     PREFILL_ROWS[:2],
     context_tokens=PREFILL_ROWS[0],
@@ -71,7 +71,7 @@ SOFTWARE_EFFORT = Effort(
 
 @dataclass(frozen=True)
 class Spread:
-    """Several measurements of one thing."""
+    """Statistics of several measurements of one figure."""
 
     median: float
     low: float
@@ -80,13 +80,13 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """Sum up at least one value."""
+        """Return the statistics of at least one value."""
         rounded = [round(value, 4) for value in values]
         median = round(statistics.median(values), 4)
         return cls(median, min(rounded), max(rounded), len(rounded))
 
     def shown(self) -> str:
-        """Return the figures for people."""
+        """Return the figures as text."""
         if self.runs == 1:
             return f"{self.median:.4g}"
         return f"{self.median:.4g} ({self.low:.4g} to {self.high:.4g}, {self.runs} runs)"
@@ -102,21 +102,21 @@ def measure_passes(
     """Run the rounds without drafts: "effort", "prefill", "decode" and "submits_per_step".
 
     Args:
-        runtime: with a model loaded.
-        effort: how much.
-        vocab_size: of the model.
-        context_length: of the model as it was loaded.
-        prompts: sizes of prompts, in place of the effort's.
+        runtime: the runtime, with a model loaded.
+        effort: how much to measure.
+        vocab_size: the model's vocabulary size.
+        context_length: the context length that the model was loaded with.
+        prompts: sizes of prompts, instead of the effort's.
 
     Raises:
-        RequestError: not even the smallest prompt fits into the context, or one that was asked for.
+        RequestError: the smallest prompt, or one of `prompts`, does not fit into the context.
     """
     sizes = _fitting_prompts(effort, prompts, context_length)
     first = min(sizes[0], effort.prefill_tokens[0])
     numbers = count()
 
     def generate(num_prompt_tokens: int, max_tokens: int, run_ahead: int) -> dict[str, Any]:
-        # Another prompt each time: what one has in common with the last is not prefilled again.
+        # Another prompt each time, because a prefix that the last one had is not prefilled again.
         prompt = prompt_ids(num_prompt_tokens, vocab_size, next(numbers))
         return stats_of(runtime, prompt, max_tokens, run_ahead, 0, SAMPLINGS["greedy"])
 
@@ -133,7 +133,7 @@ def measure_passes(
         is_measured = number >= effort.warm_up_rounds
         for size in sizes:
             if spent_ms[size] > MOST_PREFILL_MS and prefill[size]:
-                continue  # a long prompt on a slow device: two runs have to do
+                continue  # a long prompt on a slow device: two runs are enough
             stats = generate(size, 1, 1)
             spent_ms[size] += stats["prefill_ms"]
             if is_measured:
@@ -162,13 +162,13 @@ def measure_passes(
 
 @dataclass(frozen=True)
 class Timed:
-    """Cycles with the same number of drafts, in one round.
+    """Figures of the cycles with one number of drafts, in one round.
 
     Attributes:
-        ms: of a cycle.
-        tokens_per_s: what they brought.
-        accepted: drafts that were accepted, a cycle.
-        idle_share: of the time, what the GPU spent between cycles; None where it has no clock.
+        ms: time per cycle.
+        tokens_per_s: tokens generated per second.
+        accepted: accepted drafts per cycle.
+        idle_share: share of the time that the GPU was idle between cycles; None without timestamps.
     """
 
     ms: float
@@ -178,17 +178,17 @@ class Timed:
 
     @classmethod
     def between(cls, short: Mapping[str, Any], long: Mapping[str, Any]) -> Timed:
-        """Return what the longer of two generations has more than the shorter.
+        """Return the figures of the cycles that only the longer of two generations has.
 
         Args:
-            short: the stats of a generation.
-            long: those of one that goes on further, from the same prompt.
+            short: the stats of the shorter generation.
+            long: the stats of the longer one, from the same prompt.
         """
         cycles = long["cycles"] - short["cycles"]
         ms = long["decode_ms"] - short["decode_ms"]
         tokens = long["decode_tokens"] - short["decode_tokens"]
         accepted = long["accepted_tokens"] - short["accepted_tokens"]
-        if cycles <= 0 or ms <= 0:  # too few, or lost in the noise: the whole of it is all there is
+        if cycles <= 0 or ms <= 0:  # too few cycles, or only noise: use the whole generation
             cycles, ms = long["cycles"], long["decode_ms"]
             tokens, accepted = long["decode_tokens"], long["accepted_tokens"]
         idle_share = long.get("gpu_idle_share")
@@ -206,21 +206,22 @@ def measure_cycles(
     sampling: str = "greedy",
     is_shape: bool = False,
 ) -> list[dict[str, Any]]:
-    """Time cycles by how many tokens they draft, round by round.
+    """Time cycles for each number of drafts, in rounds.
 
-    Plain decoding, 0 drafts, is always among them: ratios are to it, each within its round. A
-    cycle's ratio is also the tokens that it has to bring to be worth its time.
+    Plain decoding (0 drafts) is always measured. Ratios are relative to plain decoding in the same
+    round. A cycle's ratio is also the number of tokens that it must generate to be as fast as plain
+    decoding.
 
     Args:
-        runtime: with a model loaded.
-        effort: how much.
-        vocab_size: of the model.
-        info: what loading said.
-        num_drafts: of the cycles, see `wanted_drafts`.
-        context_tokens: of the prompt behind which the cycles run.
-        sampling: a key of SAMPLINGS. Made-up weights repeat one token when greedy: the rows of a
-            verify pass are then alike, take the same experts, and read less than those of a text.
-        is_shape: weights are made up, and the prompt need not be prefilled.
+        runtime: the runtime, with a model loaded.
+        effort: how much to measure.
+        vocab_size: the model's vocabulary size.
+        info: the `ModelInfo` that loading returned.
+        num_drafts: the numbers of drafts, see `wanted_drafts`.
+        context_tokens: the length of the prompt.
+        sampling: a key of SAMPLINGS. With made-up weights, greedy decoding repeats one token. Then
+            all rows of a verify pass choose the same experts, and read less than rows of a text.
+        is_shape: weights are made up, so the prompt need not be prefilled.
 
     Raises:
         RequestError: the context is too short.
@@ -259,7 +260,7 @@ def measure_cycles(
 
 
 def idle_share(rounds: Sequence[Timed]) -> dict[str, Any] | None:
-    """Return the spread of the GPU's idle time, None where any round does not know it."""
+    """Return the spread of the GPU's idle share, or None if a round has none."""
     shares = [each.idle_share for each in rounds if each.idle_share is not None]
     return asdict(Spread.of(shares)) if len(shares) == len(rounds) else None
 
@@ -270,12 +271,12 @@ def wanted_drafts(
     """Return the numbers of drafts to measure, 0 among them.
 
     Args:
-        info: what loading said.
-        rows: cycles whose verify pass has so many.
-        draft_tokens: in their place, exactly these.
+        info: the `ModelInfo` that loading returned.
+        rows: numbers of rows; measure the cycles that have such a verify pass.
+        draft_tokens: exactly these numbers of drafts, instead of `rows`.
 
     Raises:
-        RequestError: more drafts than the model was loaded for.
+        RequestError: more drafts are wanted than the model was loaded for.
     """
     if draft_tokens is None:
         counts = [k for k in draft_counts(info) if rows_of_cycle(k, info) in rows]
@@ -293,10 +294,10 @@ def wanted_drafts(
 def check_context(
     context_tokens: int, num_drafts: int, effort: Effort, context_length: int
 ) -> None:
-    """Refuse a context that does not hold a prompt and what is generated behind it.
+    """Check that the context is long enough for a prompt and the tokens generated after it.
 
     Raises:
-        RequestError: it does not.
+        RequestError: the context is too short.
     """
     needed = context_tokens + tokens_behind(num_drafts, effort)
     if needed >= context_length:
@@ -307,23 +308,23 @@ def check_context(
 
 
 def tokens_behind(num_drafts: int, effort: Effort) -> int:
-    """Return the most tokens that timing cycles generates behind a prompt."""
+    """Return the most tokens that are generated after a prompt when cycles are timed."""
     return untimed_tokens(num_drafts) + effort.cycle_tokens
 
 
 def untimed_tokens(num_drafts: int) -> int:
-    """Return what a generation begins and ends with, which is not timed.
+    """Return how many tokens at the start and end of a generation are not timed.
 
-    At its begin the device has nothing queued, and near its end cycles draft less than was asked
-    for, because fewer tokens are wanted.
+    At the start, the device's queue is empty. Near the end, cycles draft fewer tokens than asked
+    for, because fewer are still wanted.
     """
     return 1 + num_drafts + DEFAULT_RUN_AHEAD
 
 
 def draft_ms(cycles: Sequence[Mapping[str, Any]]) -> float | None:
-    """Return what one more draft costs where the verify pass stays the same, in milliseconds.
+    """Return what one more draft costs if the verify pass has the same rows, in milliseconds.
 
-    None where no two cycles have as many rows.
+    It is None if no two cycles have the same number of rows.
     """
     slopes = []
     for fewer in cycles:
@@ -346,14 +347,14 @@ def rows_of_cycle(num_drafts: int, info: Mapping[str, Any]) -> int:
 
 
 def ratios(values: Sequence[float], to: Sequence[float]) -> list[float]:
-    """Return each round's ratio: a machine that slows down meanwhile slows both."""
+    """Return the ratio within each round, because a slowdown of the machine affects both values."""
     return [value / other for value, other in zip(values, to, strict=True)]
 
 
 def prompt_ids(length: int, vocab_size: int, number: int = 0) -> list[int]:
-    """Return ids that are spread over the vocabulary, the same for the same number.
+    """Return ids that are spread over the vocabulary, always the same ones for a `number`.
 
-    Those of other numbers, up to the size of the vocabulary, begin with another one.
+    Two different numbers below the vocabulary size give prompts with different first ids.
     """
     return [(2 + number + 7919 * i) % vocab_size for i in range(length)]
 
@@ -366,7 +367,7 @@ def stats_of(
     draft_tokens: int,
     sampling: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Generate past the model's own end; return the stats."""
+    """Generate, ignoring the model's end token; return the stats."""
     request = {
         "prompt_ids": prompt,
         "max_tokens": max_tokens,
@@ -382,10 +383,11 @@ def stats_of(
 def _fitting_prompts(
     effort: Effort, prompts: Sequence[int] | None, context_length: int
 ) -> list[int]:
-    """Return the sizes of prompts to measure: those asked for, or what the context holds.
+    """Return the prompt sizes to measure: those asked for, or those that fit into the context.
 
     Raises:
-        RequestError: one asked for does not fit, or not even the smallest and a few tokens.
+        RequestError: a size that was asked for does not fit, or the smallest one and a few tokens
+            do not.
     """
     if prompts is not None:
         if max(prompts) + 1 >= context_length:

@@ -1,8 +1,8 @@
-"""What a model takes of a device's memory, before anything is allocated.
+"""Says how much device memory a model needs, before anything is allocated.
 
-The engine itself is asked (planning.py). WebGPU does not say how much memory there is, so what
-is missing is known in two ways: where the CPU renders, memory is the machine's; on a GPU, the
-allocation fails, and says for which bytes.
+The engine's own code computes it (planning.py). WebGPU does not say how much memory there is. So
+there are two ways to find out what is missing. If the CPU computes, the device's memory is the
+machine's memory. On a GPU, an allocation fails, and the error has its bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from leadout.memory_advice import Saving, savings_of, shown_bytes
 from leadout.planning import LoadOptions, PlannedLoad, plan_load
 from leadout_build.bench.any_gpu import AnyGpu
 
-#: How the command is told what an option of a load saves; it has no option for the context.
+#: The command's option for each option of a load that saves memory. It has none for the context.
 _FLAGS = {
     "kv_dtype": "--kv-dtype f16",
     "placement": "--placement paged",
@@ -31,7 +31,7 @@ _FLAGS = {
 def plan_memory(
     checkpoint: Checkpoint, drafter: Checkpoint | None, options: LoadOptions
 ) -> PlannedLoad:
-    """Return what loading would allocate, and what it was planned from.
+    """Return what loading would allocate, with the plan's inputs.
 
     Raises:
         LeadoutError: as in `planning.plan_load`.
@@ -42,7 +42,7 @@ def plan_memory(
 
 
 def shown(memory: Memory) -> str:
-    """Return the sum and its parts, for people who compare them with a limit."""
+    """Return the total and its parts as text, with exact bytes to compare with a limit."""
     return (
         f"{memory.total_bytes:,} bytes on the device ({memory.weights_bytes:,} of weights, "
         f"{memory.drafter_bytes:,} of the drafter's, {memory.kv_cache_bytes:,} of KV cache, "
@@ -51,14 +51,14 @@ def shown(memory: Memory) -> str:
 
 
 def check_memory(name: str, planned: PlannedLoad, available_bytes: int | None) -> None:
-    """Refuse a model that this machine's memory cannot hold; None is what nobody knows.
+    """Check that a model fits into the memory of this machine, if that is known.
 
     Raises:
-        OutOfMemoryError: with the bytes that are missing.
+        OutOfMemoryError: it does not fit; the error has the missing bytes.
     """
     if available_bytes is not None and planned.total_bytes > available_bytes:
         missing_bytes = planned.total_bytes - available_bytes
-        why = f"the CPU renders here, and {available_bytes:,} bytes of memory are available"
+        why = f"the CPU computes here, and {available_bytes:,} bytes of memory are available"
         raise _shortage(name, planned, missing_bytes, why, savings_of(planned, missing_bytes))
 
 
@@ -66,10 +66,10 @@ def refused(name: str, planned: PlannedLoad, error: OutOfMemoryError) -> OutOfMe
     """Return the error for a device that was found to have too little memory.
 
     Args:
-        name: of the model.
-        planned: what it needs.
-        error: of the load. Where it says what would help, nothing else does: the load may have
-            tried already to page.
+        name: the model's name.
+        planned: what the model needs.
+        error: the load's error. If it lists savings, only these are suggested, because the load may
+            have tried others already (such as paging).
     """
     found = error.detail.get("missing_bytes")
     missing_bytes = int(found) if isinstance(found, int | float) else None
@@ -104,7 +104,7 @@ def _shortage(
 
 
 def machine_bytes() -> int | None:
-    """Return the memory that this machine has left, None where it does not say."""
+    """Return the free memory of this machine, or None if the system does not report it."""
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text("utf-8").splitlines()
         line = next(line for line in lines if line.startswith("MemAvailable:"))

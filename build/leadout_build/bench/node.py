@@ -1,6 +1,7 @@
-"""The engine in Node, on Dawn, for `leadout bench` on machines that have no browser.
+"""Runs the engine in Node, on Dawn, for `leadout bench` on machines without a browser.
 
-Or, through Node, in a browser that runs already. It needs neither Playwright nor a server.
+It can also run the engine, through Node, in a browser that is running already. Neither way needs
+Playwright or a server.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ NODE_RUNNER = Path(__file__).with_name("node_runner.mjs")
 PAGE_RUNNER = Path(__file__).with_name("page_runner.mjs")
 SWIFTSHADER_ICD = "vk_swiftshader_icd.json"
 
-#: How long Node may take to end once nobody talks to it any more.
+#: How long Node may take to end after its stdin is closed.
 NODE_EXIT_S = 10
 
 
 class RunnerRuntime:
-    """The engine behind a process of Node that speaks web/messages.js line by line.
+    """The engine in a process of Node; messages of web/messages.js are exchanged, one per line.
 
     Attributes:
-        subject: what `load` loads; another one may take its place between two loads.
+        subject: what `load` loads; it may be replaced between two loads.
     """
 
     def __init__(
@@ -92,10 +93,10 @@ class RunnerRuntime:
         return found
 
     def run(self, source: str) -> Any:
-        """Call a JavaScript function in the page, with the subject's reference; in Chromium alone.
+        """Call a JavaScript function in the page, with the subject's reference; only in Chromium.
 
         Args:
-            source: of the function, async or not; what it returns is JSON.
+            source: the function's source, async or not; its return value must be valid JSON.
         """
         self._boot()
         return self._ask({**self.subject.load_message("none"), "type": "run", "source": source})
@@ -166,7 +167,7 @@ class RunnerRuntime:
 
 @contextmanager
 def open_node(subject: Subject, site: Path = DIST) -> Iterator[RunnerRuntime]:
-    """Start Node with the built site's code while the context lasts.
+    """Run Node with the built site's code, until the context ends.
 
     Args:
         subject: what to load.
@@ -191,17 +192,17 @@ def open_node(subject: Subject, site: Path = DIST) -> Iterator[RunnerRuntime]:
 def open_running_chromium(
     subject: Subject, port: int, site: Path = DIST
 ) -> Iterator[RunnerRuntime]:
-    """Measure in a Chromium that runs already, where there is no Playwright.
+    """Measure in a Chromium that is running already, without Playwright.
 
     Args:
         subject: what to load.
-        port: its debugging port, of this machine.
+        port: Chromium's debugging port on this machine.
         site: the built site.
 
     Raises:
         LeadoutError: there is no such site, or no Node.
     """
-    # Node 20 has its WebSocket behind this flag.
+    # Node 20 has WebSocket only with this flag.
     command = [find_node(), "--experimental-websocket", str(PAGE_RUNNER), str(port), str(site)]
     with _runner(command, subject, site, os.environ) as runtime:
         yield runtime
@@ -243,8 +244,8 @@ def _runner(
 def vulkan_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment that Dawn needs to find a Vulkan driver.
 
-    A driver that the environment names, or a GPU of this machine, is used as it is; else the
-    SwiftShader that a Chromium brings along renders on the CPU.
+    If the environment names a driver, or this machine has a GPU, the environment stays as it is.
+    Otherwise Chromium's SwiftShader is used, which computes on the CPU.
     """
     found = dict(environment)
     if "VK_DRIVER_FILES" in found or "VK_ICD_FILENAMES" in found or has_gpu():
@@ -252,7 +253,7 @@ def vulkan_environment(environment: Mapping[str, str]) -> dict[str, str]:
     browser = find_browser()
     if browser is None:
         return found
-    # A distribution's browser is a script in bin/ for a folder in lib/.
+    # The browser of a Linux distribution is a script in bin/; its files are in a folder in lib/.
     for folder in (browser.resolve().parent, browser.parent.parent / "lib" / browser.name):
         if (folder / SWIFTSHADER_ICD).is_file():
             found["VK_DRIVER_FILES"] = str(folder / SWIFTSHADER_ICD)

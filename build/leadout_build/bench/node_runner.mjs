@@ -1,12 +1,12 @@
 /**
- * The engine in Node, on Dawn: what a browser's worker is to a page, for benchmarks on machines
- * that have no browser. node.py starts it:
+ * Runs the engine in Node, on Dawn, as a browser's worker does for a page. It is for benchmarks on machines
+ * without a browser. node.py starts it:
  *
  *     node node_runner.mjs FOLDER_OF_THE_BUILT_APP FOLDER_TO_RESOLVE_WEBGPU_FROM
  *
- * Requests of web/messages.js come on stdin, one JSON object a line ("score" is not among them: its
- * answers are bytes); answers leave on stdout the same way, each with `at_ms`, the time. One more
- * request, "probe", is answered with what probe.mjs has. The process ends with its stdin.
+ * It reads requests of web/messages.js from stdin, one JSON object per line, and writes answers to stdout in the same
+ * way, each with `at_ms`, the time. "score" is not supported, because its answers are bytes. A further request, "probe",
+ * returns the result of probe.mjs. The process ends when its stdin is closed.
  */
 import { open, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -30,11 +30,11 @@ function postError(id, error) {
   post({ type: "error", id, error: { name, message, detail } });
 }
 
-// stdout is for answers alone; Pyodide and its packages log there, too.
+// stdout is only for answers, but Pyodide and its packages log there, too.
 console.log = console.error;
 
-// Node's fetch refuses file: URLs, which is all that the host and its sources ask for here. Ranges
-// are answered as a server does, so that loading goes through the same code as in a browser.
+// Node's fetch refuses file: URLs, and the host and its sources request only these here. Byte ranges are answered as
+// by a server, so that loading runs the same code as in a browser.
 globalThis.fetch = async function fetchFile(url, { headers = {} } = {}) {
   const path = fileURLToPath(url);
   const found = await stat(path).catch(() => null);
@@ -53,13 +53,12 @@ globalThis.fetch = async function fetchFile(url, { headers = {} } = {}) {
 };
 
 /**
- * A body that is read into the reader's own memory, as browsers have it. Node's own streams of files
- * give new memory with every piece, and V8 lets tens of megabytes of that lie before it collects them,
- * which the heap's figures then had.
+ * A body that is read into the reader's own memory, as in browsers. Node's own file streams allocate new memory for every
+ * piece. V8 keeps tens of megabytes of it before it collects them, and the heap's figures would include that.
  *
  * @param {string} path
  * @param {number} start
- * @param {number} end behind the last byte
+ * @param {number} end index after the last byte
  */
 function streamOf(path, start, end) {
   let file = null;
@@ -83,16 +82,16 @@ function streamOf(path, start, end) {
   });
 }
 
-/** @returns {Promise<any>} a host; its runtime is this process's */
+/** @returns {Promise<any>} a host with the WebGPU runtime of this process */
 async function createHost() {
-  // Found as Node finds packages: node_modules there or above, then NODE_PATH.
+  // Search as Node does for packages: node_modules in this folder or above, then NODE_PATH.
   const require = createRequire(join(webFolder, "index.js"));
   const { create, globals } = await import(pathToFileURL(require.resolve("webgpu")).href);
   Object.assign(globalThis, globals);
   await import("./probe.mjs");
   const base = pathToFileURL(join(appFolder, "/"));
   const { Host } = await import(new URL("host.js", base).href);
-  // The host keeps the object of create(); once that is collected, Dawn is gone.
+  // The host must keep the object of create(), because Dawn ends when it is garbage-collected.
   const gpu = create(["disable-dawn-features=timestamp_quantization"]);
   const onFatal = (error) => {
     console.error(error);
@@ -101,7 +100,7 @@ async function createHost() {
   return Host.create({ base, gpu, post, onFatal, newWorker });
 }
 
-/** @param {URL} url of a module that is written for a browser's worker */
+/** @param {URL} url of a module for a browser's worker */
 function newWorker(url) {
   const worker = new NodeWorker(new URL("./node_worker.mjs", import.meta.url), {
     workerData: url.href,
@@ -114,7 +113,7 @@ function newWorker(url) {
   };
   worker.on("message", (data) => adapted.onmessage?.({ data }));
   worker.on("error", (error) => adapted.onerror?.({ message: String(error) }));
-  worker.unref(); // the process ends with its stdin
+  worker.unref(); // the process must end with its stdin
   return adapted;
 }
 
@@ -143,7 +142,7 @@ async function serve(message) {
 
 for await (const line of createInterface({ input: process.stdin })) {
   const message = JSON.parse(line);
-  // Not awaited here: an "abort" must be heard while a request runs.
+  // Not awaited, because an "abort" must be handled while a request runs.
   serve(message).catch((error) => postError(message.id, error));
 }
 process.exit(0);

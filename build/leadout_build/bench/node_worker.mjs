@@ -1,4 +1,4 @@
-/** Runs a module that is written for a browser's worker in one of Node's; see node_runner.mjs. */
+/** Runs a module for a browser's worker in a worker of Node; see node_runner.mjs. */
 import { parentPort, workerData } from "node:worker_threads";
 
 globalThis.postMessage = (message) => parentPort.postMessage(message);

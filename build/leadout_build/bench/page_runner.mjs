@@ -1,16 +1,16 @@
 /**
- * The built site in a Chromium that runs already, for `leadout bench` where there is no Playwright: it
- * listens on a debugging port (--remote-debugging-port). node.py starts this:
+ * Opens the built site in a running Chromium, for `leadout bench` without Playwright. Chromium must listen on a
+ * debugging port (--remote-debugging-port). node.py starts this script:
  *
  *     node --experimental-websocket page_runner.mjs PORT FOLDER_OF_THE_BUILT_SITE
  *
- * It serves the site, opens a blank page of it, starts the engine's worker there and passes messages
- * both ways, as node_runner.mjs does for Node: requests of web/messages.js come on stdin, one JSON object
- * a line, answers leave on stdout, each with `at_ms`. Files of models (file: URLs) are served, too, to
- * this machine alone. The process ends with its stdin; Chromium goes on.
+ * It serves the site, opens a blank page of it, starts the engine's worker there and passes messages both ways, as
+ * node_runner.mjs does for Node: it reads requests of web/messages.js from stdin, one JSON object per line, and writes
+ * answers to stdout, each with `at_ms`. It also serves files of models (file: URLs), only to this machine. The process
+ * ends when its stdin is closed. Chromium keeps running.
  *
- * One message more than web/messages.js has: {type: "run", source, model} calls a function of that source in the
- * page, with the model's reference, and its result is what comes of it.
+ * There is one message more than in web/messages.js: {type: "run", source, model} calls the function with that source in
+ * the page, with the model's reference, and returns its result.
  */
 import { createReadStream, readFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -179,7 +179,7 @@ async function openPage() {
     bench.onerror = ({ message }) => leadoutPost(JSON.stringify({ type: "device_lost", id: 0,
       error: { name: "WorkerError", message: "the worker stopped: " + message } })); null`);
   worker = await attached;
-  // A worker is attached before its global scope has what a worker has.
+  // A worker is attached before its global scope is complete.
   while ((await evaluate("typeof GPUQueue", worker)) === "undefined") {
     if (Date.now() > deadline) throw new Error("this Chromium's workers have no WebGPU");
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -1,4 +1,4 @@
-"""What several requests at once bring: tokens/s in all, and of each, with drafts and without."""
+"""Measures several requests at once: tokens/s in total, with and without drafts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from leadout.request import DEFAULT_RUN_AHEAD
 from leadout_build.bench.measures import SAMPLINGS, Effort, Spread, prompt_ids
 from leadout_build.bench.runtime import Runtime
 
-#: Drafts of a cycle that are accepted in the figure that made-up weights cannot give.
+#: The assumed share of accepted drafts, because made-up weights say nothing about acceptance.
 ACCEPTED_SHARE = 0.65
 
-#: Cycles for each of the effort's: the first and last ones have fewer streams.
+#: How many times more tokens are timed than the effort's `cycle_tokens`, because the first and last
+#: cycles have fewer streams.
 _LONGER = 4
 
 
@@ -30,22 +31,24 @@ def measure_parallel(
     sampling: str,
     is_shape: bool = False,
 ) -> list[dict[str, Any]]:
-    """Time cycles of several streams, round by round.
+    """Time cycles of several streams, in rounds.
 
     Args:
-        runtime: with a model loaded for as many.
-        effort: how much.
-        vocab_size: of the model.
+        runtime: the runtime, with a model loaded for that many streams.
+        effort: how much to measure.
+        vocab_size: the model's vocabulary size.
         streams: numbers of requests at once.
-        num_drafts: of the cycles; what no cycle of several streams drafts is left out.
-        context_tokens: of the prompt behind which they decode.
+        num_drafts: the numbers of drafts; those that cycles of several streams cannot have are
+            skipped.
+        context_tokens: the length of the prompt.
         sampling: a key of SAMPLINGS; every stream has a seed of its own.
-        is_shape: weights are made up, and the prompt need not be prefilled.
+        is_shape: weights are made up, so the prompt need not be prefilled.
 
     Returns:
-        An entry a number of streams and of drafts: "ms" of a cycle, "tokens_per_s" of all streams
-        as they came, and "tokens_per_s_at_65" as they would come if ACCEPTED_SHARE of the drafts
-        were accepted; "ratio" is to one stream without drafts, each within its round.
+        One entry per number of streams and drafts. "ms" is the time per cycle. "tokens_per_s" is
+        the measured speed of all streams together. "tokens_per_s_at_65" is that speed if
+        ACCEPTED_SHARE of the drafts were accepted. "ratio" is relative to one stream without drafts
+        in the same round.
     """
     counts = sorted({0, *(k for k in num_drafts if k in BATCH_DRAFTS)})
     prompt = prompt_ids(context_tokens, vocab_size)
@@ -78,7 +81,7 @@ def measure_parallel(
 
 
 def expected_tokens(num_drafts: int, share: float = ACCEPTED_SHARE) -> float:
-    """Return the tokens of a cycle if each draft behind accepted ones is accepted so often."""
+    """Return the tokens per cycle if this share of drafts that follow accepted ones is accepted."""
     return sum(share**i for i in range(1 + num_drafts))
 
 
@@ -98,7 +101,7 @@ def _entry(
 
 
 def parallel_parts(entry: Mapping[str, Any]) -> list[str]:
-    """Return an entry's figures for people."""
+    """Return an entry's figures as text."""
     number, k = entry["streams"], entry["draft_tokens"]
     what = f"{number} at once, {k} drafted"
     parts = [f"  {what}: {Spread(**entry['ms']).shown()} ms a cycle"]

@@ -1,13 +1,13 @@
 /**
- * Counts queue submits in the thread that holds the engine: a browser's worker (which has this file
- * evaluated in it) or Node (node_runner.mjs imports it). In Node it samples the heap, too; a worker
- * cannot see its own, chromium.py asks the browser for it.
+ * Counts queue submits in the engine's thread: in a browser's worker, which evaluates this file, or in Node, where
+ * node_runner.mjs imports it. In Node it also samples the heap. A worker cannot read the size of its own heap, so
+ * chromium.py asks the browser for it.
  *
- * `leadoutProbe()` ends the sampling, which would cost time in what is measured after loading, and
- * returns all there is. A heap that grows and shrinks within one synchronous stretch is not seen.
+ * `leadoutProbe()` returns all samples, and ends the sampling, because that would cost time in the measurements after
+ * loading. If the heap grows and shrinks during one synchronous task, no sample shows it.
  *
- * What counts is what is kept. V8 lets garbage lie for as long as it likes, and while Dawn compiles, its
- * binding makes a hundred megabytes: it is collected before it counts, but for the last few.
+ * Samples should show the memory that is in use. V8 may keep garbage for a long time, and Dawn's binding makes a hundred
+ * megabytes of it while Dawn compiles. So garbage is collected before a sample counts, except for the last few megabytes.
  */
 (() => {
   const SAMPLE_MS = 20;
@@ -23,7 +23,7 @@
     return submit.call(this, buffers);
   };
 
-  /** What was there after the last collection, or less. */
+  /** The heap's size after the last collection, or less. */
   let keptBytes = Infinity;
   let collect = () => {};
   if (isNode) {

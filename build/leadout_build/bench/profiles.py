@@ -1,4 +1,4 @@
-"""`leadout bench --profile`: which passes are profiled, and the tables of it."""
+"""`leadout bench --profile`: chooses the passes to profile, and prints their tables."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from leadout_build.bench.measures import SAMPLINGS
 from leadout_build.bench.runtime import Runtime
 from leadout_build.store.sizes import format_bytes
 
-#: The number of drafts whose cycle is profiled, where it is among those measured.
+#: The number of drafts of the cycle to profile, if it is among those measured.
 PROFILED_DRAFTS = 3
 
-#: Lines of a table; what is behind them is summed up in one.
+#: The most lines of a table; the remaining ops are summed up in one line.
 MOST_LINES = 40
 
 
@@ -24,15 +24,16 @@ def profile_passes(
     contexts: Sequence[int],
     parallel: int = 1,
 ) -> list[dict[str, Any]]:
-    """Profile plain steps behind every number of tokens, a cycle with drafts, a prefill pass.
+    """Profile plain steps after each number of tokens, a cycle with drafts, and a prefill pass.
 
-    And cycles of the most lanes that are measured, plain and with a draft each.
+    With several requests at once, cycles of the largest number are profiled too, plain and with
+    drafts.
 
     Args:
-        runtime: with a model loaded.
-        num_drafts: measured; one of them is profiled, too.
-        samplings: keys of SAMPLINGS; the cycle with drafts and prefill take the first.
-        contexts: numbers of known tokens; likewise.
+        runtime: the runtime, with a model loaded.
+        num_drafts: the measured numbers of drafts; one of them is profiled.
+        samplings: keys of SAMPLINGS; the cycle with drafts and the prefill pass use the first.
+        contexts: numbers of tokens before a step; the same passes use the first.
         parallel: the most requests at once.
     """
     first = SAMPLINGS[samplings[0]]
@@ -58,7 +59,7 @@ def profile_passes(
 
 
 def profile_lines(profile: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a profile's table for people."""
+    """Yield the lines of a profile's table."""
     whole, bandwidth = profile["whole_us"], profile["bandwidth_gb_per_s"]
     yield (
         f"profile of {profile['plan']}, {profile['context_tokens']} tokens before it, "

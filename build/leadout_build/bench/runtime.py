@@ -1,4 +1,4 @@
-"""What `leadout bench` measures, and what it asks of wherever the engine runs."""
+"""The subject that `leadout bench` measures, and the interface to a running engine."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any, Protocol
 from leadout import errors
 from leadout.errors import LeadoutError, RequestError
 
-#: Called with the bytes loaded and those in all.
+#: Called with the loaded bytes and the total bytes.
 OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A load, as it was seen.
+    """What was observed of a load.
 
     Attributes:
         info: `ModelInfo` of web/messages.js.
-        events: its "phase" and "progress" messages, each with `at_ms`.
-        samples: [at_ms, bytes] of the JavaScript heap from before the load until its end.
+        events: the load's "phase" and "progress" messages, each with `at_ms`.
+        samples: [at_ms, bytes] of the JavaScript heap, from before the load until its end.
     """
 
     info: dict[str, Any]
@@ -32,14 +32,14 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured: a model, or the shape of one without files.
+    """What is measured: a model, or a shape, which has no files.
 
     Attributes:
         name: the model's name in the store or its path, or the shape's name.
-        files: the model's, file name → path; None for a shape.
-        drafter_files: those of the drafter beside the model; None where there is none. A shape
-            has one always.
-        has_vocabulary: a shape gets a made-up vocabulary, as answers that keep to a grammar need.
+        files: the model's files, file name → path; None for a shape.
+        drafter_files: the files of the drafter beside the model; None if there is none. A shape
+            always has a drafter.
+        has_vocabulary: give a shape a made-up vocabulary, which answers that follow a grammar need.
     """
 
     name: str
@@ -49,22 +49,22 @@ class Subject:
 
     @property
     def is_shape(self) -> bool:
-        """Whether weights are made up."""
+        """Whether the weights are made up."""
         return self.files is None
 
     @property
     def has_drafter(self) -> bool:
-        """Whether it can draft by MTP."""
+        """Whether the subject has an MTP drafter."""
         return self.is_shape or self.drafter_files is not None
 
     def load_message(
         self, drafter: str, options: Mapping[str, object] | None = None
     ) -> dict[str, object]:
-        """Return the "load" of web/messages.js, without its id.
+        """Return the "load" message of web/messages.js, without its id.
 
         Args:
             drafter: "none", "mtp" or "ngram".
-            options: more of `LoadOptions`.
+            options: further fields of `LoadOptions`.
         """
         return {
             "type": "load",
@@ -84,7 +84,7 @@ class Subject:
 
 
 class Runtime(Protocol):
-    """An engine somewhere; `versions` is complete once a model is loaded."""
+    """An engine that runs somewhere; `versions` is complete once a model is loaded."""
 
     versions: dict[str, str]
 
@@ -94,12 +94,12 @@ class Runtime(Protocol):
         drafter: str,
         options: Mapping[str, object] | None = None,
     ) -> Loaded:
-        """Load what the runtime was opened for, in place of what was loaded before.
+        """Load the runtime's subject; it replaces what was loaded before.
 
         Args:
-            on_progress: told of the weights' bytes.
+            on_progress: called with the bytes of weights.
             drafter: "none", "mtp" or "ngram".
-            options: more of `LoadOptions` of web/messages.js.
+            options: further fields of `LoadOptions` of web/messages.js.
 
         Raises:
             LeadoutError: one of its children, as in `Engine.load`.
@@ -109,10 +109,10 @@ class Runtime(Protocol):
         """Return `Generated` of web/messages.js for a `GenerateRequest`."""
 
     def generate_together(self, requests: Sequence[Mapping[str, object]]) -> list[dict[str, Any]]:
-        """Return what `generate` does, of requests that are made at once, in their order."""
+        """Run several requests at once; return the results of `generate` in their order."""
 
     def assume(self, ids: list[int]) -> None:
-        """Take ids as prefilled, where weights are made up."""
+        """Treat ids as prefilled; only with made-up weights."""
 
     def profile(self, request: Mapping[str, object]) -> dict[str, Any]:
         """Return `PassProfile` of web/messages.js for a `ProfileRequest`."""
@@ -122,7 +122,7 @@ class Runtime(Protocol):
 
 
 def raise_named(error: Mapping[str, Any]) -> None:
-    """Raise an `ErrorMessage` of web/messages.js as the class that it names."""
+    """Raise an `ErrorMessage` of web/messages.js as an error of the class in its name."""
     kind = getattr(errors, str(error["name"]), LeadoutError)
     is_ours = isinstance(kind, type) and issubclass(kind, LeadoutError)
     raise (kind if is_ours else LeadoutError)(error["message"], **(error.get("detail") or {}))
@@ -144,7 +144,7 @@ def read_build(site: Path) -> dict[str, Any]:
 
 
 def site_versions(site: Path) -> dict[str, str]:
-    """Return the versions of what a built site carries."""
+    """Return the versions of the software in a built site."""
     facts = read_build(site)
     lock = site / facts["vendor"] / "pyodide/pyodide-lock.json"
     python = json.loads(lock.read_text("utf-8"))["info"]["python"]

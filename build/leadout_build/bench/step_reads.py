@@ -1,15 +1,15 @@
-"""What a step reads of a model's weights, and what its KV cache takes, from headers alone.
+"""Computes from headers how many bytes a step reads, and how many the KV cache takes.
 
 Bytes are those on a device: matrices in the layout that they are repacked to, vectors in float32.
-A step reads every tensor that its model has once, but
+A step reads every tensor of its model once. The exceptions:
 
-    embed_tokens               once as the head, where it is the head, and one row
+    embed_tokens               one row; and once in whole, if it is also the head
     embed_tokens_per_layer     one row
-    experts                    those that are chosen, top_k_experts of num_experts
+    experts                    only the chosen ones, top_k_experts of num_experts
     a drafter's embed_tokens   with a centroid head: the rows of the chosen centroids
 
-A checkpoint may hold more: keys' and values' projections of layers that have no KV cache of their
-own are neither loaded nor counted.
+A checkpoint may contain more tensors: layers without a KV cache of their own may have projections
+of keys and values. These are neither loaded nor counted.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from leadout.models import gemma4_assistant, gemma4_text
 _EMBEDDING = "model.embed_tokens.weight"
 _PER_LAYER_EMBEDDING = "model.embed_tokens_per_layer.weight"
 _HEAD = "lm_head.weight"
-#: Loaded where it is there, though a model runs without it.
+#: A tensor that is loaded if the checkpoint has it. A model runs without it, too.
 _OPTIONAL = ".layer_scalar"
 _FLOAT_BYTES = 4
 _ID_BYTES = 4
@@ -43,11 +43,11 @@ _ID_BYTES = 4
 
 @dataclass(frozen=True)
 class StepReads:
-    """Bytes of weights that one step reads.
+    """How many bytes of weights one step reads.
 
     Attributes:
-        total_bytes: all of them.
-        head_bytes: the head's, among these.
+        total_bytes: the total.
+        head_bytes: the head's part of the total.
     """
 
     total_bytes: int
@@ -56,14 +56,14 @@ class StepReads:
 
 @dataclass(frozen=True)
 class KvKind:
-    """Layers whose KV caches are alike.
+    """Layers that have the same kind of KV cache.
 
     Attributes:
         layer_type: "sliding_attention" or "full_attention".
-        num_layers: how many.
-        num_key_value_heads: heads of keys, and of values.
-        head_dim: values of a head.
-        bytes_per_token: of one layer's keys and values, by the cache's dtype.
+        num_layers: the number of these layers.
+        num_key_value_heads: the number of key heads, and of value heads.
+        head_dim: the number of values of a head.
+        bytes_per_token: bytes of one layer's keys and values, by the cache's dtype.
     """
 
     layer_type: str
@@ -95,7 +95,7 @@ def used_tensors(checkpoint: Checkpoint, config: Config) -> list[TensorInfo]:
 
 
 def step_reads(checkpoint: Checkpoint, config: Config) -> StepReads:
-    """Return what a decode step of a target reads, or one step of a drafter."""
+    """Return what one decode step of a target, or one step of a drafter, reads."""
     if isinstance(config, Gemma4AssistantConfig):
         return _draft_step_reads(checkpoint, config)
     used = {tensor.name: device_bytes(tensor) for tensor in used_tensors(checkpoint, config)}
@@ -130,7 +130,7 @@ def kv_kinds(config: Config) -> list[KvKind]:
 
 
 def kv_bytes_per_token(kinds: list[KvKind], *, is_past_window: bool = False) -> dict[str, int]:
-    """Return what a position takes in all KV caches, by dtype; past the window in full ones."""
+    """Return the bytes of a position in all KV caches, by dtype; past the window only full ones."""
     counted = [kind for kind in kinds if not is_past_window or kind.layer_type == FULL]
     return {
         dtype: sum(kind.num_layers * kind.bytes_per_token[dtype] for kind in counted)

@@ -1,4 +1,4 @@
-"""The report of `leadout bench` for people."""
+"""Prints the report of `leadout bench` as a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from leadout_build.bench.parallel import parallel_parts
 from leadout_build.bench.profiles import profile_lines
 from leadout_build.store.sizes import format_bytes
 
-#: Adapters that compute on the CPU, as their names say.
+#: Parts of the names of adapters that compute on the CPU.
 SOFTWARE_ADAPTERS = ("swiftshader", "llvmpipe", "lavapipe")
 
 
@@ -25,7 +25,7 @@ def is_software(adapter: str) -> bool:
 
 
 class _Lines:
-    """Lines, each with a label that is shown once for those that follow each other with it."""
+    """Lines with labels. A label is printed only on the first of consecutive lines that have it."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -48,7 +48,7 @@ def table(report: Mapping[str, Any]) -> list[str]:
     )
     lines.add("machine", machine["system"], f"{machine['cpus']} CPUs", *versions)
     if is_software(report["adapter"]):
-        lines.add("machine", "software rendering: fewer tokens and runs, and the CPU's figures")
+        lines.add("machine", "software rendering on the CPU: fewer tokens and runs")
     _add_load(lines, report["load"])
     for entry in report["prefill"]:
         spread = Spread(**entry["tokens_per_s"])
@@ -64,7 +64,7 @@ def table(report: Mapping[str, Any]) -> list[str]:
     for drafter in report["drafters"]:
         _add_drafter(lines, drafter)
     if report["is_shape"]:
-        lines.add("drafts", "weights are made up: what they cost counts, what is accepted does not")
+        lines.add("drafts", "weights are made up: times are valid, acceptance is not")
     _add_memory(lines, report["memory"])
     for profile in report.get("profiles", ()):
         lines.lines += ["", *profile_lines(profile)]
@@ -108,7 +108,7 @@ def _add_drafter(lines: _Lines, drafter: Mapping[str, Any]) -> None:
         if drafter["weights_bytes"]:
             facts.append(f"weights {format_bytes(drafter['weights_bytes'])}")
         one_draft_ms = drafter["runs"][0]["draft_ms"]
-        if one_draft_ms is not None and one_draft_ms > 0:  # else it is lost in the noise
+        if one_draft_ms is not None and one_draft_ms > 0:  # otherwise the noise is larger
             facts.append(f"a draft {one_draft_ms:.4g} ms")
         if drafter["draft_reads"]:
             reads = drafter["draft_reads"]
@@ -171,7 +171,7 @@ def _add_drafting(lines: _Lines, written: Mapping[str, Any]) -> None:
         if k == "auto" and entry["believed_cycle_ms"] and entry["run_cycle_ms"]:
             believed, run = entry["believed_cycle_ms"], entry["run_cycle_ms"]
             costs = [f"{n}: {believed[n]:.3g} / {run[n]:.3g}" for n in run if believed.get(n)]
-            lines.add("text", f"  ms a cycle as believed at the end / as run: {'; '.join(costs)}")
+            lines.add("text", f"  ms a cycle, estimated at the end / measured: {'; '.join(costs)}")
 
 
 def _add_memory(lines: _Lines, memory: Mapping[str, Any]) -> None:

@@ -1,14 +1,14 @@
 """The command line: `leadout COMMAND`.
 
     arguments.py, values.py    what each command takes; COMMAND.py has its `run`
-    pull_*.py, catalogue.py    where `pull` fetches from
-    prompts.py, answers.py     what `generate` is asked, and how it prints what comes
+    pull_*.py, catalogue.py    the sources of `pull`
+    prompts.py, answers.py     the prompts of `generate`, and how it prints answers
     table_prompt.py            `generate --table`
     native.py                  the engine in this process
-    progress.py, terminal.py   what a terminal shows
+    progress.py, terminal.py   output on a terminal
 
-A command's module is imported only when it runs, so that `--help` answers at once and a command
-does not need what only another one uses.
+A command's module is imported only when the command runs. So `--help` answers at once, and a
+command does not need packages that only another command uses.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output (head, less) has enough; keep Python from flushing at exit.
+        # The reader of our output (head, less) closed the pipe; keep Python from flushing at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:

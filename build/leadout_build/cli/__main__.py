@@ -1,4 +1,4 @@
-"""`python -m leadout_build.cli`, where there is no `leadout` on PATH."""
+"""`python -m leadout_build.cli`, for when `leadout` is not on PATH."""
 
 import sys
 

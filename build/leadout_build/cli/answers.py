@@ -1,7 +1,7 @@
-"""Answers as `leadout generate` prints them: in the order of their prompts.
+"""Prints the answers of `leadout generate` in the order of their prompts.
 
-Several are written at once. The first one that has not ended is shown as it comes; what comes of
-those behind it waits for its turn.
+Several answers are generated at once. The first unfinished one is printed while it is generated.
+The text of later answers is held back until it is their turn.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Any
 from leadout.errors import LeadoutError
 from leadout_build.cli.terminal import printable, say_error, shown_text
 
-#: Of a prompt, in the line above its answer.
+#: The most characters of a prompt in the line above its answer.
 _NAME_CHARS = 60
 
 
 class Answers:
-    """Prints answers, and says of those that failed why.
+    """Prints answers, and the errors of those that failed.
 
     Args:
-        model: as it was asked for.
-        names: of the prompts.
-        is_json: print an object an answer, with ids and figures.
-        is_list: there may be several: each has its number. Else it is one, and its failure is the
-            command's.
+        model: the model's name on the command line.
+        names: the prompts' names.
+        is_json: print one JSON object per answer, with ids and figures.
+        is_list: there may be several answers, so each gets a number. Otherwise there is one answer,
+            and the command fails if it fails.
     """
 
     def __init__(self, model: str, names: Sequence[str], *, is_json: bool, is_list: bool) -> None:
@@ -39,18 +39,18 @@ class Answers:
         self._begin()
 
     def add(self, index: int, text: str, reasoning: str) -> None:
-        """Take the next piece of an answer, and of the reasoning before it."""
+        """Add the next piece of an answer, or of the reasoning before it."""
         if index == self._current:
             self._print(text, reasoning)
         elif not self._is_json:
             self._held.setdefault(index, []).append((text, reasoning))
 
     def end(self, index: int, generated: Mapping[str, Any] | LeadoutError) -> None:
-        """Take an answer's end.
+        """End an answer.
 
         Args:
-            index: its prompt's.
-            generated: `Generated` of web/messages.js, or why there is none.
+            index: the index of the answer's prompt.
+            generated: `Generated` of web/messages.js, or the error.
         """
         self._ended[index] = generated
         while self._current in self._ended:
@@ -59,10 +59,10 @@ class Answers:
             self._begin()
 
     def close(self) -> int:
-        """Return the exit code, once all have ended.
+        """Return the exit code, after all answers have ended.
 
         Raises:
-            LeadoutError: the only one failed.
+            LeadoutError: there was only one prompt, and it failed.
         """
         if self._failure is None:
             return 0
@@ -71,7 +71,7 @@ class Answers:
         return self._failure.exit_code
 
     def _begin(self) -> None:
-        """Print what there is of the current answer."""
+        """Print what was held back of the answer that is now first."""
         if self._current == len(self._names) or self._is_json:
             return
         if self._is_list:
@@ -104,7 +104,7 @@ class Answers:
     def _print(self, text: str, reasoning: str) -> None:
         if self._is_json:
             return
-        # So that a pipe gets the answer alone.
+        # Reasoning goes to stderr, so that a pipe gets only the answer.
         for stream, written in ((sys.stderr, reasoning), (sys.stdout, text)):
             stream.write(shown_text(written, stream))
             stream.flush()

@@ -1,4 +1,4 @@
-"""What each command of `leadout` takes, and what it says of wrong arguments."""
+"""The arguments of each command of `leadout`, and the messages about wrong arguments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MODEL_HELP = (
     "nano (built in), a name in the model store, or a path: a .gguf file, or a folder with "
     "config.json and *.safetensors"
 )
-#: Those of pyapp/leadout/checkpoint/synthetic.py, which is not imported for a --help.
+#: The shapes of pyapp/leadout/checkpoint/synthetic.py, which is not imported for a --help.
 _SHAPES = ("e2b", "e4b", "12b", "26b-a4b", "31b", "tiny")
 
 
@@ -29,11 +29,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         argv: the arguments; None: the process's own.
 
     Raises:
-        SystemExit: they are wrong, which is said; or help was asked for.
+        SystemExit: an argument is wrong (a message was printed), or help was asked for.
     """
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
-    # argparse takes a PROMPT right after MODEL or never; ours may come after options too.
+    # argparse accepts a PROMPT only right after MODEL. Ours may also come after options.
     while hasattr(args, "prompts") and rest and not rest[0].startswith("-"):
         args.prompts.append(rest.pop(0))
     if rest:
@@ -42,7 +42,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage in front of it."""
+    """Prints what is wrong in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         say_error(f"{message} (see `{self.prog} --help`)")
@@ -50,7 +50,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _HelpFormatter(argparse.HelpFormatter):
-    """Names an option's default where it says something."""
+    """Prints an option's default in its help, if the default is informative."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         silent = action.default in (None, argparse.SUPPRESS)
@@ -63,7 +63,7 @@ class _HelpFormatter(argparse.HelpFormatter):
 
 
 def _command(name: str) -> Callable[[argparse.Namespace], int]:
-    """Return what runs a command: `run` of the file of its name, imported only then."""
+    """Return a function that imports the module of a command and calls its `run`."""
 
     def run(args: argparse.Namespace) -> int:
         code: int = importlib.import_module(f"leadout_build.cli.{name}").run(args)

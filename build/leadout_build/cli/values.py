@@ -1,4 +1,4 @@
-"""Kinds of values that commands take: each parses one, or says what was wanted."""
+"""Parsers of the commands' values. Each returns a value, or says what was wanted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_DRAFT_TOKENS = 7
 #: How many requests a model can be loaded for, as in pyapp/leadout/rows.py.
 PARALLEL = (1, 2, 4, 8)
 
-#: Those of build/leadout_build/bench/measures.py, which is not imported for a --help.
+#: The samplings of build/leadout_build/bench/measures.py, which is not imported for a --help.
 SAMPLINGS = ("greedy", "page")
 
 
@@ -38,7 +38,7 @@ def number(is_valid: Callable[[float], bool], wanted: str) -> Callable[[str], fl
         try:
             value = float(text)
         except ValueError:
-            value = float("nan")  # which is in no range
+            value = float("nan")  # not a number: it is in no range
         if not is_valid(value):
             raise argparse.ArgumentTypeError(f'"{text}"; wanted {wanted}')
         return value

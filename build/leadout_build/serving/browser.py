@@ -1,7 +1,7 @@
-"""The one place that finds a Chromium and knows the flags under which it has WebGPU.
+"""Finds a Chromium, and has the flags that it needs for WebGPU. No other module does this.
 
-Used by the tests, `leadout generate --device webgpu` and `leadout bench`. Run as a module it
-prints the browser's path, or exits with 1 where there is none; `make setup` asks it so.
+The tests, `leadout generate --device webgpu` and `leadout bench` use it. `make setup` runs it as a
+module: it prints the browser's path, or exits with 1 if there is none.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import Any
 
 from leadout.errors import DeviceUnavailableError
 
-#: Names that Chromium goes by on PATH, the first found wins.
+#: Names of Chromium on PATH; the first one found is used.
 EXECUTABLES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
-#: Where the applications lie that are never on PATH.
+#: Paths of applications that are never on PATH.
 APPLICATIONS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 )
 
-#: Where `playwright install chromium` puts its browsers, newest revision last.
+#: Where `playwright install chromium` puts its browsers, with the newest revision last.
 PLAYWRIGHT_FOLDERS = ("~/.cache/ms-playwright", "~/Library/Caches/ms-playwright")
 PLAYWRIGHT_PATTERNS = (
     "chromium-*/chrome-linux*/chrome",
     "chromium-*/chrome-mac*/*.app/Contents/MacOS/*",
 )
 
-#: A test browser fetches nothing of its own accord.
+#: Flags that keep the browser from fetching anything that no page asks for.
 QUIET_FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
@@ -40,15 +40,15 @@ QUIET_FLAGS = (
 
 
 def find_browser() -> Path | None:
-    """Return a Chromium's path: LEADOUT_CHROMIUM, one on PATH, an application, Playwright's.
+    """Return the path of a Chromium: LEADOUT_CHROMIUM, on PATH, an application, or Playwright's.
 
     Raises:
-        DeviceUnavailableError: LEADOUT_CHROMIUM is set and names no executable.
+        DeviceUnavailableError: LEADOUT_CHROMIUM is set, but is not an executable.
     """
     if chosen := os.environ.get("LEADOUT_CHROMIUM"):
         found = shutil.which(chosen)
         if found is None:
-            message = f"LEADOUT_CHROMIUM is {chosen!r}, which is no executable; mend or unset it"
+            message = f"LEADOUT_CHROMIUM is {chosen!r}, which is no executable; correct or unset it"
             raise DeviceUnavailableError(message, path=chosen)
         return Path(found)
     for name in (*EXECUTABLES, *APPLICATIONS):
@@ -74,7 +74,7 @@ def launch_options(*, software: bool | None = None) -> dict[str, Any]:
 
     Args:
         software: True renders with SwiftShader on the CPU, False with the GPU; None (the
-            default) takes the GPU where there is one.
+            default) uses the GPU if there is one.
 
     Raises:
         DeviceUnavailableError: there is no Chromium.

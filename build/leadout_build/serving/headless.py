@@ -1,6 +1,6 @@
-"""The built site in a headless Chromium, for `generate`, `bench` and tests.
+"""Opens the built site in a headless Chromium, for `generate`, `bench` and tests.
 
-Playwright, which starts it, is an extra of the package: what serves has to work without.
+Playwright starts Chromium. It is an optional dependency, so serving has to work without it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from leadout_build.store.model_store import Store
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-#: A file of every site that loads nothing by itself, so that a script can begin from there.
+#: A file that every site has. Opened as a page it loads nothing, so a script can start there.
 BLANK = "build.json"
 
 
@@ -35,13 +35,13 @@ def serving(
     drafter: str | None = None,
     allow_origins: Sequence[str] = (),
 ) -> Iterator[str]:
-    """Serve the site on a free port while the context lasts; yield its URL.
+    """Serve the site on a free port until the context ends; yield its URL.
 
     Args:
         site: the built site.
         model: name or path of the model that the page proposes.
-        store: default: the user's.
-        drafter: name or path of what drafts for it; default: what lies beside it.
+        store: the store; default: the user's.
+        drafter: name or path of the model's drafter; default: the one beside the model.
         allow_origins: other origins that the page may fetch models from.
 
     Raises:
@@ -78,14 +78,14 @@ def require_playwright() -> None:
     """Import Playwright.
 
     Raises:
-        DeviceUnavailableError: it is not installed; the message says how it gets there.
+        DeviceUnavailableError: it is not installed; the message says how to install it.
     """
     try:
         import playwright.sync_api  # noqa: F401
     except ImportError as error:
         raise DeviceUnavailableError(
-            f"A Chromium is driven through Playwright, and that cannot be imported ({error}). Run "
-            "`pip install 'leadout[browser]'`; then, where the system has no Chromium, `playwright "
+            f"Playwright, which controls Chromium, cannot be imported ({error}). Run "
+            "`pip install 'leadout[browser]'`; then, if the system has no Chromium, `playwright "
             "install chromium`. (`leadout generate --device numpy` needs neither.)"
         ) from error
 
@@ -118,10 +118,10 @@ def headless_page(url: str, extra_args: Sequence[str] = ()) -> Iterator[Page]:
 
 
 def evaluate(page: Page, script: str, arguments: object = None) -> Any:
-    """Return what a script gives in a page.
+    """Return the result of a script in a page.
 
     Raises:
-        LeadoutError: the page crashed, or the script rejected.
+        LeadoutError: the page crashed, or the script failed.
     """
     from playwright.sync_api import Error as PlaywrightError
 

@@ -1,9 +1,9 @@
-"""What the server demands of every request, and adds to every answer.
+"""Checks every request, and adds security headers to every answer.
 
-The page runs hostile input (checkpoints, their templates), and the server listens on a port that
-every page in the browser can reach. So: only loopback, only known Host names (against a foreign
-name that is rebound to 127.0.0.1), only reading, and a policy under which a page can load
-nothing from elsewhere. Neither COOP nor COEP: the page must also work where they cannot be set.
+The page reads hostile input (checkpoints, their templates), and every page in the browser can reach
+the server's port. So the server accepts only loopback addresses, only known Host names (against DNS
+rebinding to 127.0.0.1), and only reads. Its policy lets a page load nothing from elsewhere. It
+sends neither COOP nor COEP, because the page must also work on hosts that cannot send them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from leadout.errors import RequestError
 from leadout_build.site.policy import check_origin
 
-#: For what lies in the model store: a license's HTML may be read, and may do nothing.
+#: The policy for files of the model store: a license in HTML can be shown, but runs nothing.
 MODEL_POLICY = "default-src 'none'; frame-ancestors 'self'; sandbox"
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host (a name or an address, without brackets) is this machine's own."""
+    """Return whether a host (a name or an address, without brackets) is this machine."""
     if host.lower() == "localhost":
         return True
     try:
@@ -33,7 +33,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_known_host(header: str) -> bool:
-    """Return whether a Host header names this machine: a foreign name never does."""
+    """Return whether a Host header names this machine, by localhost or a loopback address."""
     host, bracket, port = header.rpartition("]")
     if bracket:
         host, port = host.removeprefix("["), port.removeprefix(":")
@@ -42,10 +42,10 @@ def is_known_host(header: str) -> bool:
     return is_loopback(host) and (port == "" or port.isdecimal())
 
 
-#: What a page of another origin may see of an answer, beside what it always may.
+#: Further response headers that a page of another origin may read.
 _EXPOSED = "accept-ranges, content-encoding, content-length, content-range, etag"
 
-#: What such a page may ask, where its browser asks first.
+#: The headers that answer such a page's preflight request.
 _PREFLIGHT = {
     "access-control-allow-methods": "GET, HEAD",
     "access-control-allow-headers": "range, if-range, if-none-match",
@@ -57,8 +57,8 @@ def check_cors_origin(text: str) -> str:
     """Return an origin as browsers write it in a request.
 
     Raises:
-        RequestError: it is not an origin, or has a wildcard. Each origin has to be named, so that
-            nobody lets all pages in by mistake.
+        RequestError: the text is not an origin, or has a wildcard. Each origin has to be named, so
+            that nobody allows all pages by mistake.
     """
     origin = check_origin(text)
     if "*" in origin:
@@ -74,12 +74,12 @@ def check_cors_origin(text: str) -> str:
 
 
 class Guard:
-    """ASGI middleware: refuses what the module's docstring says, and sets the headers.
+    """ASGI middleware: makes the checks of the module's docstring, and sets the headers.
 
     Args:
-        app: what is guarded.
+        app: the application behind it.
         policy: the site's Content-Security-Policy.
-        cors_origins: origins whose pages may read every answer; see `check_cors_origin`.
+        cors_origins: origins of pages that may read every answer; see `check_cors_origin`.
     """
 
     def __init__(self, app: ASGIApp, policy: str, cors_origins: Sequence[str] = ()) -> None:

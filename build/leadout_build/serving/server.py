@@ -4,10 +4,11 @@
 /models/index.json        the models: keep in step with web/client/models.js
 /models/<name>/<file>     their files, in ranges
 
-The site's own models/, which a static host serves, is not looked at: what is built in is served
-from the package, whatever was built when, and what the store has comes and goes.
+The site's own models/ is only for static hosts. Here, built-in models are served from the package,
+and the store is read at each request, because its models change.
 
-A drafter is no model of its own there: its target names it, and its files lie under its own name.
+A drafter is not in the list of models. Its target's entry names it, and its files are under its own
+name.
 """
 
 from __future__ import annotations
@@ -53,18 +54,18 @@ from leadout_build.store.drafters import (
 from leadout_build.store.hub_choice import model_stem
 from leadout_build.store.model_store import Store
 
-#: After Ctrl-C, how long requests under way may take to end.
+#: How long running requests may take to end after Ctrl-C.
 SHUTDOWN_S = 1
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A model outside of the store that is served beside it.
+    """A served model that is not in the store.
 
     Attributes:
-        name: under /models/.
+        name: the model's name under /models/.
         files: file name → path.
-        drafter: what drafts for it, if anything does.
+        drafter: the model's drafter, if it has one.
     """
 
     name: str
@@ -86,12 +87,12 @@ def create_app(
 
     Args:
         site: the built site, a folder with index.html.
-        store: its models are served as they come and go.
-        default_model: which one the page proposes; default: the first one.
-        extra_model: one from elsewhere, which hides another one of its name.
-        built_in: those that are there whatever the store has, and come before it.
+        store: the store; it is read at each request.
+        default_model: the model that the page proposes; default: the first one.
+        extra_model: a model from elsewhere; it hides another one of the same name.
+        built_in: the built-in models; they come before those of the store.
         allow_origins: other origins that the page may fetch models from.
-        cors_origins: other origins whose pages may read all of this; by default there are none.
+        cors_origins: other origins of pages that may read everything; default: none.
     """
     policy = site_policy([check_origin(text) for text in allow_origins])
 
@@ -148,16 +149,16 @@ def serve(
 
     Args:
         host: a loopback address, or localhost.
-        port: 0 takes a free one.
+        port: the port; 0 is any free one.
         open_browser: open the page when ready.
         model: name or path of the model that the page proposes; default: the built-in one.
         allow_origins: other origins that the page may fetch models from.
-        cors_origins: other origins whose pages may read what is served here.
+        cors_origins: other origins of pages that may read everything.
         site: the built site.
-        store: default: the user's.
+        store: the store; default: the user's.
 
     Raises:
-        RequestError: the host is not loopback, an origin is none, or the site was not built.
+        RequestError: the host is not loopback, an origin is invalid, or the site was not built.
         ModelNotFoundError: no such model.
         PortInUseError: the port is taken.
     """
@@ -190,13 +191,13 @@ def serve(
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:
-        pass  # Ctrl-C is how it ends; uvicorn has closed everything and raised it again
+        pass  # the usual end, by Ctrl-C; uvicorn has closed everything and raised it again
     finally:
         listener.close()
 
 
 class _Server(uvicorn.Server):
-    """Says where it is once it answers there."""
+    """Prints its URL when it is ready."""
 
     def __init__(self, config: uvicorn.Config, url: str, open_browser: bool) -> None:
         super().__init__(config)
@@ -211,14 +212,14 @@ class _Server(uvicorn.Server):
             threading.Thread(target=webbrowser.open, args=(self._url,), daemon=True).start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # A page in the midst of loading a model would hold up the end: it is hung up on.
+        # A page that is loading a model would delay the shutdown, so connections are aborted.
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         await super().shutdown(sockets)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind the port here, so that one that is taken is our error and not a log line."""
+    """Bind the port here, so that a port in use becomes an error of ours, not a line in a log."""
     if not 0 <= port <= 65535:
         raise RequestError(f"{port} is not a port; wanted 0 (any free one) to 65535.", port=port)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -242,12 +243,12 @@ def listen(host: str, port: int) -> socket.socket:
 def find_model(
     store: Store, name_or_path: str, drafter: str | None = None
 ) -> tuple[str, ServedModel | None]:
-    """Return what a model is called where it is served, and the model if only this call knows it.
+    """Return a model's name on the server, and the model itself if it is served from a path.
 
     Args:
-        store: where names are looked up.
-        name_or_path: of the model, as `Store.resolve` takes it.
-        drafter: the same of its drafter; default: the one that lies beside the model, if any.
+        store: the store in which names are looked up.
+        name_or_path: the model, as for `Store.resolve`.
+        drafter: the drafter, in the same form; default: the one beside the model, if any.
 
     Raises:
         ModelNotFoundError: no such model.
@@ -256,7 +257,7 @@ def find_model(
     files = store.resolve(name_or_path)
     is_known = is_built_in(name_or_path) or store.holds(name_or_path, files)
     if is_known and drafter is None:
-        return name_or_path, None  # what drafts for it is known as well
+        return name_or_path, None  # the server also finds its drafter
     found = drafter_of(store, name_or_path) if drafter is None else drafter_named(store, drafter)
     weights = [path for name, path in files.items() if name.endswith(".gguf")]
     folder = next(iter(files.values())).parent.absolute()
@@ -267,7 +268,7 @@ def find_model(
 
 
 def built_in_served() -> list[ServedModel]:
-    """Return the built-in models, as they are served."""
+    """Return the built-in models as served models."""
     return [
         ServedModel(model.name, model.files, Drafter(model.drafter_name, model.drafter_files))
         for model in built_in_models()
@@ -275,7 +276,7 @@ def built_in_served() -> list[ServedModel]:
 
 
 def _served_files(models: Sequence[ServedModel], name: str) -> Mapping[str, Path] | None:
-    """Return the files under a name that are not the store's, or None."""
+    """Return the files of the model or drafter of that name, or None; the store is not searched."""
     for model in models:
         if name == model.name:
             return model.files
@@ -296,7 +297,7 @@ def _find_stored_file(store: Store, name: str, file: str) -> Path | None:
 
 
 def _describe_stored(store: Store) -> list[dict[str, object]]:
-    """Return the store's models, each with its drafter, which is none of them."""
+    """Return the entries of the store's models with their drafters; a drafter has no entry."""
     models = [model for model in store.list_models() if model.checkpoint_files]
     entries = {
         model.name: _describe(

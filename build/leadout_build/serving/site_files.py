@@ -1,4 +1,4 @@
-"""Files as the server answers them: where they may lie, their types, ranges and caching."""
+"""Answers with files: the allowed paths, media types, byte ranges and caching."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from starlette.staticfiles import NotModifiedResponse
 
 from leadout_build.site.policy import with_policy_replaced
 
-#: By suffix. The list is ours, because the system's differs between machines (Windows may call
-#: JavaScript text/plain), and with nosniff a wrong type stops the page.
+#: Media types by suffix. The system's list differs between machines (on Windows, JavaScript may be
+#: text/plain), and with nosniff a page with a wrong type does not run.
 MEDIA_TYPES: Mapping[str, str] = {
     ".css": "text/css; charset=utf-8",
     ".gguf": "application/octet-stream",
@@ -38,7 +38,7 @@ MEDIA_TYPES: Mapping[str, str] = {
 }
 DEFAULT_MEDIA_TYPE = "application/octet-stream"
 
-#: Folders whose name carries the hash of their content; the build names them.
+#: Folders with the hash of their content in their name; the build names them.
 _HASHED_FOLDER = re.compile(r"(app|vendor)-[0-9a-f]{8,}/")
 
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -46,8 +46,8 @@ REVALIDATE = "no-cache"
 
 
 class _File(FileResponse):
-    # What a client that does not read takes of memory, twice. 64 KiB at a time would cost a thread
-    # switch each.
+    # A client that does not read costs twice this memory. Chunks of 64 KiB would cost more thread
+    # switches, one per chunk.
     chunk_size = 1 << 18
 
 
@@ -63,8 +63,8 @@ def answer_file(request: Request, path: Path, cache_control: str) -> Response:
 def answer_page(request: Request, path: Path, policy: str) -> Response:
     """Answer with a page of the site, or 304 if the client has it.
 
-    Where it states the policy that it was built with, which may allow fewer origins, it states this
-    one.
+    The page's own policy, which it was built with and which may allow fewer origins, is replaced by
+    this one.
     """
     page = with_policy_replaced(path.read_bytes().decode(), policy).encode()
     etag = f'"{hashlib.sha256(page).hexdigest()[:32]}"'
@@ -104,5 +104,5 @@ def is_file_inside(path: Path, root: Path) -> bool:
 
 
 def site_cache_control(url_path: str) -> str:
-    """Return how long a file of the site stays fresh: for ever where its URL has its hash."""
+    """Return the Cache-Control of a file of the site: for ever if its URL has its hash."""
     return IMMUTABLE if _HASHED_FOLDER.match(url_path) else REVALIDATE

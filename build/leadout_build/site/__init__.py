@@ -1,1 +1,1 @@
-"""Building the site: kernels, the browser's Python, what others made, all into dist/."""
+"""Builds the site into dist/: kernels, the browser's Python, and third-party files."""

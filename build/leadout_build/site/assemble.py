@@ -1,20 +1,20 @@
 """Assembles dist/: the whole site, for any static host and any sub-path.
 
-    index.html, page.js, …   static/, byte for byte; in pages the policy stands as well
+    index.html, page.js, …   static/, byte for byte; the policy is added to pages
     docs/                    the documentation, see documentation.py
-    leadout.js, define.js, … stable addresses of what has a hash in its own
+    leadout.js, define.js, … stable URLs of modules that have a hash in their own URL
     app-<hash>/              web/, kernels/, assets.json, desk.json; python/ with our packages,
-                             compiled for the Pyodide in vendor, and the engine's as a wheel for
-                             people's own
-    vendor-<hash>/           what others made, see vendor.py
+                             compiled for the Pyodide in vendor, and the engine as a wheel for
+                             other people's Pyodide
+    vendor-<hash>/           third-party files, see vendor.py
     models/                  the built-in models, with the list of them that the page reads
-    _headers                 the policy, for static hosts that read such a file: workers get theirs
-                             from a header alone
+    _headers                 the policy, for static hosts that read such a file; workers get their
+                             policy only from a header
     build.json               version, hashes, allowed origins, and the SHA-256 of every file
 
-A folder's hash is that of everything in it, so it may be cached for ever. The same sources give
-the same bytes. A build happens in a folder beside `out` and takes its place at the end: one that
-fails leaves the old site as it was.
+A folder's hash covers all of its content, so it may be cached for ever. The same sources give the
+same bytes. A site is built in a folder beside `out`, which replaces `out` at the end. If a build
+fails, the old site stays.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ from leadout_build.site.vendor import package_of, vendor
 from leadout_build.site.wheel import build_wheel
 from leadout_build.store.built_in import DRAFTERS, built_in_models
 
-#: What no page loads of web/: kernels are rendered, "types" is for the npm package, and so is the
-#: adapter that imports another package.
+#: Files of web/ that no page loads. Kernels are rendered first. "types" is only for the npm
+#: package, and so is the adapter that imports another package.
 WEB_LEFT_OUT = ("node_modules", "kernels", "types", "examples", "langchain", "langchain.js")
 
-#: Where a checkout has the built-in models; keep in step with `FOLDER` in built_in.py.
+#: The folder of the built-in models in a checkout; keep in step with `FOLDER` in built_in.py.
 MODELS_FOLDER = "build/leadout_build/store/nano"
 
-#: Texts that the pages link to; the last is Nano's model card.
+#: Texts that pages link to; the last is Nano's model card.
 TEXTS = {
     "nano/README.md": "build/nano/README.md",
     "nano/model/README.md": f"{MODELS_FOLDER}/README.md",
 }
 
-#: In web/hub; the only data among the modules.
+#: A file in web/hub, the only data among the modules.
 KNOWN_MODELS = "known_models.json"
 
 BUILD_FILE = "build.json"
 
-#: In app-<hash>/: which files the engine has beside its modules.
+#: A file in app-<hash>/: the list of the engine's files that are not modules.
 ASSETS_FILE = "assets.json"
 HEADERS_FILE = "_headers"
 _HEADERS = """\
@@ -73,7 +73,8 @@ ENTRY_POINTS = {
     "python.js": "own_pyodide.js",
 }
 
-#: In app-<hash>/: what the finance desk alone uses. Keep in step with web/desk/files.js.
+#: A file in app-<hash>/: the files that only the finance desk uses. Keep in step with
+#: web/desk/files.js.
 DESK_FILE = "desk.json"
 HASH_DIGITS = 16
 
@@ -82,13 +83,13 @@ def build_site(out: Path, root: Path = ROOT, allow_origins: Sequence[str] = ()) 
     """Build the site.
 
     Args:
-        out: the folder to write; if there, it must be an earlier build or empty.
+        out: the folder to write; if it exists, it must be an earlier build or empty.
         root: the checkout to build.
         allow_origins: other origins that its pages may fetch models from, beside the hub's.
 
     Raises:
-        RequestError: an origin is none.
-        BuildError: there are no sources, something in them is broken, or `out` holds anything else.
+        RequestError: an origin is invalid.
+        BuildError: there are no sources, the sources are broken, or `out` has other content.
     """
     if not (root / "web/kernels").is_dir():
         raise BuildError(
@@ -104,7 +105,7 @@ def build_site(out: Path, root: Path = ROOT, allow_origins: Sequence[str] = ()) 
 
 
 def allowed_origins(site: Path) -> list[str]:
-    """Return the origins that a site was built with, checked; none where there is no such list."""
+    """Return the origins that a site was built with, checked; empty if the site has no list."""
     try:
         facts = json.loads((site / BUILD_FILE).read_text("utf-8"))
     except (OSError, ValueError):
@@ -183,7 +184,7 @@ def _assemble(site: Path, root: Path, allow_origins: Sequence[str]) -> None:
 
 
 def _add_models(out: Path, folder: Path) -> None:
-    """Write the built-in models as `leadout serve` serves them, so that any static host does."""
+    """Write the built-in models as `leadout serve` serves them, for static hosts."""
     for name in (*DRAFTERS, *DRAFTERS.values()):
         if not (folder / f"{name}.gguf").is_file():
             raise BuildError(f"{folder} lacks {name}.gguf; restore it with `git checkout`")
@@ -200,7 +201,7 @@ def _add_models(out: Path, folder: Path) -> None:
 
 
 def _add_model(out: Path, name: str, files: Mapping[str, Path]) -> dict[str, object]:
-    """Copy a model's files; return its entry of models/index.json (see serve.py)."""
+    """Copy a model's files; return its entry of models/index.json (see serving/server.py)."""
     folder = out / name
     folder.mkdir(parents=True)
     for file, path in files.items():
@@ -217,7 +218,7 @@ def _add_model(out: Path, name: str, files: Mapping[str, Path]) -> dict[str, obj
 
 
 def _left_out_of_web(folder: str, names: list[str]) -> list[str]:
-    """Tell shutil.copytree what is neither a module nor a folder of modules."""
+    """Return the names that shutil.copytree must skip: neither modules nor folders of modules."""
     return [
         name
         for name in names
@@ -227,7 +228,7 @@ def _left_out_of_web(folder: str, names: list[str]) -> list[str]:
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file below, by path."""
+    """Return the SHA-256 of every file in a folder and its subfolders, by path."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
@@ -236,7 +237,7 @@ def _hashes(folder: Path) -> dict[str, str]:
 
 
 def _add_hash(folder: Path) -> Path:
-    """Rename a folder to <name>-<hash of all that is in it>, and return the new path."""
+    """Rename a folder to <name>-<hash of its content>, and return the new path."""
     content = json.dumps(_hashes(folder), sort_keys=True).encode()
     digest = hashlib.sha256(content).hexdigest()[:HASH_DIGITS]
     return folder.rename(folder.with_name(f"{folder.name}-{digest}"))

@@ -1,6 +1,6 @@
 /**
- * Makes one file of each worker of the npm package, and beside OUT_FOLDER of what other people's Pyodide takes; see
- * package.py, which starts it:
+ * Bundles each worker of the npm package into one file. It also bundles the module for other people's Pyodide, into the
+ * folder above OUT_FOLDER. package.py starts it:
  *
  *     node bundle_workers.mjs WEB_FOLDER OUT_FOLDER
  */
@@ -11,8 +11,8 @@ const [web, outdir] = process.argv.slice(2).map((path) => resolve(path));
 const { build } = createRequire(join(web, "package.json"))("esbuild");
 
 /**
- * With its library in itself. A file of 1 kB would become a data: URL in bundlers, and browsers start no worker of that
- * under a strict policy.
+ * Bundled with its library. Bundlers would turn a file of 1 kB into a data: URL, and under a strict policy browsers do not
+ * start a worker from such a URL.
  */
 const HASH_WORKER = `
 import hashwasm from "hash-wasm/dist/sha256.umd.min.js";
@@ -26,7 +26,7 @@ const options = {
   format: "esm",
   target: "es2023",
   minifySyntax: true,
-  minifyWhitespace: true, // names stay, for whoever reads a stack
+  minifyWhitespace: true, // names stay, for readable stack traces
   charset: "utf8",
   logLevel: "warning",
 };
@@ -39,11 +39,11 @@ await build({
 await build({
   ...options,
   entryPoints: ["own_pyodide.js"],
-  minifyIdentifiers: true, // most of it is worker.js once more, where names stay
+  minifyIdentifiers: true, // most of the code is also in worker.js, where names stay
   outdir: join(outdir, ".."),
   plugins: [
     {
-      name: "places", // the package's own
+      name: "places", // the package's own version
       setup: ({ onResolve }) => {
         onResolve({ filter: /^\.\.\/places\.js$/ }, () => ({ path: "./places.js", external: true }));
       },

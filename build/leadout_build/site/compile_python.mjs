@@ -24,7 +24,7 @@ for (const { sources, compiled, folder, left_out, keeps_docstrings } of JSON.par
   try {
     compileArchive(folder, left_out, keeps_docstrings);
   } catch (error) {
-    console.error(error.message.trim()); // alone: Node would print all of Pyodide around it
+    console.error(error.message.trim()); // only the message, because Node would also print the source of Pyodide
     process.exit(1);
   }
   writeFileSync(compiled, pyodide.FS.readFile("/tmp/compiled.zip"));

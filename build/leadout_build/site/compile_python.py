@@ -1,6 +1,6 @@
-"""Turns an archive of Python sources into one of bytecode. Runs in Pyodide; see compiled.py.
+"""Compiles an archive of Python sources to bytecode. Runs in Pyodide; see compiled.py.
 
-Bytecode belongs to one version of Python, and the build may run on another one than the browser.
+Bytecode is for one version of Python, and the build's version may differ from the browser's.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from py_compile import PycInvalidationMode, compile  # noqa: A004
 
-#: Where compile_python.mjs puts what is to be compiled, and takes the result.
+#: The paths where compile_python.mjs puts the sources, and reads the result.
 SOURCES = Path("/tmp/sources.zip")
 COMPILED = Path("/tmp/compiled.zip")
 
@@ -18,7 +18,7 @@ COMPILED = Path("/tmp/compiled.zip")
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 
 
-#: Packages whose docstrings Pyodide hands on to functions in C.
+#: Packages that keep their docstrings, because Pyodide copies these to functions in C.
 PYODIDE = ("_pyodide/", "pyodide/")
 
 
@@ -26,9 +26,9 @@ def compile_archive(folder: str, left_out: Iterable[str], keeps_docstrings: bool
     """Compile SOURCES into COMPILED.
 
     Args:
-        folder: where the archive will lie in the browser, for tracebacks.
-        left_out: entries that do not go along.
-        keeps_docstrings: else docstrings and asserts go, but Pyodide's own.
+        folder: the archive's path in the browser, for tracebacks.
+        left_out: entries to leave out.
+        keeps_docstrings: keep docstrings and asserts; otherwise only Pyodide's own are kept.
     """
     skipped = set(left_out)
     source, bytecode = Path("/tmp/source.py"), Path("/tmp/source.pyc")
@@ -39,7 +39,7 @@ def compile_archive(folder: str, left_out: Iterable[str], keeps_docstrings: bool
             data, ending = sources.read(name), ""
             if name.endswith(".py"):
                 source.write_bytes(data)
-                # Sources do not go along, so nothing is compared with them.
+                # The site has no sources, so Python must not compare them with the bytecode.
                 mode = PycInvalidationMode.UNCHECKED_HASH
                 shown = f"{folder}/{name}"
                 compile(
@@ -53,7 +53,7 @@ def compile_archive(folder: str, left_out: Iterable[str], keeps_docstrings: bool
                 data = bytecode.read_bytes()
                 ending = "c"
             entry = zipfile.ZipInfo(name + ending, TIMESTAMP)
-            entry.create_system = 3  # Unix, whatever built it
+            entry.create_system = 3  # always Unix, so that every system builds the same bytes
             entry.external_attr = 0o100644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             compiled.writestr(entry, data)

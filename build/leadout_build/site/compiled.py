@@ -1,8 +1,9 @@
-"""Compiles the Python that the browser runs, so that it does not compile it at every start.
+"""Compiles the browser's Python at build time, so that the browser need not do it at every start.
 
-npm's Pyodide brings its standard library as sources, and Python compiles what it imports: three
-quarters of the time that a page needed to start. Here it is done once, by Pyodide's own Python (its
-bytecode is of one version) in Node.js, and kept in a cache. The same sources give the same bytes.
+npm's Pyodide has its standard library as sources. Compiling the imported modules took three
+quarters of the time that a page needed to start. The build compiles once, with Pyodide's own Python
+in Node.js, because bytecode is for one version of Python. A cache keeps the results. The same
+sources give the same bytes.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from leadout_build.site.stdlib import is_left_out
 SCRIPT = Path(__file__).with_name("compile_python.mjs")
 PYTHON_PART = Path(__file__).with_name("compile_python.py")
 
-#: Pyodide's standard library, in npm's package and in the site.
+#: The file name of Pyodide's standard library, in npm's package and in the site.
 STDLIB = "python_stdlib.zip"
 
-#: Where Pyodide puts the standard library, and where web/python.js puts packages; for tracebacks.
+#: Paths of the standard library (put there by Pyodide) and of packages (by web/python.js), for
+#: tracebacks.
 STDLIB_FOLDER = "/lib/python314.zip"
 PACKAGES_FOLDER = "/lib"
 
@@ -36,12 +38,13 @@ class Archive:
     """An archive of Python to compile.
 
     Attributes:
-        sources: a zip file; entries that are no Python are taken over.
+        sources: a zip file; entries other than Python are copied.
         out: the file to write.
-        folder: where it will lie in the browser.
-        left_out: entries that do not go along.
-        keeps_docstrings: without them, asserts do not go along either, as in `python -OO`. What
-            belongs to Pyodide keeps its own, which it hands on to its functions in C.
+        folder: its path in the browser.
+        left_out: entries to leave out.
+        keeps_docstrings: keep docstrings and asserts; otherwise both are removed, as by
+            `python -OO`. Pyodide's own modules always keep their docstrings, because it copies them
+            to its functions in C.
     """
 
     sources: Path
@@ -52,14 +55,14 @@ class Archive:
 
 
 def stdlib_archive(pyodide: Path, out: Path) -> Archive:
-    """Return the browser's standard library: npm's, without what a tab has no use for.
+    """Return the browser's standard library: npm's, without modules that a tab cannot use.
 
     Args:
         pyodide: npm's package.
         out: the file to write.
 
     Raises:
-        BuildError: the package has none.
+        BuildError: the package has no standard library.
     """
     sources = pyodide / STDLIB
     try:
@@ -71,18 +74,18 @@ def stdlib_archive(pyodide: Path, out: Path) -> Archive:
 
 
 def compile_archives(archives: Sequence[Archive], pyodide: Path, cache: Path) -> None:
-    """Write each archive with bytecode in the place of its sources.
+    """Write each archive with bytecode instead of sources.
 
     Args:
-        archives: what to compile.
+        archives: the archives to compile.
         pyodide: npm's package.
-        cache: where results are kept between builds; created if need be.
+        cache: the folder that keeps results between builds; created if missing.
 
     Raises:
         BuildError: there is no Node.js, or something does not compile.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    # A compiled standard library also makes compiling start faster.
+    # The standard library comes first: with it compiled, the other jobs start faster.
     stdlib = stdlib_archive(pyodide, cache / STDLIB)
     kept_stdlib = _kept(stdlib, pyodide, cache)
     if not kept_stdlib.is_file():
@@ -96,7 +99,7 @@ def compile_archives(archives: Sequence[Archive], pyodide: Path, cache: Path) ->
 
 
 def _kept(archive: Archive, pyodide: Path, cache: Path) -> Path:
-    """Return where the cache has the archive, or will have it."""
+    """Return the archive's path in the cache, whether it exists or not."""
     digest = hashlib.sha256(json.dumps(_described(archive)).encode())
     for path in (archive.sources, pyodide / "package.json", SCRIPT, PYTHON_PART):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -138,4 +141,4 @@ def _run(jobs: Sequence[tuple[Archive, Path]], pyodide: Path, stdlib: Path) -> N
             reason = lines[-1][:300]
             raise BuildError(f"Python could not be compiled in Pyodide: {reason}") from error
         for (_, kept), path in zip(jobs, fresh, strict=True):
-            path.replace(kept)  # whole or not at all, whatever builds beside this one
+            path.replace(kept)  # atomic, so parallel builds see a complete file or none

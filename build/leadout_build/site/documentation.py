@@ -1,11 +1,11 @@
 """Renders the documentation: Markdown in static/docs/ becomes pages without scripts.
 
-The Markdown reads well in the repository too. It links to its neighbours, to pictures, and to other
-files of the repository; on the site those links are plain text, unless the site has a copy. Node
-renders it with markdown-it, which the site carries anyway for the chat (see render_markdown.mjs).
-One template puts every page into its frame.
+The Markdown can also be read in the repository. It links to other texts, to pictures, and to other
+files of the repository. On the site, a link to a file of the repository becomes plain text, unless
+the site has a copy of the file. Node renders the Markdown with markdown-it, which the site already
+has for the chat (see render_markdown.mjs). One template is the frame of every page.
 
-A paragraph that is a link to the list of known models, and nothing else, becomes the table of them.
+A paragraph that has only a link to the list of known models becomes a table of these models.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import jinja2
 
 from leadout_build.site.errors import BuildError
 
-#: In static/.
+#: The texts' folder in static/.
 FOLDER = "docs"
 
-#: The order of the navigation; a page's name there is its heading.
+#: The order of pages in the navigation, where each page is named by its heading.
 ORDER = (
     "index",
     "embed",
@@ -53,11 +53,11 @@ class Page:
     """A rendered text.
 
     Attributes:
-        title: its first heading.
-        html: its body.
-        headings: (id, text) of the second level.
+        title: the first heading.
+        html: the body.
+        headings: (id, text) of the headings of the second level.
         anchors: the ids of all headings.
-        links: every link and picture, as written.
+        links: every link and picture, as written in the Markdown.
     """
 
     title: str
@@ -72,10 +72,10 @@ def read_documentation(root: Path, copies: Mapping[str, str]) -> dict[str, Page]
 
     Args:
         root: the checkout.
-        copies: files of the repository that the site has copies of: path on the site → path.
+        copies: the files that the site has copies of: path on the site → path in the repository.
 
     Raises:
-        BuildError: `ORDER` names other texts than there are, or Node cannot render them.
+        BuildError: the texts differ from those in `ORDER`, or Node cannot render them.
     """
     folder = root / "static" / FOLDER
     texts = {path.stem: path.read_text("utf-8") for path in sorted(folder.glob("*.md"))}
@@ -102,7 +102,7 @@ def read_documentation(root: Path, copies: Mapping[str, str]) -> dict[str, Page]
 
 
 def write_documentation(root: Path, site: Path, copies: Mapping[str, str]) -> None:
-    """Put the pages in the place of the texts, in a site that static/ was copied to.
+    """Replace the texts by pages, in a site that static/ was copied to.
 
     A checkout without static/docs has none.
 

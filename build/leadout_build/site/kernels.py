@@ -1,17 +1,16 @@
 """Renders web/kernels/*.wgsl into one file per variant, checks them and writes index.json.
 
-`variants.toml` is the only list of variants: one table per kernel, whose keys are the template's
-variables with a list of values each; a kernel has the product of them, in the order of the keys.
-The reserved key `features` lists WebGPU features that all of its variants need.
+`variants.toml` is the only list of variants. It has one table per kernel. A table's keys are the
+template's variables, each with a list of values. The variants are all combinations of the values,
+in the order of the keys. The reserved key `features` lists WebGPU features that all variants need.
 
     [matvec]
     layout = ["f16", "q4_scale"]
     rows = [1, 2]
 
-gives matvec.f16.1, matvec.f16.2, matvec.q4_scale.1 and matvec.q4_scale.2. Rendered WGSL is
-compiled by Dawn's own front end (in Node, on its null backend: no GPU is needed), and what the
-runtime has to know about each variant is read off the code into index.json, so that nobody
-restates it.
+gives matvec.f16.1, matvec.f16.2, matvec.q4_scale.1 and matvec.q4_scale.2. Dawn's front end compiles
+the rendered WGSL in Node, on its null backend, so no GPU is needed. What the runtime needs to know
+about a variant is read from its code and written to index.json, so that nobody has to repeat it.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ from leadout_build.site.errors import BuildError
 from leadout_build.site.reflection import reflect
 from leadout_build.site.templates import Rendered, WgslTemplates
 
-#: Reserved in variants.toml: WebGPU features needed, not a template variable.
+#: The reserved key in variants.toml for WebGPU features; it is not a template variable.
 FEATURES_KEY = "features"
 
-#: What a site needs of them; web/runtime/pipelines.js reads it (keep in step). All WGSL is in one
-#: file, which is fetched before anybody knows which variants a model needs.
+#: The files of a site that have the kernels; web/runtime/pipelines.js reads them (keep in step).
+#: All WGSL is in one file, which is fetched before it is known which variants a model needs.
 INDEX = "index.json"
 SOURCES = "sources.json"
 
@@ -64,7 +63,7 @@ def read_variants(folder: Path) -> list[Variant]:
     """Read variants.toml.
 
     Raises:
-        BuildError: it is malformed, or its tables are not the folder's .wgsl files.
+        BuildError: it is malformed, or its tables do not match the folder's .wgsl files.
     """
     path = folder / "variants.toml"
     try:
@@ -167,7 +166,7 @@ def _file_of(variant: Variant) -> str:
 
 
 def check_wgsl(rendered: Sequence[tuple[Variant, Rendered]], node_modules: Path) -> None:
-    """Compile every variant with Dawn's front end, under its own features alone.
+    """Compile every variant with Dawn's front end, with only its own features.
 
     Raises:
         BuildError: the first message about each broken variant, by template file and line.

@@ -1,18 +1,18 @@
-"""Assembles the npm package, which is `npm pack`ed as it lies there.
+"""Assembles the folder of the npm package, ready for `npm pack`.
 
-    package.json             web/package.json without what only this repository needs
-    index.js, client/, …     the modules that the entry points load, as they are in web/; but for
-                             own_pyodide.js, which has them in itself
-    places.js                where the files below are, each by itself
-    assets/                  what no page loads as a module: each worker in one file, Pyodide,
+    package.json             web/package.json without the fields that only this repository needs
+    index.js, client/, …     the modules that the entry points load, unchanged from web/; only
+                             own_pyodide.js is bundled with its modules
+    places.js                the URL of each file in assets/
+    assets/                  files that no page loads as a module: each worker in one file, Pyodide,
                              Leadout's Python, kernels, libraries; and assets.json, the list of them
     types/                   declarations for TypeScript
     README.md, LICENSE, …
 
-Bundlers (Vite, webpack and others) take `new URL("./assets/x", import.meta.url)` for a file that
-they copy, under a name of their own. So places.js has one such line for every file, no file needs
-another one at its side, and none is so small that a bundler would write it into the page's script
-as a data: URL. The same lines work in a browser without a bundler.
+Bundlers (Vite, webpack and others) find `new URL("./assets/x", import.meta.url)`, copy the file and
+rename it. So places.js has one such line for every file, and no file relies on another one beside
+it. No file is so small that a bundler would inline it into the page's script as a data: URL. The
+same lines work in a browser without a bundler.
 """
 
 from __future__ import annotations
@@ -33,27 +33,26 @@ from leadout_build.site.vendor import LICENCES_FILE
 
 WORKERS_SCRIPT = Path(__file__).with_name("bundle_workers.mjs")
 
-#: The module that the package has its own of.
+#: The module that the package has its own version of.
 PLACES = "places.js"
 
-#: Bundlers write files below 4 kB (Vite) or 8 kB (webpack, where it is told to) into scripts.
+#: Bundlers inline files below 4 kB (Vite) or 8 kB (webpack, if configured) into scripts.
 SMALLEST_ASSET_BYTES = 8192
 
-#: Fields of package.json that say something about this repository alone.
+#: Fields of package.json that are only about this repository.
 _OWN_FIELDS = ("devDependencies", "private", "scripts")
 
-#: What `Assets` in web/assets.js calls the workers of workers.
+#: The workers that workers start: name in `Assets` of web/assets.js → file.
 _HELPING_WORKERS = {"hash_worker": "hash_worker.js", "template_worker": "template_worker.js"}
 
-#: Entry points that are one file with all that they load: half of the engine.
+#: Entry points that are bundled into one file with all modules that they load (half of the engine).
 _BUNDLED_ENTRIES = ("./python",)
 
-#: Names in assets/ where the site's would say little, or two would be the same.
+#: Names in assets/ for files whose name on the site is vague or not unique.
 _NAMES = {"index.json": "kernels.json", "sources.json": "kernel_sources.json"}
 
-#: Vite's development server looks through every module that a worker loads. It refuses one that
-#: names a package which is not there (Pyodide does, for Node alone), and complains of a source map
-#: that is not there.
+#: Vite's development server reads every module that a worker loads. It refuses a module that
+#: imports a missing package (Pyodide does, only for Node), and warns of a missing source map.
 _FOR_DEVELOPMENT = (
     (re.compile(rb'import\("ws"\)'), b'import(/* @vite-ignore */ ["ws"][0])'),
     (re.compile(rb"\n//# sourceMappingURL=\S+\s*\Z"), b"\n"),
@@ -87,12 +86,12 @@ def build_package(out: Path, site: Path, root: Path = ROOT) -> None:
     """Write the folder to `npm pack`.
 
     Args:
-        out: the folder to write; if there, it must be an earlier package or empty.
-        site: a site that `build_site` built of the same checkout.
+        out: the folder to write; if it exists, it must be an earlier package or empty.
+        site: a site that `build_site` built from the same checkout.
         root: the checkout.
 
     Raises:
-        BuildError: the site is none, a part is missing or broken, or `out` holds anything else.
+        BuildError: `site` is not a site, a part is missing or broken, or `out` has other content.
     """
     out = out.resolve()
     check_replaceable(out, f"assets/{ASSETS_FILE}", "package", "--package")
@@ -124,12 +123,12 @@ def _assemble(package: Path, app: Path, assets: dict[str, Any], root: Path) -> N
     _run(["node", str(WORKERS_SCRIPT), str(web), str(folder)], "the workers")
     names: dict[str, Any] = {"version": manifest["version"]}
     for use, name in assets.items():
-        if use in names or use == "wheel":  # the site's: its sources weigh as much as the rest
+        if use in names or use == "wheel":  # not the wheel, whose sources are as large as the rest
             continue
         if use in _HELPING_WORKERS:
             names[use] = _HELPING_WORKERS[use]
         elif use == "sha256":
-            names[use] = None  # hash_worker.js has it in itself
+            names[use] = None  # bundled into hash_worker.js
         elif isinstance(name, str):
             names[use] = _copy_asset(app / name, folder)
         elif isinstance(name, list):
@@ -151,7 +150,7 @@ def _assemble(package: Path, app: Path, assets: dict[str, Any], root: Path) -> N
     declarations = ["--noEmit", "false", "--declaration", "--emitDeclarationOnly"]
     types = ["--outDir", str(package / "types")]
     _run(["node", str(tsc), "-p", str(web), *declarations, *types], "the types")
-    for path in web.glob("*.d.ts"):  # what has no code of its own
+    for path in web.glob("*.d.ts"):  # declarations without a module
         if f"./types/{path.name}" in (entry["types"] for entry in exports.values()):
             shutil.copyfile(path, package / "types" / path.name)
     for text in (web / "README.md", root / "LICENSE", root / "NOTICE"):
@@ -163,7 +162,7 @@ def _assemble(package: Path, app: Path, assets: dict[str, Any], root: Path) -> N
 
 
 def _modules(web: Path, entries: list[str]) -> list[str]:
-    """Return the modules that entry points load, themselves included, by path in web/."""
+    """Return the entry points and all modules that they load, by path in web/."""
     found: set[str] = set()
     waiting = [web / entry for entry in entries]
     while waiting:
@@ -181,8 +180,8 @@ def _modules(web: Path, entries: list[str]) -> list[str]:
 def _copy_asset(source: Path, folder: Path) -> str:
     """Copy a file into assets/ and return its name there.
 
-    Modules are called .js: there are servers that do not know .mjs, and browsers refuse a module
-    of an unknown type.
+    Modules get the suffix .js, because some servers do not know .mjs, and browsers refuse a module
+    with an unknown media type.
     """
     name = re.sub(r"\.mjs$", ".js", _NAMES.get(source.name, source.name))
     if (folder / name).exists():

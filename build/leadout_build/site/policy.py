@@ -1,4 +1,4 @@
-"""The pages' Content-Security-Policy: what they may load, and which hosts they may ask."""
+"""The pages' Content-Security-Policy: what they may load, and from which hosts."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from leadout.errors import RequestError
 from leadout_build.site.errors import BuildError
 
-#: Where models come from by name: the hub, and the hosts that it leads to for large files.
+#: Hosts of models on the hub: the hub itself, and the hosts that it redirects to for large files.
 HUB_ORIGINS = ("https://huggingface.co", "https://*.hf.co")
 
-#: Before everything that a page loads.
+#: The policy's <meta> is inserted after this one, before everything that a page loads.
 _META_CHARSET = '<meta charset="utf-8">'
 _META_START = '\n    <meta http-equiv="Content-Security-Policy" content="'
 _META_END = '">'
 _META_POLICY = re.compile(f'{re.escape(_META_START)}[^"]*{re.escape(_META_END)}')
 
-#: A directive that a <meta> may not have.
+#: A directive that is not allowed in a <meta>.
 _HEADER_ONLY = "frame-ancestors "
 
 _ORIGIN = re.compile(r"https?://((\*\.)?[a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
@@ -33,7 +33,7 @@ def site_policy(allow_origins: Sequence[str] = ()) -> str:
     return "; ".join(
         (
             "default-src 'none'",
-            # WebAssembly may compile; strings are never evaluated.
+            # Compiling WebAssembly is allowed; evaluating strings is not.
             "script-src 'self' 'wasm-unsafe-eval'",
             "worker-src 'self'",
             " ".join(("connect-src 'self'", *HUB_ORIGINS, *allow_origins)),
@@ -48,14 +48,14 @@ def site_policy(allow_origins: Sequence[str] = ()) -> str:
 
 
 def with_policy(page: str, policy: str) -> str:
-    """Return a page that states the policy itself, for hosts that send none.
+    """Return a page that contains the policy, for hosts that do not send it as a header.
 
     Args:
-        page: HTML with this charset's <meta>.
-        policy: as `site_policy` gives it; what only a header can say is left out.
+        page: HTML with the charset's <meta>.
+        policy: the result of `site_policy`; directives that only a header may have are left out.
 
     Raises:
-        BuildError: the page has no such <meta> or two, so that the policy would have no place.
+        BuildError: the page does not have exactly one such <meta>, so the policy has no place.
     """
     start, charset, rest = page.partition(_META_CHARSET)
     if not charset or _META_CHARSET in rest:
@@ -64,7 +64,7 @@ def with_policy(page: str, policy: str) -> str:
 
 
 def with_policy_replaced(page: str, policy: str) -> str:
-    """Return a page that states this policy where it stated another; both would hold."""
+    """Return a page with its policy replaced by this one; with two policies, both would apply."""
     return _META_POLICY.sub(lambda _: _meta(policy), page)
 
 
@@ -75,10 +75,10 @@ def _meta(policy: str) -> str:
 
 
 def check_origin(text: str) -> str:
-    """Return an origin (https://host[:port]) that may stand in a policy.
+    """Return an origin (https://host[:port]) that is valid in a policy.
 
     Raises:
-        RequestError: it is not an origin.
+        RequestError: the text is not an origin.
     """
     origin = text.lower().removesuffix("/")
     if not _ORIGIN.fullmatch(origin):

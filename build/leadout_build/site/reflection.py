@@ -1,7 +1,7 @@
-"""Reads off rendered WGSL what the runtime has to know: bindings, overrides, entry point.
+"""Reads what the runtime needs to know from rendered WGSL: bindings, overrides, entry point.
 
-The code has passed a real WGSL compiler before it comes here, so its declarations can be read
-with patterns; a declaration that the patterns do not cover is an error, never overlooked.
+A real WGSL compiler has checked the code before, so regular expressions can read its declarations.
+A declaration that the patterns do not cover is an error; it is never ignored.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from leadout_build.site.templates import Rendered
 MAX_STORAGE_BINDINGS = 8
 MAX_UNIFORM_BINDINGS = 12
 
-# A pattern that begins with a literal is searched for many times as fast: hence no \b in front.
+# A pattern that begins with a literal is searched much faster, so they do not begin with \b.
 COMMENT = re.compile(r"/(?:/[^\n]*|\*.*?\*/)", re.DOTALL)
 BINDING = re.compile(
     r"@group\(\s*(?P<group>\d+)u?\s*\)\s*@binding\(\s*(?P<index>\d+)u?\s*\)\s*"
@@ -34,7 +34,7 @@ CONSTANT = re.compile(
 )
 NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[iufh]?")
 
-#: Of a workgroup: x, y, z, each a number or an override's name.
+#: The size of a workgroup: x, y, z, each a number or an override's name.
 Size = tuple[int | str, int | str, int | str]
 
 
@@ -57,10 +57,10 @@ class OverrideInfo:
 
 @dataclass(frozen=True)
 class KernelInfo:
-    """What index.json says about a variant; sizes that overrides set are given by their name.
+    """A variant's entry in index.json; a size that an override sets has the override's name.
 
-    `constants` are its `const` declarations with a whole number, from which lowering knows how
-    much a workgroup does.
+    `constants` are its `const` declarations with a whole number. From them lowering computes how
+    much work a workgroup does.
     """
 
     entry_point: str
@@ -70,7 +70,7 @@ class KernelInfo:
     constants: dict[str, int]
 
     def to_json(self) -> dict[str, object]:
-        """Return the form in index.json."""
+        """Return the JSON for index.json."""
         return dataclasses.asdict(self)
 
 
@@ -78,10 +78,10 @@ def reflect(template: Rendered) -> KernelInfo:
     """Read bindings, overrides and the entry point.
 
     Raises:
-        BuildError: bindings are not 0, 1, 2, … of group 0 or more than any adapter has, an
+        BuildError: bindings are not 0, 1, 2, … of group 0, or there are too many of them, an
             override has no type, or there is not exactly one compute entry point.
     """
-    # Comments become blanks of the same length, so that places stay what they are.
+    # Replace comments by blanks of the same length, so that positions do not change.
     code = COMMENT.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), template.code)
     overrides = _overrides(code, template)
     constants = _constants(code)

@@ -13,7 +13,7 @@ import { join } from "node:path";
 
 const MarkdownIt = createRequire(join(process.argv[2], "package.json"))("markdown-it");
 
-/** As repositories' own viewers name headings, so that an anchor works there and on the site. */
+/** Make a heading's id as viewers of repositories do, so that an anchor works there and on the site. */
 function slugOf(text, taken) {
   const slug = text
     .toLowerCase()
@@ -54,13 +54,13 @@ function render(markdown, copies) {
   rules.heading_close = (tokens, i, options, env, self) =>
     (tokens[i].tag === "h1" ? "" : "</a>") + self.renderToken(tokens, i, options);
 
-  // What may be wider than a phone scrolls by itself, by the keyboard too.
+  // Elements that may be wider than a phone get their own scrolling, also by keyboard.
   rules.table_open = () => {
     const label = md.utils.escapeHtml(section);
     return `<div class="wide" role="group" aria-label="Table: ${label}" tabindex="0"><table>\n`;
   };
   rules.table_close = () => "</table></div>\n";
-  // The policy allows no style attributes.
+  // The policy does not allow style attributes.
   for (const cell of ["th_open", "td_open"]) {
     rules[cell] = (tokens, i, options, env, self) => {
       const isRight = tokens[i].attrGet("style") === "text-align:right";

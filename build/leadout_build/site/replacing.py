@@ -1,4 +1,4 @@
-"""Writes a folder in whole: what was there stays until the new one is complete."""
+"""Replaces a folder at once: the old one stays until the new one is complete."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from leadout_build.site.errors import BuildError
 
 
 def check_replaceable(out: Path, mark: str, what: str, option: str) -> None:
-    """Raise unless a folder may be written.
+    """Check that a folder may be replaced.
 
     Args:
         out: the folder.
-        mark: a file that every earlier one has, by path in it.
-        what: it is, for the message.
-        option: of the command line, that names another.
+        mark: the path in it of a file that every earlier result has.
+        what: what the folder should be, for the message.
+        option: the command's option that chooses another folder, for the message.
 
     Raises:
-        BuildError: `out` is a file, or holds anything but an earlier one.
+        BuildError: `out` is a file, or has content that is not an earlier result.
     """
     if out.exists() and not out.is_dir():
         raise BuildError(f"{out} is not a folder; choose another {option}")
@@ -33,7 +33,7 @@ def check_replaceable(out: Path, mark: str, what: str, option: str) -> None:
 
 @contextmanager
 def replacing(out: Path) -> Iterator[Path]:
-    """Give an empty folder; it takes the place of `out` at the end, unless something is raised."""
+    """Yield an empty folder; it replaces `out` at the end, unless an error is raised."""
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:

@@ -1,15 +1,15 @@
-"""What the browser's Python does without of its standard library.
+"""The modules of the standard library that the browser's Python does not have.
 
-Left out are modules that need sockets, processes or a terminal, which a tab does not have, those
-for people who write and test programs, and codecs of old files. What is kept imports nothing of
-them unless it is asked for something that a tab cannot do (tests/unit/test_stdlib.py).
+These are modules that need sockets, processes or a terminal, which a tab does not have; tools for
+writing and testing programs; and codecs of old files. The other modules import none of these,
+unless a program does something that a tab cannot do (tests/unit/test_stdlib.py).
 """
 
 from __future__ import annotations
 
 #: Modules and packages, by path without the ending.
 LEFT_OUT = (
-    # Protocols, which need sockets; and what reads their texts.
+    # Protocols, which need sockets, and parsers of their messages.
     *("email", "ftplib", "http/client", "http/cookiejar", "http/cookies", "http/server", "imaplib"),
     *("importlib/metadata", "logging/config", "logging/handlers", "mailbox", "netrc", "poplib"),
     *("smtplib", "socketserver", "ssl", "_ssl", "urllib/request", "urllib/robotparser"),
@@ -22,11 +22,11 @@ LEFT_OUT = (
     *("pstats", "pyclbr", "pydoc", "symtable", "tabnanny", "timeit", "trace", "unittest", "zipapp"),
     # Formats and bindings.
     *("ctypes", "optparse", "plistlib", "sqlite3", "xml"),
-    # The same as modules in C, which are there, written in Python.
+    # Modules written in Python for which there is the same module in C.
     *("_pydatetime", "_pyio"),
 )
 
-#: Of the folder `encodings`, all that stay.
+#: The modules of the folder `encodings` that stay.
 CODECS = (
     *("__init__", "aliases", "ascii", "cp437", "idna", "latin_1", "punycode", "raw_unicode_escape"),
     *("unicode_escape", "utf_16", "utf_16_be", "utf_16_le", "utf_32", "utf_32_be", "utf_32_le"),
@@ -35,7 +35,7 @@ CODECS = (
 
 
 def is_left_out(name: str) -> bool:
-    """Tell whether an entry of the standard library's archive does not go along."""
+    """Return whether an entry of the standard library's archive is left out."""
     path = name.removesuffix(".py")
     if path.startswith("encodings/"):
         return path.removeprefix("encodings/") not in CODECS

@@ -1,4 +1,4 @@
-"""WGSL templates: Jinja2 that remembers which template line every line of code came from."""
+"""WGSL templates in Jinja2, with the template's file and line for every line of code."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from jinja2.lexer import Token, TokenStream
 
 from leadout_build.site.errors import BuildError
 
-#: A mark in rendered text, between two private-use characters: "matvec.wgsl:12".
+#: A mark in rendered text: "matvec.wgsl:12" between two private-use characters.
 MARK = re.compile("\ue000([^\ue001]*)\ue001")
 
 
 def mark_lines(text: str, name: str, first: int = 1) -> str:
-    """Put a mark at the start of every line, the first of which is that number of file `name`."""
+    """Put a mark at the start of every line; the first line has number `first` in file `name`."""
     lines = enumerate(text.split("\n"), first)
     return "\n".join(f"\ue000{name}:{number}\ue001{line}" for number, line in lines)
 
@@ -43,9 +43,8 @@ class Rendered:
     """A rendered template.
 
     Attributes:
-        marked: the text with its marks. They are read when somebody asks where a line comes from,
-            which is where one is wrong.
-        first: the template and line of what stands before the first mark.
+        marked: the text with its marks. They are only parsed to find the origin of a wrong line.
+        first: the template and line of the text before the first mark.
     """
 
     marked: str
@@ -53,18 +52,18 @@ class Rendered:
 
     @functools.cached_property
     def code(self) -> str:
-        """The text, without marks; blank lines that control tags leave behind shrink to one."""
+        """The text without marks; consecutive blank lines, left by control tags, become one."""
         lines = [line.rstrip() for line in MARK.sub("", self.marked).split("\n")]
         kept = [line for before, line in itertools.pairwise(["", *lines]) if line or before]
         return "\n".join(kept).rstrip("\n") + "\n"
 
     @functools.cached_property
     def origins(self) -> list[list[tuple[int, str]]]:
-        """For every line of code the pieces it is made of: (first column, "file:line")."""
+        """The origins of every line of code: (first column, "file:line") of each of its pieces."""
         origins: list[list[tuple[int, str]]] = []
         last, is_blank = self.first, True
         for line in self.marked.split("\n"):
-            # split() gives text, origin, text, origin, … text
+            # split() returns text, origin, text, origin, … text
             text, *rest = MARK.split(line)
             pieces = [(1, last)]
             for origin, piece in zip(rest[::2], rest[1::2], strict=True):
@@ -78,14 +77,14 @@ class Rendered:
         return origins or [[(1, self.first)]]
 
     def origin(self, line: int, column: int = 1) -> str:
-        """Return "file:line" of the template behind a place in the code (both 1-based)."""
+        """Return the template's "file:line" for a position in the code (both 1-based)."""
         pieces = self.origins[min(max(line, 1), self.code.count("\n")) - 1]
         before = [origin for first_column, origin in pieces if first_column <= max(column, 1)]
         return before[-1]
 
 
 class WgslTemplates:
-    """Renders the templates of one folder, and what they include from shared/."""
+    """Renders the templates of one folder, with their includes from shared/."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -102,7 +101,7 @@ class WgslTemplates:
         """Render <kernel>.wgsl.
 
         Raises:
-            BuildError: an unknown include or variable, or a syntax error, by file and line.
+            BuildError: an unknown include or variable, or a syntax error, with file and line.
         """
         try:
             marked = self._environment.get_template(f"{kernel}.wgsl").render(values)

@@ -13,11 +13,11 @@ const require = createRequire(join(process.argv[2], "package.json"));
 const { create, globals } = await import(pathToFileURL(require.resolve("webgpu")).href);
 Object.assign(globalThis, globals);
 
-// Dawn ends with its GPU object: kept alive past the last use by the exit below.
+// Dawn ends when its GPU object is garbage-collected. The process exits below before that happens.
 const gpu = create(["backend=null"]);
 const adapter = await gpu.requestAdapter();
 
-/** A device has the features that a variant declares and the default limits, no more. */
+/** Devices by features. A device has only the features that a variant declares, and the default limits. */
 const devices = new Map();
 async function deviceWith(features) {
   const key = features.join();

@@ -1,7 +1,7 @@
-"""Collects what the site carries of others: Pyodide, and libraries in JavaScript.
+"""Collects the site's third-party files: Pyodide, and libraries in JavaScript.
 
-npm has put them into web/node_modules (package-lock.json pins and hashes them). Nothing is fetched
-when the site is built or runs.
+npm has installed them in web/node_modules (package-lock.json has their versions and hashes).
+Nothing is fetched when the site is built or runs.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ MARKDOWN_FILE = "markdown-it.js"
 PURIFY_FILE = "purify.js"
 UPLOT_FILE = "uplot.js"
 UPLOT_STYLE_FILE = "uplot.css"
-#: What markdown-it's bundle for browsers has inside.
+#: The packages inside markdown-it's bundle for browsers.
 BUNDLED_IN_MARKDOWN = ("linkify-it", "mdurl", "uc.micro", "entities", "punycode.js")
 LICENCES_FILE = "THIRD_PARTY_LICENSES.txt"
 
 
 @dataclass(frozen=True)
 class Vendored:
-    """What `vendor` wrote.
+    """The files that `vendor` wrote.
 
     Attributes:
         files: use → path relative to the folder; the uses are those of `Assets` in web/assets.js.
-        desk_files: the same of what the finance desk alone uses, which the npm package lacks.
+        desk_files: the same for files that only the finance desk uses; the npm package has none.
         lock: Pyodide's lock file, without packages that it could fetch.
     """
 
@@ -61,14 +61,14 @@ class Vendored:
 
 
 def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
-    """Write Pyodide, libraries in JavaScript and everybody's licences.
+    """Write Pyodide, libraries in JavaScript, and their licences.
 
     The standard library is compiled (see compiled.py).
 
     Args:
         out: an existing empty folder.
         node_modules: web/node_modules.
-        cache: where compiled Python is kept between builds; created if need be.
+        cache: the folder that keeps compiled Python between builds; created if missing.
 
     Raises:
         BuildError: an npm package is missing.
@@ -86,15 +86,15 @@ def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
     for name in PYODIDE_FILES:
         if name not in (STDLIB, LOCK):
             shutil.copyfile(pyodide / name, out / "pyodide" / name)
-    # Pyodide's list of packages that it could fetch: what the site needs, it brings along.
+    # Empty Pyodide's list of packages to fetch, because the site has all that it needs.
     lock = {**json.loads((pyodide / LOCK).read_text("utf-8")), "packages": {}}
     (out / "pyodide" / LOCK).write_bytes(json.dumps(lock).encode())
     shutil.copyfile(tokenizers / "dist" / TOKENIZERS_FILE, out / TOKENIZERS_FILE)
     shutil.copyfile(hash_wasm / "dist" / SHA256_FILE, out / SHA256_FILE)
     shutil.copyfile(jinja / "dist" / "index.js", out / JINJA_FILE)
-    # Its WebAssembly is in the script, as base64.
+    # The script contains its WebAssembly, as base64.
     shutil.copyfile(xgrammar / "lib" / "index.js", out / XGRAMMAR_FILE)
-    # A file that ends in .mjs is no script to some static hosts.
+    # Some static hosts do not serve a .mjs file as a script.
     _copy_module(markdown / "dist/browser/markdown-it.esm.min.mjs", out / MARKDOWN_FILE)
     _copy_module(purify / "dist/purify.es.mjs", out / PURIFY_FILE)
     _copy_module(uplot / "dist/uPlot.esm.js", out / UPLOT_FILE)
@@ -120,13 +120,13 @@ def vendor(out: Path, node_modules: Path, cache: Path) -> Vendored:
 
 
 def _copy_module(source: Path, out: Path) -> None:
-    """Copy a module without the address of its source map, which stays behind."""
+    """Copy a module without the URL of its source map, which is not copied."""
     text = source.read_text("utf-8")
     out.write_bytes(re.sub(r"\n//# sourceMappingURL=\S+\s*$", "\n", text).encode())
 
 
 def package_of(wheel: Path, out: Path) -> Archive:
-    """Return what a pure wheel becomes in a site: <name>-<version>.zip, on Python's path."""
+    """Return a pure wheel as an archive of the site: <name>-<version>.zip, on Python's path."""
     name = "-".join(wheel.name.split("-")[:2]) + ".zip"
     return Archive(wheel, out / name, f"{PACKAGES_FOLDER}/{name}")
 
@@ -148,7 +148,7 @@ def _licences(pyodide: Path, libraries: Sequence[Path]) -> Iterator[str]:
         facts = json.loads((package / "package.json").read_text("utf-8"))
         repository = facts["repository"]
         url = repository if isinstance(repository, str) else repository["url"]
-        # npm's short form is a repository on GitHub.
+        # npm's short form names a repository on GitHub.
         source = url.removeprefix("git+") if ":" in url else f"https://github.com/{url}"
         yield _section(f"{facts['name']} {facts['version']}", facts["license"], source)
         yield text.read_text("utf-8")
@@ -157,7 +157,7 @@ def _licences(pyodide: Path, libraries: Sequence[Path]) -> Iterator[str]:
 
 
 def _licence_of(library: Path) -> Path:
-    """Return a library's licence; ours where the package names one of the same and has no text."""
+    """Return the file of a library's licence; our copy if the package only names the licence."""
     names = ("LICENSE", "LICENSE.txt", "LICENSE-MIT.txt")
     own = [library / name for name in names if (library / name).is_file()]
     return own[0] if own else LICENCES / "Apache-2.0.txt"

@@ -1,8 +1,8 @@
-"""Builds the wheel that Pyodide installs in the browser; the same sources give the same bytes.
+"""Builds the wheels of the browser; the same sources give the same bytes.
 
-The engine's wheel holds pyapp/leadout without what only CPython uses: the NumPy device and its
-ops, and the native tokenizer. Wheels are written here rather than by a build backend because that
-takes twenty lines, needs no network, and leaves out what must not reach the browser.
+The engine's wheel contains pyapp/leadout without the modules that only CPython uses: the NumPy
+device and its ops, and the native tokenizer. No build backend is used: writing a wheel takes twenty
+lines, needs no network, and can leave out what must not reach the browser.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ License-Expression: Apache-2.0
 Requires-Python: >=3.11
 {requires}"""
 
-#: What each package takes beside the standard library.
+#: The dependencies of each package.
 _REQUIRES = {
     "leadout": "Requires-Dist: jinja2>=3.1.5\n",
     "leadout_desk": f"Requires-Dist: leadout=={leadout.__version__}\n",
@@ -82,7 +82,7 @@ def write_wheel(path: Path, files: Mapping[str, bytes]) -> Path:
 
     Args:
         path: <name>-<version>-py3-none-any.whl.
-        files: everything but WHEEL and RECORD, by name inside the wheel.
+        files: all files except WHEEL and RECORD, by name inside the wheel.
 
     Source: "Binary distribution format" of the Python packaging specifications.
     """
@@ -94,11 +94,11 @@ def write_wheel(path: Path, files: Mapping[str, bytes]) -> Path:
     ]
     record.append(f"{dist_info}/RECORD,,")
     content[f"{dist_info}/RECORD"] = ("\n".join(record) + "\n").encode()
-    # Stored, not compressed: the bytes shall not depend on the version of zlib.
+    # Stored, not compressed, so that the bytes do not depend on the version of zlib.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, data in sorted(content.items()):
             entry = zipfile.ZipInfo(name, TIMESTAMP)
-            entry.create_system = 3  # Unix, whatever built it
+            entry.create_system = 3  # always Unix, so that every system builds the same bytes
             entry.external_attr = 0o100644 << 16
             archive.writestr(entry, data)
     return path

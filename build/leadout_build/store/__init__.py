@@ -1,1 +1,1 @@
-"""Models: those in the box, the store on this machine, and where else they come from by name."""
+"""Models: the built-in ones, the store on this machine, and names on the hub."""

@@ -1,9 +1,9 @@
-"""The models that ship in the box: Nano and its drafter, whose files are data of this package.
+"""The built-in models: Nano and its drafter. Their files are data of this package.
 
-Their names mean the same on every machine: they are looked up before the store and before the
-disk, and nothing has to be pulled for them. A model of the same name that somebody put into the
-store is hidden, not mixed with ours: the path of its folder still names it, as "./nano" names a
-folder of that name here. `leadout pull` makes no such model.
+Their names mean the same on every machine: they are looked up before the store and before the disk,
+and they need no pull. A model of the same name in the store is hidden. It can still be named by the
+path of its folder, as "./nano" names a folder in the current directory. `leadout pull` refuses to
+store a model under such a name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from leadout.errors import ModelNotFoundError
 
-#: Where their files lie, in a checkout as in an installed package.
+#: The folder of their files, in a checkout and in an installed package.
 FOLDER = Path(__file__).with_name("nano")
 
 #: The model that serve and the page begin with.
@@ -30,10 +30,10 @@ class BuiltInModel:
     """A built-in model with its drafter.
 
     Attributes:
-        name: under which it is asked for, and served.
-        files: file name → path.
-        drafter_name: the same of the drafter.
-        drafter_files: as above.
+        name: the model's name, also on the server.
+        files: the model's files, file name → path.
+        drafter_name: the drafter's name.
+        drafter_files: the drafter's files, file name → path.
     """
 
     name: str
@@ -43,7 +43,7 @@ class BuiltInModel:
 
 
 def is_built_in(name: str) -> bool:
-    """Return whether a name is one of ours."""
+    """Return whether a name is that of a built-in model or drafter."""
     return name in DRAFTERS or name in DRAFTERS.values()
 
 
@@ -51,11 +51,11 @@ def built_in_files(name: str, folder: Path | None = None) -> dict[str, Path]:
     """Return the files of a built-in model or drafter: file name → path.
 
     Args:
-        name: for which `is_built_in` holds.
-        folder: where they lie; default: in this package.
+        name: a name for which `is_built_in` is true.
+        folder: the folder of the files; default: in this package.
 
     Raises:
-        ModelNotFoundError: this copy of Leadout came without them.
+        ModelNotFoundError: the files are missing in this copy of Leadout.
     """
     path = (folder or FOLDER) / f"{name}.gguf"
     if not path.is_file():
@@ -68,7 +68,7 @@ def built_in_files(name: str, folder: Path | None = None) -> dict[str, Path]:
 
 
 def built_in_models(folder: Path | None = None) -> list[BuiltInModel]:
-    """Return the built-in models that are there with their drafters.
+    """Return the built-in models, with their drafters, or an empty list if files are missing.
 
     Args:
         folder: as for `built_in_files`.
@@ -81,4 +81,4 @@ def built_in_models(folder: Path | None = None) -> list[BuiltInModel]:
             for name, drafter in DRAFTERS.items()
         ]
     except ModelNotFoundError:
-        return []  # whoever asks for one by name is told
+        return []  # asking for a missing model by name is an error elsewhere

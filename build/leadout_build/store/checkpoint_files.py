@@ -1,4 +1,4 @@
-"""Which files of a folder are a checkpoint."""
+"""Finds the files of a folder that are a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from leadout.checkpoint.gguf_split import group_ggufs
 from leadout.errors import ModelNotFoundError
 from leadout_build.store.drafter_files import is_drafter_gguf
 
-#: Files of a model besides *.gguf and *.safetensors; whatever else lies there is not served as one.
+#: Files of a model besides *.gguf and *.safetensors. Other files of a folder are ignored.
 CHECKPOINT_FILES = frozenset(
     {
         "config.json",
@@ -28,7 +28,7 @@ def is_checkpoint_file(name: str) -> bool:
 
 
 def parts_beside(path: Path) -> dict[str, Path]:
-    """Return a file; of a split GGUF, all parts that lie beside it."""
+    """Return a file, or for a split GGUF all parts in the same folder: file name → path."""
     beside = [other.name for other in path.parent.glob("*.gguf") if other.is_file()]
     for group in group_ggufs(beside):
         if path.name in group.names:
@@ -37,10 +37,10 @@ def parts_beside(path: Path) -> dict[str, Path]:
 
 
 def resolve_folder(folder: Path) -> dict[str, Path]:
-    """Return the files of the one model in a folder: config.json and what belongs to it, or a GGUF.
+    """Return the files of the only model in a folder: config.json and the files with it, or a GGUF.
 
     Raises:
-        ModelNotFoundError: there is none, or there are several besides drafters.
+        ModelNotFoundError: there is no model, or there are several (drafters do not count).
     """
     files = {
         path.name: path
@@ -53,7 +53,7 @@ def resolve_folder(folder: Path) -> dict[str, Path]:
     if len(ggufs) > 1:
         ggufs = [group for group in ggufs if not is_drafter_gguf(files[group.names[0]])]
     if len(ggufs) == 1:
-        # A config.json beside a GGUF describes something else: the GGUF has its own.
+        # Ignore a config.json beside a GGUF: the GGUF has its own configuration.
         names = (*ggufs[0].names, "tokenizer.json")
         return {name: files[name] for name in names if name in files}
     raise ModelNotFoundError(

@@ -1,4 +1,4 @@
-"""Whether a checkpoint is a drafter's: from its config.json or its GGUF header alone."""
+"""Tells whether a checkpoint is a drafter, by its config.json or its GGUF header."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from pathlib import Path
 
 from leadout.errors import LeadoutError
 
-#: What GGUF and config.json call the drafters of Gemma 4.
+#: The architecture of Gemma 4's drafters in GGUF, and their model types in config.json.
 GGUF_ARCHITECTURE = "gemma4-assistant"
 MODEL_TYPES = frozenset({"gemma4_assistant", "gemma4_unified_assistant"})
 
-#: Of a GGUF, enough to hold its architecture, which is the first thing that converters write.
+#: The first bytes of a GGUF, enough for its architecture, which converters write first.
 _HEAD_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
 class GgufWidths:
-    """What of a GGUF's header pairs targets and drafters.
+    """Fields of a GGUF's header that show which drafter fits which target.
 
     Attributes:
-        architecture: `general.architecture`, or None where it has none.
+        architecture: `general.architecture`, or None if the header has none.
         embedding_length: the width of the model's own hidden states.
-        embedding_length_out: of a drafter, the width of its target's.
+        embedding_length_out: only for a drafter: the width of its target's hidden states.
     """
 
     architecture: object = None
@@ -36,15 +36,16 @@ class GgufWidths:
 
 
 def is_drafter(files: Mapping[str, Path]) -> bool:
-    """Return whether a model's files, file name → path, are a drafter's."""
+    """Return whether a model's files (file name → path) are a drafter."""
     if "config.json" in files:
         return _is_drafter_config(files["config.json"])
     return any(is_drafter_gguf(path) for name, path in files.items() if name.endswith(".gguf"))
 
 
 def is_drafter_gguf(path: Path) -> bool:
-    """Return whether a GGUF holds a drafter; one that cannot be read does not."""
-    # Reading a whole header takes half a second, and most files in a folder are no drafters.
+    """Return whether a GGUF is a drafter; False if it cannot be read."""
+    # Check the first bytes only: reading a whole header takes half a second, and most files in a
+    # folder are not drafters.
     try:
         with path.open("rb") as file:
             if GGUF_ARCHITECTURE.encode() not in file.read(_HEAD_BYTES):
@@ -55,7 +56,7 @@ def is_drafter_gguf(path: Path) -> bool:
 
 
 def gguf_widths(path: Path) -> GgufWidths:
-    """Return what a GGUF's header says; nothing where it cannot be read."""
+    """Return these fields of a GGUF's header; all are None if it cannot be read."""
     try:
         stat = path.stat()
     except OSError:
@@ -69,11 +70,11 @@ def _read_widths(path: Path, _size: int, _mtime_ns: int) -> GgufWidths:
     from leadout.checkpoint.gguf import read_gguf_header
 
     try:
-        # In a thread, because the caller's may have an event loop running (Playwright's).
+        # Use a thread, because the caller's thread may have a running event loop (Playwright's).
         with ThreadPoolExecutor(max_workers=1) as pool:
             header = pool.submit(asyncio.run, read_gguf_header(FileSource(path))).result()
     except LeadoutError:
-        return GgufWidths()  # whoever opens it says what is wrong with it
+        return GgufWidths()  # loading the file reports what is wrong
     architecture = header.metadata.get("general.architecture")
     return GgufWidths(
         architecture,
@@ -86,5 +87,5 @@ def _is_drafter_config(path: Path) -> bool:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return False  # as above
+        return False  # loading the file reports what is wrong
     return isinstance(config, dict) and config.get("model_type") in MODEL_TYPES

@@ -1,11 +1,12 @@
-"""Finding the drafter of a target: beside it on the disk, or in the store.
+"""Finds the drafter of a target: beside it on the disk, or in the store.
 
-    a built-in model             its own, which ships with it
-    a name in the store          P-assistant…, where the name is P or begins with it
-    X.gguf                       a .gguf beside it, by their headers: architecture and width
+    target                       drafter
+    a built-in model             its own, which is built in too
+    a name in the store          P-assistant…, where the name is P or begins with P
+    X.gguf                       a .gguf in the same folder; architecture and width must fit
     X/, with config.json         X/assistant/, or X-assistant/ beside it, as the hub names them
 
-Nothing here loads a drafter: whether it fits its target is checked where both are opened.
+Nothing here loads a drafter. The code that opens both checks whether the drafter fits its target.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Drafter:
     """A drafter's files.
 
     Attributes:
-        name: for people, and for the address it is served at.
+        name: the name to print, also in the URL on the server.
         files: file name → path, as `Store.resolve` returns them.
     """
 
@@ -44,11 +45,11 @@ class Drafter:
 
 
 def drafter_of(store: Store, target: str) -> Drafter | None:
-    """Return the drafter that lies beside a target, or None.
+    """Return the drafter beside a target, or None.
 
     Args:
-        store: where names are looked up.
-        target: a name in the store, or a path, as `Store.resolve` takes it.
+        store: the store in which names are looked up.
+        target: a name in the store, or a path, as for `Store.resolve`.
 
     Raises:
         ModelNotFoundError: there is no such target.
@@ -70,17 +71,17 @@ def drafter_of(store: Store, target: str) -> Drafter | None:
 
 
 def require_drafter(store: Store, target: str) -> Drafter:
-    """Return the drafter that lies beside a target.
+    """Return the drafter beside a target.
 
     Raises:
-        DrafterError: there is none; the message says where it was looked for.
+        DrafterError: there is none; the message says where the search looked.
         ModelNotFoundError, StoreError: see `drafter_of`.
     """
     found = drafter_of(store, target)
     if found is None:
         raise DrafterError(
             f"No drafter for {target}: looked for {_places(store, target)}. Name one with "
-            "--drafter-model, or pull one, as hf:google/gemma-4-E2B-it-assistant is for "
+            "--drafter-model, or pull one, such as hf:google/gemma-4-E2B-it-assistant for "
             "gemma-4-E2B-it.",
             name=target,
         )
@@ -88,7 +89,7 @@ def require_drafter(store: Store, target: str) -> Drafter:
 
 
 def drafter_named(store: Store, name_or_path: str) -> Drafter:
-    """Return the drafter that somebody names.
+    """Return the drafter of this name or path.
 
     Raises:
         ModelNotFoundError: there is no such model.
@@ -101,28 +102,28 @@ def drafter_named(store: Store, name_or_path: str) -> Drafter:
     if ggufs:
         return Drafter(model_stem(ggufs[0].name), files)
     folder = Path(name_or_path).expanduser().absolute()
-    # X/assistant is X's.
+    # X/assistant is the drafter of X.
     name = f"{folder.parent.name}-assistant" if folder.name == "assistant" else folder.name
     return Drafter(name, files)
 
 
 def stored_drafters(models: Iterable[StoredModel]) -> list[str]:
-    """Return which of a store's models are drafters, by name."""
+    """Return the names of a store's models that are drafters."""
     return [
         model.name
         for model in models
-        # By the name first, because a GGUF's header takes a while to read.
+        # Check the name first, because reading a GGUF's header takes a while.
         if _DRAFTER_NAME.fullmatch(model.name)
         and is_drafter({file.name: model.folder / file.name for file in model.checkpoint_files})
     ]
 
 
 def pair_names(targets: Iterable[str], drafters: Iterable[str]) -> dict[str, str]:
-    """Return the drafter of each target that has one, by their names.
+    """Return target → drafter for each target that has a drafter, by their names.
 
-    Publishers call a drafter as its target with "-assistant" behind, and a GGUF's quantisation
-    comes after either: gemma-4-E2B-it-assistant is that of gemma-4-E2B-it-Q4_0, unless
-    gemma-4-E2B-it-Q4_0-assistant is there.
+    Publishers name a drafter like its target, with "-assistant" added. Both names may end with a
+    GGUF's quantisation. So gemma-4-E2B-it-assistant is the drafter of gemma-4-E2B-it-Q4_0, unless
+    there is a gemma-4-E2B-it-Q4_0-assistant.
     """
     matches = {name: _DRAFTER_NAME.fullmatch(name) for name in sorted(drafters)}
     bases = {name: match["target"] for name, match in matches.items() if match is not None}
@@ -139,7 +140,7 @@ def pair_names(targets: Iterable[str], drafters: Iterable[str]) -> dict[str, str
 
 
 def _folders(target: str) -> Iterator[Path]:
-    """Yield the folders that the drafter of a folder may be."""
+    """Yield the folders where the drafter of a folder may be."""
     folder = Path(target).expanduser().absolute()
     if folder.is_dir():
         yield folder / "assistant"
@@ -147,9 +148,10 @@ def _folders(target: str) -> Iterator[Path]:
 
 
 def _drafter_of_gguf(target: Path) -> Drafter | None:
-    """Return the drafter among a GGUF's neighbours: one that is made for its width.
+    """Return the drafter among the GGUFs of the same folder: one that was made for this width.
 
-    Of several the one whose name begins most like the target's, then the first by name.
+    If there are several, it is the one that shares the longest prefix with the target's name, then
+    the first by name.
     """
     drafters = [path for path in sorted(target.parent.glob("*.gguf")) if is_drafter_gguf(path)]
     if not drafters:
@@ -163,13 +165,13 @@ def _drafter_of_gguf(target: Path) -> Drafter | None:
 
 
 def _num_shared(one: str, other: str) -> int:
-    """Return how many characters two names begin with alike."""
+    """Return the length of the longest common prefix of two names."""
     shared = [left == right for left, right in zip(one, other, strict=False)]
     return [*shared, False].index(False)
 
 
 def _places(store: Store, target: str) -> str:
-    """Return where the drafter of a target was looked for, in words."""
+    """Return the places where the search looked for a target's drafter, as text."""
     files = store.resolve(target)
     if store.holds(target, files):
         return f'"{target}-assistant" and the like in the store'

@@ -1,6 +1,7 @@
-"""Which of a repository's files are the model, and which its drafter: by names and sizes alone.
+"""Chooses the files of a repository that are the model, and those that are its drafter.
 
-Keep in step with web/hub/choose.js; tests/vectors/hub has cases for both.
+It looks only at names and sizes. Keep in step with web/hub/choose.js; tests/vectors/hub has cases
+for both.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from leadout_build.store.checkpoint_files import CHECKPOINT_FILES
 
 _PART = re.compile(r"(?P<base>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.(gguf|safetensors)")
 
-#: GGUFs that are no language model: encoders of images, statistics for quantising.
+#: Names of GGUFs that are not language models: image encoders, statistics for quantisation.
 _COMPANION = re.compile(r"(^|[-._])(mmproj|imatrix)", re.IGNORECASE)
 
-#: How publishers call a drafter's GGUF, and its repository.
+#: Names that publishers give to a drafter's GGUF and repository.
 _DRAFTER = re.compile(r"(^|[-._])(assistant|mtp)([-._]|$)", re.IGNORECASE)
 _DRAFTER_REPO = re.compile(r"-assistant([-._]|$)", re.IGNORECASE)
 
@@ -27,20 +28,20 @@ _QUANTISATION = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 
-#: What Leadout reads of these.
+#: The quantisations that Leadout reads.
 _READABLE = re.compile(
     r"Q4_0|Q4_1|Q5_0|Q5_1|Q8_0|Q[456]_K(_[A-Z]{1,2})?|BF16|FP?16|FP?32", re.ASCII
 )
 
 _FORMAT_SUFFIX = re.compile(r"[-._](GGUF|MLX|\d+-?bit|bf16|fp16)$", re.IGNORECASE | re.ASCII)
 
-#: File names that a message lists.
+#: The most file names that a message lists.
 _MAX_LISTED = 12
 
 
 @dataclass(frozen=True)
 class _Gguf:
-    """One GGUF, of one or several files, in order; `num_parts` is how many there should be."""
+    """A GGUF of one or several files, in order; `num_parts` is how many there should be."""
 
     paths: tuple[str, ...]
     num_parts: int
@@ -59,13 +60,13 @@ def choose_files(repo: str, files: Mapping[str, int], wanted: str | None) -> lis
     """Choose the files that are the model.
 
     Args:
-        repo: for messages.
+        repo: the repository's name, for messages.
         files: path in the repository → bytes.
         wanted: a .gguf's path, or a quantisation; None: the safetensors, else the smallest GGUF
             that Leadout reads.
 
     Raises:
-        ModelNotFoundError: nothing there is a model, or it has no such file.
+        ModelNotFoundError: the repository has no model, or no such file.
         CheckpointError: a part is missing.
     """
     ggufs = [gguf for gguf in _ggufs(files) if not _COMPANION.search(_file_name(gguf.path))]
@@ -94,7 +95,7 @@ def choose_files(repo: str, files: Mapping[str, int], wanted: str | None) -> lis
 def choose_drafter_files(
     repo: str, files: Mapping[str, int], chosen: Sequence[str]
 ) -> list[str] | None:
-    """Choose the drafter among the GGUFs that lie beside a GGUF; None where there is none.
+    """Choose the drafter among the GGUFs of a GGUF's repository; None if there is none.
 
     Raises:
         CheckpointError: a part of it is missing.
@@ -104,15 +105,15 @@ def choose_drafter_files(
     drafters = [
         gguf for gguf in _ggufs(files) if is_drafter_name(gguf.path) and _is_readable(gguf.path)
     ]
-    # Copies in other precisions lie in folders.
+    # Copies in other precisions are in subfolders.
     found = [gguf for gguf in drafters if "/" not in gguf.path] or drafters
     return _complete(repo, _smallest(found)) if found else None
 
 
 def drafter_repos(repo: str) -> list[str]:
-    """Return where a drafter of its own repository may be, the likeliest first.
+    """Return the repositories that may have the drafter, the likeliest first.
 
-    It is called as its target with "-assistant" behind, before or after what names a format.
+    A drafter's repository is named like its target's, with "-assistant" before or after the format.
     """
     if _DRAFTER_REPO.search(repo):
         return []
@@ -121,7 +122,7 @@ def drafter_repos(repo: str) -> list[str]:
 
 
 def is_drafter_name(path: str) -> bool:
-    """Return whether a GGUF is called as drafters are."""
+    """Return whether a GGUF's name is that of a drafter."""
     return _DRAFTER.search(_stem(path)) is not None
 
 
@@ -145,7 +146,7 @@ def _stem(path: str) -> str:
 
 
 def _quantisation(path: str) -> str | None:
-    """Return for example "Q4_K_M", where the name says it."""
+    """Return the quantisation in the name, such as "Q4_K_M", or None."""
     found = _QUANTISATION.findall(model_stem(path))
     return found[-1].upper() if found else None
 
@@ -198,7 +199,7 @@ def _complete(repo: str, gguf: _Gguf) -> list[str]:
 
 
 def _require_parts(repo: str, paths: Sequence[str], num_parts: int) -> None:
-    """Refuse paths, in order, that are not parts 1 to `num_parts`."""
+    """Raise unless the paths, in order, are parts 1 to `num_parts`."""
     if num_parts == 1:
         return
     numbers = [int(part["number"]) for path in paths if (part := _PART.fullmatch(path))]
@@ -214,7 +215,7 @@ def _require_parts(repo: str, paths: Sequence[str], num_parts: int) -> None:
 
 
 def _choose_safetensors(repo: str, files: Mapping[str, int]) -> list[str]:
-    """Return config.json and what belongs to it; nothing where there is no such model."""
+    """Return config.json and the files with it; an empty list if there is no such model."""
     if "config.json" not in files:
         return []
     if "model.safetensors" in files:

@@ -1,7 +1,7 @@
-"""What a hub says of a repository, and reading its files in pieces: web/hub/listing.js in Python.
+"""Lists a repository on the hub, and reads its files in pieces: web/hub/listing.js in Python.
 
-Authentication, redirects and retries are `huggingface_hub`'s, which sends a token to the hub's host
-alone.
+`huggingface_hub` does authentication, redirects and retries. It sends the token only to the hub's
+host.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from leadout.errors import ModelNotFoundError, RequestError, SourceError
 from leadout_build.store.hub_names import HubName, parse_hub_name
 from leadout_build.store.model_store import store_errors
 
-#: A source's reads are small: headers. Bytes asked for at a time, and kept.
+#: Bytes to request at a time, and to keep. A source only reads headers, so its reads are small.
 _PIECE_BYTES = 1 << 20
 
-#: How often a read is tried again, and the first wait, which doubles.
+#: The number of retries of a read, and the first wait, which doubles each time.
 _MAX_RETRIES = 3
 _FIRST_WAIT_S = 0.5
 
@@ -31,10 +31,10 @@ class HubFile:
     """A file of a repository.
 
     Attributes:
-        path: in the repository.
-        bytes: its size.
-        sha256: of its content, where the hub publishes it.
-        blob_id: else git's hash of it.
+        path: the path in the repository.
+        bytes: the size.
+        sha256: the content's sha256, if the hub publishes it.
+        blob_id: git's hash of the content, if not.
     """
 
     path: str
@@ -44,7 +44,7 @@ class HubFile:
 
     @property
     def content_id(self) -> str:
-        """What tells this content from any other.
+        """The hash that identifies the content.
 
         Raises:
             SourceError: the hub publishes neither hash.
@@ -63,11 +63,11 @@ class Listing:
     """A repository at one commit.
 
     Attributes:
-        repo: "owner/name", as the hub writes it now.
-        revision: the commit that sizes and hashes belong to.
-        files: by path.
-        license: what the model card says, if anything.
-        endpoint: the hub's address; None: the library's.
+        repo: "owner/name", as the hub writes it.
+        revision: the commit that has these sizes and hashes.
+        files: the files, by path.
+        license: the license in the model card, if any.
+        endpoint: the hub's address; None: the library's default.
     """
 
     repo: str
@@ -77,7 +77,7 @@ class Listing:
     endpoint: str | None
 
     def url(self, path: str) -> str:
-        """Return where a file's content is asked for."""
+        """Return the URL of a file's content."""
         from huggingface_hub import hf_hub_url
 
         return hf_hub_url(self.repo, path, revision=self.revision, endpoint=self.endpoint)
@@ -87,15 +87,15 @@ def list_repository(name: HubName, folder: Path, endpoint: str | None) -> Listin
     """List a repository's files.
 
     Args:
-        name: its file is not looked at.
-        folder: of the store, for messages.
+        name: the repository's name; `file` is ignored.
+        folder: the store's folder, for messages.
         endpoint: the hub's address; None: HF_ENDPOINT, else the public hub.
 
     Raises:
         ModelNotFoundError: no such repository or revision.
-        SourceError: the hub cannot be reached, refuses, or says nonsense.
+        SourceError: the hub cannot be reached, refuses, or its answer is invalid.
     """
-    # huggingface_hub takes a second to import: only where it is needed.
+    # Imported here, because importing huggingface_hub takes a second.
     from huggingface_hub import HfApi
 
     with hub_errors(name, folder):
@@ -104,8 +104,8 @@ def list_repository(name: HubName, folder: Path, endpoint: str | None) -> Listin
                 name.repo, revision=name.revision, files_metadata=True
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            # The library parses what comes without looking at it; its own errors are no ValueErrors
-            # but for a name that it refuses.
+            # The library parses the answer without checking it. Only for a name that it refuses
+            # are its own errors ValueErrors.
             if type(error).__module__.startswith("huggingface_hub"):
                 raise
             raise _nonsense(name.repo, f"no listing ({error!r:.100})") from error
@@ -134,7 +134,7 @@ def _file(repo: str, sibling: Any) -> HubFile:
 
 
 def _repo(value: object) -> str | None:
-    """Return what is a repository's "owner/name" and nothing else."""
+    """Return the value if it is a repository's "owner/name", else None."""
     parsed = parse_hub_name(f"hf:{value}")
     return value if isinstance(value, str) and parsed == HubName(value) else None
 
@@ -146,7 +146,7 @@ def _hash(value: object, digits: int) -> str | None:
 
 def _nonsense(repo: str, found: str) -> SourceError:
     return SourceError(
-        f"What the hub answered for {repo} is {found}; check HF_ENDPOINT, or try again later.",
+        f"The hub's answer for {repo} is invalid: {found}; check HF_ENDPOINT, or try again later.",
         repo=repo,
     )
 
@@ -155,9 +155,9 @@ class HubSource:
     """A file on the hub, read in pieces; implements `leadout.checkpoint.Source`.
 
     Args:
-        listing: the file's repository.
-        file: of it.
-        folder: of the store, for messages.
+        listing: the repository.
+        file: the file in it.
+        folder: the store's folder, for messages.
     """
 
     def __init__(self, listing: Listing, file: HubFile, folder: Path) -> None:
@@ -169,7 +169,7 @@ class HubSource:
         self._kept = b""
 
     async def size(self) -> int:
-        """Return the length in bytes, as it was published."""
+        """Return the published length in bytes."""
         return self._file.bytes
 
     async def read(self, offset: int, length: int) -> bytes:
@@ -219,11 +219,12 @@ class HubSource:
 
 @contextlib.contextmanager
 def hub_errors(name: HubName, folder: Path) -> Iterator[None]:
-    """Turn huggingface_hub's errors, and those of the HTTP library that it uses, into ours."""
+    """Convert errors of huggingface_hub, and of the HTTP library that it uses, into ours."""
     from huggingface_hub import errors
 
     repo = name.repo
-    # httpx's or httpx2's, by the version of huggingface_hub; any failed transfer is a child.
+    # This class is httpx's or httpx2's, depending on the version of huggingface_hub. Every failed
+    # transfer raises a child of it.
     transport_error = errors.HfHubHTTPError.__mro__[1]
     assert issubclass(transport_error, Exception)
     try:

@@ -1,7 +1,7 @@
-"""How a model on the hub is written: hf:owner/name[@revision][:file], or without the "hf:".
+"""Parses names of models on the hub: hf:owner/name[@revision][:file], or without the "hf:".
 
-Or as the public hub's address of the model's page or of one of its GGUFs, which people copy. Keep
-in step with web/hub/names.js; tests/vectors/hub has cases for both.
+A name may also be a URL of the public hub: that of the model's page or of one of its GGUFs. Keep in
+step with web/hub/names.js; tests/vectors/hub has cases for both.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class HubName:
     file: str | None = None
 
     def __str__(self) -> str:
-        """Return the name in its whole form."""
+        """Return the name in its full form."""
         revision = f"@{self.revision}" if self.revision else ""
         return f"hf:{self.repo}{revision}{f':{self.file}' if self.file else ''}"
 
 
 def parse_hub_name(text: str) -> HubName | None:
-    """Return the parts of a name, or None where it is none: "x/y.gguf" is a path."""
+    """Return the parts of a name, or None if the text is not a name: "x/y.gguf" is a path."""
     page = _PAGE.fullmatch(text)
     if page is not None:
         file = _decoded(page["file"]) if page["file"] else None
@@ -59,7 +59,7 @@ def parse_hub_name(text: str) -> HubName | None:
 
 
 def _decoded(path: str) -> str:
-    """Decode a path of an address, as JavaScript does: all of it or nothing."""
+    """Decode the path of a URL as JavaScript does: if one part is invalid, decode nothing."""
     try:
         if re.search("%(?![0-9A-Fa-f]{2})", path):
             return path

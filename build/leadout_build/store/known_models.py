@@ -1,7 +1,7 @@
-"""The models that are known by a short name, and which drafter is whose.
+"""The models that have a short name, and their drafters.
 
-The list is web/hub/known_models.json. The page reads it too, and the build makes a table of it for
-the documentation.
+The list is web/hub/known_models.json. The page reads it too, and the build makes a table from it
+for the documentation.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ LIST = (
 
 @dataclass(frozen=True)
 class KnownModel:
-    """A model that is known by a short name.
+    """A model with a short name.
 
     Attributes:
-        name: for the command line and the page.
-        title: for people.
-        hub: where it is.
-        of: the repository of the same model in weights of full size, where this one is smaller.
-        drafter: where its drafter is, if that is not beside it, as hub_choice.py looks for it.
+        name: the short name on the command line and the page.
+        title: the title to show.
+        hub: the model's name on the hub.
+        of: the repository of the same model in full precision, if this one is quantised.
+        drafter: the drafter's name on the hub, if hub_choice.py does not find it.
     """
 
     name: str
@@ -43,7 +43,7 @@ class KnownModel:
 
 @cache
 def known_models() -> tuple[KnownModel, ...]:
-    """Return all of them, in the list's order."""
+    """Return all known models, in the list's order."""
     models = json.loads(LIST.read_text(encoding="utf-8"))["models"]
     return tuple(
         KnownModel(
@@ -58,12 +58,12 @@ def known_models() -> tuple[KnownModel, ...]:
 
 
 def smaller_than(repo: str) -> KnownModel | None:
-    """Return the model that is a repository's in fewer bits, if one is known."""
+    """Return the known model that is a repository's model in fewer bits, or None."""
     return next((model for model in known_models() if model.of == repo), None)
 
 
 def known_drafter(target: HubName) -> HubName | None:
-    """Return the drafter that the list has for a model on the hub; see web/hub/resolve.js."""
+    """Return the drafter in the list for a model on the hub, or None; see web/hub/resolve.js."""
     for model in known_models():
         files = {model.hub.file, target.file} - {None}
         if model.hub.repo == target.repo and len(files) < 2:

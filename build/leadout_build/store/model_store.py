@@ -3,9 +3,9 @@
     LEADOUT_HOME (default ~/.cache/leadout)
       models/<name>/manifest.json    written last: a folder without one is an unfinished pull
       models/<name>/<file>           written as <file>.partial, synced, then renamed
-      models/<name>/.parts/          what an unfinished pull keeps in order to resume
+      models/<name>/.parts/          the files that an unfinished pull keeps in order to resume
 
-A reader therefore never sees half a file, whatever interrupts a pull.
+So a reader never sees an incomplete file, even if a pull was interrupted.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from leadout_build.store.sizes import format_bytes
 
 logger = logging.getLogger(__name__)
 
-#: Version of manifest.json; a store of another version is refused, not guessed at.
+#: The version of manifest.json; a manifest with another version is an error.
 MANIFEST_VERSION = 1
 
 #: Bytes read, hashed and written at a time.
 CHUNK_BYTES = 1 << 20
 
-#: "index.json" is the name of the list of models where the store is served.
+#: "index.json" is reserved, because the server uses it for the list of models.
 _RESERVED_NAMES = frozenset({"index.json"})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 
@@ -48,8 +48,8 @@ class StoredFile:
 
     Attributes:
         name: a plain file name.
-        bytes: its size.
-        sha256: of its content, in hexadecimal.
+        bytes: the size.
+        sha256: the content's sha256, in hexadecimal.
     """
 
     name: str
@@ -63,10 +63,10 @@ class StoredModel:
 
     Attributes:
         name: the model's name in the store.
-        folder: where its files lie.
-        source: where it was pulled from, for people.
+        folder: the folder of its files.
+        source: where it was pulled from, as text.
         notice: the license notice to show, or None.
-        files: all its files, checkpoint and notices.
+        files: all its files, both checkpoint and notices.
     """
 
     name: str
@@ -97,14 +97,14 @@ def check_name(name: str) -> str:
 
 
 def as_name(text: str) -> str:
-    """Return a name for the store that is as near to `text` as its rules allow."""
+    """Return the valid store name that is most similar to `text`."""
     return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).lstrip("._+-")[:128]
 
 
 def as_file_name(name: str) -> str:
-    """Return what the store calls a file.
+    """Return the store's name for a file.
 
-    A GGUF's name is its publisher's or the user's; those of safetensors are in their index.
+    Only a GGUF is renamed, if necessary. The names of safetensors are in their index.
     """
     if not name.lower().endswith(".gguf"):
         return name
@@ -127,8 +127,8 @@ class Store:
     def list_models(self) -> list[StoredModel]:
         """Return the complete models, by name.
 
-        A model with a damaged manifest is left out with a warning: the others stay usable. One that
-        has a built-in model's name is hidden (see built_in.py).
+        A model with a damaged manifest is left out, with a warning. A model with the name of a
+        built-in one is hidden (see built_in.py).
         """
         models = []
         with store_errors(self.models_folder):
@@ -144,10 +144,10 @@ class Store:
         return models
 
     def find(self, name: str) -> StoredModel | None:
-        """Return the model of that name, or None if the store has none (or half of one).
+        """Return the model of that name, or None if the store has no complete one.
 
         Raises:
-            StoreError: the name is none, or the model's manifest is damaged.
+            StoreError: the name is invalid, or the model's manifest is damaged.
         """
         folder = self.models_folder / check_name(name)
         try:
@@ -162,9 +162,9 @@ class Store:
         """Return the files of a model: file name → path.
 
         Args:
-            name_or_path: a built-in model's name; else one in the store; else a path to a .gguf
-                file (or to any part of a split one), or to a folder with config.json and
-                *.safetensors, or with a single .gguf file besides drafters.
+            name_or_path: a built-in model's name; else a name in the store; else a path to a .gguf
+                file (or to any part of a split one), to a folder with config.json and
+                *.safetensors, or to a folder with a single .gguf file besides drafters.
 
         Raises:
             ModelNotFoundError: there is no such model.
@@ -188,12 +188,12 @@ class Store:
         )
 
     def holds(self, name_or_path: str, files: Mapping[str, Path]) -> bool:
-        """Return whether what `resolve` made of a name or path is the stored model of that name."""
+        """Return whether the files that `resolve` returned are the stored model of that name."""
         folder = next(iter(files.values())).parent
         return folder.parent == self.models_folder and folder.name == name_or_path
 
     def list_unfinished(self) -> dict[str, int]:
-        """Return the models whose pull has not ended, by name, and the bytes that they take."""
+        """Return name → bytes on the disk for models with an unfinished pull."""
         found = {}
         with store_errors(self.models_folder):
             folders = sorted(self.models_folder.iterdir()) if self.models_folder.is_dir() else []
@@ -203,11 +203,11 @@ class Store:
         return found
 
     def remove(self, name: str) -> int:
-        """Remove a model, whole, unfinished or damaged, and return the bytes that it took.
+        """Remove a model (complete, unfinished or damaged), and return the bytes freed.
 
         Raises:
-            ModelNotFoundError: there is none of that name.
-            StoreError: the name is none, the store is not writable, or a pull is under way.
+            ModelNotFoundError: there is no model of that name.
+            StoreError: the name is invalid, the store is not writable, or a pull is running.
         """
         folder = self.models_folder / check_name(name)
         if not folder.is_dir():
@@ -215,7 +215,7 @@ class Store:
         with store_errors(folder):
             taken_bytes = _folder_bytes(folder)
             with _locked(folder):
-                # First of all, so that nobody finds half a model.
+                # Remove the manifest first, so that nobody finds an incomplete model.
                 (folder / "manifest.json").unlink(missing_ok=True)
                 shutil.rmtree(folder)
         return taken_bytes
@@ -241,7 +241,7 @@ class Store:
             with _locked(folder):
                 yield ModelWriter(folder)
         finally:
-            # A pull that failed before it kept anything leaves nothing behind.
+            # If a pull failed before it kept anything, remove its empty folders.
             with contextlib.suppress(OSError):
                 (folder / ".parts").rmdir()
                 (folder / ".lock").unlink()
@@ -262,7 +262,7 @@ class ModelWriter:
         return tuple(self._files)
 
     def require_free(self, needed_bytes: int) -> None:
-        """Raise StoreError unless the disk has room for `needed_bytes` more."""
+        """Raise StoreError unless `needed_bytes` are free on the disk."""
         free_bytes = shutil.disk_usage(self.folder).free
         if free_bytes < needed_bytes:
             raise StoreError(
@@ -279,11 +279,11 @@ class ModelWriter:
         Args:
             name: a plain file name.
             chunks: its content, in order.
-            wanted: the size and hash that it must have, if published.
+            wanted: the published size and hash that the content must have, if known.
 
         Raises:
-            IntegrityError: the content is not what was wanted.
-            StoreError: the disk is full or not writable. The half-written file is removed.
+            IntegrityError: the size or hash differs.
+            StoreError: the disk is full or not writable. The incomplete file is removed.
         """
         partial = self.folder / f"{check_name(name)}.partial"
         digest = hashlib.sha256()
@@ -308,13 +308,13 @@ class ModelWriter:
         *,
         sha256: str | None = None,
     ) -> None:
-        """Move a file that lies in the parts' folder into place; as `add` otherwise.
+        """Move a file from the folder of parts into place; otherwise like `add`.
 
         Args:
             path: the file.
             name: a plain file name.
             wanted: as for `add`.
-            sha256: of its content, where it was just looked at.
+            sha256: the content's sha256, if it was just computed.
         """
         found = StoredFile(check_name(name), path.stat().st_size, sha256 or hash_file(path))
         self._finish(path, found, wanted)
@@ -323,13 +323,13 @@ class ModelWriter:
         if wanted is not None:
             check_content(found, wanted)
         with store_errors(self.folder):
-            # A model that is replaced is incomplete from its first new file to its manifest.
+            # A model that is being replaced is incomplete until its new manifest is written.
             (self.folder / "manifest.json").unlink(missing_ok=True)
             path.replace(self.folder / found.name)
         self._files[found.name] = found
 
     def discard(self) -> None:
-        """Remove what was written and kept: it is no model that can be used."""
+        """Remove all written files and parts, because they are not a usable model."""
         with store_errors(self.folder):
             for name in self._files:
                 (self.folder / name).unlink(missing_ok=True)
@@ -354,7 +354,7 @@ class ModelWriter:
                 os.fsync(out.fileno())
             partial.replace(self.folder / "manifest.json")
             shutil.rmtree(self.parts_folder)
-            # Of a pull that was killed, perhaps of other files.
+            # Remove files of an earlier pull that was killed; it may have had other files.
             kept = {*self._files, "manifest.json", ".lock"}
             for path in self.folder.iterdir():
                 if path.is_file() and path.name not in kept:
@@ -381,7 +381,7 @@ def check_content(found: StoredFile, wanted: StoredFile) -> None:
 
 
 def hash_file(path: Path, on_bytes: Callable[[int], None] = lambda _count: None) -> str:
-    """Return a file's sha256; `on_bytes` is told each count of bytes read."""
+    """Return a file's sha256; `on_bytes` is called with each number of bytes read."""
     digest = hashlib.sha256()
     for chunk in read_chunks(path):
         digest.update(chunk)
@@ -398,7 +398,7 @@ def read_chunks(path: Path) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def store_errors(folder: Path) -> Iterator[None]:
-    """Turn what the operating system says about the disk into StoreErrors."""
+    """Convert the operating system's errors about the disk into StoreErrors."""
     try:
         yield
     except OSError as error:
@@ -420,7 +420,7 @@ def _locked(folder: Path) -> Iterator[None]:
     """Hold a model's lock.
 
     Raises:
-        StoreError: another process has it.
+        StoreError: another process holds the lock.
     """
     with store_errors(folder):
         lock = filelock.FileLock(folder / ".lock")

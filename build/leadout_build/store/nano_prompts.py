@@ -1,6 +1,6 @@
-"""What Nano is asked with: the system turn of its training, and the table of the page's example.
+"""Nano's prompts: the system turn of its training, and the example table of the page.
 
-Keep in step with static/market_table.js; tests/unit/test_market_table.py holds them together.
+Keep in step with static/market_table.js; tests/unit/test_market_table.py compares them.
 """
 
 from __future__ import annotations
