@@ -103,16 +103,14 @@ _GENERATE = """async ({ request, failAt }) => {
   events.length = 0;
   let told = "";
   let numTokens = 0;
-  let isFailing = failAt === null;
+  let failing = failAt === null ? Promise.resolve() : undefined;
   const onDelta = (text, { tokens }) => {
     told += text;
     numTokens += tokens.length;
-    if (!isFailing && numTokens >= failAt) {
-      isFailing = true;
-      fail();
-    }
+    if (numTokens >= failAt) failing ??= fail();
   };
   const { tokens, text, stats } = await engine.generate(request, { onDelta });
+  await failing;
   return { tokens, text, stats, told, events, failure: engine.failure?.message };
 }"""
 
@@ -120,10 +118,9 @@ _GENERATE = """async ({ request, failAt }) => {
 _LOAD_FAILING = """async ({ model, failAt, patienceMs }) => {
   const { Leadout } = await import(new URL("./leadout.js", location.href).href);
   const healing = [];
-  let isFailing = false;
+  let failing;
   const failOnce = () => {
-    if (!isFailing) fail();
-    isFailing = true;
+    failing ??= fail();
   };
   const loading = Leadout.load({
     model,
@@ -134,6 +131,7 @@ _LOAD_FAILING = """async ({ model, failAt, patienceMs }) => {
   const patience = new Promise((_, reject) => setTimeout(reject, patienceMs, new Error("hangs")));
   const engine = await Promise.race([loading, patience]);
   const { tokens } = await engine.generate({ prompt: "BTC", max_tokens: 8 });
+  await failing;
   const failure = engine.failure?.message;
   engine.dispose();
   return { healing, tokens, failure };

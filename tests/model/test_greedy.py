@@ -12,8 +12,7 @@ from thoroughness import IS_THOROUGH
 #: differ by up to 2e-4. Seen: no id differs, and the smallest margin of all is 0.0024.
 TIE_MARGIN = 2e-3
 
-NUM_PROMPTS = 26 if IS_THOROUGH else 8
-NUM_TOKENS = 32
+NUM_PROMPTS, NUM_TOKENS = (26, 32) if IS_THOROUGH else (4, 16)
 
 
 async def test_greedy_ids_equal_transformers_on_every_golden_prompt(
@@ -21,8 +20,8 @@ async def test_greedy_ids_equal_transformers_on_every_golden_prompt(
 ) -> None:
     parted = []
     for golden in golden_prompts[:NUM_PROMPTS]:
-        wanted = golden["transformers_ids"]
-        assert len(wanted) == NUM_TOKENS
+        wanted = golden["transformers_ids"][:NUM_TOKENS]
+        assert len(wanted) == NUM_TOKENS, golden["name"]
         ids = await generated(engine, golden["prompt_ids"], max_tokens=NUM_TOKENS)
         assert len(ids) == NUM_TOKENS
         if ids != wanted:
