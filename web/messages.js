@@ -81,6 +81,7 @@
  * @typedef {object} GenerateRequest
  * @property {string} [prompt]
  * @property {number[]} [prompt_ids]
+ * @property {PromptEmbeddings[]} [embeddings] in the place of some tokens' of `prompt_ids`
  * @property {PromptMessage[]} [messages]
  * @property {ResponseFormat} [response_format] what the answer must fit; at most one of this and the next two
  * @property {string} [grammar] EBNF: rules name ::= …, of which one is called root
@@ -112,6 +113,14 @@
  * @property {boolean} [enable_thinking] have the chat template ask for reasoning; default false
  * @property {"error" | "drop_oldest"} [context_overflow] what happens to a chat that does not fit: it is refused, the
  *   default, or its oldest turns are left out (pyapp/leadout/context_end.py). Other prompts are never cut
+ */
+
+/**
+ * Embeddings of consecutive positions of `prompt_ids`, from `start` on: parts of an image that another model has read, for
+ * example. `rows` are [n, hidden_size] float32, in the scale in which the layers want them. Where `sees_all` is true, each
+ * sees all of them, as parts of an image do in Gemma 3 and in Gemma 4 12B, 26B and 31B; at most 256 rows then. The ids at
+ * these positions count where only ids do (pyapp/leadout/embedded.py).
+ * @typedef {{start: number, rows: Float32Array, sees_all?: boolean}} PromptEmbeddings
  */
 
 /**
@@ -261,6 +270,7 @@
  * @property {string} architecture
  * @property {number} num_parameters
  * @property {number} context_length
+ * @property {number} [hidden_size] numbers of an embedding
  * @property {boolean} has_chat_template
  * @property {number} weights_bytes bytes of weights on the device
  * @property {number} allocated_bytes bytes of all buffers on the device

@@ -160,6 +160,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       architecture: "gemma3_text",
       num_parameters: 268_098_176,
       context_length: 4096,
+      hidden_size: 640,
       has_chat_template: false,
       weights_bytes: total_bytes,
       allocated_bytes: total_bytes + 48_000_000,

@@ -174,7 +174,6 @@ class Engine:
         *,
         processors: Sequence[LogitsProcessor] = (),
         drafter: str | DraftFunction = "auto",
-        embeddings: Sequence[Embeddings] = (),
         **settings: Any,
     ) -> Generated:
         """Return the whole answer.
@@ -184,7 +183,6 @@ class Engine:
             processors: change the logits of every row, one behind the other. They are part of the
                 request, as settings are: other processors, other text.
             drafter: "auto": what was loaded; "none"; or a function.
-            embeddings: in the place of tokens'; the prompt is a list of ids then.
             settings: of the request; see the module's docstring.
 
         Raises:
@@ -196,7 +194,7 @@ class Engine:
                 what is no id.
             LeadoutError: another of its children.
         """
-        return await self._run(prompt, processors, drafter, embeddings, settings, _Running())
+        return await self._run(prompt, processors, drafter, settings, _Running())
 
     def stream(
         self,
@@ -204,7 +202,6 @@ class Engine:
         *,
         processors: Sequence[LogitsProcessor] = (),
         drafter: str | DraftFunction = "auto",
-        embeddings: Sequence[Embeddings] = (),
         **settings: Any,
     ) -> Stream:
         """Return the pieces of an answer, for `async for`; see `generate` for the arguments.
@@ -212,7 +209,7 @@ class Engine:
         Leaving the loop, by `break` too, ends the request. Errors are raised in the loop.
         """
         return Stream(
-            lambda running: self._run(prompt, processors, drafter, embeddings, settings, running),
+            lambda running: self._run(prompt, processors, drafter, settings, running),
         )
 
     async def logits(
@@ -287,24 +284,17 @@ class Engine:
         prompt: Prompt,
         processors: Sequence[LogitsProcessor],
         drafter: str | DraftFunction,
-        embeddings: Sequence[Embeddings],
         settings: Mapping[str, Any],
         running: _Running,
     ) -> Generated:
         engine = self._engine
         function = drafter if callable(drafter) else None
         request = _request(prompt, "auto" if callable(drafter) else drafter, settings)
-        if embeddings and request.prompt_ids is None:
-            raise RequestError("embeddings are given; the prompt is a list of token ids then.")
         own_code = engine.own_code(tuple(processors), function)
         self._running.add(running)
         try:
             return await engine.generate(
-                request,
-                running.take,
-                lambda: running.is_aborted,
-                own_code=own_code,
-                embeddings=embeddings,
+                request, running.take, lambda: running.is_aborted, own_code=own_code
             )
         finally:
             self._running.discard(running)

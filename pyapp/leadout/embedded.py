@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -40,6 +40,24 @@ class Embeddings:
     start: int
     rows: Any
     sees_all: bool = False
+
+    @classmethod
+    def from_json(cls, fields: object) -> Embeddings:
+        """Return what crossed a boundary as an object with these names, or as it is.
+
+        Raises:
+            RequestError: a name is missing or unknown.
+        """
+        if isinstance(fields, cls):
+            return fields
+        if not isinstance(fields, Mapping):
+            raise RequestError(
+                f"embeddings hold a {type(fields).__name__}; wanted start, rows and sees_all."
+            )
+        unknown = sorted({*fields} - {"start", "rows", "sees_all"})
+        if unknown or not {"start", "rows"} <= {*fields}:
+            raise RequestError(f"Embeddings have {sorted(fields)}; wanted start, rows, sees_all.")
+        return cls(**fields)
 
 
 @dataclass(frozen=True)
@@ -130,11 +148,11 @@ class EmbeddedPrompt:
 
 
 def _checked(given: Embeddings, row_bytes: int, max_rows: int) -> _Span:
-    if not isinstance(given, Embeddings):
-        raise RequestError(f"embeddings hold a {type(given).__name__}; wanted Embeddings.")
     start = given.start
     if not isinstance(start, int) or isinstance(start, bool) or start < 0:
         raise RequestError(f"Embeddings start at {start!r}; wanted a position of the prompt.")
+    if not isinstance(given.sees_all, bool):
+        raise RequestError(f"sees_all is {given.sees_all!r}; wanted true or false.")
     where = f"Embeddings from position {start} on"
     data = _bytes_of(given.rows, where)
     if not data or len(data) % row_bytes:
@@ -150,7 +168,7 @@ def _checked(given: Embeddings, row_bytes: int, max_rows: int) -> _Span:
     # A float64 holds the sum of many float32: it is finite if all of them are.
     if not math.isfinite(sum(array("f", data))):
         raise RequestError(f"{where} hold an infinity or a NaN.")
-    return _Span(start, start + count, data, bool(given.sees_all))
+    return _Span(start, start + count, data, given.sees_all)
 
 
 def _bytes_of(rows: Any, where: str) -> bytes:

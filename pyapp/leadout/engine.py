@@ -24,7 +24,6 @@ from leadout.chat import ChatTemplate, TemplateRunner
 from leadout.checkpoint import Checkpoint
 from leadout.context_end import Messages, Prompt, fitted
 from leadout.devices.base import Device, Progress
-from leadout.embedded import Embeddings
 from leadout.errors import ContextLengthError, DrafterError, RequestError, TokenizerError
 from leadout.generation import Delta, Generated, Generation, OnDelta
 from leadout.grammar.after_reasoning import AfterReasoning
@@ -158,6 +157,7 @@ class Engine:
             "architecture": model.config.model_type,
             "num_parameters": self.checkpoint.num_parameters,
             "context_length": self.decoder.tables.context_length,
+            "hidden_size": self.decoder.passes.hidden_size,
             "has_chat_template": self.checkpoint.chat_template is not None,
             "weights_bytes": model.weights_bytes,
             "allocated_bytes": self.device.allocated_bytes,
@@ -226,7 +226,6 @@ class Engine:
         on_prompt: Callable[[Prompt], None] = lambda prompt: None,
         resumption: Resumption | None = None,
         own_code: OwnCode | None = None,
-        embeddings: Sequence[Embeddings] = (),
     ) -> Generated:
         """Continue a prompt; several can run at once, see session/loop.py.
 
@@ -238,7 +237,6 @@ class Engine:
             resumption: what another engine already wrote for this request. It is part of the
                 result, but is not passed to `on_delta` again.
             own_code: a person's functions, of this request alone.
-            embeddings: in the place of some tokens' of `prompt_ids`.
 
         Raises:
             see `prompt`; RequestError: embeddings do not fit the prompt; DrafterError: another
@@ -294,7 +292,7 @@ class Engine:
                 written=written,
                 guide=guide,
                 own_code=own_code,
-                embeddings=embeddings,
+                embeddings=request.embeddings,
             )
             async with aclosing(cycles):
                 async for cycle in cycles:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from leadout.context_end import CONTEXT_OVERFLOWS
+from leadout.embedded import Embeddings
 from leadout.errors import RequestError
 from leadout.grammar.constraint import CONSTRAINT_FIELDS, Constraint
 from leadout.grammar.tools import Tools
@@ -38,6 +39,7 @@ class GenerateRequest:
         tools: that the model may call, or None.
         context_overflow: what happens to a chat that does not fit, see context_end.py. Nothing
             is dropped from other prompts.
+        embeddings: in the place of some tokens' of `prompt_ids`, see embedded.py.
     """
 
     prompt: str | None = None
@@ -54,11 +56,14 @@ class GenerateRequest:
     constraint: Constraint | None = None
     tools: Tools | None = None
     context_overflow: str = "error"
+    embeddings: tuple[Embeddings, ...] = ()
 
     def __post_init__(self) -> None:
         given = [self.prompt, self.prompt_ids, self.messages]
         if sum(value is not None for value in given) != 1:
             raise RequestError("Give exactly one of prompt, prompt_ids and messages.")
+        if self.embeddings and self.prompt_ids is None:
+            raise RequestError("embeddings stand in the place of ids; give prompt_ids with them.")
         self._check_constraint()
         _whole("max_tokens", self.max_tokens, 1, 2**31 - 1)
         _whole("run_ahead", self.run_ahead, 1, MAX_RUN_AHEAD)
@@ -117,12 +122,16 @@ class GenerateRequest:
         ids = given.pop("prompt_ids", None)
         messages = given.pop("messages", None)
         stop = given.pop("stop", ())
+        embeddings = given.pop("embeddings", ())
         return cls(
             prompt=prompt,
             prompt_ids=None if ids is None else tuple(_list("prompt_ids", ids, int)),
             messages=None if messages is None else tuple(_list("messages", messages, dict)),
             constraint=constraint,
             tools=tools,
+            embeddings=tuple(
+                Embeddings.from_json(one) for one in _list("embeddings", embeddings, object)
+            ),
             sampling=Sampling(**sampling),  # type: ignore[arg-type]  # checked by Sampling
             stop=(stop,) if isinstance(stop, str) else tuple(_list("stop", stop, str)),
             **given,  # type: ignore[arg-type]  # checked by __post_init__

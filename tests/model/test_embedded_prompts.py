@@ -104,7 +104,7 @@ async def test_a_prompt_is_cut_around_rows_that_see_one_another(
     other = GenerateRequest.from_json({"prompt_ids": [2, 9], "max_tokens": 60, "ignore_eos": True})
     running = asyncio.ensure_future(engine.generate(other))
     await decodes.wait()
-    found = await engine.generate(images.request(), embeddings=images.embeddings())
+    found = await engine.generate(images.request(embeddings=images.embeddings()))
     await running
     assert found.tokens == images.ids()
     mine = [name for name in passes if "embedded" in name]
@@ -122,7 +122,7 @@ async def test_keys_and_values_are_taken_over_where_embeddings_agree(images: Gol
     engine = await load(NumpyDevice(), images.files)
 
     async def ask(embeddings, **fields):
-        found = await engine.generate(images.request(**fields), embeddings=embeddings)
+        found = await engine.generate(images.request(embeddings=embeddings, **fields))
         return found.tokens, found.stats.cached_tokens
 
     (first, _), (second, _) = images.arrays["spans"].tolist()
@@ -148,33 +148,37 @@ async def test_keys_and_values_are_taken_over_where_embeddings_agree(images: Gol
 @pytest.mark.parametrize("sampling", [{}, {"temperature": 0.9, "top_k": 20, "seed": 5}])
 async def test_drafts_neighbours_and_resumption_change_no_id(images: Golden, sampling) -> None:
     plain = await load(NumpyDevice(), images.files)
-    alone = await plain.generate(images.request(**sampling), embeddings=images.embeddings())
+    alone = await plain.generate(images.request(**sampling, embeddings=images.embeddings()))
     assistant = folder_files(VECTORS / "gemma4-tiny/12b-assistant")
     engine = await load(NumpyDevice(), images.files, assistant, drafter="mtp", parallel=4)
     several = await asyncio.gather(
-        engine.generate(images.request(**sampling), embeddings=images.embeddings()),
-        engine.generate(images.request(**sampling, draft_tokens=3), embeddings=images.embeddings()),
+        engine.generate(images.request(**sampling, embeddings=images.embeddings())),
+        engine.generate(images.request(**sampling, draft_tokens=3, embeddings=images.embeddings())),
         engine.generate(images.request(seed=1, temperature=1.0)),
     )
     assert [one.tokens for one in several[:2]] == [alone.tokens] * 2
     for written in (1, 7):
         resumed = await engine.generate(
-            images.request(**sampling),
-            embeddings=images.embeddings(),
+            images.request(**sampling, embeddings=images.embeddings()),
             resumption=Resumption((WrittenCycle(tuple(alone.tokens[:written])),)),
         )
         assert resumed.tokens == alone.tokens
 
 
-async def test_logprobs_and_a_grammar_go_with_embeddings(images: Golden) -> None:
+async def test_logprobs_and_processors_go_with_embeddings(images: Golden) -> None:
     engine = await load(NumpyDevice(), images.files)
     found = await engine.generate(
-        images.request(logprobs=True, max_tokens=3), embeddings=images.embeddings()
+        images.request(logprobs=True, max_tokens=3, embeddings=images.embeddings())
     )
     assert found.tokens == images.ids()[:3]
     logits = images.arrays["images_logits"].astype(np.float64)
     wanted = logits[0] - np.log(np.exp(logits[0]).sum())
     assert found.logprobs[0]["logprob"] == pytest.approx(wanted[images.ids()[0]], abs=1e-3)
+    processed = await engine.generate(
+        images.request(embeddings=images.embeddings()),
+        own_code=engine.own_code((lambda ids, logits: None,), None),
+    )
+    assert processed.tokens == images.ids()
 
 
 NAN = np.full((2, 96), np.nan, np.float32)
@@ -192,7 +196,11 @@ NAN = np.full((2, 96), np.nan, np.float32)
         ([Embeddings(True, bytes(384))], "start at True"),
         ([Embeddings(149, bytes(384))], "reach to position 149, but the prompt has 150 ids"),
         ([Embeddings(3, bytes(768)), Embeddings(4, bytes(384))], "from position 4 on overlap"),
-        ([(3, bytes(384))], "hold a tuple; wanted Embeddings"),
+        ([Embeddings(3, bytes(384), 1)], "sees_all is 1; wanted true or false"),
+        ([(3, bytes(384))], "hold a tuple; wanted start, rows and sees_all"),
+        ([{"start": 3}], "have \\['start'\\]; wanted start, rows, sees_all"),
+        ([{"start": 3, "rows": b"", "reach": 2}], "wanted start, rows, sees_all"),
+        (5, "embeddings is a int; wanted a list"),
         (
             [Embeddings(3, bytes(384 * 257), True)],
             "257 rows that see one another; wanted at most 256",
@@ -202,8 +210,13 @@ NAN = np.full((2, 96), np.nan, np.float32)
 async def test_embeddings_that_do_not_fit_are_named(images: Golden, wrong, message) -> None:
     engine = await load(NumpyDevice(), images.files)
     with pytest.raises(RequestError, match=message):
-        await engine.generate(images.request(), embeddings=wrong)
+        await engine.generate(images.request(embeddings=wrong))
     assert (await engine.generate(images.request(max_tokens=1))).tokens
+
+
+def test_embeddings_stand_in_the_place_of_ids() -> None:
+    with pytest.raises(RequestError, match="give prompt_ids with them"):
+        GenerateRequest.from_json({"prompt": "a", "embeddings": [Embeddings(0, bytes(384))]})
 
 
 async def test_their_memory_is_there_once_they_are_given_and_goes_with_the_engine(
@@ -215,7 +228,7 @@ async def test_their_memory_is_there_once_they_are_given_and_goes_with_the_engin
     await engine.generate(images.request(max_tokens=1))
     assert device.allocated_bytes == before
     for _ in range(2):
-        await engine.generate(images.request(max_tokens=1), embeddings=images.embeddings())
+        await engine.generate(images.request(max_tokens=1, embeddings=images.embeddings()))
         assert device.allocated_bytes == before + 256 * 96 * 4
     engine.close()
     assert device.allocated_bytes == 0

@@ -4,7 +4,8 @@
  * @module parameters
  */
 
-/** @import {GenerateRequest, PromptMessage, ResponseFormat, Tool, ToolCall, ToolChoice} from "../messages.js" */
+/** @import {GenerateRequest, PromptEmbeddings, PromptMessage, ResponseFormat} from "../messages.js" */
+/** @import {Tool, ToolCall, ToolChoice} from "../messages.js" */
 
 import { LeadoutError } from "./errors.js";
 
@@ -50,7 +51,8 @@ import { LeadoutError } from "./errors.js";
 /**
  * `logprobs`: give each token's log-probability, and those of this many likeliest tokens, 0 to 20. As in chats, they are
  * the model's own: before temperature, penalties, biases and filters.
- * @typedef {SharedParams & {prompt?: string, prompt_ids?: number[], logprobs?: number | null}} CompletionParams
+ * @typedef {SharedParams & {prompt?: string, prompt_ids?: number[], embeddings?: PromptEmbeddings[],
+ *   logprobs?: number | null}} CompletionParams
  */
 
 /** @typedef {{type: "text", text: string}} TextPart */
@@ -85,6 +87,7 @@ import { LeadoutError } from "./errors.js";
 const PASSED_PARAMS = [
   "prompt",
   "prompt_ids",
+  "embeddings",
   "max_tokens",
   "temperature",
   "top_k",

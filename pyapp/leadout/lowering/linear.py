@@ -138,7 +138,7 @@ def solo_matvec(b: PlanBuilder, op: ops.Linear) -> None:
     for matrix, shard, shape in shards(b, op.layer, op.y, op.offset, op.softcap):
         variant = f"solo_matvec.{matrix.layout}.{count}.none"
         grid = (_solo_groups(b, variant, shard.num_rows), op.rows.count // count, 1)
-        bindings = [*shard.planes, op.x, op.y, shape, op.rows.table]
+        bindings: list[Bound] = [*shard.planes, op.x, op.y, shape, op.rows.table]
         b.dispatch(variant, bindings, grid, op.label)
 
 
@@ -264,7 +264,7 @@ def solo_gated(b: PlanBuilder, op: ops.GatedLinear) -> None:
     for matrix, shard, shape in shards(b, op.layer, op.y):
         variant = f"solo_matvec.{matrix.layout}.{count}.gelu_mul"
         grid = (_solo_groups(b, variant, shard.num_rows), op.rows.count // count, 1)
-        bindings = [*shard.planes, op.x, op.y, shape, op.rows.table]
+        bindings: list[Bound] = [*shard.planes, op.x, op.y, shape, op.rows.table]
         b.dispatch(variant, bindings, grid, op.label)
 
 
