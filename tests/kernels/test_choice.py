@@ -12,6 +12,9 @@ from leadout.state import AHEAD_BIT, MASK_SLOTS, ROW_OF_DRAFTER, Tables
 #: More than two of any kernel's chunks, and no multiple of one.
 VOCAB = 4096 + 4096 + 96
 
+#: Candidates that have a kernel of their own on an adapter that computes on the CPU.
+MOST_FOR_SOFTWARE = 8192
+
 SETTINGS = [
     {},
     {"temperature": 1.0},
@@ -82,10 +85,12 @@ def choosing(
 
 
 def choices(run_stage, *args, takes=(), **kwargs) -> list[int]:
-    """Return the choices, which are those of NumPy."""
+    """Return the choices, which are those of NumPy, and of the kernel for software."""
     stage, op = choosing(*args, **kwargs)
     played = run_stage(stage, takes=takes)
     played.assert_equal("y")
+    if op.logits.shape[1] <= MOST_FOR_SOFTWARE:
+        run_stage(stage, is_software=True, takes=["solo_choose"]).assert_equal("y")
     return played.integers(op.y).tolist()
 
 
@@ -193,9 +198,11 @@ def test_of_equal_logits_the_lowest_id_wins(run_stage) -> None:
 @pytest.mark.parametrize(("drafts", "ahead"), [(3, 0), (2, 1)])
 @pytest.mark.parametrize("fields", [{}, {"temperature": 1.0, "top_k": 64, "top_p": 0.95}])
 @pytest.mark.parametrize("is_mapped", [False, True])
+@pytest.mark.parametrize("is_software", [False, True])
 def test_a_draft_is_chosen_and_placed_in_one_dispatch(
-    run_stage, drafts, ahead, fields, is_mapped
+    run_stage, drafts, ahead, fields, is_mapped, is_software
 ) -> None:
+    """On software in two: it compiles them much sooner."""
     vocab, rng = 512, np.random.default_rng(1)
     ids = np.stack([rng.permutation(vocab)[:301] for _ in range(2)]).astype(np.uint32)
     settings = np.concatenate(
@@ -209,7 +216,8 @@ def test_a_draft_is_chosen_and_placed_in_one_dispatch(
     stage, op = choosing(logits, settings, table, ids=ids, vocab_size=vocab)
     verified = stage.row_table(np.zeros((2 * (1 + drafts), 4), np.uint32), "verified")
     stage.add(ops.PlaceDraft("p", op.y, op.rows, verified, op.tables, drafts))
-    run_stage(stage, takes=["choose_draft"]).assert_equal("rows", "verified")
+    takes = ["solo_choose", "place_draft"] if is_software else ["choose_draft"]
+    run_stage(stage, is_software=is_software, takes=takes).assert_equal("rows", "verified")
 
 
 def test_choices_that_are_read_again_are_written(run_stage) -> None:

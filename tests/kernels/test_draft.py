@@ -13,14 +13,16 @@ VOCAB, PER, TOP, ROWS = 96, 6, 3, 2
 @pytest.mark.parametrize(
     ("size", "top"), [(2048, 32), (2048, 64), (4096, 1), (40, 40), (70, 4), (1, 1), (2500, 300)]
 )
-def test_the_largest_in_order_and_ties_go_to_the_lower(run_stage, size, top) -> None:
+@pytest.mark.parametrize("is_software", [False, True])
+def test_the_largest_in_order_and_ties_go_to_the_lower(run_stage, size, top, is_software) -> None:
     stage = Stage()
     scores = np.random.default_rng(size).standard_normal((3, size)).astype(np.float32)
     scores[1] = np.round(scores[1])
     scores[2] = 0.0
     y = stage.output("y", 3, top, dtype="u32")
     stage.add(ops.TopCentroids("t", stage.tensor("scores", scores), y))
-    played = run_stage(stage)
+    takes = ["solo_top_centroids" if is_software else "top_centroids"]
+    played = run_stage(stage, is_software=is_software, takes=takes)
     played.assert_equal("y")
     assert played.integers(y)[2].tolist() == list(range(top))
 

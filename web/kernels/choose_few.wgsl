@@ -52,6 +52,7 @@ const CANDIDATES = {{ 1024 * quads }}u;
 {% include "shared/key.wgsl" %}
 {% include "shared/candidates.wgsl" %}
 {% include "shared/best.wgsl" %}
+{% include "shared/buckets.wgsl" %}
 {% include "shared/select.wgsl" %}
 
 var<workgroup> shared_row: vec4<u32>;

@@ -30,6 +30,7 @@ override PARTS: u32;
 {% include "shared/key.wgsl" %}
 {% include "shared/candidates.wgsl" %}
 {% include "shared/best.wgsl" %}
+{% include "shared/buckets.wgsl" %}
 {% include "shared/select.wgsl" %}
 {% include "shared/found.wgsl" %}
 

@@ -13,6 +13,7 @@ override TOP: u32;
 @group(0) @binding(1) var<storage, read_write> top: array<u32>;
 
 {% include "shared/key.wgsl" %}
+{% include "shared/entry.wgsl" %}
 
 const LISTED = 1024u;
 
@@ -20,16 +21,6 @@ var<workgroup> best: array<vec2<u32>, 256>;
 var<workgroup> listed: array<vec2<u32>, LISTED + 4u>;
 var<workgroup> num_listed: atomic<u32>;
 var<workgroup> bound: vec2<u32>;
-
-// A score as (key, index). Of both zeros the same key: they are equal.
-fn entry(score: f32, index: u32) -> vec2<u32> {
-  let is_zero = (bitcast<u32>(score) & 0x7fffffffu) == 0u;
-  return vec2<u32>(select(key_of(score), 0x80000000u, is_zero), index);
-}
-
-fn is_before(a: vec2<u32>, b: vec2<u32>) -> bool {
-  return (a.x > b.x) | ((a.x == b.x) & (a.y < b.y));
-}
 
 fn list(one: vec2<u32>) {
   let at = atomicAdd(&num_listed, 1u);

@@ -58,7 +58,8 @@ def _choice(choose: ops.Choose) -> tuple[list[Bound], list[Bound], dict[str, int
     ops.Choose,
     ops.PlaceDraft,
     when=lambda run: (
-        _few(run.caps, run.ops[0], "place") is not None
+        not run.caps.is_software
+        and _few(run.caps, run.ops[0], "place") is not None
         and run.feeds(0, "y", 1, "choices")
         and run.ops[0].rows == run.ops[1].lane_rows
         and run.drops(run.ops[0].y)
@@ -72,6 +73,19 @@ def choose_draft(b: PlanBuilder, choose: ops.Choose, place: ops.PlaceDraft) -> N
     sizes = b.uniform(struct.pack("<2I", place.num_drafts, choose.tables.context_length))
     bindings = [*first, place.rows.table, sizes, *last]
     b.dispatch(variant, bindings, (place.lane_rows.count, 1, 1), choose.label, constants)
+
+
+@kernel(
+    ops.Choose,
+    when=lambda run: run.caps.is_software and _few(run.caps, run.ops[0], "choose") is not None,
+)
+def solo_choose(b: PlanBuilder, op: ops.Choose) -> None:
+    """A thread a row, as `choose_few`: for adapters that compute on the CPU."""
+    first, last, constants = _choice(op)
+    rows, count = op.logits.shape
+    keys = b.scratch("candidate_keys", rows, count)
+    variant = f"solo_choose.{'all' if op.ids is None else 'mapped'}"
+    b.dispatch(variant, [*first, op.y, keys, *last], (ceil(rows, 4), 1, 1), op.label, constants)
 
 
 @kernel(ops.Choose, when=lambda run: _few(run.caps, run.ops[0], "choose") is not None)

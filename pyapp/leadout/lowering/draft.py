@@ -9,6 +9,14 @@ from leadout.lowering.kernel import kernel
 from leadout.ops.draft import NGRAM_MAX, NGRAM_MIN
 
 
+@kernel(ops.TopCentroids, when=lambda run: run.caps.is_software)
+def solo_top_centroids(b: PlanBuilder, op: ops.TopCentroids) -> None:
+    """A thread a score: for adapters that compute on the CPU."""
+    rows, count = op.scores.shape
+    grid = (ceil(count, 4), rows, 1)
+    b.dispatch("solo_top_centroids", [op.scores, op.y], grid, op.label, {"TOP": op.y.shape[1]})
+
+
 @kernel(ops.TopCentroids)
 def top_centroids(b: PlanBuilder, op: ops.TopCentroids) -> None:
     """A workgroup a row."""

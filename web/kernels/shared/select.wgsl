@@ -1,7 +1,7 @@
 // The key at which a share of the weight of some keys is reached, counted from the largest key down: a radix
 // select, eight bits of the keys a level, for workgroups of 256 threads. A weight is 1 (by count), or a mass (by_mass).
-// For each of the four levels: clear the buckets, add keys, pick the bucket.
-const LOW_BITS = 14u;
+// For each of the four levels: clear the buckets, add keys, pick the bucket. Whoever includes this includes
+// shared/buckets.wgsl, too.
 
 var<workgroup> counts: array<atomic<u32>, 256>;
 var<workgroup> masses_high: array<atomic<u32>, 256>;
@@ -24,15 +24,12 @@ fn clear_buckets(thread: u32) {
   workgroupBarrier();
 }
 
-fn is_within(key: u32, prefix: u32, level: u32) -> bool {
-  return level == 0u || (key >> (32u - 8u * level)) == prefix;
-}
-
 fn add_to_bucket(key: u32, mass: u32, level: u32, by_mass: bool) {
-  let bucket = (key >> (24u - 8u * level)) & 255u;
+  let bucket = bucket_of(key, level);
   if (by_mass && mass > 0u) {
-    atomicAdd(&masses_high[bucket], mass >> LOW_BITS);
-    atomicAdd(&masses_low[bucket], mass & ((1u << LOW_BITS) - 1u));
+    let parts = parts_of_mass(mass);
+    atomicAdd(&masses_high[bucket], parts.x);
+    atomicAdd(&masses_low[bucket], parts.y);
   }
   atomicAdd(&counts[bucket], 1u);
 }
@@ -64,7 +61,7 @@ fn pick_bucket(
   if (count > 0u) {
     var weight = f32(count);
     if (by_mass) {
-      weight = f32(atomicLoad(&masses_high[thread])) * 16384.0 + f32(atomicLoad(&masses_low[thread]));
+      weight = mass_in(atomicLoad(&masses_high[thread]), atomicLoad(&masses_low[thread]));
     }
     weights[place] = weight;
     filled_buckets[place] = thread;
