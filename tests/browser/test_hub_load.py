@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pages import Chat
 from playwright.sync_api import Page, expect
 
+from engine_cases import folder_files, generated, load
 from fake_hub import REPO, TOKEN, FakeHub, serve_hub
 from gemma4_gguf import write_gemma4_gguf
+from leadout.devices.numpy import NumpyDevice
+from leadout.embedded import Embeddings
 from leadout_build.serving.headless import BLANK, headless_page, serving
 from leadout_build.store.model_store import Store
 from split_gguf import split_gguf
@@ -145,3 +151,50 @@ def test_a_table_that_stays_in_the_store_gives_the_same_ids(page: Page, hub: Fak
     assert paging[0]["read_bytes"] == paging[0]["misses"] * 6 * 32 * 4
     asked_again = {asked for _, asked in hub.requests[num_requests:]}
     assert asked_again <= {"bytes=0-0"}, "whether the token may; all else is kept"
+
+
+#: Asks with embeddings in the place of tokens', with drafts and without; then with a number more.
+_EMBEDDED = """async (chat, { request, spans }) => {
+  const embeddings = spans.map(({ start, rows, sees_all }) => (
+    { start, sees_all, rows: new Float32Array(rows) }
+  ));
+  const found = [];
+  for (const draft_tokens of [3, 0]) {
+    found.push(await chat.engine.generate({ ...request, draft_tokens, embeddings }));
+  }
+  const { choices } = await chat.engine.completions.create({ ...request, embeddings, stop: [] });
+  const wrong = [{ start: 1, rows: new Float32Array(chat.engine.info.hidden_size + 1) }];
+  const refused = chat.engine.generate({ ...request, embeddings: wrong });
+  const error = await refused.catch(({ name, message }) => `${name}: ${message}`);
+  return { found, text: choices[0].text, error };
+}"""
+
+
+def test_embeddings_in_the_place_of_tokens_give_the_ids_of_numpy(page: Page, vectors: Path) -> None:
+    size = page.locator("leadout-chat").evaluate("(chat) => chat.engine.info.hidden_size")
+    rng = np.random.default_rng(4)
+    prompt = [2, *rng.integers(3, 90, 79).tolist()]
+    spans = [
+        Embeddings(start, rng.normal(0, 1, (n, size)).astype(np.float32), sees_all)
+        for start, n, sees_all in ((3, 5, False), (20, 40, True))
+    ]
+    request = {"prompt_ids": prompt, "max_tokens": NUM_TOKENS, "ignore_eos": True}
+
+    async def on_numpy() -> list[int]:
+        files = folder_files(vectors / "gemma4-tiny/trained-e2b")
+        engine = await load(NumpyDevice(), files)
+        return await generated(engine, prompt, max_tokens=NUM_TOKENS, embeddings=spans)
+
+    with ThreadPoolExecutor(1) as executor:  # Playwright has an event loop running in this thread
+        wanted = executor.submit(asyncio.run, on_numpy()).result()
+    asked = [
+        {"start": one.start, "rows": one.rows.ravel().tolist(), "sees_all": one.sees_all}
+        for one in spans
+    ]
+    result = page.locator("leadout-chat").evaluate(_EMBEDDED, {"request": request, "spans": asked})
+    first, second = result["found"]
+    assert first["tokens"] == second["tokens"] == wanted
+    assert second["stats"]["cached_tokens"] == len(prompt) - 1
+    assert result["text"] == second["text"]
+    assert "bytes; wanted a multiple of" in result["error"]
+    assert result["error"].startswith("RequestError")
