@@ -153,3 +153,19 @@ def test_json_leaves_out_what_a_model_has_not(capsys: pytest.CaptureFixture[str]
     for path, wanted in ((gemma3, set()), (VECTORS / "12b", of_gemma4)):
         assert cli.main(["inspect", str(path), "--json"]) == 0
         assert set(json.loads(capsys.readouterr().out)) & of_gemma4 == wanted
+
+
+def test_several_requests_at_once_take_a_cache_each(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(VECTORS / "e2b")
+    found = {}
+    for parallel in (1, 4):
+        assert cli.main(["inspect", folder, "--json", "--parallel", str(parallel)]) == 0
+        found[parallel] = json.loads(capsys.readouterr().out)["forecast"]
+        assert found[parallel]["parallel"] == parallel
+    alone, together = (found[parallel]["memory"] for parallel in (1, 4))
+    assert together["kv_cache_bytes"] > 3 * alone["kv_cache_bytes"]
+    assert together["weights_bytes"] == alone["weights_bytes"]
+    assert cli.main(["inspect", folder, "--parallel", "4"]) == 0
+    assert "for each of 4 requests at once: " in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        cli.main(["inspect", folder, "--parallel", "3"])

@@ -128,6 +128,14 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument(
         "--kv-dtype", choices=("f32", "f16"), default="f32", help="how the KV cache is stored"
     )
+    inspect.add_argument(
+        "--parallel",
+        type=int,
+        choices=values.PARALLEL,
+        default=1,
+        metavar="N",
+        help="say how much GPU memory N requests at once take: 1, 2, 4 or 8",
+    )
     _add_placement_argument(inspect)
     inspect.add_argument("--json", action="store_true", help="print one JSON object")
     _add_generate_arguments(add("generate", "continue a prompt, or answer it"))

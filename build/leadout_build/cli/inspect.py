@@ -147,15 +147,17 @@ def run(args: argparse.Namespace) -> int:
     """
     store = Store()
     files = store.resolve(args.model)
-    options = LoadOptions(args.context, args.kv_dtype, placement=args.placement)
+    options = LoadOptions(
+        args.context, args.kv_dtype, parallel=args.parallel, placement=args.placement
+    )
     inspection = inspect_model(args.model, files, drafter_of(store, args.model), options)
     if args.json:
         facts = {name: value for name, value in asdict(inspection).items() if value is not None}
         if inspection.forecast is not None:
-            facts["forecast"] = inspection.forecast.to_json()
+            facts["forecast"] = {**inspection.forecast.to_json(), "parallel": args.parallel}
         print(json.dumps(facts, ensure_ascii=False))
     else:
-        print(describe(inspection))
+        print(describe(inspection, args.parallel))
     return 0
 
 
@@ -217,8 +219,8 @@ def inspect_model(
     )
 
 
-def describe(inspection: Inspection) -> str:
-    """Return the report as text."""
+def describe(inspection: Inspection, parallel: int = 1) -> str:
+    """Return the report as text; the forecast in it is for so many requests at once."""
     i = inspection
     facts = {
         "architecture": f"{i.architecture} ({i.kind})",
@@ -239,7 +241,7 @@ def describe(inspection: Inspection) -> str:
     if i.kv_layers is not None:
         _describe_gemma4(i, i.kv_layers, facts)
     if i.forecast is not None:
-        _describe_forecast(i.forecast, facts)
+        _describe_forecast(i.forecast, parallel, facts)
     if i.missing is not None:
         facts["it cannot be loaded"] = i.missing
     width = max(map(len, facts))
@@ -304,7 +306,7 @@ def _describe_gemma4(i: Inspection, kv_layers: Sequence[KvKind], facts: dict[str
     )
 
 
-def _describe_forecast(found: Forecast, facts: dict[str, str]) -> None:
+def _describe_forecast(found: Forecast, parallel: int, facts: dict[str, str]) -> None:
     """Add to `facts` how much memory loading takes."""
     memory = found.memory
     parts = [f"{format_bytes(memory.weights_bytes)} of weights"]
@@ -312,10 +314,10 @@ def _describe_forecast(found: Forecast, facts: dict[str, str]) -> None:
         parts.append(f"{format_bytes(memory.drafter_bytes)} of the drafter's weights")
     parts.append(f"{format_bytes(memory.kv_cache_bytes)} of KV cache in {found.kv_dtype}")
     parts.append(f"{format_bytes(memory.other_bytes)} of activations and tables")
-    facts["GPU memory"] = (
-        f"{format_bytes(memory.total_bytes)} with a context of {found.context_length:,}: "
-        + ", ".join(parts)
-    )
+    context = f"a context of {found.context_length:,}"
+    if parallel > 1:
+        context += f" for each of {parallel} requests at once"
+    facts["GPU memory"] = f"{format_bytes(memory.total_bytes)} with {context}: {', '.join(parts)}"
     others = [one for one in found.contexts if one.context_length != found.context_length]
     if others:
         facts["by context"] = ", ".join(
