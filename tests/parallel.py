@@ -15,9 +15,11 @@ import filelock
 import pytest
 
 #: Files that take longest; begun late they would keep one worker alone at the end. The first
-#: computes on all cores, and the next ones compile on one.
+#: builds the site, for which the next two need not wait.
 LONG_FILES = (
     "browser/test_real_model.py",
+    "model/test_nano_generation.py",
+    "model/test_conversations.py",
     "kernels/test_gemma4_text.py",
     "browser/test_nano_page.py",
     "kernels/test_speculative.py",
@@ -32,12 +34,10 @@ LONG_FILES = (
     "browser/test_package.py",
     "browser/test_page.py",
     "browser/test_adapters.py",
-    "model/test_nano_generation.py",
     "kernels/test_packed.py",
     "browser/test_journey.py",
     "browser/test_several_streams.py",
     "browser/test_generate_command.py",
-    "model/test_conversations.py",
     "model/test_divergence.py",
     "model/test_greedy.py",
     "browser/test_drafting.py",

@@ -19,7 +19,7 @@ from leadout import inputs, state
 from leadout.errors import DeviceError, RequestError
 from leadout.kv_cache import KvCache
 from leadout.passes import PREFILL_ROWS
-from leadout.plan import Binding, Dispatch, Plan, Upload
+from leadout.plan import Binding, Dispatch, Plan
 from leadout.sampling import Sampling
 from leadout.speculative import Decoder
 
@@ -207,18 +207,13 @@ def _staged(decoder: Decoder, request: ProfileRequest) -> tuple[Plan, int]:
         lanes = range(request.parallel)
         for lane in lanes:
             decoder.stage(tokens[:num_known], request.sampling, lane)
-        _give(decoder, decoder.turns(lanes))
+        decoder.give(decoder.turns(lanes))
         return plan, num_known + request.draft_tokens - 1
     decoder.stage(tokens, request.sampling)
     decoder.device.write("state", 0, state.pack_state(len(tokens)))
     last = inputs.last_row(0, len(tokens) - 1, tokens[-1])
-    _give(decoder, [last, inputs.prompt_rows(0, num_known, tokens[num_known:], request.rows)])
+    decoder.give([last, inputs.prompt_rows(0, num_known, tokens[num_known:], request.rows)])
     return plan, len(tokens) - 1
-
-
-def _give(decoder: Decoder, uploads: Sequence[Upload]) -> None:
-    for one in uploads:
-        decoder.device.write(one.buffer, one.offset, one.data)
 
 
 class _Traffic:

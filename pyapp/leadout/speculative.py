@@ -263,7 +263,20 @@ class Decoder:
         self, plan: Runnable, num_positions: int, uploads: Sequence[Upload] = ()
     ) -> Readback:
         """Queue a Plan that is compiled, with what the host gives it."""
-        return submit(self.device, self._compiled[plan.name], num_positions, uploads)
+        readback = submit(self.device, self._compiled[plan.name], num_positions, uploads)
+        self._note(uploads)
+        return readback
+
+    def give(self, uploads: Iterable[Upload]) -> None:
+        """Write what a Plan is given that is run without `submit`, in a profile."""
+        for one in uploads:
+            self.device.write(one.buffer, one.offset, one.data)
+            self._note([one])
+
+    def _note(self, uploads: Iterable[Upload]) -> None:
+        for one in uploads:
+            if one.buffer == self.tables.turns.buffer:
+                self._turns = one.data
 
     def copy(self, copies: Sequence[Copy]) -> None:
         """Queue copies, if there are any; see `Device.copy`."""
@@ -271,13 +284,12 @@ class Decoder:
             self.device.copy(copies)
 
     def turns(self, lanes: Sequence[int]) -> list[Upload]:
-        """Return what says whose rows a cycle has, where that has changed: it is submitted next."""
+        """Return what says whose rows a cycle has, where the device does not know that already."""
         num_lanes = self.tables.num_lanes
         turns = state.pack_turns(lanes, num_lanes)
         if num_lanes == 1 or turns == self._turns:
             return []
-        self._turns = turns
-        return [Upload("turns", 0, turns)]
+        return [Upload(self.tables.turns.buffer, 0, turns)]
 
     def prepared(self, num_drafts: int, num_groups: int = 1, has_logprobs: bool = False) -> int:
         """Return the largest number of drafts up to this one whose cycle is compiled."""

@@ -189,6 +189,7 @@ test("parameters have the names of the server, and what it has none for is refus
     ["llamacpp", { regex: "a+" }],
     ["vllm", { context_overflow: "drop_oldest" }],
     ["vllm", { reasoning_effort: "low" }],
+    ["llamacpp", { embeddings: [{ start: 0, rows: new Float32Array(4) }] }],
   ]) {
     const error = await failureOf(ask(owner, refused));
     assert.equal(error.name, "RequestError");

@@ -22,7 +22,7 @@ from thoroughness import IS_THOROUGH
 NUM_TURNS, ANSWER_TOKENS = (30, 600) if IS_THOROUGH else (3, 320)
 
 #: Schedules of conversations drawn per engine.
-NUM_SCHEDULES = 300 if IS_THOROUGH else 6
+NUM_SCHEDULES = 300 if IS_THOROUGH else 3
 
 
 def ids(length: int, seed: int) -> list[int]:
@@ -236,7 +236,7 @@ async def test_nothing_is_taken_over_behind_a_failure(engines, monkeypatch) -> N
     engine = forget(await engines("trained-e2b", "none"))
     prompt = [2, *ids(300, 3)]
 
-    def fails(plan: object, positions: int) -> None:
+    def fails(plan: object, positions: int, uploads: object = ()) -> None:
         raise DeviceError("it broke")
 
     monkeypatch.setattr(engine.decoder, "submit", fails)

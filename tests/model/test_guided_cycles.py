@@ -81,9 +81,9 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[[Engine], list[tuple[str,
         log: list[tuple[str, str]] = []
         submit = engine.decoder.submit
 
-        def watched(plan: Any, num_positions: int) -> Watched:
+        def watched(plan: Any, *given: Any) -> Watched:
             log.append(("submit", plan.name))
-            return Watched(submit(plan, num_positions), plan.name, log)
+            return Watched(submit(plan, *given), plan.name, log)
 
         monkeypatch.setattr(engine.decoder, "submit", watched)
         return log

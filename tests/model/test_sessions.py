@@ -164,7 +164,9 @@ async def test_a_long_prompt_does_not_hold_up_a_stream_that_runs(engines, monkey
     submitted: list[str] = []
     submit = engine.decoder.submit
     monkeypatch.setattr(
-        engine.decoder, "submit", lambda plan, n: (submitted.append(plan.name), submit(plan, n))[1]
+        engine.decoder,
+        "submit",
+        lambda plan, *given: (submitted.append(plan.name), submit(plan, *given))[1],
     )
     running = asyncio.ensure_future(
         engine.generate(request([2, 9, 11], max_tokens=40, draft_tokens=0))
@@ -193,12 +195,12 @@ async def test_a_device_that_fails_fails_all_streams_and_then_serves_again(
     wanted = await generated(engine, [2, 9, 11], max_tokens=20)
     submit, count = engine.decoder.submit, 0
 
-    def fails(plan, positions):
+    def fails(plan, *given):
         nonlocal count
         count += 1
         if count == 9:
             raise DeviceError("it broke")
-        return submit(plan, positions)
+        return submit(plan, *given)
 
     monkeypatch.setattr(engine.decoder, "submit", fails)
     both = [engine.generate(request([2, 9, 11], max_tokens=20, draft_tokens=0)) for _ in range(2)]

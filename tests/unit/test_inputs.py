@@ -54,6 +54,20 @@ async def test_a_plan_is_given_nothing_that_it_does_not_name(decoder) -> None:
     assert await decoder.device.read("given", 0, 8) == before
 
 
+async def test_turns_are_given_again_until_a_submit_took_them(decoder) -> None:
+    plan = decoder.passes.cycles_of(2)[0]
+    await decoder.compile([plan])
+    turns = decoder.turns([1, 0])
+    assert decoder.turns([1, 0]) == turns != []
+    with pytest.raises(AssertionError):
+        decoder.submit(plan, 1, [*turns, inputs.drafts(0, [5])])
+    assert decoder.turns([1, 0]) == turns
+    await decoder.submit(plan, 1, turns)
+    assert decoder.turns([1, 0]) == []
+    decoder.give(decoder.turns([0]))
+    assert decoder.turns([1, 0]) == turns
+
+
 def test_masks_go_around_the_end_of_their_slots() -> None:
     tables = state.Tables(2, 64, 32)
     some = [bytes([i]) * 8 for i in range(4)]

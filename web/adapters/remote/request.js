@@ -63,6 +63,9 @@ export function toBody(request, { model, kind, contextLength }) {
     const value = given[name] ?? (kind === "other" ? undefined : off);
     if (value !== undefined) body[names[name] ?? name] = value;
   }
+  if (request.embeddings?.length) {
+    throw refusal("embeddings", "Load the model in the page.");
+  }
   if (request.ignore_eos !== undefined) body.ignore_eos = request.ignore_eos;
   if (kind === "leadout" && request.context_overflow) {
     body.context_overflow = request.context_overflow;
