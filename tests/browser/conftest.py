@@ -19,7 +19,7 @@ from pages import (
     run_in_thread,
     site_app,
 )
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from stand_ins import StandIns
 
 from leadout_build import ROOT
@@ -74,37 +74,58 @@ def plain_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlainSite]:
         yield PlainSite(url, stand_ins)
 
 
-@pytest.fixture(scope="module")
-def kept_context(chromium: Browser) -> Iterator[BrowserContext]:
-    """A context for the first page of each test that wants nothing special of it.
+class KeptPage:
+    """The first page of each test that wants nothing special of it, in the same tab every time.
 
-    It keeps files of the site, and what is compiled of them, which is a good part of what opening
-    a page takes. What a test leaves is deleted after it.
+    The tab keeps files of the site, what is compiled of them, and its process, which is most of
+    what opening a page takes. What a test leaves is deleted after it.
     """
-    with chromium.new_context() as context:
+
+    def __init__(self, context: BrowserContext, url: str) -> None:
+        self.context = context
+        self.errors: list[str] = []
+        self._url = url
         context.add_init_script(WITH_RECORDS + WITH_ADAPTER)
-        yield context
+        self._open()
+
+    def _open(self) -> None:
+        self.page = self.context.new_page()
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def take(self, errors: list[str]) -> Page:
+        """Return the page for a test, which is told of errors."""
+        self.errors = errors
+        if self.page.is_closed():
+            self._open()
+        return self.page
+
+    def clear(self) -> None:
+        """Close all other pages, and delete all that they have written."""
+        page = self.take([])
+        page.unroute_all()
+        page.goto(self._url + "icon.svg")
+        for other in self.context.pages:
+            if other != page:
+                other.close()
+        page.evaluate("sessionStorage.clear()")
+        session = self.context.new_cdp_session(page)
+        origin = {"origin": self._url.rstrip("/"), "storageTypes": "all"}
+        session.send("Storage.clearDataForOrigin", origin)
+        session.detach()
+        self.context.unroute_all()
+        self.context.clear_permissions()
+        self.context.clear_cookies()
 
 
-def close_pages(context: BrowserContext, url: str) -> None:
-    """Close a context's pages, and delete all that they have written."""
-    page = context.new_page()
-    page.goto(url + "icon.svg")
-    for other in context.pages:
-        if other != page:
-            other.close()
-    origin = {"origin": url.rstrip("/"), "storageTypes": "all"}
-    context.new_cdp_session(page).send("Storage.clearDataForOrigin", origin)
-    context.unroute_all()
-    context.clear_permissions()
-    context.clear_cookies()
-    page.close()
+@pytest.fixture(scope="module")
+def kept_page(chromium: Browser, plain_site: PlainSite) -> Iterator[KeptPage]:
+    """The page that tests share, one after the other."""
+    with chromium.new_context() as context:
+        yield KeptPage(context, plain_site.url)
 
 
 @pytest.fixture
-def open_page(
-    chromium: Browser, plain_site: PlainSite, kept_context: BrowserContext
-) -> Iterator[OpenPage]:
+def open_page(chromium: Browser, plain_site: PlainSite, kept_page: KeptPage) -> Iterator[OpenPage]:
     """A factory of pages over the fake worker; afterwards no page had an error nobody expected."""
     contexts: list[BrowserContext] = []
     errors: list[str] = []
@@ -128,19 +149,20 @@ def open_page(
             init: what runs before the page's own scripts.
             models: what the site lists; default LISTED_MODELS.
             wait_for: the widget's state to wait for, or None.
-            context_options: for Playwright's `new_context`.
+            context_options: for Playwright's `new_context`; with any, even none, the page is a new
+                one, which a test may change as it likes.
             options: FakeOptions of web/testing.js.
         """
-        is_usual = not context_options and init == WITH_ADAPTER
-        if is_usual and kept_context not in contexts:
-            context = kept_context
+        is_usual = context_options is None and init == WITH_ADAPTER
+        if is_usual and kept_page.context not in contexts:
+            context, page = kept_page.context, kept_page.take(errors)
         else:
             context = chromium.new_context(**(context_options or {}))
             context.add_init_script(WITH_RECORDS + init)
+            page = context.new_page()
+            page.on("pageerror", lambda error: errors.append(str(error)))
         contexts.append(context)
         context.set_default_timeout(10_000)
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
         worker = FAKE_WORKER % {"options": json.dumps(options), "text": text}
         listed = {"models": LISTED_MODELS if models is None else models}
         answers = {
@@ -162,8 +184,8 @@ def open_page(
         for violation in page.evaluate("window.violations")
     ]
     for context in contexts:
-        if context == kept_context:
-            close_pages(context, plain_site.url)
+        if context == kept_page.context:
+            kept_page.clear()
         else:
             context.close()
     assert errors == []

@@ -188,7 +188,7 @@ def ask(chat: Chat, question: str, num_messages: int) -> None:
 def test_no_text_becomes_markup_that_runs_or_fetches(open_page: OpenPage) -> None:
     assert len(ATTACKS) >= 100
     # Several parse differently beside others, so: each alone as a message, then all in one stream.
-    chat = open_chat(open_page, text="\n\n".join(text for _, text in ATTACKS))
+    chat = open_chat(open_page, text="\n\n".join(text for _, text in ATTACKS), context_options={})
     found = watch(chat.page)
     messages = [
         {"role": role, "content": text, "reasoning_content": text}

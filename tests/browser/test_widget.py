@@ -28,10 +28,13 @@ async ({ options, attributes }) => {
 
 
 def open_widget(
-    open_page: OpenPage, attributes: dict[str, str] | None = None, **options: Any
+    open_page: OpenPage,
+    attributes: dict[str, str] | None = None,
+    context_options: dict[str, Any] | None = None,
+    **options: Any,
 ) -> Chat:
     """Open a page with one element over a fake engine; `window.events` has what it says."""
-    chat = open_page(path="examples/embed.html", wait_for="idle")
+    chat = open_page(path="examples/embed.html", wait_for="idle", context_options=context_options)
     chat.page.evaluate(WITH_FAKE_ENGINE, {"options": options, "attributes": attributes or {}})
     chat.wait_for_state("ready")
     return chat
