@@ -71,7 +71,7 @@ class Admission:
         self._uses = 0
 
     def choose(self, prompt: Sequence[int]) -> Start | None:
-        """Return where a prompt begins; None while no lane is free."""
+        """Return where a prompt begins, by its `Stream.keys`; None while no lane is free."""
         free = [lane for lane in self.lanes if not lane.is_taken]
         if not free:
             return None

@@ -25,7 +25,7 @@ class Known:
 
     Attributes:
         number: of the lane, or of the place.
-        prefilled: tokens whose keys and values were made by prefill.
+        prefilled: tokens whose keys and values were made by prefill, as `Stream.keys` has them.
         written: positions below this may have been written, by passes of any kind.
         last_use: grows with every stream that takes something from it, or leaves something.
     """
