@@ -57,8 +57,8 @@ wheel: build ## One wheel with the built site and Nano, into wheelhouse/
 	  --no-deps --wheel-dir wheelhouse .
 	@ls wheelhouse/*.whl
 
-test: setup lint types ## Run every check, as CI does
-	$(PYTEST) $(IN_PARALLEL) tests/unit tests/built tests/kernels tests/model tests/browser
+test: setup lint types unit ## Run every check, as CI does
+	$(PYTEST) $(IN_PARALLEL) tests/built tests/kernels tests/model tests/browser
 
 lint: $(VENV)/.python-ready ## Ruff: rules and format
 	$(BIN)/ruff check .
