@@ -30,7 +30,7 @@ TIE_MARGIN = 2e-3
 GREEDY_PROMPTS = ("japanese", "water", *(("capital",) if IS_THOROUGH else ()))
 
 NUM_TOKENS = 32 if IS_THOROUGH else 4
-NUM_KL_TOKENS = 200 if IS_THOROUGH else 16
+NUM_KL_TOKENS = 200 if IS_THOROUGH else 8
 
 #: Nats, the bound that is promised.
 MAX_MEAN_KL = 1e-3

@@ -11,7 +11,7 @@ from leadout.engine import Engine
 from reference_gemma3 import forward_blocks, gguf_weights, kl_divergence
 from thoroughness import IS_THOROUGH
 
-NUM_TOKENS = 2000 if IS_THOROUGH else 64
+NUM_TOKENS = 2000 if IS_THOROUGH else 32
 
 #: Rows of the reference's logits at a time: 64 MB of them.
 ROWS = 64
