@@ -16,9 +16,8 @@ from itertools import pairwise
 from typing import Any
 
 from leadout.errors import RequestError
+from leadout.logits import FLOAT_BYTES
 from leadout.state import REACH_BIT, ROW_EMBEDDED
-
-_FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ class EmbeddedPrompt:
                 overlap or lie outside of the prompt, or rows that see one another do not fit into
                 one pass.
         """
-        row_bytes = _FLOAT_BYTES * hidden_size
+        row_bytes = FLOAT_BYTES * hidden_size
         self._row_bytes = row_bytes
         self._spans = sorted(
             (_checked(one, row_bytes, max_rows) for one in given), key=lambda span: span.start
@@ -158,7 +157,7 @@ def _checked(given: Embeddings, row_bytes: int, max_rows: int) -> _Span:
     if not data or len(data) % row_bytes:
         raise RequestError(
             f"{where} have {len(data)} bytes; wanted a multiple of {row_bytes}, "
-            f"{row_bytes // _FLOAT_BYTES} float32 a row."
+            f"{row_bytes // FLOAT_BYTES} float32 a row."
         )
     count = len(data) // row_bytes
     if given.sees_all and count > max_rows:

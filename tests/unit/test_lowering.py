@@ -56,21 +56,29 @@ async def test_every_binding_lies_in_a_buffer_that_is_known(family) -> None:
 
 
 @pytest.mark.parametrize("is_software", [False, True])
+@pytest.mark.parametrize("parallel", [1, 2])
 @pytest.mark.parametrize("family", ["e2b", "26b-a4b"])
 async def test_loading_writes_the_numbers_of_all_plans_also_of_later_ones(
-    family, is_software
+    family, parallel, is_software
 ) -> None:
     target, drafter = [await open_files(files) for files in pair_files(family)]
-    options = LoadOptions(drafter="mtp", max_draft_tokens=3, parallel=2)
+    options = LoadOptions(drafter="mtp", max_draft_tokens=3, parallel=parallel)
     device = LoweringDevice(caps(is_software=is_software))
     passes = (await plan_load(device, target, drafter, options)).passes
     plans = [*passes.prefills(), *passes.checks.values(), passes.score]
+    embedded = []
+    for rows in passes.prefill_last:
+        embedded += [passes.embedded.prefill[rows], passes.embedded.prefill_open[rows]]
+        embedded += [passes.embedded.last_prefills(one)[rows] for one in (False, True)]
+    for plan in embedded:
+        assert plan.buffers.keys() <= passes.buffers.keys(), plan.name
+    plans += embedded
     for has_logprobs in (False, True):
         plans += [passes.last_prefills(has_logprobs)[rows] for rows in passes.prefill_last]
         for groups in passes.group_counts:
             plans += [passes.cycles_of(groups, has_logprobs)[k] for k in passes.cycles_of(groups)]
             plans += passes.all_parts(groups, has_logprobs)
-    assert len({plan.name for plan in plans}) > 40
+    assert len({plan.name for plan in plans}) > (40 if parallel > 1 else 30)
     for plan in plans:
         assert plan.constants.items() <= passes.constants.items(), plan.name
         assert plan.constants.keys() <= passes.buffers.keys(), plan.name

@@ -213,10 +213,11 @@ def submit(
         num_positions: see there.
         uploads: each to one of the Plan's inputs.
     """
-    inputs = compiled.plan.inputs
+    plan = compiled.plan
     for one in uploads:
-        where = f"{compiled.plan.name}: {len(one.data)} bytes at {one.buffer} + {one.offset}"
-        assert any(one.lies_in(binding) for binding in inputs), where
+        assert any(one.lies_in(binding) for binding in plan.inputs), (
+            f"{plan.name}: {len(one.data)} bytes at {one.buffer} + {one.offset}"
+        )
         device.write(one.buffer, one.offset, one.data)
     return device.submit(compiled, num_positions)
 
