@@ -34,7 +34,7 @@ _MADE_UP = {
     "bf16": _Made(0x807F807F, 0x3C003C00),  # the same
     "quants": _Made(0xFFFFFFFF, 0),
     "quants_31": _Made(0x1F1F1F1F, 0),
-    "quants_32": _Made(0x9F9F9F9F, 0),
+    "quants_32": _Made(0x1F1F1F1F, 0x00E000E0),  # two bytes of a word are negative
     "scale": _Made(0x03FF03FF, 0x14001400),  # 0.001 .. 0.002
     "q4_affine": _Made(0x03FF03FF, 0xA0001400),  # d likewise, m about -8 times as much
     "q4_affine_bf16": _Made(0x007F007F, 0xBC003A80),  # the same
