@@ -118,7 +118,7 @@ def test_an_odd_number_of_blocks_fills_its_planes_and_ends_in_zero(format_name: 
     else:
         expected = gguf.quants.dequantize(rows, gguf.GGMLQuantizationType[format_name])
     assert_same_bits(actual, expected)
-    if known.layout in ("q4_scale", "q8_scale"):
+    if raw_blocks.layout_of(format_name).scaling == "scale":
         assert planes[1][-1] >> 16 == 0
 
 

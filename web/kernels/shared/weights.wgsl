@@ -74,8 +74,9 @@ fn scale_of(bits: u32) -> f32 {
   return {{ low_half("bits") }};
 }
 {% endif %}
+{% set minus_zero = ", minus " ~ zero if zero else "" %}
 {% if has_nibbles %}
-// The nibbles in the low halves of four bytes{{ ", minus " ~ zero if zero }}.
+// The nibbles in the low halves of four bytes{{ minus_zero }}.
 fn low_nibbles(word: u32) -> vec4<f32> {
   let upper = word >> 16u;
   return vec4<f32>(
@@ -97,7 +98,7 @@ fn high_nibbles(word: u32) -> vec4<f32> {
   );
 }
 {% else %}
-// Four signed bytes{{ " minus " ~ zero if zero }}, which are unsigned ones minus 128 with their highest bit the other way round.
+// Four signed bytes{{ minus_zero }}, which are unsigned ones minus 128 with their highest bit the other way round.
 fn bytes(word: u32) -> vec4<f32> {
   let lower = word ^ 0x80808080u;
   let upper = lower >> 16u;
