@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from compare import POISON, assert_close, random_planes
+from compare import COLUMNS, POISON, assert_close, random_planes
 from stage import Stage
 
 from leadout import ops
@@ -13,9 +13,6 @@ from leadout.lowering import lower
 from leadout.ops import Tensor
 from leadout.state import REACH_BIT, ROW_EMBEDDED, ROW_VALID
 from lowered import caps
-
-#: Columns in blocks of 32: an odd number, where the layout's formats allow it.
-COLUMNS = {layout: 32 * 24 if "super" in layout else 32 * 17 for layout in LAYOUTS}
 
 
 def linear(layout: str, rows: int, n: int, k: int, *, prefill=False, offset=5, **options) -> Stage:

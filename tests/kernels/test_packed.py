@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from compare import COLUMNS
 from stage import Stage
 
 from leadout import ops
@@ -9,7 +10,7 @@ from leadout.layouts import LAYOUTS
 from leadout.lowering import lower
 from lowered import caps
 
-QUANTISED = [name for name, layout in LAYOUTS.items() if len(layout.planes) > 1]
+QUANTISED = [name for name, layout in LAYOUTS.items() if layout.is_quantised]
 
 #: Of a layer's outputs, relative to the largest; 4e-5 was seen, and 1.5e-4 behind two layers.
 TOLERANCE = 4e-4
@@ -60,7 +61,7 @@ def close(played, *names: str, tolerance: float = TOLERANCE) -> None:
 
 @pytest.mark.parametrize("layout", QUANTISED)
 def test_a_norm_and_a_linear_layer_in_every_layout(run_stage, layout) -> None:
-    k = 32 * 24 if "super" in layout else 32 * 17
+    k = COLUMNS[layout]
     played = run_stage(norm_linear(layout, 2, 37, k), takes=["norm_linear"])
     close(played, "y")
 

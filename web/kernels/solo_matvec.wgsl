@@ -15,7 +15,7 @@
 //
 // K, N, the stride and offset of y and the cap are in the shape, see shared/shape.wgsl; softcap(s) is s where
 // the cap is 0, else cap * tanh(s / cap).
-// W: [N, K] in layout "{{ layout }}", K a multiple of 32{{ ", N of 2" if is_gated }}. x: [rows, K] float32, rows a multiple of {{ rows }}.
+// W: [N, K] in layout "{{ layout.name }}", K a multiple of 32{{ ", N of 2" if is_gated }}. x: [rows, K] float32, rows a multiple of {{ rows }}.
 // table: the row table, see shared/row.wgsl. y: [rows, stride] float32, written from column `offset`.
 // Grid: x = ceil(N / {{ 4 * outputs }}), y = rows / {{ rows }}.
 {% from "shared/weights.wgsl" import raw, column, num_planes, unit_columns, num_steps, step_quads, has_scale, has_offset with context %}
