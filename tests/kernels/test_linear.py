@@ -120,6 +120,15 @@ def test_software_in_every_layout(run_stage, layout, rows, prefill) -> None:
     close(run_stage(stage, is_software=True, takes=["solo_matvec"]))
 
 
+@pytest.mark.parametrize("is_software", [False, True])
+def test_more_outputs_than_workgroups_in_one_direction(run_stage, monkeypatch, is_software) -> None:
+    monkeypatch.setattr("leadout.lowering.builder.MAX_WORKGROUPS_PER_DIMENSION", 4)
+    stage = linear("q4_scale", 2, 150, 64)
+    (dispatch,) = lower(stage.program.build(), caps(is_software=is_software)).dispatches
+    assert dispatch.workgroups[1] > 1
+    close(run_stage(stage, is_software=is_software))
+
+
 @pytest.mark.parametrize("make", [linear, gated])
 def test_software_computes_no_eight_rows_of_padding(run_stage, make) -> None:
     stage = make("q4_scale", 32, 72, 64, prefill=True)
