@@ -15,7 +15,14 @@ from leadout.device_limits import can_bind, check_caches, longest_that_fits, res
 from leadout.errors import DeviceLimitError
 from leadout.kv_rings import KEPT
 from leadout.plan import BufferSpec
-from leadout.planning import LoadOptions, PlannedLoad, PlanningDevice, plan_load, plan_rings
+from leadout.planning import (
+    LoadOptions,
+    PlannedLoad,
+    PlanningDevice,
+    longest_context,
+    plan_load,
+    plan_rings,
+)
 from leadout.state import Tables
 
 #: Contexts that a forecast lists, as far as the model has them.
@@ -176,7 +183,7 @@ async def forecast(
         may_exceed_bindings=True,
     )
     memory = Memory.of(planned.buffers)
-    longest = planned.config.max_position_embeddings
+    longest = longest_context(planned.config)
     asked = planned.tables.context_length
     contexts = Contexts(planned, memory, options.memory_bytes)
     lengths = {length for length in CONTEXTS if length <= longest} | {asked}

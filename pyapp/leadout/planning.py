@@ -39,7 +39,7 @@ from leadout.passes import PREFILL_ROWS, Passes
 from leadout.plan import BufferSpec
 from leadout.rows import FEW_ROWS
 from leadout.scheduler import SOFTWARE_DRAFT_TOKENS
-from leadout.state import MAX_DRAFT_TOKENS, Tables
+from leadout.state import MAX_CONTEXT_LENGTH, MAX_DRAFT_TOKENS, Tables
 
 DEFAULT_CONTEXT_LENGTH = 4096
 
@@ -299,7 +299,7 @@ async def _plan(
     paging: Paging,
 ) -> PlannedLoad:
     config = check_target(read_config(checkpoint), checkpoint.name)
-    limit = config.max_position_embeddings
+    limit = longest_context(config)
     context_length = options.context_length or min(limit, DEFAULT_CONTEXT_LENGTH)
     if context_length > limit:
         raise RequestError(f"context_length is {context_length}; the model allows at most {limit}.")
@@ -341,6 +341,11 @@ async def _plan(
         passes=passes,
         rings=rings,
     )
+
+
+def longest_context(config: TargetConfig) -> int:
+    """Return the most positions that a load can ask for."""
+    return min(config.max_position_embeddings, MAX_CONTEXT_LENGTH)
 
 
 def plan_rings(

@@ -17,7 +17,9 @@ from leadout.config.checks import (
     MAX_TOP_K_EXPERTS,
     MAX_VOCAB_SIZE,
 )
-from leadout.errors import DeviceLimitError
+from leadout.devices.numpy import NumpyDevice
+from leadout.errors import DeviceLimitError, RequestError
+from leadout.forecast import forecast
 from leadout.layouts import Matrix, Shard
 from leadout.lowering import lower
 from leadout.lowering.choice import MAX_MAXIMA
@@ -25,6 +27,7 @@ from leadout.ops import ProgramBuilder
 from leadout.plan import Binding
 from leadout.planning import LoadOptions, plan_load
 from leadout.rows import rows_of
+from leadout.state import MAX_CONTEXT_LENGTH
 from leadout_build.site.kernels import read_variants
 from leadout_build.site.templates import WgslTemplates
 from lowered import FOLDER, LoweringDevice, caps
@@ -51,6 +54,7 @@ def test_configurations_allow_what_the_kernels_have_room_for() -> None:
     assert constant("route", "MAX_EXPERTS") == constant("expert_tiles", "MAX_EXPERTS")
     assert constant("route", "MAX_EXPERTS") == MAX_EXPERTS
     assert constant("route", "MAX_TOP") == MAX_TOP_K_EXPERTS
+    assert 1 << constant("ngram_draft", "POSITION_BITS") == MAX_CONTEXT_LENGTH
     assert constant("add_rms_norm.norm.plain", "MAX_COLUMNS") >= MAX_HIDDEN_SIZE
     for parts in ("choose_partial.all", "choose_partial.mapped", "logprobs_partial"):
         assert constant(parts, "CHUNK") * MAX_MAXIMA == MAX_VOCAB_SIZE, parts
@@ -105,6 +109,15 @@ def test_a_grid_that_webgpu_does_not_take_is_refused_by_name() -> None:
     p.add(ops.Linear("wide", matrix(num_outputs, 64), x, rows_of("rows", 32, is_prefill=True), y))
     with pytest.raises(DeviceLimitError, match=r"wide takes 131,072 workgroups .* allows 65,535"):
         lower(p.build(), caps())
+
+
+async def test_no_context_is_longer_than_positions_can_be_told_apart() -> None:
+    checkpoint = checkpoint_of("long", {**SMALL, "max_position_embeddings": 1 << 30})
+    options = LoadOptions(context_length=MAX_CONTEXT_LENGTH + 1)
+    with pytest.raises(RequestError, match="allows at most 16777216"):
+        await plan_load(NumpyDevice(), checkpoint, None, options)
+    found = await forecast(NumpyDevice(1 << 40), checkpoint, None, LoadOptions())
+    assert found.max_context_length == MAX_CONTEXT_LENGTH
 
 
 @pytest.mark.parametrize("is_software", [False, True])
