@@ -11,19 +11,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
-from leadout import kv_cache
 from leadout.checkpoint import Checkpoint
 from leadout.checkpoint.load_plan import LoadPlan, LoadPlanBuilder
 from leadout.checkpoint.page_plan import Paging
 from leadout.checkpoint.token_ordering import read_token_ordering
 from leadout.config import read_config
+from leadout.device_limits import check_buffers, check_caches
 from leadout.devices.base import DeviceInfo, Runnable
 from leadout.drafters.base import Drafter
 from leadout.drafters.given import GivenDrafter
 from leadout.drafters.mtp import MtpDrafter
 from leadout.drafters.ngram import NgramDrafter
 from leadout.errors import DrafterError, RequestError
-from leadout.kv_cache import KvCache
+from leadout.kv_cache import KV_BYTES, KvCache
 from leadout.kv_rings import KvRings
 from leadout.models.base import Model
 from leadout.models.registry import (
@@ -39,7 +39,7 @@ from leadout.passes import PREFILL_ROWS, Passes
 from leadout.plan import BufferSpec
 from leadout.rows import FEW_ROWS
 from leadout.scheduler import SOFTWARE_DRAFT_TOKENS
-from leadout.state import MAX_DRAFT_TOKENS, Tables
+from leadout.state import MAX_CONTEXT_LENGTH, MAX_DRAFT_TOKENS, Tables
 
 DEFAULT_CONTEXT_LENGTH = 4096
 
@@ -99,7 +99,7 @@ class LoadOptions:
     kept_prompts: int | None = None
 
     def __post_init__(self) -> None:
-        if self.kv_dtype not in kv_cache.KV_BYTES:
+        if self.kv_dtype not in KV_BYTES:
             raise RequestError(f"kv_dtype is {self.kv_dtype!r}; wanted 'f32' or 'f16'.")
         if self.precision not in PRECISIONS:
             raise RequestError(f"precision is {self.precision!r}; wanted one of {PRECISIONS}.")
@@ -299,7 +299,7 @@ async def _plan(
     paging: Paging,
 ) -> PlannedLoad:
     config = check_target(read_config(checkpoint), checkpoint.name)
-    limit = config.max_position_embeddings
+    limit = longest_context(config)
     context_length = options.context_length or min(limit, DEFAULT_CONTEXT_LENGTH)
     if context_length > limit:
         raise RequestError(f"context_length is {context_length}; the model allows at most {limit}.")
@@ -315,7 +315,7 @@ async def _plan(
         paging=paging,
     )
     if not may_exceed_bindings:
-        kv_cache.check_caches(model.caches, device.info.max_binding_bytes, context_length)
+        check_caches(model.caches, device.info.max_binding_bytes, context_length)
     placed = await _place_drafter(device, model, drafter_checkpoint, options)
     weights = [(load.build(), checkpoint)]
     if placed is not None and placed.load_plan is not None:
@@ -326,6 +326,8 @@ async def _plan(
     passes = _passes(device, checkpoint, options, model, tables, drafter)
     held = [*(plan.buffers for plan, _ in weights), passes.buffers]
     other_bytes = sum(spec.bytes for buffers in held for spec in buffers.values())
+    rings = plan_rings(device.info, options, model.caches, context_length, other_bytes)
+    check_buffers(device.info, model.caches, passes.buffers, rings)
     return PlannedLoad(
         device=device,
         checkpoint=checkpoint,
@@ -337,8 +339,13 @@ async def _plan(
         drafter=drafter,
         drafter_info=placed.info if placed is not None else None,
         passes=passes,
-        rings=plan_rings(device.info, options, model.caches, context_length, other_bytes),
+        rings=rings,
     )
+
+
+def longest_context(config: TargetConfig) -> int:
+    """Return the most positions that a load can ask for."""
+    return min(config.max_position_embeddings, MAX_CONTEXT_LENGTH)
 
 
 def plan_rings(
