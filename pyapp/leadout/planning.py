@@ -39,6 +39,7 @@ from leadout.passes import PREFILL_ROWS, Passes
 from leadout.plan import BufferSpec
 from leadout.rows import FEW_ROWS
 from leadout.scheduler import SOFTWARE_DRAFT_TOKENS
+from leadout.shown import shown
 from leadout.state import MAX_CONTEXT_LENGTH, MAX_DRAFT_TOKENS, Tables
 
 DEFAULT_CONTEXT_LENGTH = 4096
@@ -99,34 +100,36 @@ class LoadOptions:
     kept_prompts: int | None = None
 
     def __post_init__(self) -> None:
-        if self.kv_dtype not in KV_BYTES:
-            raise RequestError(f"kv_dtype is {self.kv_dtype!r}; wanted 'f32' or 'f16'.")
+        if self.kv_dtype not in [*KV_BYTES]:
+            raise RequestError(f"kv_dtype is {shown(self.kv_dtype)}; wanted 'f32' or 'f16'.")
         if self.precision not in PRECISIONS:
-            raise RequestError(f"precision is {self.precision!r}; wanted one of {PRECISIONS}.")
+            raise RequestError(f"precision is {shown(self.precision)}; wanted one of {PRECISIONS}.")
         length = self.context_length
-        if length is not None and (not isinstance(length, int) or length < 2):
-            raise RequestError(f"context_length is {length!r}; wanted a whole number from 2.")
+        if length is not None and (type(length) is not int or not 2 <= length < 1 << 31):
+            raise RequestError(f"context_length is {shown(length)}; wanted a whole number from 2.")
         if self.parallel not in FEW_ROWS:
-            raise RequestError(f"parallel is {self.parallel!r}; wanted one of {FEW_ROWS}.")
+            raise RequestError(f"parallel is {shown(self.parallel)}; wanted one of {FEW_ROWS}.")
         if self.drafter not in DRAFTERS:
-            raise RequestError(f"drafter is {self.drafter!r}; wanted one of {DRAFTERS}.")
+            raise RequestError(f"drafter is {shown(self.drafter)}; wanted one of {DRAFTERS}.")
         if self.placement not in PLACEMENTS:
-            raise RequestError(f"placement is {self.placement!r}; wanted one of {PLACEMENTS}.")
+            raise RequestError(f"placement is {shown(self.placement)}; wanted one of {PLACEMENTS}.")
         rows, least = self.paged_rows, PREFILL_ROWS[-1]
         if rows is not None and (type(rows) is not int or not least <= rows < 1 << 32):
-            raise RequestError(f"paged_rows is {rows!r}; wanted a whole number from {least}.")
+            raise RequestError(f"paged_rows is {shown(rows)}; wanted a whole number from {least}.")
         memory = self.memory_bytes
-        if memory is not None and (type(memory) is not int or memory < 0):
-            raise RequestError(f"The device's memory is {memory!r}; wanted a number of bytes.")
+        if memory is not None and (type(memory) is not int or not 0 <= memory < 1 << 63):
+            raise RequestError(f"memory_bytes is {shown(memory)}; wanted a number of bytes.")
         kept = self.kept_prompts
         if kept is not None and (type(kept) is not int or not 0 <= kept <= MAX_KEPT_PROMPTS):
             raise RequestError(
-                f"kept_prompts is {kept!r}; wanted a whole number from 0 to {MAX_KEPT_PROMPTS}."
+                f"kept_prompts is {shown(kept)}; wanted a whole number from 0 to "
+                f"{MAX_KEPT_PROMPTS}."
             )
         most = self.max_draft_tokens
         if most is not None and (type(most) is not int or not 0 <= most <= MAX_DRAFT_TOKENS):
             raise RequestError(
-                f"max_draft_tokens is {most!r}; wanted a whole number from 0 to {MAX_DRAFT_TOKENS}."
+                f"max_draft_tokens is {shown(most)}; wanted a whole number from 0 to "
+                f"{MAX_DRAFT_TOKENS}."
             )
 
     @classmethod
