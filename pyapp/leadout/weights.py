@@ -36,7 +36,7 @@ _MADE_UP = {
     "quants_31": _Made(0x1F1F1F1F, 0),
     "quants_32": _Made(0x9F9F9F9F, 0),
     "scale": _Made(0x03FF03FF, 0x14001400),  # 0.001 .. 0.002
-    "q4_affine": _Made(0x03FF03FF, 0xA0001400),  # d likewise, m about -8 times as much
+    "q4_affine": _Made(0x03FF03FF, 0xA0001400),  # d as `scale`, m about -8 times as much
     "q4_affine_bf16": _Made(0x007F007F, 0xBC003A80),  # the same
     "q8_affine": _Made(0x03FF03FF, 0xA0000400),  # d 0.00006 .. 0.00012, m about -128 times as much
     "q8_affine_bf16": _Made(0x007F007F, 0xBC003880),  # the same
