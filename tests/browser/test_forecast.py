@@ -12,9 +12,9 @@ from thoroughness import IS_THOROUGH
 #: Readback buffers, made as they are needed, are no part of a forecast. Seen: 0.6 % (32 kB).
 TOLERANCE = 0.01
 
-#: Largest factor between the tokens per second that are forecast and those that come. Seen: 1.35,
-#: with nine times as much work as cores. A thorough run wants a calm machine. Elsewhere speeds
-#: change at any moment, so only figures of another unit or another model are refused.
+#: Largest factor between the tokens per second that are forecast and those that come. Seen with
+#: nine times as much work as cores: 4. So a thorough run wants a calm machine, and elsewhere only
+#: figures of another unit or another model are refused.
 SPEED_FACTOR = 1.5 if IS_THOROUGH else 20
 NUM_TOKENS = 48 if IS_THOROUGH else 12
 
