@@ -86,7 +86,8 @@
  * @property {ResponseFormat} [response_format] what the answer must fit; at most one of this and the next two
  * @property {string} [grammar] EBNF: rules name ::= …, of which one is called root
  * @property {string} [regex] a regular expression that the whole answer must match
- * @property {Tool[]} [tools] functions that the model may call, if its chat template knows tools
+ * @property {Tool[]} [tools] functions that the model may call, if its chat template knows tools;
+ *   with `messages`, or with ids of such messages
  * @property {ToolChoice} [tool_choice] default "auto"
  * @property {boolean} [parallel_tool_calls] whether an answer may have several calls; default true
  * @property {number} [max_tokens] default 256

@@ -14,6 +14,7 @@ from leadout.devices.base import Device, DeviceInfo
 from leadout.engine import Engine
 from leadout.errors import LeadoutError
 from leadout.forecast import Memory, Probe, without_files
+from leadout.generation import Delta
 from leadout.planning import LoadOptions
 from leadout.request import GenerateRequest
 from leadout.stats import Stats
@@ -93,12 +94,16 @@ async def _timed(engine: Engine, num_known: int, num_drafts: int, seconds: float
     """Generate for so long behind the first token, or for one cycle."""
     ids = [2 + i % 97 for i in range(num_known)]
     engine.assume(ids[:-1])
-    asked_at: list[float] = []
+    #: When the first token came, and when each cycle's last one did.
+    came_at: list[float] = []
+
+    def note(delta: Delta) -> None:
+        if delta.tokens and not delta.is_draft:
+            came_at.append(time.perf_counter())
 
     def is_over() -> bool:
-        """Called once the prompt is on its way, then for the first token and for every cycle."""
-        asked_at.append(time.perf_counter())
-        return len(asked_at) > 3 and asked_at[-1] - asked_at[1] > seconds
+        """Asked before every pass, and passes are submitted before the first token comes."""
+        return len(came_at) > 1 and time.perf_counter() - came_at[0] > seconds
 
     request = GenerateRequest(
         prompt_ids=tuple(ids),
@@ -106,7 +111,7 @@ async def _timed(engine: Engine, num_known: int, num_drafts: int, seconds: float
         ignore_eos=True,
         draft_tokens=num_drafts,
     )
-    return (await engine.generate(request, is_aborted=is_over)).stats
+    return (await engine.generate(request, note, is_aborted=is_over)).stats
 
 
 async def _no_tokenizer(_text: str) -> Tokenizer:

@@ -37,7 +37,7 @@ class GenerateRequest:
         draft_tokens: per cycle; "auto": as many as pay.
         enable_thinking: asks the chat template for reasoning.
         constraint: what the answer has to fit, or None.
-        tools: that the model may call, or None.
+        tools: that the model may call, or None. A `prompt` has none.
         context_overflow: what happens to a chat that does not fit, see context_end.py. Nothing
             is dropped from other prompts.
         embeddings: in the place of some tokens' of `prompt_ids`, see embedded.py.
@@ -94,7 +94,8 @@ class GenerateRequest:
                 )
 
     def _check_constraint(self) -> None:
-        if self.tools is not None and self.messages is None:
+        # Ids may come of a chat template that told of the tools: those of a resumed chat do.
+        if self.tools is not None and self.prompt is not None:
             raise RequestError("tools need messages: a prompt does not tell the model of them.")
         if self.constraint is not None and self.tools is not None:
             raise RequestError(

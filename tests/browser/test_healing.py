@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pages import Chat, OpenPage
 from playwright.sync_api import expect
+
+from leadout.request import GenerateRequest
+from leadout.resumption import Resumption
 
 TEXT = " one two three four five six seven eight nine ten"
 
@@ -132,6 +136,40 @@ def test_open_requests_go_on_in_another_worker(blank: Chat, fails: dict, name: s
     assert ["loading", name, "warming_up"] in result["events"]
     assert result["failure"] is None
     assert result["needsReload"] is False
+
+
+CALL = {"name": "now", "arguments": "{}"}
+
+
+def test_python_takes_every_chat_that_goes_on(blank: Chat) -> None:
+    """The fake worker takes any message, so what it got is given to Python's own checks."""
+    result = run(
+        blank,
+        """
+        const messages = [{ role: "user", content: "a b" }];
+        const json_schema = { name: "text", schema: { type: "string" } };
+        const chats = [
+          { tools: [{ type: "function", function: { name: "now" } }] },
+          { response_format: { type: "json_schema", json_schema } },
+          { logprobs: true, top_logprobs: 2, presence_penalty: 0.5 },
+        ];
+        const ask = (fields) => engine.chat.completions.create({ messages, ...fields });
+        const answers = await Promise.all(chats.map(ask));
+        return { asked: [asked(0, "generate"), asked(1, "generate")], answers };
+        """,
+        *({**worker, "calls": [CALL]} for worker in (LOSES, WORKS)),
+        parallel=3,
+    )
+    asked, again = result["asked"]
+    assert len(again) == 3
+    for first, second in zip(asked, again, strict=True):
+        wanted = GenerateRequest.from_json(first["request"])
+        resumed = GenerateRequest.from_json(second["request"])
+        assert Resumption.from_json(second["resumption"]).tokens
+        assert resumed == replace(wanted, messages=None, prompt_ids=resumed.prompt_ids)
+    messages = [answer["choices"][0]["message"] for answer in result["answers"]]
+    assert [message["content"] for message in messages] == [TEXT] * 3
+    assert messages[0]["tool_calls"][0]["function"] == CALL
 
 
 @pytest.mark.parametrize(

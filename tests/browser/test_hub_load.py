@@ -16,27 +16,47 @@ from playwright.sync_api import Page, expect
 from engine_cases import folder_files, generated, load
 from fake_hub import REPO, TOKEN, FakeHub, serve_hub
 from gemma4_gguf import write_gemma4_gguf
+from leadout.checkpoint import FileSource
+from leadout.checkpoint.gguf import read_gguf_header
 from leadout.devices.numpy import NumpyDevice
 from leadout.embedded import Embeddings
+from leadout.tokenizer import tokenizer_json_from_gguf
+from leadout.tokenizer_native import HuggingFaceTokenizer
 from leadout_build.serving.headless import BLANK, headless_page, serving
 from leadout_build.store.model_store import Store
 from split_gguf import split_gguf
 
 NUM_TOKENS = 12
+MLX_REPO = "someone/tiny-mlx-4bit"
 PATIENCE_MS = 600_000
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory, vectors: Path) -> Iterator[FakeHub]:
-    """A hub whose one model has terms: a split GGUF with a drafter beside it."""
-    folder = tmp_path_factory.mktemp("gguf")
-    tiny = vectors / "gemma4-tiny"
-    whole = write_gemma4_gguf(folder / "tiny-F32.gguf", tiny / "trained-e2b")
+def gguf(tmp_path_factory: pytest.TempPathFactory, vectors: Path) -> Path:
+    path = tmp_path_factory.mktemp("gguf") / "tiny-F32.gguf"
+    return write_gemma4_gguf(path, vectors / "gemma4-tiny/trained-e2b")
+
+
+@pytest.fixture(scope="module")
+def tokenizer_json(gguf: Path) -> str:
+    """The GGUF's vocabulary; the MLX folders have none of their own."""
+    header = asyncio.run(read_gguf_header(FileSource(gguf), 0))
+    return json.dumps(tokenizer_json_from_gguf(header.metadata))
+
+
+@pytest.fixture(scope="module")
+def hub(gguf: Path, tokenizer_json: str, vectors: Path) -> Iterator[FakeHub]:
+    """A hub with a model that has terms, a split GGUF with a drafter beside it, and MLX folders."""
+    folder, tiny, mlx = gguf.parent, vectors / "gemma4-tiny", vectors / "mlx-tiny"
     drafter = write_gemma4_gguf(folder / "mtp-tiny.gguf", tiny / "trained-e2b-assistant")
     (folder / "parts").mkdir()
-    parts = split_gguf(whole, folder / "parts", 40)
+    parts = split_gguf(gguf, folder / "parts", 40)
     hub = FakeHub({path.name: path.read_bytes() for path in (*parts, drafter)})
     hub.gated = {REPO}
+    for end in ("", "-assistant"):
+        files = folder_files(mlx / f"trained-e2b-4bit{end}").items()
+        hub.repos[MLX_REPO + end] = {name: path.read_bytes() for name, path in files}
+    hub.repos[MLX_REPO]["tokenizer.json"] = tokenizer_json.encode()
     with serve_hub(hub):
         yield hub
 
@@ -70,6 +90,31 @@ def choose(page: Page, text: str, token: str = "") -> None:
     page.locator("#url-form").get_by_role("button", name="Look it up").click()
 
 
+#: Generates, and then asks for the same in OpenAI's shape.
+_ASK = """async (chat, request) => {
+  const generated = await chat.engine.generate(request);
+  const { choices } = await chat.engine.completions.create(request);
+  return { ...generated, completion: choices[0].text };
+}"""
+
+
+def ask(page: Page, tokenizer_json: str, prompt_ids: list[int], num_tokens: int) -> list[int]:
+    """Return the ids that the page's model writes with drafts, once its text is theirs."""
+    request = {
+        "prompt_ids": prompt_ids,
+        "max_tokens": num_tokens,
+        "ignore_eos": True,
+        "draft_tokens": 3,
+    }
+    generated = page.locator("leadout-chat").evaluate(_ASK, request)
+    tokens: list[int] = generated["tokens"]
+    text = HuggingFaceTokenizer.from_json(tokenizer_json).decode(tokens)
+    assert generated["text"] == generated["completion"] == text
+    assert len(text) > num_tokens // 2
+    assert generated["stats"]["accepted_tokens"] > 0
+    return tokens
+
+
 def test_terms_are_told_where_there_is_no_token(page: Page, hub: FakeHub) -> None:
     chat = Chat(page)
     choose(page, REPO)
@@ -82,7 +127,7 @@ def test_terms_are_told_where_there_is_no_token(page: Page, hub: FakeHub) -> Non
 
 
 def test_a_split_gguf_with_its_drafter_gives_the_ids_of_transformers(
-    page: Page, hub: FakeHub, vectors: Path
+    page: Page, hub: FakeHub, vectors: Path, tokenizer_json: str
 ) -> None:
     chat = Chat(page)
     choose(page, f"hf:{REPO}:F32", TOKEN)
@@ -97,15 +142,8 @@ def test_a_split_gguf_with_its_drafter_gives_the_ids_of_transformers(
     assert chat.value("chat.engine.info.drafter.name") == "mtp-tiny"
     text = (vectors / "gemma4-tiny/trained-e2b-assistant/assisted.json").read_text()
     golden = json.loads(text)[0]
-    request = {
-        "prompt_ids": golden["prompt_ids"],
-        "max_tokens": NUM_TOKENS,
-        "ignore_eos": True,
-        "draft_tokens": 3,
-    }
-    generated = chat.element.evaluate("(chat, request) => chat.engine.generate(request)", request)
-    assert generated["tokens"] == golden["ids"][:NUM_TOKENS]
-    assert generated["stats"]["accepted_tokens"] > 0
+    tokens = ask(page, tokenizer_json, golden["prompt_ids"], NUM_TOKENS)
+    assert tokens == golden["ids"][:NUM_TOKENS]
     elsewhere = [seen for seen in hub.seen if seen.host != where]
     assert {seen.authorization for seen in elsewhere} == {None}
 
@@ -170,7 +208,9 @@ _EMBEDDED = """async (chat, { request, spans }) => {
 }"""
 
 
-def test_embeddings_in_the_place_of_tokens_give_the_ids_of_numpy(page: Page, vectors: Path) -> None:
+def test_embeddings_in_the_place_of_tokens_give_the_ids_of_numpy(
+    page: Page, vectors: Path, tokenizer_json: str
+) -> None:
     size = page.locator("leadout-chat").evaluate("(chat) => chat.engine.info.hidden_size")
     rng = np.random.default_rng(4)
     prompt = [2, *rng.integers(3, 90, 79).tolist()]
@@ -195,6 +235,23 @@ def test_embeddings_in_the_place_of_tokens_give_the_ids_of_numpy(page: Page, vec
     first, second = result["found"]
     assert first["tokens"] == second["tokens"] == wanted
     assert second["stats"]["cached_tokens"] == len(prompt) - 1
-    assert result["text"] == second["text"]
+    text = HuggingFaceTokenizer.from_json(tokenizer_json).decode(wanted)
+    assert result["text"] == second["text"] == text != ""
     assert "bytes; wanted a multiple of" in result["error"]
     assert result["error"].startswith("RequestError")
+
+
+def test_an_mlx_folder_with_its_drafter_gives_the_ids_of_transformers(
+    page: Page, hub: FakeHub, vectors: Path, tokenizer_json: str
+) -> None:
+    chat = Chat(page)
+    choose(page, MLX_REPO)
+    where = hub.endpoint.removeprefix("http://")
+    expect(chat.notice).to_contain_text(f"to fetch from {where}, drafter included")
+    chat.notice.get_by_role("button", name="Get", exact=True).click()
+    chat.wait_for_state("ready", PATIENCE_MS)
+    assert chat.value("chat.engine.info.drafter.name") == "tiny-mlx-4bit-assistant"
+    with np.load(vectors / "mlx-tiny/trained-e2b-4bit/golden.npz") as golden:
+        wanted = golden["generated_ids"].tolist()
+        prompt_ids = golden["prompt_ids"].tolist()
+    assert ask(page, tokenizer_json, prompt_ids, len(wanted)) == wanted

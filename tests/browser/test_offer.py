@@ -53,6 +53,8 @@ FORECAST = {
 SIZE = "2.90 GB to fetch from huggingface.co (gemma-4-E2B-it-q4_0.gguf), drafter included."
 MEMORY = "3.10 GB of GPU memory with 4,096 tokens of context, 3.35 GB with 32,768;"
 SPEED = "About 45 tokens a second here, more when drafts are accepted."
+#: The folder that the site has, which goes by no other name there.
+ASSETS = "/app%2D00000000/"
 
 
 def answer_hub(route: Route) -> None:
@@ -74,6 +76,13 @@ def choose(chat: Chat) -> None:
 
 def test_what_a_known_model_takes_is_read_before_it_is_fetched(open_page: OpenPage) -> None:
     chat = open_page(forecast=FORECAST, probeMs=600)
+    chat.element.evaluate(
+        """(chat, assets) => {
+          chat.loadOptions = { contextLength: 8192, kvDtype: "f16", runAhead: 2 };
+          chat.setAttribute("assets", assets);
+        }""",
+        ASSETS,
+    )
     choose(chat)
     expect(chat.notice).to_contain_text(SIZE)
     expect(chat.notice).to_contain_text(MEMORY)
@@ -93,10 +102,13 @@ def test_what_a_known_model_takes_is_read_before_it_is_fetched(open_page: OpenPa
     assert len(chat.received("load")) == 1  # the site's own
     (estimate,) = chat.received("estimate")
     assert (estimate["probe"], estimate["drafter"]["files"][1]["size"]) == ("auto", 155_000_000)
+    assert estimate["options"] == {"context_length": 8192, "kv_dtype": "f16"}
     chat.page.keyboard.press("Enter")
     _, load = chat.wait_for_loads(2)
     assert load["model"]["source"] == f"hf:{REPO}"
     assert load["drafter"]["source"] == f"hf:{REPO}#drafter"
+    assert estimate["options"].items() <= load["options"].items()
+    assert chat.received("boot")[1]["assets"].endswith(f"{ASSETS}assets.json")
 
 
 def test_what_does_not_fit_or_cannot_be_read_is_said_in_its_place(open_page: OpenPage) -> None:

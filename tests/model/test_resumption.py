@@ -9,19 +9,64 @@ from hypothesis import strategies as st
 
 from engine_cases import load
 from leadout.devices.numpy import NumpyDevice
-from leadout.engine import Delta, Engine
+from leadout.engine import Delta, Engine, LoadOptions
 from leadout.errors import RequestError
 from leadout.reasoning import CHANNEL_CLOSE, CHANNEL_OPEN
 from leadout.request import GenerateRequest
 from leadout.resumption import Resumption, WrittenCycle
 from leadout.sampling import Sampling
+from leadout_build.cli.native import load_engine
+from published_templates import GEMMA_4_TOOLS
 from speculation_cases import cases, pair_files
+from stand_in_nano import write_stand_in
 from thoroughness import IS_THOROUGH
 
 #: Cases drawn per engine; each is cut at one place.
 NUM_CASES = 1000 if IS_THOROUGH else 6
 
 PROMPT = (2, *((7 * i) % 80 + 5 for i in range(50)))
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "a": {"const": "the capital of France"},
+        "b": {"type": "string", "maxLength": 6},
+    },
+    "required": ["a", "b"],
+    "additionalProperties": False,
+}
+TOOL = {"type": "function", "function": {"name": "get", "parameters": SCHEMA}}
+SAMPLED = {"temperature": 1.0, "seed": 3}
+
+#: Requests whose answers have more state than their ids.
+STATEFUL = {
+    "schema": {
+        "prompt": "the",
+        "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}},
+    },
+    "regex": {"prompt": "the", "regex": "[a-z ]{20,25}", "draft_tokens": 3, **SAMPLED},
+    "tools": {
+        "messages": [{"role": "user", "content": "the capital"}],
+        "tools": [TOOL],
+        "tool_choice": "required",
+        **SAMPLED,
+    },
+    "penalties": {
+        "prompt": "the",
+        "ignore_eos": True,
+        "presence_penalty": 1.0,
+        "frequency_penalty": 1.0,
+        "draft_tokens": 3,
+        **SAMPLED,
+    },
+    "logprobs": {
+        "prompt": "the",
+        "ignore_eos": True,
+        "logprobs": True,
+        "top_logprobs": 3,
+        "draft_tokens": 3,
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +84,14 @@ def engines():
         return engine
 
     return get
+
+
+@pytest.fixture(scope="module")
+def with_text(tmp_path_factory) -> Engine:
+    """An engine with a tokenizer and a chat template that knows tools."""
+    folder = write_stand_in(tmp_path_factory.mktemp("text") / "models", GEMMA_4_TOOLS)
+    target, drafter = ({f"{n}.gguf": folder / f"{n}.gguf"} for n in ("nano", "nano-assistant"))
+    return asyncio.run(load_engine(target, LoadOptions(drafter="mtp"), drafter_files=drafter))
 
 
 def resumption_of(deltas: list[Delta]) -> Resumption:
@@ -159,6 +212,37 @@ async def test_text_reasoning_stops_and_counts_go_on(engines, stop_at) -> None:
                 assert got.stats.decode_ms >= 7.0
     finally:
         engine.tokenizer = tokenizer
+
+
+@pytest.mark.parametrize("kind", STATEFUL)
+async def test_grammars_calls_penalties_and_logprobs_go_on(with_text, kind) -> None:
+    request = GenerateRequest.from_json({"max_tokens": 30, **STATEFUL[kind]})
+    whole: list[Delta] = []
+    wanted = await with_text.generate(request, whole.append)
+    assert len(whole) >= 8
+    assert bool(wanted.tool_calls) == (kind == "tools")
+    # As the page asks again: with the ids that the first answer told of.
+    ids = {"prompt": None, "messages": None, "prompt_ids": wanted.prompt_tokens}
+    again = GenerateRequest.from_json({"max_tokens": 30, **STATEFUL[kind], **ids})
+    for cut in range(1, len(whole), 1 if IS_THOROUGH else len(whole) // 3):
+        rest: list[Delta] = []
+        with_text.decoder.lanes[0].forget()
+        known = resumption_of(whole[:cut])
+        got = await with_text.generate(again, rest.append, resumption=known)
+        for name in ("tokens", "text", "finish_reason", "tool_calls"):
+            assert getattr(got, name) == getattr(wanted, name), (cut, name)
+        assert told(whole[:cut] + rest) == told(whole), cut
+
+
+def told(deltas: list[Delta]) -> tuple[str, list[str], list[str]]:
+    """Return the text, the calls and the tokens with logprobs that these deltas tell of."""
+    calls: list[str] = []
+    for part in (part for delta in deltas for part in delta.tool_calls or []):
+        if "id" in part:
+            calls.append(part["id"] + part["function"]["name"])
+        calls[part["index"]] += part["function"].get("arguments", "")
+    entries = [entry for delta in deltas for entry in delta.logprobs or []]
+    return "".join(delta.text for delta in deltas), calls, [entry["token"] for entry in entries]
 
 
 async def test_drafts_are_counted_over_the_cut(engines) -> None:

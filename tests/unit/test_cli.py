@@ -19,6 +19,7 @@ import pytest
 from leadout.errors import LeadoutError, PortInUseError, StoreError
 from leadout_build import cli
 from leadout_build.cli import serve
+from leadout_build.cli.headers import open_pair
 from leadout_build.cli.inspect import describe, inspect_model
 from leadout_build.cli.progress import Progress
 from leadout_build.store.model_store import Store
@@ -330,8 +331,7 @@ def test_inspect_of_an_unknown_model_is_one_line(capsys: pytest.CaptureFixture[s
 
 
 def test_inspect_counts_what_a_decode_step_reads() -> None:
-    files = Store().resolve(str(TINY_SAFETENSORS))
-    inspection = inspect_model("tiny", files)
+    inspection = inspect_model(*open_pair(Store(), str(TINY_SAFETENSORS)))
     config = json.loads((TINY_SAFETENSORS / "config.json").read_text())
     layers, hidden = config["num_hidden_layers"], config["hidden_size"]
     kv_values = 2 * config["num_key_value_heads"] * config["head_dim"]

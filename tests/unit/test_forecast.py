@@ -197,6 +197,17 @@ async def test_a_probe_at_auto_is_left_out_where_it_would_take_long() -> None:
     assert not is_wanted(False, card, small)
 
 
+async def test_a_probe_whose_time_is_up_before_the_first_token_waits_for_a_cycle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a busy machine; several passes are submitted before anything comes."""
+    monkeypatch.setattr("leadout.probe.MEASURED_S", 0.0)
+    target = await opened("gemma4-tiny/e2b", "target")
+    found = await probe(NumpyDevice(), target, None, LoadOptions())
+    assert found.decode_tokens_per_s > 0
+    assert found.cycle_ms[0] > 0
+
+
 async def test_a_probe_runs_made_up_weights_of_the_shape_and_frees_them() -> None:
     target = await opened("gemma4-tiny/e2b", "target")
     drafter = await opened("gemma4-tiny/e2b-assistant", "drafter")

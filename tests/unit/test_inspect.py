@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fake_hub import REPO, FakeHub, serve_hub
+from gemma4_gguf import write_gemma4_gguf
 from leadout.checkpoint.synthetic import synthetic_checkpoint
 from leadout.config import FULL, SLIDING, read_config
 from leadout_build import cli
 from leadout_build.bench.step_reads import kv_bytes_per_token, kv_kinds, step_reads
+from leadout_build.cli.headers import open_pair
 from leadout_build.cli.inspect import Inspection, describe, inspect_model
-from leadout_build.store.drafters import drafter_of
+from leadout_build.store.known_models import known_models
 from leadout_build.store.model_store import Store
+from raw_headers import gguf_file, text_key
 from tiny_gemma4 import Weights, safetensors_bytes, tiny_target, tiny_weights
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "gemma4-tiny"
@@ -33,9 +39,7 @@ KV_BYTES = {
 
 
 def inspect(name: str) -> Inspection:
-    folder = str(VECTORS / name)
-    store = Store()
-    return inspect_model(name, store.resolve(folder), drafter_of(store, folder))
+    return inspect_model(*open_pair(Store(), str(VECTORS / name)))
 
 
 @pytest.mark.parametrize("shape", STEP_GB)
@@ -133,7 +137,7 @@ def test_projections_that_a_shared_layer_does_not_need_are_not_counted(tmp_path:
         folder.mkdir()
         (folder / "config.json").write_text(json.dumps(config))
         (folder / "model.safetensors").write_bytes(safetensors_bytes(kept))
-        found.append(inspect_model(name, Store().resolve(str(folder))))
+        found.append(inspect_model(*open_pair(Store(), str(folder))))
     every, needed = found
     extra_bytes = sum(weights[name].nbytes for name in unneeded)
     assert every.stored_bytes == needed.stored_bytes + extra_bytes > needed.stored_bytes
@@ -141,6 +145,65 @@ def test_projections_that_a_shared_layer_does_not_need_are_not_counted(tmp_path:
     assert every.decode_step_read_bytes == needed.decode_step_read_bytes
     # All is in float32 here, so a device holds what the file does, without what nobody needs.
     assert needed.device_bytes == needed.stored_bytes
+
+
+#: Behind the tensors, so that a file is longer than the piece that its header is read in.
+PADDING = bytes(2 << 20)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """A hub that has a target with a drafter beside it."""
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    files = {}
+    for name, source in (("tiny-Q8_0", "trained-e2b"), ("mtp-tiny", "trained-e2b-assistant")):
+        path = write_gemma4_gguf(tmp_path / f"{name}.gguf", VECTORS / source, "Q8_0")
+        files[path.name] = path.read_bytes() + PADDING
+        path.write_bytes(files[path.name])
+    hub = FakeHub(files)
+    with serve_hub(hub):
+        yield hub
+
+
+def test_a_model_at_the_hub_is_inspected_by_its_headers(hub: FakeHub, tmp_path: Path) -> None:
+    known = known_models()[0]
+    hub.repos[known.hub.repo] = hub.files
+    store = Store(tmp_path / "home")
+    here = inspect_model(*open_pair(store, str(tmp_path / "tiny-Q8_0.gguf")))
+    assert here.drafter is not None
+    for model, drafter in (
+        (f"hf:{REPO}@v1:Q8_0", f"hf:{REPO}@v1:mtp-tiny.gguf"),
+        (REPO, f"hf:{REPO}:mtp-tiny.gguf"),
+        (known.name, f"hf:{known.hub.repo}:mtp-tiny.gguf"),
+    ):
+        found = inspect_model(*open_pair(store, model, hub.endpoint))
+        assert found == replace(here, model=model, drafter=replace(here.drafter, name=drafter))
+    # The first piece of each file, where its header is; and nothing is written.
+    assert hub.requests == [(name, "bytes=0-1048575") for name in hub.files] * 3
+    assert not store.models_folder.exists()
+
+
+def test_what_cannot_be_inspected_at_the_hub_is_said_in_a_line(
+    hub: FakeHub,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
+        for model, says in (
+            ("hf:nonsense", "not of the form hf:"),
+            ("someone/else", "has no model"),
+            (f"{REPO}:Q5_0", 'no file "Q5_0"'),
+        ):
+            assert cli.main(["inspect", model]) != 0
+            line = capsys.readouterr().err
+            assert says in line
+            assert line.count("\n") == 1
+    hub.files["mtp-tiny.gguf"] = gguf_file([text_key("general.architecture", "gemma4_mtp")])
+    _, drafter = open_pair(Store(tmp_path / "home"), REPO, hub.endpoint)
+    assert drafter is None
+    assert "mtp-tiny.gguf, is left out: " in capsys.readouterr().err
 
 
 def _without(weights: Weights, names: set[str]) -> Weights:

@@ -34,10 +34,10 @@ export class Offering {
    * @param {() => void} asked.load
    * @param {(notice: Notice) => void} show
    */
-  async begin({ model, drafter, options: { hub, worker }, hasForecast, load }, show) {
+  async begin({ model, drafter, options, hasForecast, load }, show) {
     this.end();
     const { signal } = (this.#abort = new AbortController());
-    const offer = await findOffer(model, drafter, hub);
+    const offer = await findOffer(model, drafter, options.hub);
     const isElsewhere = offer.host !== null;
     /** @param {Forecast | null} forecast @param {string[]} lines */
     const say = (forecast, ...lines) => {
@@ -50,15 +50,15 @@ export class Offering {
       });
     };
     // A worker that the page passes serves only one load.
-    if (!isElsewhere || !hasForecast || worker || signal.aborted) {
+    if (!isElsewhere || !hasForecast || options.worker || signal.aborted) {
       say(null);
       return;
     }
     say(null, "Checking what it needs on this device…");
     try {
       const forecast = await Leadout.models.estimate(offer.load.model, {
+        ...options,
         drafter: offer.load.drafter,
-        hub,
         signal,
         probe: "auto",
         onForecast: (first) => say(first, describeMemory(first), "Measuring its speed here…"),

@@ -2,6 +2,7 @@
 
     arguments.py, values.py    what each command takes; COMMAND.py has its `run`
     pull_*.py, catalogue.py    the sources of `pull`
+    headers.py                 opens a model for `inspect`, at the hub too
     prompts.py, answers.py     the prompts of `generate`, and how it prints answers
     table_prompt.py            `generate --table`
     native.py                  the engine in this process

