@@ -15,13 +15,13 @@ Object.assign(globalThis, globals);
 
 // Dawn ends when its GPU object is garbage-collected. The process exits below before that happens.
 const gpu = create(["backend=null"]);
-const adapter = await gpu.requestAdapter();
 
 /** Devices by features. A device has only the features that a variant declares, and the default limits. */
 const devices = new Map();
 async function deviceWith(features) {
   const key = features.join();
   if (!devices.has(key)) {
+    const adapter = await gpu.requestAdapter(); // an adapter gives one device only
     const unknown = features.filter((feature) => !adapter.features.has(feature));
     if (unknown.length) {
       throw new Error(`Dawn knows no feature ${unknown.join(", ")}`);
@@ -38,7 +38,7 @@ for (const { name, code, features } of JSON.parse(readFileSync(0, "utf-8"))) {
   const module = device.createShaderModule({ label: name, code });
   const { messages } = await module.getCompilationInfo();
   await device.popErrorScope();
-  const error = messages.find((message) => message.type === "error");
+  const error = messages.find(({ type }) => type === "error");
   if (error) {
     problems.push({
       name,
