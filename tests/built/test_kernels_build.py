@@ -160,6 +160,16 @@ def test_features_belong_to_the_variants_of_a_value(build: Build) -> None:
     }
 
 
+@pytest.mark.parametrize("code", ["dot4I8Packed(1u, 2u)", "pack4xI8(vec4<i32>(1))"])
+def test_a_feature_of_the_language_must_be_declared(build: Build, code: str) -> None:
+    code = f"@compute @workgroup_size(1) fn main() {{\n  _ = {code};\n}}\n"
+    name = "packed_4x8_integer_dot_product"
+    index = build(f'[summed]\nfeatures = ["{name}"]', summed=code)
+    assert index["summed"]["features"] == [name]
+    with pytest.raises(BuildError, match=rf"summed\.wgsl:2: .*{name}.*variant summed"):
+        build("[summed]", summed=code)
+
+
 def test_a_feature_must_be_declared(build: Build) -> None:
     code = "enable subgroups;\n@compute @workgroup_size(1) fn main() { _ = subgroupAdd(1u); }\n"
     index = build('[summed]\nfeatures = ["subgroups"]', summed=code)

@@ -90,6 +90,24 @@ async def test_a_mix_of_quantisations_gives_the_logits_of_its_dequantised_values
     engine.close()
 
 
+async def test_a_browser_without_packed_dot_products_gives_the_ids_of_numpy(
+    make_runtime, tmp_path
+) -> None:
+    """On the kernels for GPUs: of a quantised model, most of them are others with the feature."""
+    config = tiny_checkpoints.tiny_gemma3_config(num_hidden_layers=1)
+    path = tmp_path / "tiny.gguf"
+    weights = tiny_checkpoints.random_gemma3_weights(config, 0)
+    tiny_checkpoints.write_gguf(path, config, weights, "Q4_0")
+    runtime = make_runtime(hidden_features=["packed_4x8_integer_dot_product"])
+    on_gpu, on_numpy = [
+        await load(device, {path.name: path}, context_length=64)
+        for device in (PageDevice(runtime), NumpyDevice())
+    ]
+    ids = [await generated(one, [2, 9, 11], max_tokens=8) for one in (on_gpu, on_numpy)]
+    assert ids[0] == ids[1]
+    on_gpu.close()
+
+
 async def test_ids_equal_those_of_the_numpy_device_at_any_run_ahead(kernel_runtime) -> None:
     files = folder_files(TINY / "multi-query")
     on_gpu = await load(PageDevice(kernel_runtime, is_software=True), files)

@@ -8,13 +8,17 @@ import pytest
 
 from engine_cases import load, open_files
 from leadout import ops
+from leadout.checkpoint.synthetic import synthetic_checkpoint
+from leadout.errors import DeviceError
 from leadout.layouts import Vector
 from leadout.lowering import kernels_of, lower
+from leadout.lowering.builder import PlanBuilder
 from leadout.lowering.kernel import KERNELS
 from leadout.ops import Op, Program, ProgramBuilder
 from leadout.plan import Binding, Plan
 from leadout.planning import LoadOptions, plan_load
-from lowered import ListeningDevice, LoweringDevice, caps
+from lowered import ListeningDevice, LoweringDevice, all_features, caps
+from lowered import kernels as kernels_built
 from speculation_cases import pair_files
 
 #: What takes the place of these on an adapter that computes on the CPU is solo_matvec.
@@ -147,11 +151,19 @@ def test_neighbours_go_into_one_kernel_only_where_they_fit() -> None:
     assert names(add_and_norm(eps=1e-5)) == ["add_norm", "rms_norm"]
 
 
-def test_a_variant_is_taken_only_where_the_device_has_its_features() -> None:
-    kernels_without = caps().kernels
-    with_feature = {**kernels_without, "matvec.f32.1.deep": {"features": ["subgroups"]}}
-    without = dataclasses.replace(caps(), kernels=with_feature)
-    assert not without.has("matvec.f32.1.deep")
-    has = dataclasses.replace(without, features=frozenset(["subgroups"]))
-    assert has.has("matvec.f32.1.deep")
-    assert not has.has("no such kernel")
+@pytest.mark.parametrize("features", [frozenset(), all_features()])
+async def test_variants_are_taken_only_where_the_device_has_their_features(features) -> None:
+    """And where it has them they are; a real model of quantised weights asks for all."""
+    device = LoweringDevice(caps(features))
+    target, drafter = (synthetic_checkpoint("tiny", role) for role in ("target", "drafter"))
+    passes = (await plan_load(device, target, drafter, LoadOptions(drafter="mtp"))).passes
+    plans = [*passes.cycles.values(), *passes.checks.values(), *passes.prefills(), passes.score]
+    variants = {spec.variant for plan in plans for spec in plan.pipelines}
+    assert {name for one in variants for name in kernels_built()[one]["features"]} == features
+
+
+@pytest.mark.parametrize("variant", ["rms_norm.packed", "no such kernel"])
+def test_what_a_device_cannot_run_is_never_dispatched(variant: str) -> None:
+    builder = PlanBuilder(add_and_norm(), caps(features=()))
+    with pytest.raises(DeviceError, match=f"a norm: this device cannot run the kernel {variant}"):
+        builder.dispatch(variant, [], (1, 1, 1), "a norm")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from leadout.errors import DeviceError
 from leadout.lowering.caps import Caps
 from leadout.ops import Program, Tensor
 from leadout.plan import (
@@ -76,7 +77,12 @@ class PlanBuilder:
             workgroups: the grid.
             label: for profiles and error messages.
             constants: values of the kernel's `override` constants.
+
+        Raises:
+            DeviceError: the variant was not built, or needs a feature that is not there.
         """
+        if not self.caps.has(variant):
+            raise DeviceError(f"{label}: this device cannot run the kernel {variant}.")
         for count in workgroups:
             if isinstance(count, Param):
                 self._params[count.name] = count

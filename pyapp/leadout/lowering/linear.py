@@ -17,9 +17,6 @@ from leadout.rows import FEW_ROWS, TILE_ROWS, Rows
 #: Layout of the struct in web/kernels/shared/shape.wgsl; keep in step.
 SHAPE = struct.Struct("<IIIIfIffII")
 
-#: Planes of a layout that leave room for all that add_matvec binds.
-MOST_ADDING_PLANES = 2
-
 #: The most weights of a layer whose rows are computed apart.
 FEW_WEIGHTS = 1 << 19
 
@@ -185,14 +182,25 @@ def _matmul_grid(b: PlanBuilder, variant: str, num_outputs: int, rows: int, spli
 def matvec(b: PlanBuilder, op: ops.Linear) -> None:
     """Multiply few rows, each weight read once for all of them."""
     for matrix, shard, shape in shards(b, op.layer, op.y, op.offset, op.softcap):
-        form = matvec_form(op.layer.num_outputs, matrix.num_cols)
-        few_rows(b, f"matvec.{matrix.layout}", form, shard, [op.x], op.y, shape, op)
+        few_rows(b, few_rows_variant("matvec", matrix, op), shard, [op.x], op.y, shape, op)
+
+
+def few_rows_variant(
+    kernel_name: str,
+    matrix: Matrix,
+    op: ops.Linear | ops.GatedLinear,
+    form: str | None = None,
+) -> str:
+    """Return the variant of matvec or packed_matvec that a matrix of a layer takes."""
+    if form is None:
+        is_gated = isinstance(op, ops.GatedLinear)
+        form = "gated" if is_gated else matvec_form(op.layer.num_outputs, matrix.num_cols)
+    return f"{kernel_name}.{matrix.layout}.{rows_at_once(op.layer, op.rows)}.{form}"
 
 
 def few_rows(
     b: PlanBuilder,
-    kernel_and_layout: str,
-    form: str,
+    variant: str,
     shard: Shard,
     inputs: Sequence[Tensor],
     y: Tensor,
@@ -201,10 +209,8 @@ def few_rows(
     constants: Mapping[str, int] | None = None,
 ) -> None:
     """Append matvec or packed_matvec for a shard."""
-    count = rows_at_once(op.layer, op.rows)
-    variant = f"{kernel_and_layout}.{count}.{form}"
     groups = ceil(shard.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS"))
-    grid = linear_grid(groups, op.rows.count // count)
+    grid = linear_grid(groups, op.rows.count // rows_at_once(op.layer, op.rows))
     b.dispatch(variant, [*shard.planes, *inputs, y, shape], grid, op.label, constants)
 
 
@@ -226,8 +232,8 @@ def matvec_gelu_times(b: PlanBuilder, op: ops.Linear, times: ops.GeluTimes) -> N
     """As `matvec`, and gate by given factors."""
     stride = times.factors.shape[-1]
     for matrix, shard, shape in shards(b, op.layer, times.y, times.offset, None, stride):
-        inputs = [op.x, times.factors]
-        few_rows(b, f"matvec.{matrix.layout}", "gelu_times", shard, inputs, times.y, shape, op)
+        variant = few_rows_variant("matvec", matrix, op, "gelu_times")
+        few_rows(b, variant, shard, [op.x, times.factors], times.y, shape, op)
 
 
 def _adds_and_gates(run: Run) -> bool:
@@ -236,8 +242,8 @@ def _adds_and_gates(run: Run) -> bool:
         _gates_by_factors(Run([linear, times], run.following, run.caps, run.left))
         and linear.x == add.h_out
         and add.scalar is None
-        and add.weight.length <= run.caps.constant("add_matvec.f32", "MAX_COLUMNS")
-        and len(linear.layer.single_shard.shards[0].planes) <= MOST_ADDING_PLANES
+        and run.caps.has(variant := f"add_matvec.{linear.layer.single_shard.layout}")
+        and add.weight.length <= run.caps.constant(variant, "MAX_COLUMNS")
     )
 
 
@@ -272,7 +278,7 @@ def solo_gated(b: PlanBuilder, op: ops.GatedLinear) -> None:
 def gated_matvec(b: PlanBuilder, op: ops.GatedLinear) -> None:
     """As `matvec`, with gate and up in one."""
     for matrix, shard, shape in shards(b, op.layer, op.y):
-        few_rows(b, f"matvec.{matrix.layout}", "gated", shard, [op.x], op.y, shape, op)
+        few_rows(b, few_rows_variant("matvec", matrix, op), shard, [op.x], op.y, shape, op)
 
 
 @kernel(ops.GatedLinear, when=lambda run: run.ops[0].rows.is_prefill and _is_single(run))
