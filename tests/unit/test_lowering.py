@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from engine_cases import load, open_files
-from leadout import ops
+from leadout import lowering, ops
 from leadout.checkpoint.synthetic import synthetic_checkpoint
 from leadout.errors import DeviceError
 from leadout.layouts import Vector
@@ -20,6 +22,8 @@ from leadout.planning import LoadOptions, plan_load
 from lowered import ListeningDevice, LoweringDevice, all_features, caps
 from lowered import kernels as kernels_built
 from speculation_cases import pair_files
+
+LOWERING = Path(lowering.__file__).parent
 
 #: What takes the place of these on an adapter that computes on the CPU is solo_matvec.
 FOR_GPUS = {"matvec", "matmul"}
@@ -128,6 +132,16 @@ def test_every_op_has_a_kernel_of_its_own() -> None:
         if isinstance(kind := getattr(ops, name), type) and issubclass(kind, Op) and kind is not Op
     }
     assert alone == fused == every
+
+
+@pytest.mark.parametrize("path", sorted(LOWERING.glob("*.py")), ids=lambda path: path.stem)
+def test_how_much_a_workgroup_does_is_read_from_the_index(path: Path) -> None:
+    """Never written down beside the WGSL, where it would go out of step."""
+    dividing = {"ceil", "groups", "linear_grid"}
+    for call in ast.walk(ast.parse(path.read_text())):
+        if isinstance(call, ast.Call) and ast.unparse(call.func).split(".")[-1] in dividing:
+            numbers = [one for one in call.args if isinstance(one, ast.Constant)]
+            assert not [one for one in numbers if type(one.value) is int], ast.unparse(call)
 
 
 VECTOR = Vector("v", 64, Binding("vectors", 0, 256))

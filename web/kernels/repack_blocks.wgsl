@@ -13,7 +13,7 @@
 // quants, scales: the layout's planes (pyapp/leadout/layouts.py; keep in step), all of each.
 // One thread does two blocks, so that two half-word scales are one write. first_block is even;
 // num_blocks is odd only in the step that ends the planes, whose last half is then zero.
-// Grid: ceil(num_blocks / 128) workgroups over x. Twin: repack_blocks in devices/twins/repack.py.
+// Grid: ceil(num_blocks / 128) workgroups over x. Twin: repack_blocks in devices/numpy_ops/repack.py.
 {% include "shared/staging.wgsl" %}
 
 @group(0) @binding(1) var<storage, read_write> quants: array<vec4<u32>>;

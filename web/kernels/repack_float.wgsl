@@ -3,7 +3,7 @@
 // staging: (num_blocks, first_block, -, -), then num_blocks blocks of 32 values.
 // values: the layout's only plane (pyapp/leadout/layouts.py; keep in step), all of it.
 // VEC4S_PER_BLOCK: 8 for F32, 4 for F16 and BF16.
-// Grid: ceil(num_blocks / 128) workgroups over x. Twin: repack_float in devices/twins/repack.py.
+// Grid: ceil(num_blocks / 128) workgroups over x. Twin: repack_float in devices/numpy_ops/repack.py.
 
 override VEC4S_PER_BLOCK: u32;
 

@@ -12,7 +12,7 @@
 // staging: (num_blocks, first_block, -, -), then num_blocks / 8 super-blocks of {{ block_bytes }} bytes.
 // quants, scales, supers: the layout's planes (pyapp/leadout/layouts.py; keep in step), all of each.
 // num_blocks and first_block are multiples of 8. One thread does two blocks of 32 columns.
-// Grid: ceil(num_blocks / 128) workgroups over x. Twin: repack_super in devices/twins/repack.py.
+// Grid: ceil(num_blocks / 128) workgroups over x. Twin: repack_super in devices/numpy_ops/repack.py.
 {% include "shared/staging.wgsl" %}
 
 @group(0) @binding(1) var<storage, read_write> quants: array<vec4<u32>>;

@@ -4,7 +4,7 @@
 //
 // staging: (num_values, first_value, -, -), then num_values {{ source | upper }} values.
 // values: the whole vector, float32; any length.
-// Grid: ceil(num_values / 64) workgroups over x. Twin: repack_vector in devices/twins/repack.py.
+// Grid: ceil(num_values / 64) workgroups over x. Twin: repack_vector in devices/numpy_ops/repack.py.
 {% include "shared/staging.wgsl" %}
 
 {% if source == "f16" %}

@@ -61,6 +61,18 @@ class PlanBuilder:
         self._constants[name] = data
         return Binding(name, 0, len(data))
 
+    def groups(self, variant: str, count: int, per: str | None = None) -> int:
+        """Return how many workgroups of a kernel variant do so many things.
+
+        Args:
+            variant: a key of index.json.
+            count: of what each thread does one of.
+            per: the kernel's `const` that says how many a workgroup does, where threads do more
+                or fewer.
+        """
+        caps = self.caps
+        return ceil(count, caps.threads(variant) if per is None else caps.constant(variant, per))
+
     def dispatch(
         self,
         variant: str,

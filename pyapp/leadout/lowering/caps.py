@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,10 @@ class Caps:
         """Return whether a kernel variant was built, and its features are there."""
         known = self.kernels.get(variant)
         return known is not None and self.features.issuperset(known["features"])
+
+    def threads(self, variant: str) -> int:
+        """Return how many threads a workgroup of a kernel variant has."""
+        return math.prod(self.kernels[variant]["workgroup_size"])
 
     def constant(self, variant: str, name: str) -> int:
         """Return a number that a kernel declares as a `const`, such as its outputs a workgroup."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from leadout import ops
 from leadout.layouts import BLOCK, Matrix, Shard
-from leadout.lowering.builder import Bound, Grid, PlanBuilder, ceil, linear_grid
+from leadout.lowering.builder import Bound, Grid, PlanBuilder, linear_grid
 from leadout.lowering.kernel import Run, kernel
 from leadout.ops import LinearLayer, Tensor
 from leadout.plan import Binding
@@ -85,11 +85,12 @@ def rows_at_once(layer: LinearLayer, rows: Rows) -> int:
 def embed(b: PlanBuilder, op: ops.Embed) -> None:
     """Look tokens up, shard by shard; each leaves the others' tokens alone."""
     table = op.table
+    variant = f"embed.{table.layout}"
     for shard in table.shards:
         b.dispatch(
-            f"embed.{table.layout}",
+            variant,
             [*shard.planes, op.rows.table, op.y],
-            (ceil(table.num_cols // BLOCK, 64), op.rows.count, 1),
+            (b.groups(variant, table.num_cols // BLOCK), op.rows.count, 1),
             op.label,
             {
                 "K": table.num_cols,
@@ -106,10 +107,11 @@ def embed_paged(b: PlanBuilder, op: ops.EmbedPaged) -> None:
     """Look tokens up among the rows that are on the device."""
     table = op.table
     (shard,) = table.shards
+    variant = f"embed_paged.{table.layout}"
     b.dispatch(
-        f"embed_paged.{table.layout}",
+        variant,
         [*shard.planes, op.slots, op.rows.table, op.y],
-        (ceil(table.num_cols // BLOCK, 64), op.rows.count, 1),
+        (b.groups(variant, table.num_cols // BLOCK), op.rows.count, 1),
         op.label,
         {"K": table.num_cols, "N": shard.num_rows, "SCALE": op.scale},
     )
@@ -122,7 +124,7 @@ def place_embeddings(b: PlanBuilder, op: ops.PlaceEmbeddings) -> None:
     b.dispatch(
         "place_embeddings",
         [op.given, op.rows.table, op.y],
-        (ceil(columns // 4, 64), num_rows, 1),
+        (b.groups("place_embeddings", columns // 4), num_rows, 1),
         op.label,
         {"K": columns, "OUT_STRIDE": op.y.shape[-1]},
     )
@@ -134,9 +136,9 @@ def solo_matvec(b: PlanBuilder, op: ops.Linear) -> None:
     count = min(op.rows.count, FEW_ROWS[-1])
     for matrix, shard, shape in shards(b, op.layer, op.y, op.offset, op.softcap):
         variant = f"solo_matvec.{matrix.layout}.{count}.none"
-        grid = (_solo_groups(b, variant, shard.num_rows), op.rows.count // count, 1)
+        groups = b.groups(variant, shard.num_rows, "WORKGROUP_OUTPUTS")
         bindings: list[Bound] = [*shard.planes, op.x, op.y, shape, op.rows.table]
-        b.dispatch(variant, bindings, grid, op.label)
+        b.dispatch(variant, bindings, (groups, op.rows.count // count, 1), op.label)
 
 
 @kernel(ops.Linear, when=lambda run: run.ops[0].rows.is_prefill)
@@ -154,7 +156,7 @@ def matmul(b: PlanBuilder, op: ops.Linear) -> None:
         parts = b.scratch("split_sums", splits, rows, outputs)
         part_shape = b.uniform(SHAPE.pack(matrix.num_cols, outputs, outputs, 0, 0.0, 0, *NO_NORM))
         b.dispatch(variant, [*shard.planes, op.x, parts, part_shape], grid, op.label)
-        grid = (ceil(outputs, 64), rows, 1)
+        grid = (b.groups("sum_splits", outputs), rows, 1)
         b.dispatch("sum_splits", [parts, op.y, shape], grid, op.label + ".sum", {"SPLITS": splits})
 
 
@@ -174,8 +176,8 @@ def _matmul_variant(matrix: Matrix, rows: int, epilogue: str) -> str:
 
 
 def _matmul_grid(b: PlanBuilder, variant: str, num_outputs: int, rows: int, splits: int) -> Grid:
-    outputs = b.caps.constant(variant, "TILE_OUTPUTS")
-    return (ceil(num_outputs, outputs), rows // b.caps.constant(variant, "TILE_ROWS"), splits)
+    row_tiles = rows // b.caps.constant(variant, "TILE_ROWS")
+    return (b.groups(variant, num_outputs, "TILE_OUTPUTS"), row_tiles, splits)
 
 
 @kernel(ops.Linear)
@@ -209,7 +211,7 @@ def few_rows(
     constants: Mapping[str, int] | None = None,
 ) -> None:
     """Append matvec or packed_matvec for a shard."""
-    groups = ceil(shard.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS"))
+    groups = b.groups(variant, shard.num_rows, "WORKGROUP_OUTPUTS")
     grid = linear_grid(groups, op.rows.count // rows_at_once(op.layer, op.rows))
     b.dispatch(variant, [*shard.planes, *inputs, y, shape], grid, op.label, constants)
 
@@ -253,7 +255,7 @@ def add_matvec(b: PlanBuilder, add: ops.AddNorm, op: ops.Linear, times: ops.Gelu
     stride, norm = times.factors.shape[-1], NormNumbers(add.eps)
     for matrix, shard, shape in shards(b, op.layer, times.y, times.offset, None, stride, norm):
         variant = f"add_matvec.{matrix.layout}"
-        groups = ceil(shard.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS"))
+        groups = b.groups(variant, shard.num_rows, "WORKGROUP_OUTPUTS")
         bindings: list[Bound] = [*shard.planes, add.x, add.h, add.weight.binding]
         bindings += [times.factors, add.h_out, times.y, shape]
         b.dispatch(variant, bindings, linear_grid(groups, op.rows.count), op.label)
@@ -269,9 +271,9 @@ def solo_gated(b: PlanBuilder, op: ops.GatedLinear) -> None:
     count = min(op.rows.count, FEW_ROWS[-1])
     for matrix, shard, shape in shards(b, op.layer, op.y):
         variant = f"solo_matvec.{matrix.layout}.{count}.gelu_mul"
-        grid = (_solo_groups(b, variant, shard.num_rows), op.rows.count // count, 1)
+        groups = b.groups(variant, shard.num_rows, "WORKGROUP_OUTPUTS")
         bindings: list[Bound] = [*shard.planes, op.x, op.y, shape, op.rows.table]
-        b.dispatch(variant, bindings, grid, op.label)
+        b.dispatch(variant, bindings, (groups, op.rows.count // count, 1), op.label)
 
 
 @kernel(ops.GatedLinear, when=lambda run: not run.ops[0].rows.is_prefill and _is_single(run))
@@ -303,7 +305,7 @@ def linear_then_gate(b: PlanBuilder, op: ops.GatedLinear) -> None:
         matmul(b, linear)
     else:
         matvec(b, linear)
-    grid = (ceil(size, 64), rows.count, 1)
+    grid = (b.groups("gelu_mul", size), rows.count, 1)
     b.dispatch("gelu_mul", [both, op.y], grid, op.label + ".gelu", {"N": size})
 
 
@@ -312,9 +314,5 @@ def gelu_times(b: PlanBuilder, op: ops.GeluTimes) -> None:
     """Gate by given factors."""
     rows, size = op.x.shape
     shape = b.uniform(SHAPE.pack(0, size, 0, op.offset, 0.0, op.factors.shape[-1], *NO_NORM))
-    grid = (ceil(size, 64), rows, 1)
+    grid = (b.groups("gelu_times", size), rows, 1)
     b.dispatch("gelu_times", [op.x, op.factors, op.y, shape], grid, op.label)
-
-
-def _solo_groups(b: PlanBuilder, variant: str, num_outputs: int) -> int:
-    return ceil(num_outputs, b.caps.constant(variant, "WORKGROUP_OUTPUTS"))

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from leadout import ops
 from leadout.layouts import BLOCK
 from leadout.lowering.attention import decodes, emit_segments, kv_norm_rope
-from leadout.lowering.builder import Bound, PlanBuilder, ceil, linear_grid
+from leadout.lowering.builder import Bound, PlanBuilder, linear_grid
 from leadout.lowering.caps import Caps
 from leadout.lowering.kernel import Run, kernel
 from leadout.lowering.linear import NormNumbers, few_rows, few_rows_variant, shards
@@ -162,7 +162,7 @@ def _norms_inside(
         and add.h_out.buffer not in (add.h.buffer, add.x.buffer)
         and add.weight.binding.buffer == norm.weight.binding.buffer
         and matrix.num_cols <= b.caps.constant(variant, "MAX_COLUMNS")
-        and ceil(matrix.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS")) <= MOST_NORMING
+        and b.groups(variant, matrix.num_rows, "WORKGROUP_OUTPUTS") <= MOST_NORMING
     )
 
 
@@ -176,7 +176,7 @@ def _norm_inside(
     numbers = NormNumbers(add.eps, 1 / norm.weight.length, *(one.offset // 16 for one in places))
     for matrix, shard, shape in shards(b, gated.layer, y, norm=numbers):
         variant = f"norm_gated.{matrix.layout}"
-        groups = ceil(shard.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS"))
+        groups = b.groups(variant, shard.num_rows, "WORKGROUP_OUTPUTS")
         bindings: list[Bound] = [*shard.planes, add.x, add.h, vectors, add.h_out, y, shape]
         b.dispatch(variant, bindings, linear_grid(groups), gated.label, _bits(b))
 
