@@ -47,6 +47,9 @@ function requestError(message) {
   return Object.assign(new Error(message), { name: "RequestError", detail: {} });
 }
 
+/** The load before; loads wait for one another, because the library looks at the global scope. */
+let loading = Promise.resolve();
+
 export class Grammars {
   #library;
   #vocabulary;
@@ -70,19 +73,9 @@ export class Grammars {
    * @returns {Promise<Grammars>}
    */
   static async load(vocabulary, libraryUrl) {
-    const names = /** @type {any} */ (globalThis);
-    // In Node it looks for a page's address, else for `require`, which modules do not have.
-    const isNode = names.location === undefined;
-    if (isNode) names.location = { href: libraryUrl };
-    try {
-      // As a module it exports nothing: it puts itself where scripts do. Where Node takes it for CommonJS it exports.
-      const { default: exported } = await import(libraryUrl);
-      const library = exported ?? names.xgrammar;
-      (await library.Grammar.fromEBNF('root ::= "a"')).dispose();
-      return new Grammars(vocabulary, library);
-    } finally {
-      if (isNode) delete names.location;
-    }
+    const library = loading.then(() => loadLibrary(libraryUrl));
+    loading = library.catch(() => {});
+    return new Grammars(vocabulary, await library);
   }
 
   /**
@@ -93,9 +86,12 @@ export class Grammars {
    * @throws a RequestError where the library refuses it
    */
   async compile(ebnf) {
-    this.#compiler ??= this.#makeCompiler();
+    const compiler = (this.#compiler ??= this.#makeCompiler());
+    compiler.catch(() => {
+      if (this.#compiler === compiler) this.#compiler = null; // failures are not kept
+    });
     try {
-      const handle = await (await this.#compiler).compileGrammar(ebnf);
+      const handle = await (await compiler).compileGrammar(ebnf);
       const bounds = boundsOf(ebnf, this.#vocabulary.vocab_size);
       return new CompiledGrammar(this.#library, handle, this.#lengths, bounds);
     } catch (error) {
@@ -129,6 +125,26 @@ export class Grammars {
     const info = await TokenizerInfo.createTokenizerInfo(pieces, kind, false, size, stop_ids);
     // What is compiled is kept in Python, which bounds it.
     return GrammarCompiler.createGrammarCompiler(info, false);
+  }
+}
+
+/**
+ * @param {string} libraryUrl
+ * @returns {Promise<any>} the library, ready to compile
+ */
+async function loadLibrary(libraryUrl) {
+  const names = /** @type {any} */ (globalThis);
+  // In Node it looks for a page's address, else for `require`, which modules do not have.
+  const isNode = names.location === undefined;
+  if (isNode) names.location = { href: libraryUrl };
+  try {
+    // As a module it exports nothing: it puts itself where scripts do. Where Node takes it for CommonJS it exports.
+    const { default: exported } = await import(libraryUrl);
+    const library = exported ?? names.xgrammar;
+    (await library.Grammar.fromEBNF('root ::= "a"')).dispose();
+    return library;
+  } finally {
+    if (isNode) delete names.location;
   }
 }
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from leadout.errors import RequestError
 from leadout.logits import FLOAT_BYTES
+from leadout.shown import shown
 from leadout.state import REACH_BIT, ROW_EMBEDDED
 
 
@@ -148,10 +149,10 @@ class EmbeddedPrompt:
 
 def _checked(given: Embeddings, row_bytes: int, max_rows: int) -> _Span:
     start = given.start
-    if not isinstance(start, int) or isinstance(start, bool) or start < 0:
-        raise RequestError(f"Embeddings start at {start!r}; wanted a position of the prompt.")
+    if type(start) is not int or not 0 <= start < 1 << 31:
+        raise RequestError(f"Embeddings start at {shown(start)}; wanted a position of the prompt.")
     if not isinstance(given.sees_all, bool):
-        raise RequestError(f"sees_all is {given.sees_all!r}; wanted true or false.")
+        raise RequestError(f"sees_all is {shown(given.sees_all)}; wanted true or false.")
     where = f"Embeddings from position {start} on"
     data = _bytes_of(given.rows, where)
     if not data or len(data) % row_bytes:

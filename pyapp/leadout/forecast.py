@@ -11,12 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from leadout.checkpoint import Checkpoint
+from leadout.device_limits import can_bind, check_caches, longest_that_fits, resized
 from leadout.errors import DeviceLimitError
-from leadout.kv_cache import TILE, KvCache, capacity_for, check_caches
 from leadout.kv_rings import KEPT
-from leadout.passes import PREFILL_ROWS
 from leadout.plan import BufferSpec
-from leadout.planning import LoadOptions, PlannedLoad, PlanningDevice, plan_load, plan_rings
+from leadout.planning import (
+    LoadOptions,
+    PlannedLoad,
+    PlanningDevice,
+    longest_context,
+    plan_load,
+    plan_rings,
+)
 from leadout.state import Tables
 
 #: Contexts that a forecast lists, as far as the model has them.
@@ -177,7 +183,7 @@ async def forecast(
         may_exceed_bindings=True,
     )
     memory = Memory.of(planned.buffers)
-    longest = planned.config.max_position_embeddings
+    longest = longest_context(planned.config)
     asked = planned.tables.context_length
     contexts = Contexts(planned, memory, options.memory_bytes)
     lengths = {length for length in CONTEXTS if length <= longest} | {asked}
@@ -217,7 +223,7 @@ class Contexts:
 
     def of(self, length: int) -> ContextForecast:
         """Return what a context takes."""
-        caches = self._caches(length)
+        caches = resized(self._planned.model.caches, length)
         kv_cache_bytes = sum(spec.bytes for cache in caches for spec in cache.buffers().values())
         tables_bytes = _tables_bytes(self._planned.tables, length)
         total = self._memory.total_bytes - self._memory.kv_cache_bytes + kv_cache_bytes
@@ -226,28 +232,20 @@ class Contexts:
         rings = plan_rings(planned.device.info, planned.options, caches, length, total)
         kept_bytes = rings.num_places * rings.place_bytes
         kv_cache_bytes, total = kv_cache_bytes + kept_bytes, total + kept_bytes
-        fits = max(cache.bytes for cache in caches) <= self._max_binding_bytes
+        fits = can_bind(caches, self._max_binding_bytes)
         if self._memory_bytes is not None:
             fits &= total <= self._memory_bytes
         return ContextForecast(length, kv_cache_bytes, total, fits)
 
     def longest_that_fits(self, longest: int) -> int:
-        """Return the longest context up to `longest`, a multiple of a cache's tile or all of it."""
-        if self.of(longest).fits:
-            return longest
-        low, high = 0, -(-longest // TILE)  # in tiles: `low` fits, `high` does not
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self.of(middle * TILE).fits:
-                low = middle
-            else:
-                high = middle
-        return low * TILE
+        """Return the longest context that fits; see `device_limits.longest_that_fits`."""
+        return longest_that_fits(lambda length: self.of(length).fits, longest)
 
     def problem(self, length: int) -> str | None:
         """Return why a context does not fit, None where it does."""
         try:
-            check_caches(self._caches(length), self._max_binding_bytes, length)
+            caches = resized(self._planned.model.caches, length)
+            check_caches(caches, self._max_binding_bytes, length)
         except DeviceLimitError as error:
             return error.message
         needed = self.of(length).total_bytes
@@ -255,18 +253,11 @@ class Contexts:
             return None
         saved = self._planned.paging_saves_bytes
         paged = f"placement paged ({saved:,} bytes less), " if saved else ""
+        fewer = "a smaller parallel, " if self._planned.options.parallel > 1 else ""
         return (
             f"It takes {needed:,} bytes of memory, and there are {self._memory_bytes:,}. Take a "
-            f"shorter context_length, kv_dtype f16, {paged}or a smaller model."
+            f"shorter context_length, kv_dtype f16, {fewer}{paged}or a smaller model."
         )
-
-    def _caches(self, length: int) -> list[KvCache]:
-        return [
-            dataclasses.replace(
-                cache, capacity=capacity_for(length, cache.window, PREFILL_ROWS[-1])
-            )
-            for cache in self._planned.model.caches
-        ]
 
 
 def _tables_bytes(tables: Tables, length: int | None = None) -> int:

@@ -10,10 +10,8 @@ A cache is rewound by setting a length: what lies beyond it is written again bef
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from leadout.errors import DeviceLimitError
 from leadout.plan import Binding, BufferSpec, align
 
 #: Positions in a tile.
@@ -76,31 +74,3 @@ def capacity_for(context_length: int, window: int, max_rows: int) -> int:
     """Return the slots a layer needs: the context's, or the window's and one pass's rows."""
     full = align(context_length, TILE)
     return min(full, align(window + max_rows, TILE)) if window else full
-
-
-def check_caches(caches: Iterable[KvCache], max_binding_bytes: int, context_length: int) -> None:
-    """Refuse a context whose cache a device cannot bind, before any weight is read.
-
-    Args:
-        caches: of all layers.
-        max_binding_bytes: the device's limit.
-        context_length: what was asked for, for the message.
-
-    Raises:
-        DeviceLimitError: naming the context that would fit.
-    """
-    largest = max(caches, key=lambda cache: cache.bytes)
-    if largest.bytes <= max_binding_bytes:
-        return
-    tiles = max_binding_bytes // (largest.bytes // (largest.capacity // TILE))
-    fits = f"a context of {tiles * TILE} fits" if tiles else "no context fits"
-    half = " Half-precision caches (kv_dtype f16) take half." if largest.dtype == "f32" else ""
-    raise DeviceLimitError(
-        f"A context of {context_length} tokens needs {largest.bytes:,} bytes for the keys of one "
-        f"layer ({largest.name}), and this device binds at most {max_binding_bytes:,}; {fits}. "
-        f"Load the model with a shorter context_length.{half}",
-        needed_bytes=largest.bytes,
-        max_binding_bytes=max_binding_bytes,
-        context_length=context_length,
-        fitting_context_length=tiles * TILE,
-    )

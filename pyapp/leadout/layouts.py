@@ -6,27 +6,28 @@ vec4<u32>s. Every layout holds its source formats exactly: scales keep their f16
 the two-level scales of the K formats stay two-level. MLX's groups of 64 or 128 columns become two
 or four blocks with the same scale.
 
-Keep in step with web/kernels/shared/weights.wgsl (reading), web/kernels/repack_*.wgsl (writing) and
-devices/numpy_ops (both); tests/kernels compares them.
+A `Layout` says all that tells one from another. Whoever reads weights goes by its fields: the
+templates of kernels, which have it as `layout`, and devices/numpy_ops. Nobody takes a name apart.
 
-Planes, per block b (= row * num_cols / 32 + column / 32), all little-endian:
+Keep in step with web/kernels/shared/planes.wgsl, weights.wgsl and quarters.wgsl (reading),
+web/kernels/repack_*.wgsl (writing) and devices/numpy_ops (both); tests/kernels compares them.
 
-    f32            [values: 32 words]
-    f16, bf16      [values: 16 words, column 2i in the low half of word i]
-    q4_*           [quants: 4 words; byte i of the 16 holds column i in its low nibble and column
-                   i + 16 in its high one, unsigned 0..15]
-    q8_*           [quants: 8 words; byte i is column i, signed; -128..127 in q8_scale and
-                   q8_affine*, -32..31 in q8_super16, 0..31 in q8_super, on which reading relies]
+Planes, per block b (= row * num_cols / 32 + column / 32), all little-endian. Values, by `bits`:
 
-    *_scale        [scale: 1 half per block, block 2i in the low half of word i]   w = d * q
-                   (q4_scale: w = d * (q - 8))
-    *_affine       [scale: 1 word per block, d in the low half, m in the high]     w = d * q + m
-                   (q8_affine: w = d * (q + 128) + m)
-    *_affine_bf16  the same, d and m being bf16
-    *_super        [scale: 1 half per block, unsigned bytes (s, m), low byte first]
-                   [super: 1 word per 8 blocks, d low, dmin high]    w = d * s * q - dmin * m
-    q8_super16     [scale: 1 half per block, signed bytes: s for columns 0..15, then 16..31]
-                   [super: 1 word per 8 blocks, d in the low half]   w = d * s * q
+    32       [values: 32 words]
+    16       [values: 16 words, column 2i in the low half of word i]
+    8        [quants: 8 words; byte i is column i, signed]
+    4        [quants: 4 words; byte i of the 16 holds column i in its low nibble and column i + 16
+             in its high one, unsigned]
+
+Scales of quants, by `scaling`; q is a quant minus `zero`, and d, m and dmin are of type `floats`:
+
+    scale    [scale: 1 half per block, block 2i in the low half of word i]   w = d * q
+    affine   [scale: 1 word per block, d in the low half, m in the high]     w = d * q + m
+    super    [scale: 1 half per block, unsigned bytes (s, m), low byte first]
+             [super: 1 word per 8 blocks, d low, dmin high]    w = d * s * q - dmin * m
+    super16  [scale: 1 half per block, signed bytes: s for columns 0..15, then 16..31]
+             [super: 1 word per 8 blocks, d in the low half]   w = d * s * q
 
 An unused half in a plane's last word is zero. Infinities and NaNs in a checkpoint's scales stay
 what they are. `FORMATS` says which format of a checkpoint becomes which layout.
@@ -56,40 +57,84 @@ class Plane:
         return 4 * -(-num_blocks * self.words_per_block // 1)
 
 
+_HALF = Fraction(1, 2)
+_EIGHTH = Fraction(1, 8)
+
+#: Scaling -> its planes, which follow that of the values.
+_SCALE_PLANES = {
+    "none": (),
+    "scale": (Plane("scale", _HALF),),
+    "affine": (Plane("scale", Fraction(1)),),
+    "super": (Plane("scale", _HALF), Plane("super", _EIGHTH)),
+    "super16": (Plane("scale", _HALF), Plane("super", _EIGHTH)),
+}
+
+
 @dataclass(frozen=True)
 class Layout:
-    """A layout: its planes, in binding order; see the module's docstring."""
+    """A layout; the module's docstring says what its fields mean in memory.
+
+    Attributes:
+        name: what Plans and variants call it.
+        bits: of a stored value: 32 or 16 where these are floats, 8 or 4 where they are quants.
+        floats: "f32", "f16" or "bf16": the type of the values or, where these are quants, of what
+            scales them.
+        scaling: "none" (the values are floats), "scale", "affine", "super" or "super16".
+        quants: what stored quants may be, on which reading relies.
+        zero: taken off a stored quant before it is scaled; where there is an offset, the least
+            quant, so that what is scaled is 0 or more.
+    """
 
     name: str
-    planes: tuple[Plane, ...]
+    bits: int
+    floats: str
+    scaling: str = "none"
+    quants: range = range(0)
+    zero: int = 0
+
+    @property
+    def is_quantised(self) -> bool:
+        """Whether values are quants under scales."""
+        return self.scaling != "none"
+
+    @property
+    def has_offset(self) -> bool:
+        """Whether something is added to scaled quants."""
+        return self.scaling in ("affine", "super")
+
+    @property
+    def planes(self) -> tuple[Plane, ...]:
+        """The planes, in binding order."""
+        values = Plane("quants" if self.is_quantised else "values", Fraction(self.bits))
+        return (values, *_SCALE_PLANES[self.scaling])
+
+    @property
+    def unit_columns(self) -> int:
+        """Columns in 16 bytes of the values."""
+        return 128 // self.bits
 
     def bytes(self, num_rows: int, num_cols: int) -> int:
         """Return the size of a matrix in all planes together, in bytes."""
         return sum(plane.bytes(num_rows * num_cols // BLOCK) for plane in self.planes)
 
 
-def _layout(name: str, **planes: Fraction | int) -> Layout:
-    return Layout(name, tuple(Plane(key, Fraction(words)) for key, words in planes.items()))
-
-
-_HALF = Fraction(1, 2)
-_EIGHTH = Fraction(1, 8)
+_NIBBLES, _SIGNED_BYTES = range(16), range(-128, 128)
 
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
     for layout in (
-        _layout("f32", values=32),
-        _layout("f16", values=16),
-        _layout("bf16", values=16),
-        _layout("q4_scale", quants=4, scale=_HALF),
-        _layout("q4_affine", quants=4, scale=1),
-        _layout("q4_affine_bf16", quants=4, scale=1),
-        _layout("q4_super", quants=4, scale=_HALF, super=_EIGHTH),
-        _layout("q8_scale", quants=8, scale=_HALF),
-        _layout("q8_affine", quants=8, scale=1),
-        _layout("q8_affine_bf16", quants=8, scale=1),
-        _layout("q8_super", quants=8, scale=_HALF, super=_EIGHTH),
-        _layout("q8_super16", quants=8, scale=_HALF, super=_EIGHTH),
+        Layout("f32", 32, "f32"),
+        Layout("f16", 16, "f16"),
+        Layout("bf16", 16, "bf16"),
+        Layout("q4_scale", 4, "f16", "scale", _NIBBLES, zero=8),
+        Layout("q4_affine", 4, "f16", "affine", _NIBBLES),
+        Layout("q4_affine_bf16", 4, "bf16", "affine", _NIBBLES),
+        Layout("q4_super", 4, "f16", "super", _NIBBLES),
+        Layout("q8_scale", 8, "f16", "scale", _SIGNED_BYTES),
+        Layout("q8_affine", 8, "f16", "affine", _SIGNED_BYTES, zero=-128),
+        Layout("q8_affine_bf16", 8, "bf16", "affine", _SIGNED_BYTES, zero=-128),
+        Layout("q8_super", 8, "f16", "super", range(32)),
+        Layout("q8_super16", 8, "f16", "super16", range(-32, 32)),
     )
 }
 

@@ -83,6 +83,10 @@ def savings_of(planned: PlannedLoad, missing_bytes: object) -> list[Saving]:
     if planned.options.kv_dtype == "f32":
         savings.append(Saving("kv_dtype", "f16", memory.kv_cache_bytes // 2))
     kept_bytes = planned.rings.num_places * planned.rings.place_bytes
+    fewer = planned.options.parallel // 2
+    if fewer:
+        saved = (memory.kv_cache_bytes - kept_bytes) // 2  # and what goes with each request
+        savings.append(Saving("parallel", fewer, saved))
     if kept_bytes:
         savings.append(Saving("kept_prompts", 0, kept_bytes))
     if planned.paging_saves_bytes:

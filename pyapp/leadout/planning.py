@@ -11,19 +11,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
-from leadout import kv_cache
 from leadout.checkpoint import Checkpoint
 from leadout.checkpoint.load_plan import LoadPlan, LoadPlanBuilder
 from leadout.checkpoint.page_plan import Paging
 from leadout.checkpoint.token_ordering import read_token_ordering
 from leadout.config import read_config
+from leadout.device_limits import check_buffers, check_caches
 from leadout.devices.base import DeviceInfo, Runnable
 from leadout.drafters.base import Drafter
 from leadout.drafters.given import GivenDrafter
 from leadout.drafters.mtp import MtpDrafter
 from leadout.drafters.ngram import NgramDrafter
 from leadout.errors import DrafterError, RequestError
-from leadout.kv_cache import KvCache
+from leadout.kv_cache import KV_BYTES, KvCache
 from leadout.kv_rings import KvRings
 from leadout.lowering import Caps
 from leadout.models.base import Model
@@ -40,7 +40,8 @@ from leadout.passes import PREFILL_ROWS, Passes
 from leadout.plan import BufferSpec
 from leadout.rows import FEW_ROWS
 from leadout.scheduler import SOFTWARE_DRAFT_TOKENS
-from leadout.state import MAX_DRAFT_TOKENS, Tables
+from leadout.shown import shown
+from leadout.state import MAX_CONTEXT_LENGTH, MAX_DRAFT_TOKENS, Tables
 
 DEFAULT_CONTEXT_LENGTH = 4096
 
@@ -100,34 +101,36 @@ class LoadOptions:
     kept_prompts: int | None = None
 
     def __post_init__(self) -> None:
-        if self.kv_dtype not in kv_cache.KV_BYTES:
-            raise RequestError(f"kv_dtype is {self.kv_dtype!r}; wanted 'f32' or 'f16'.")
+        if self.kv_dtype not in [*KV_BYTES]:
+            raise RequestError(f"kv_dtype is {shown(self.kv_dtype)}; wanted 'f32' or 'f16'.")
         if self.precision not in PRECISIONS:
-            raise RequestError(f"precision is {self.precision!r}; wanted one of {PRECISIONS}.")
+            raise RequestError(f"precision is {shown(self.precision)}; wanted one of {PRECISIONS}.")
         length = self.context_length
-        if length is not None and (not isinstance(length, int) or length < 2):
-            raise RequestError(f"context_length is {length!r}; wanted a whole number from 2.")
+        if length is not None and (type(length) is not int or not 2 <= length < 1 << 31):
+            raise RequestError(f"context_length is {shown(length)}; wanted a whole number from 2.")
         if self.parallel not in FEW_ROWS:
-            raise RequestError(f"parallel is {self.parallel!r}; wanted one of {FEW_ROWS}.")
+            raise RequestError(f"parallel is {shown(self.parallel)}; wanted one of {FEW_ROWS}.")
         if self.drafter not in DRAFTERS:
-            raise RequestError(f"drafter is {self.drafter!r}; wanted one of {DRAFTERS}.")
+            raise RequestError(f"drafter is {shown(self.drafter)}; wanted one of {DRAFTERS}.")
         if self.placement not in PLACEMENTS:
-            raise RequestError(f"placement is {self.placement!r}; wanted one of {PLACEMENTS}.")
+            raise RequestError(f"placement is {shown(self.placement)}; wanted one of {PLACEMENTS}.")
         rows, least = self.paged_rows, PREFILL_ROWS[-1]
         if rows is not None and (type(rows) is not int or not least <= rows < 1 << 32):
-            raise RequestError(f"paged_rows is {rows!r}; wanted a whole number from {least}.")
+            raise RequestError(f"paged_rows is {shown(rows)}; wanted a whole number from {least}.")
         memory = self.memory_bytes
-        if memory is not None and (type(memory) is not int or memory < 0):
-            raise RequestError(f"The device's memory is {memory!r}; wanted a number of bytes.")
+        if memory is not None and (type(memory) is not int or not 0 <= memory < 1 << 63):
+            raise RequestError(f"memory_bytes is {shown(memory)}; wanted a number of bytes.")
         kept = self.kept_prompts
         if kept is not None and (type(kept) is not int or not 0 <= kept <= MAX_KEPT_PROMPTS):
             raise RequestError(
-                f"kept_prompts is {kept!r}; wanted a whole number from 0 to {MAX_KEPT_PROMPTS}."
+                f"kept_prompts is {shown(kept)}; wanted a whole number from 0 to "
+                f"{MAX_KEPT_PROMPTS}."
             )
         most = self.max_draft_tokens
         if most is not None and (type(most) is not int or not 0 <= most <= MAX_DRAFT_TOKENS):
             raise RequestError(
-                f"max_draft_tokens is {most!r}; wanted a whole number from 0 to {MAX_DRAFT_TOKENS}."
+                f"max_draft_tokens is {shown(most)}; wanted a whole number from 0 to "
+                f"{MAX_DRAFT_TOKENS}."
             )
 
     @classmethod
@@ -300,7 +303,7 @@ async def _plan(
     paging: Paging,
 ) -> PlannedLoad:
     config = check_target(read_config(checkpoint), checkpoint.name)
-    limit = config.max_position_embeddings
+    limit = longest_context(config)
     context_length = options.context_length or min(limit, DEFAULT_CONTEXT_LENGTH)
     if context_length > limit:
         raise RequestError(f"context_length is {context_length}; the model allows at most {limit}.")
@@ -316,7 +319,7 @@ async def _plan(
         paging=paging,
     )
     if not may_exceed_bindings:
-        kv_cache.check_caches(model.caches, device.info.max_binding_bytes, context_length)
+        check_caches(model.caches, device.info.max_binding_bytes, context_length)
     placed = await _place_drafter(device, model, drafter_checkpoint, options)
     weights = [(load.build(), checkpoint)]
     if placed is not None and placed.load_plan is not None:
@@ -327,6 +330,8 @@ async def _plan(
     passes = _passes(device, checkpoint, options, model, tables, drafter)
     held = [*(plan.buffers for plan, _ in weights), passes.buffers]
     other_bytes = sum(spec.bytes for buffers in held for spec in buffers.values())
+    rings = plan_rings(device.info, options, model.caches, context_length, other_bytes)
+    check_buffers(device.info, model.caches, passes.buffers, rings)
     return PlannedLoad(
         device=device,
         checkpoint=checkpoint,
@@ -338,8 +343,13 @@ async def _plan(
         drafter=drafter,
         drafter_info=placed.info if placed is not None else None,
         passes=passes,
-        rings=plan_rings(device.info, options, model.caches, context_length, other_bytes),
+        rings=rings,
     )
+
+
+def longest_context(config: TargetConfig) -> int:
+    """Return the most positions that a load can ask for."""
+    return min(config.max_position_embeddings, MAX_CONTEXT_LENGTH)
 
 
 def plan_rings(

@@ -21,6 +21,7 @@ from leadout.kv_cache import KvCache
 from leadout.passes import PREFILL_ROWS
 from leadout.plan import Binding, Dispatch, Plan
 from leadout.sampling import Sampling
+from leadout.shown import shown
 from leadout.speculative import Decoder
 
 #: Layers' numbers in labels, and drafts': "layers.3.mlp" is "layers.*.mlp".
@@ -78,15 +79,15 @@ class ProfileRequest:
 
     def __post_init__(self) -> None:
         if self.kind not in ("cycle", "prefill"):
-            raise RequestError(f"kind is {self.kind!r}; wanted 'cycle' or 'prefill'.")
+            raise RequestError(f"kind is {shown(self.kind)}; wanted 'cycle' or 'prefill'.")
         for name in ("context_tokens", "draft_tokens"):
             value = getattr(self, name)
-            if type(value) is not int or value < 0:
-                raise RequestError(f"{name} is {value!r}; wanted a whole number from 0.")
-        if type(self.parallel) is not int or self.parallel < 1:
-            raise RequestError(f"parallel is {self.parallel!r}; wanted a whole number from 1.")
+            if type(value) is not int or not 0 <= value < 1 << 31:
+                raise RequestError(f"{name} is {shown(value)}; wanted a whole number from 0.")
+        if type(self.parallel) is not int or not 0 < self.parallel < 1 << 31:
+            raise RequestError(f"parallel is {shown(self.parallel)}; wanted a whole number from 1.")
         if self.rows not in PREFILL_ROWS:
-            raise RequestError(f"rows is {self.rows!r}; wanted one of {PREFILL_ROWS}.")
+            raise RequestError(f"rows is {shown(self.rows)}; wanted one of {PREFILL_ROWS}.")
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> ProfileRequest:

@@ -13,6 +13,7 @@ from leadout.grammar.constraint import CONSTRAINT_FIELDS, Constraint
 from leadout.grammar.tools import Tools
 from leadout.planning import DRAFTERS
 from leadout.sampling import Sampling
+from leadout.shown import shown
 from leadout.speculative import MAX_RUN_AHEAD
 from leadout.state import MAX_DRAFT_TOKENS
 
@@ -68,16 +69,18 @@ class GenerateRequest:
         _whole("max_tokens", self.max_tokens, 1, 2**31 - 1)
         _whole("run_ahead", self.run_ahead, 1, MAX_RUN_AHEAD)
         if self.drafter not in DRAFTERS:
-            raise RequestError(f"drafter is {self.drafter!r}; wanted one of {DRAFTERS}.")
+            raise RequestError(f"drafter is {shown(self.drafter)}; wanted one of {DRAFTERS}.")
         if self.draft_tokens != "auto":
             _whole("draft_tokens", self.draft_tokens, 0, MAX_DRAFT_TOKENS)
-        if not isinstance(self.enable_thinking, bool):
-            raise RequestError(
-                f"enable_thinking is {self.enable_thinking!r}; wanted true or false."
-            )
+        for name in ("enable_thinking", "ignore_eos"):
+            if not isinstance(getattr(self, name), bool):
+                raise RequestError(
+                    f"{name} is {shown(getattr(self, name))}; wanted true or false.", field=name
+                )
         if self.context_overflow not in CONTEXT_OVERFLOWS:
             raise RequestError(
-                f"context_overflow is {self.context_overflow!r}; wanted one of {CONTEXT_OVERFLOWS}."
+                f"context_overflow is {shown(self.context_overflow)}; wanted one of "
+                f"{CONTEXT_OVERFLOWS}."
             )
         if len(self.stop) > MAX_STOP_STRINGS:
             raise RequestError(
@@ -86,7 +89,7 @@ class GenerateRequest:
         for text in self.stop:
             if not isinstance(text, str) or not 0 < len(text) <= MAX_STOP_CHARS:
                 raise RequestError(
-                    f"A stop string is {str(text)[:40]!r}; wanted text of 1 to {MAX_STOP_CHARS} "
+                    f"A stop string is {shown(text)}; wanted text of 1 to {MAX_STOP_CHARS} "
                     "characters."
                 )
 
@@ -125,7 +128,7 @@ class GenerateRequest:
         embeddings = given.pop("embeddings", ())
         return cls(
             prompt=prompt,
-            prompt_ids=None if ids is None else tuple(_list("prompt_ids", ids, int)),
+            prompt_ids=None if ids is None else _ids(ids),
             messages=None if messages is None else tuple(_list("messages", messages, dict)),
             constraint=constraint,
             tools=tools,
@@ -151,12 +154,19 @@ def _list(name: str, values: object, kind: type[T]) -> list[T]:
         raise RequestError(f"{name} is a {type(values).__name__}; wanted a list.")
     for value in values:
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise RequestError(f"{name} holds {value!r}; wanted {kind.__name__} items only.")
+            raise RequestError(f"{name} holds {shown(value)}; wanted {kind.__name__} items only.")
     return list(values)
+
+
+def _ids(values: object) -> tuple[int, ...]:
+    ids = tuple(_list("prompt_ids", values, int))
+    for id_ in ids:
+        _whole("an id of prompt_ids", id_, 0, 2**31 - 1)
+    return ids
 
 
 def _whole(name: str, value: object, low: int, high: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise RequestError(
-            f"{name} is {value!r}; wanted a whole number from {low} to {high}.", field=name
+            f"{name} is {shown(value)}; wanted a whole number from {low} to {high}.", field=name
         )

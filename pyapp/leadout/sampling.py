@@ -7,13 +7,13 @@ on how a token was drafted or how far the device runs ahead.
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from leadout.errors import RequestError
 from leadout.plan import Binding, BufferSpec
+from leadout.shown import shown
 
 SETTINGS_BYTES = 32
 
@@ -83,12 +83,14 @@ class Sampling:
         object.__setattr__(self, "logit_bias", _checked_biases(self.logit_bias))
         _check("top_logprobs", self.top_logprobs, 0, MAX_TOP_LOGPROBS, "0 to 20")
         if not isinstance(self.logprobs, bool):
-            raise RequestError(f"logprobs is {self.logprobs!r}; wanted true or false.")
+            raise RequestError(f"logprobs is {shown(self.logprobs)}; wanted true or false.")
         if self.top_logprobs and not self.logprobs:
             raise RequestError("top_logprobs needs logprobs: true.", field="top_logprobs")
         for name in ("top_k", "seed", "top_logprobs"):
             if not isinstance(getattr(self, name), int):
-                raise RequestError(f"{name} is {getattr(self, name)!r}; wanted a whole number.")
+                raise RequestError(
+                    f"{name} is {shown(getattr(self, name))}; wanted a whole number."
+                )
 
     @property
     def moves(self) -> bool:
@@ -126,8 +128,8 @@ class Sampling:
 
 def _check(name: str, value: float, low: float, high: float, wanted: str) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or math.isnan(value) or not low <= value <= high:
-        raise RequestError(f"{name} is {value!r}; wanted {wanted}.", field=name)
+    if not is_number or not low <= value <= high:  # a NaN is nowhere
+        raise RequestError(f"{name} is {shown(value)}; wanted {wanted}.", field=name)
 
 
 def _checked_biases(biases: object) -> dict[int, float]:
@@ -144,9 +146,9 @@ def _checked_biases(biases: object) -> dict[int, float]:
     checked: dict[int, float] = {}
     for key, bias in biases.items():
         is_text = isinstance(key, str) and key.isascii() and key.isdigit() and len(key) < 10
-        if not is_text and (type(key) is not int or key < 0):
+        if not is_text and (type(key) is not int or not 0 <= key < 1 << 31):
             raise RequestError(
-                f"logit_bias has the key {str(key)[:40]!r}; wanted token ids.", field="logit_bias"
+                f"logit_bias has the key {shown(key)}; wanted token ids.", field="logit_bias"
             )
         _check(f"logit_bias of token {key}", bias, LEAST_BIAS, 100.0, "-100 (never) to 100")
         checked[int(key)] = bias

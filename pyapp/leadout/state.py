@@ -78,6 +78,10 @@ GIVEN_WORDS = 1 + MAX_DRAFT_TOKENS
 #: The buffer of the logits, which a row behind the other lie in.
 LOGITS = "logits"
 
+#: The longest context: positions have 24 bits in ngram_draft.wgsl, and as many in a float32, of
+#: which ropes make angles.
+MAX_CONTEXT_LENGTH = 1 << 24
+
 #: How often an id is counted at most.
 MAX_COUNT = 0xFFFF
 

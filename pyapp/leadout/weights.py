@@ -7,42 +7,29 @@ after loading. Of quantised matrices only the scales are checked, since quants a
 from __future__ import annotations
 
 import dataclasses
+import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from leadout import ops
 from leadout.checkpoint.load_plan import LoadPlan
 from leadout.devices.base import Device, run_once
 from leadout.errors import TensorError
-from leadout.layouts import LAYOUTS
+from leadout.layouts import LAYOUTS, Layout
 from leadout.ops import ProgramBuilder
 from leadout.plan import BINDING_ALIGNMENT_BYTES, Binding
 
 
-@dataclass(frozen=True)
-class _Made:
+class _Made(NamedTuple):
     """How made-up words of a plane look: `fill`'s keep and set bits."""
 
     keep: int
     bits: int
 
 
-#: Small positive and negative weights: signs and mantissas from the hash, the exponent fixed.
-_MADE_UP = {
-    "f32": _Made(0x807FFFFF, 0x3C000000),  # ±0.008 .. ±0.016
-    "f16": _Made(0x83FF83FF, 0x20002000),  # the same
-    "bf16": _Made(0x807F807F, 0x3C003C00),  # the same
-    "quants": _Made(0xFFFFFFFF, 0),
-    "quants_31": _Made(0x1F1F1F1F, 0),
-    "quants_32": _Made(0x9F9F9F9F, 0),
-    "scale": _Made(0x03FF03FF, 0x14001400),  # 0.001 .. 0.002
-    "q4_affine": _Made(0x03FF03FF, 0xA0001400),  # d likewise, m about -8 times as much
-    "q4_affine_bf16": _Made(0x007F007F, 0xBC003A80),  # the same
-    "q8_affine": _Made(0x03FF03FF, 0xA0000400),  # d 0.00006 .. 0.00012, m about -128 times as much
-    "q8_affine_bf16": _Made(0x007F007F, 0xBC003880),  # the same
-    "factors": _Made(0x0F0F0F0F, 0x01010101),
-    "super": _Made(0x03FF03FF, 0x08000800),  # 0.0001 .. 0.0002
-}
+#: What is hashed of a word of floats: their mantissas, and their signs where these are not set.
+_MANTISSAS = {"f32": 0x007FFFFF, "f16": 0x03FF03FF, "bf16": 0x007F007F}
+_SIGNS = {"f32": 0x80000000, "f16": 0x80008000, "bf16": 0x80008000}
 
 #: Scaled by less, a layer's rows would soon be alike and take the same experts; a pass over several
 #: rows would then read less than with a real model.
@@ -81,37 +68,54 @@ async def check_weights(device: Device, load_plan: LoadPlan, name: str) -> None:
 def _finite_planes(load_plan: LoadPlan) -> Iterator[tuple[str, Binding, str]]:
     """Yield (tensor, plane to look at, what its words are), each plane once."""
     for placed in load_plan.placed:
-        layout = placed.layout
-        if layout in ("f32", "f16", "bf16"):
-            kind = "half" if layout == "f16" else layout
-            yield placed.name, placed.planes[0], kind
-        else:
-            # The halves: two-level layouts have them in the last plane, others in the scales.
-            kind = "bf16" if layout.endswith("_bf16") else "half"
-            yield placed.name, placed.planes[-1], kind
+        # A layout's floats are in its last plane.
+        yield placed.name, placed.planes[-1], LAYOUTS[placed.layout].floats
 
 
 async def fill_weights(device: Device, load_plan: LoadPlan) -> None:
     """Make up weights for a LoadPlan without a file: of its layouts, and never extreme."""
     p = ProgramBuilder("fill-weights")
     for seed, placed in enumerate(load_plan.placed, 1):
-        if placed.layout in ("f32", "f16", "bf16"):
-            is_scalar = placed.name.endswith(_LAYER_SCALAR)
-            made = _ONE if is_scalar else _MADE_UP[placed.layout]
-            p.add(ops.Fill(placed.name, placed.planes[0], seed, made.keep, made.bits))
-            continue
-        for plane, binding in zip(LAYOUTS[placed.layout].planes, placed.planes, strict=True):
-            made = _MADE_UP[_kind_of(placed.layout, plane.name)]
+        layout = LAYOUTS[placed.layout]
+        for plane, binding in zip(layout.planes, placed.planes, strict=True):
+            is_scalar = plane.name == "values" and placed.name.endswith(_LAYER_SCALAR)
+            made = _ONE if is_scalar else _made_up(layout, plane.name)
             name = f"{placed.name}.{plane.name}"
             p.add(ops.Fill(name, binding, seed, made.keep, made.bits))
     await run_once(device, p.build())
 
 
-def _kind_of(layout: str, plane: str) -> str:
+def _made_up(layout: Layout, plane: str) -> _Made:
+    """Return how words of a layout's plane look, of whatever layout.
+
+    Floats have hashed mantissas, so that they are between a power of two and the next.
+    """
+    mantissas = _MANTISSAS[layout.floats]
+    if plane == "values":
+        return _Made(mantissas | _SIGNS[layout.floats], _floats(layout, 2**-7, 2**-7))
     if plane == "quants":
-        return {"q8_super16": "quants_32", "q8_super": "quants_31"}.get(layout, "quants")
+        return _made_up_quants(layout)
     if plane == "super":
-        return "super"
-    if "super" in layout:
-        return "factors"
-    return layout if "affine" in layout else "scale"
+        return _Made(mantissas, _floats(layout, 2**-13, 2**-13))
+    if layout.scaling == "scale":
+        return _Made(mantissas, _floats(layout, 2**-10, 2**-10))
+    if layout.scaling == "affine":
+        # The offset takes off half of what the largest quant comes to.
+        return _Made(mantissas, _floats(layout, 2.0 ** -(6 + layout.bits), -(2**-7)))
+    return _Made(0x0F0F0F0F, 0x01010101)
+
+
+def _made_up_quants(layout: Layout) -> _Made:
+    if len(layout.quants) == 1 << layout.bits:
+        return _Made(0xFFFFFFFF, 0)
+    # Of those that may be negative, two bytes of a word are.
+    least, end = layout.quants.start, layout.quants.stop
+    return _Made((end - 1) * 0x01010101, (least & 0xFF) * 0x00010001)
+
+
+def _floats(layout: Layout, low: float, high: float) -> int:
+    """Return the word that has two powers of two as halves, or the first one as a float32."""
+    if layout.floats == "f16":
+        return int.from_bytes(struct.pack("<2e", low, high), "little")
+    bits, high_bits = (int.from_bytes(struct.pack("<f", x), "little") for x in (low, high))
+    return bits if layout.floats == "f32" else bits >> 16 | high_bits

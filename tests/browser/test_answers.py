@@ -21,7 +21,7 @@ SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "coin": {"enum": ["BTC", "ETH"]},
-        "up": {"type": "boolean"},
+        "up": {"enum": [True, False, None], "default": None},
         "why": {"type": "string", "maxLength": 10},
     },
     "required": ["coin", "up", "why"],
@@ -52,6 +52,13 @@ _ASK = """(requests) => Promise.all(requests.map(async (params) => {
     return { name, message };
   }
 }))"""
+
+
+#: The ids of a request's prompt, and those of a text.
+_IDS = """async ([request, text]) => {
+  const { prompt_tokens } = await engine.generate(request);
+  return [prompt_tokens, await engine.tokenize(text)];
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +116,13 @@ def test_a_call_goes_to_the_tool_and_its_result_back_to_the_model(page: Page) ->
     assert streamed == call["function"]["arguments"]
     assert len(deltas) > 2, "the arguments stream"
     result = {"role": "tool", "tool_call_id": call["id"], "content": '{"usd": 81658}'}
-    (answer,) = ask(page, {"messages": [*ASKED, message, result], "max_tokens": 6, **request})
-    assert answer["usage"]["prompt_tokens"] > whole["usage"]["prompt_tokens"] + 10
+    request = {**request, "messages": [*ASKED, message, result], "max_tokens": 6}
+    (answer,) = ask(page, request)
+    turn = f"<|turn>tool\n{result['content']}<turn|>"
+    prompt, (bos, *told) = page.evaluate(_IDS, [request, turn])
+    assert answer["usage"]["prompt_tokens"] == len(prompt)
+    assert prompt[0] == bos
+    assert told in [prompt[at : at + len(told)] for at in range(len(prompt))]
 
 
 def test_what_cannot_be_kept_to_is_a_named_error_and_the_next_answer_is_right(page: Page) -> None:

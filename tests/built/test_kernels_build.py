@@ -238,6 +238,7 @@ def test_more_storage_bindings_than_any_adapter_has_are_refused(build: Build) ->
         ('[double]\nrows = ["../x"]', "wanted integers or words"),
         ("[double]\nrows = [true]", "wanted integers or words"),
         ("[double]\nrows = [1, 1]", "has a value twice"),
+        ('[double]\nlayout = ["q5"]', "no layout q5"),
         ("[double", r"variants\.toml: "),
     ],
 )

@@ -15,8 +15,11 @@ Array = npt.NDArray[np.generic]
 #: What outputs hold before a kernel runs: a NaN, so that what is not written is seen.
 POISON = np.uint32(0x7FC0BEEF)
 
-#: What bytes of quants may hold, where a layout does not use all of them; see layouts.py.
-QUANTS = {"q8_super": (0, 32), "q8_super16": (-32, 32)}
+#: Columns of a matrix in a layout: an odd number of blocks, where its planes allow it.
+COLUMNS = {
+    name: BLOCK * (24 if layout.scaling in ("super", "super16") else 17)
+    for name, layout in LAYOUTS.items()
+}
 
 #: Of sums of a few thousand float32 products, relative to the largest.
 TOLERANCE = 2e-5
@@ -46,25 +49,26 @@ def random_planes(layout: str, num_rows: int, num_cols: int, seed: int = 0) -> l
     """Return a matrix in a layout: any quants, scales between 0.01 and 0.1, either sign."""
     rng = np.random.default_rng(seed)
     num_blocks = num_rows * num_cols // BLOCK
-    if layout in ("f32", "f16", "bf16"):
-        values = rng.standard_normal(num_rows * num_cols).astype(np.float32)
-        if layout == "bf16":
-            return [(values.view(np.uint32) >> 16).astype(np.uint16)]
-        return [values.astype(np.float16) if layout == "f16" else values]
+    known = LAYOUTS[layout]
+    if not known.is_quantised:
+        return [stored(rng.standard_normal(num_rows * num_cols), known.floats)]
     planes: list[Array] = []
-    for plane in LAYOUTS[layout].planes:
-        num_bytes = plane.bytes(num_blocks)
-        is_halves = plane.name == "super" or (plane.name == "scale" and "super" not in layout)
-        if is_halves:
-            scales = rng.uniform(0.01, 0.1, num_bytes // 2) * rng.choice([-1, 1], num_bytes // 2)
-            if layout.endswith("_bf16"):
-                planes.append((scales.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16))
-            else:
-                planes.append(scales.astype(np.float16))
-        else:
-            low, high = QUANTS.get(layout, (0, 256)) if plane.name == "quants" else (0, 256)
-            planes.append(rng.integers(low, high, num_bytes).astype(np.uint8))
-    return planes
+    *integers, floats = known.planes
+    for plane in integers:
+        has_bytes = plane.name == "quants" and known.bits == 8
+        values = known.quants if has_bytes else range(256)
+        made = rng.integers(values.start, values.stop, plane.bytes(num_blocks))
+        planes.append(made.astype(np.uint8))
+    count = floats.bytes(num_blocks) // 2
+    scales = rng.uniform(0.01, 0.1, count) * rng.choice([-1, 1], count)
+    return [*planes, stored(scales, known.floats)]
+
+
+def stored(values: Array, floats: str) -> Array:
+    """Return values as f32, f16 or bf16; the last are cut off."""
+    if floats == "bf16":
+        return (values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
+    return values.astype({"f32": np.float32, "f16": np.float16}[floats])
 
 
 def row_table(rows: Sequence[tuple[int, int, int, bool]]) -> Array:

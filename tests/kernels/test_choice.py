@@ -195,23 +195,24 @@ def test_of_equal_logits_the_lowest_id_wins(run_stage) -> None:
     assert choices(run_stage, logits, settings_table()) == [min(9000 % VOCAB, 4100)]
 
 
-@pytest.mark.parametrize(("drafts", "ahead"), [(3, 0), (2, 1)])
+# The candidates of the larger vocabulary take the larger of two kernels.
+@pytest.mark.parametrize(("drafts", "ahead", "vocab"), [(3, 0, 512), (2, 1, 5120)])
 @pytest.mark.parametrize("fields", [{}, {"temperature": 1.0, "top_k": 64, "top_p": 0.95}])
 @pytest.mark.parametrize("is_mapped", [False, True])
 @pytest.mark.parametrize("is_software", [False, True])
 def test_a_draft_is_chosen_and_placed_in_one_dispatch(
-    run_stage, drafts, ahead, fields, is_mapped, is_software
+    run_stage, drafts, ahead, vocab, fields, is_mapped, is_software
 ) -> None:
     """On software in two: it compiles them much sooner."""
-    vocab, rng = 512, np.random.default_rng(1)
-    ids = np.stack([rng.permutation(vocab)[:301] for _ in range(2)]).astype(np.uint32)
+    rng, count = np.random.default_rng(1), vocab - 211
+    ids = np.stack([rng.permutation(vocab)[:count] for _ in range(2)]).astype(np.uint32)
     settings = np.concatenate(
         [settings_table(seed=1, **fields), settings_table(repetition_penalty=1.4, **fields)]
     )
     # The second lane's draft lies past the context.
     table = row_table([(0, 5, 11, True), (1, 63 - ahead, 12, True)])
     table[:, 3] |= ahead << AHEAD_BIT
-    logits = normal(drafts, 2, 301 if is_mapped else vocab)
+    logits = normal(drafts, 2, count if is_mapped else vocab)
     ids = ids if is_mapped else None
     stage, op = choosing(logits, settings, table, ids=ids, vocab_size=vocab)
     verified = stage.row_table(np.zeros((2 * (1 + drafts), 4), np.uint32), "verified")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from compare import COLUMNS
 from stage import Stage
 
 from leadout import ops
@@ -64,7 +65,7 @@ def gate_up(stage: Stage, weights: ops.ExpertLayer, k: int, chosen: np.ndarray, 
     + [(gate_up, layout) for layout in ("f32", "q4_scale", "q8_super16")],
 )
 def test_chosen_experts_in_every_layout(run_stage, append, layout) -> None:
-    k = 32 * 24 if "super" in layout else 32 * 17
+    k = COLUMNS[layout]
     stage = Stage()
     y = append(stage, layer(stage, layout, 44, k), k, CHOSEN)
     run_stage(stage).assert_close(y)

@@ -52,9 +52,9 @@ async def test_a_gguf_of_the_same_weights_gives_the_same_logits(kernel_runtime, 
 async def test_small_bindings_split_tensors_without_changing_the_result(
     kernel_runtime, monkeypatch
 ) -> None:
-    monkeypatch.setattr(
-        "leadout.kv_cache.check_caches", lambda *_: None
-    )  # matrices alone are meant
+    # Matrices alone are meant.
+    for check in ("check_caches", "check_buffers"):
+        monkeypatch.setattr(f"leadout.planning.{check}", lambda *_: None)
     device = PageDevice(kernel_runtime, is_software=True, max_binding_bytes=16384)
     with np.load(TINY / "multi-query" / "golden.npz") as golden:
         await check_golden(device, folder_files(TINY / "multi-query"), golden)

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from compare import POISON, assert_close, random_planes
+from compare import COLUMNS, POISON, assert_close, random_planes
 from stage import Stage
 
 from leadout import ops
@@ -13,9 +13,8 @@ from leadout.lowering import lower
 from leadout.ops import Tensor
 from leadout.state import REACH_BIT, ROW_EMBEDDED, ROW_VALID
 from lowered import caps
-
-#: Columns in blocks of 32: an odd number, where the layout's formats allow it.
-COLUMNS = {layout: 32 * 24 if "super" in layout else 32 * 17 for layout in LAYOUTS}
+from matvec_forms import ROWS, forms_in, shape_of
+from thoroughness import IS_THOROUGH
 
 
 def linear(layout: str, rows: int, n: int, k: int, *, prefill=False, offset=5, **options) -> Stage:
@@ -59,10 +58,18 @@ def test_few_rows_in_every_layout(run_stage, layout, rows) -> None:
     close(run_stage(linear(layout, rows, 20, COLUMNS[layout]), takes=["matvec"]))
 
 
-@pytest.mark.parametrize("layout", KINDS)
-@pytest.mark.parametrize("rows", [1, 8])
-def test_few_rows_of_a_wide_matrix(run_stage, layout, rows) -> None:
-    close(run_stage(linear(layout, rows, 4100, 256), takes=["matvec"]))
+@pytest.mark.parametrize(
+    ("form", "layout"),
+    forms_in({"narrow": "f32", "deep": "q4_scale", "wide": "q8_super16"}, list(KINDS)),
+)
+def test_a_row_in_every_form_has_the_same_bits_with_others(run_stage, form, layout) -> None:
+    together = None
+    for rows in reversed(ROWS):
+        played = run_stage(linear(layout, rows, *shape_of(form, layout)), takes=["matvec"])
+        close(played)
+        found = played.gpu["y"].reshape(rows, -1)
+        together = found if together is None else together
+        assert np.array_equal(found, together[:rows])
 
 
 def test_more_rows_than_a_kernel_takes_at_once(run_stage) -> None:
@@ -120,6 +127,15 @@ def test_software_in_every_layout(run_stage, layout, rows, prefill) -> None:
     close(run_stage(stage, is_software=True, takes=["solo_matvec"]))
 
 
+@pytest.mark.parametrize("is_software", [False, True])
+def test_more_outputs_than_workgroups_in_one_direction(run_stage, monkeypatch, is_software) -> None:
+    monkeypatch.setattr("leadout.lowering.builder.MAX_WORKGROUPS_PER_DIMENSION", 4)
+    stage = linear("q4_scale", 2, 150, 64)
+    (dispatch,) = lower(stage.program.build(), caps(is_software=is_software)).dispatches
+    assert dispatch.workgroups[1] > 1
+    close(run_stage(stage, is_software=is_software))
+
+
 @pytest.mark.parametrize("make", [linear, gated])
 def test_software_computes_no_eight_rows_of_padding(run_stage, make) -> None:
     stage = make("q4_scale", 32, 72, 64, prefill=True)
@@ -147,11 +163,6 @@ def test_shards_write_their_own_outputs(run_stage, rows, prefill) -> None:
 
 @pytest.mark.parametrize("layout", KINDS)
 def test_gate_and_up(run_stage, layout) -> None:
-    close(run_stage(gated(layout, 2, 36, 256), takes=["gated_matvec"]))
-
-
-@pytest.mark.parametrize("layout", KINDS)
-def test_gate_and_up_of_a_wide_matrix(run_stage, layout) -> None:
     close(run_stage(gated(layout, 2, 4104, 256), takes=["gated_matvec"]))
 
 
@@ -239,6 +250,26 @@ def test_gelu_times_takes_a_layers_columns(run_stage) -> None:
     run_stage(stage).assert_close(y)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS if IS_THOROUGH else ["q4_super"])
+def test_a_layer_gates_by_factors_with_the_same_bits_for_all_numbers_of_rows(
+    run_stage, layout
+) -> None:
+    n, k, together = 20, COLUMNS[layout], None
+    for rows in reversed(ROWS):
+        stage = Stage()
+        x, factors = (
+            stage.tensor(name, np.random.default_rng(1).standard_normal((rows, size), np.float32))
+            for name, size in (("x", k), ("factors", 3 * n))
+        )
+        gate, y = stage.output("gate", rows, n), stage.output("y", rows, n)
+        stage.add(ops.Linear("l", stage.linear("w", layout, n, k), x, stage.count(rows), gate))
+        stage.add(ops.GeluTimes("g", gate, factors, y, n))
+        played = run_stage(stage, takes=["matvec_gelu_times"])
+        played.assert_close(y)
+        together = played.integers(y) if together is None else together
+        assert np.array_equal(played.integers(y), together[:rows])
+
+
 def test_random_planes_cover_every_layout() -> None:
     for layout, known in LAYOUTS.items():
         assert len(random_planes(layout, 2, 256)) == len(known.planes)
@@ -262,7 +293,9 @@ def adding(layout: str, rows: int, n: int, k: int) -> tuple[Stage, Tensor, Tenso
 @pytest.mark.parametrize(
     ("layout", "rows"),
     # Units of 4, 8, 32 and 16 columns, without scales, with them, and with offsets.
-    [("f32", 1), ("bf16", 1), ("q4_scale", 1), ("q4_scale", 4), ("q8_affine_bf16", 1)],
+    [("f32", 1), ("bf16", 1), ("q4_scale", 1), ("q4_scale", 4), ("q8_affine_bf16", 1)]
+    if not IS_THOROUGH
+    else [(one, 1) for one in LAYOUTS if caps().has(f"add_matvec.{one}")],
 )
 def test_a_residual_and_the_gate_behind_it(run_stage, layout, rows) -> None:
     stage, h_out, y = adding(layout, rows, 20, 32 * 17)

@@ -2,14 +2,17 @@
 
 import numpy as np
 import pytest
+from compare import COLUMNS
 from stage import Stage
 
 from leadout import ops
 from leadout.layouts import LAYOUTS
 from leadout.lowering import lower
 from lowered import caps
+from matvec_forms import ROWS, forms_in, shape_of
+from thoroughness import IS_THOROUGH
 
-QUANTISED = [name for name, layout in LAYOUTS.items() if len(layout.planes) > 1]
+QUANTISED = [name for name, layout in LAYOUTS.items() if layout.is_quantised]
 
 #: Of a layer's outputs, relative to the largest; 4e-5 was seen, and 1.5e-4 behind two layers.
 TOLERANCE = 4e-4
@@ -23,11 +26,16 @@ def normal(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-def norm_linear(layout: str, rows: int, n: int, k: int, **options) -> Stage:
+def norm_linear(layout: str, rows: int, n: int, k: int, *, adds=False, **options) -> Stage:
+    """Return a stage with a norm, where it `adds` behind a residual, and a layer that reads it."""
     stage = Stage()
     x, weight = stage.tensor("x", normal(1, 8, k)[:rows]), stage.vector("weight", normal(2, k))
     normed, y = stage.output("normed", rows, k), stage.output("y", rows, n + 3)
-    stage.add(ops.RmsNorm("norm", x, weight, normed, EPS, 0.5))
+    if adds:
+        h, post = stage.tensor("h", normal(3, 8, k)[:rows]), stage.vector("post", normal(4, k))
+        x, before = stage.output("h_out", rows, k), x
+        stage.add(ops.AddNorm("add", before, post, h, x, EPS))
+    stage.add(ops.RmsNorm("norm", x, weight, normed, EPS, 1.0 if adds else 0.5))
     layer = stage.linear("w", layout, n, k, options.pop("shards", ()))
     stage.add(ops.Linear("l", layer, normed, stage.count(rows), y, 3, **options))
     return stage
@@ -60,23 +68,37 @@ def close(played, *names: str, tolerance: float = TOLERANCE) -> None:
 
 @pytest.mark.parametrize("layout", QUANTISED)
 def test_a_norm_and_a_linear_layer_in_every_layout(run_stage, layout) -> None:
-    k = 32 * 24 if "super" in layout else 32 * 17
+    k = COLUMNS[layout]
     played = run_stage(norm_linear(layout, 2, 37, k), takes=["norm_linear"])
     close(played, "y")
 
 
-def test_a_norm_that_others_read_too_is_written_both_ways(run_stage) -> None:
-    stage = norm_linear("q4_scale", 2, 37, 544)
-    normed = stage.program.build().ops[0].y
+@pytest.mark.parametrize("adds", [False, True])
+def test_a_norm_that_others_read_too_is_written_both_ways(run_stage, adds) -> None:
+    stage = norm_linear("q4_scale", 2, 37, 544, adds=adds)
+    normed, y = (op.y for op in stage.program.build().ops[-2:])
     last = stage.output("last", 1, 544)
     stage.add(ops.TakeLastRow("last", normed, last))
-    played = run_stage(stage, takes=["norm_linear_both", "take_last_row"])
+    takes = ["add_norm_linear_both" if adds else "norm_linear_both", "take_last_row"]
+    played = run_stage(stage, takes=takes)
     played.assert_close(normed, last)
+    played.assert_close(y, tolerance=TOLERANCE)
 
 
-@pytest.mark.parametrize(("n", "k"), [(20, 1056), (6, 4128), (8200, 64)])
-def test_a_linear_layer_of_every_form(run_stage, n, k) -> None:
-    close(run_stage(norm_linear("q4_scale", 1, n, k), takes=["norm_linear"]), "y")
+@pytest.mark.parametrize(
+    ("form", "layout"),
+    forms_in({"narrow": "q4_scale", "deep": "q4_scale", "wide": "q8_super16"}, QUANTISED),
+)
+def test_a_row_in_every_form_has_the_same_bits_with_others(run_stage, form, layout) -> None:
+    together = None
+    for rows in reversed(ROWS):
+        played = run_stage(
+            norm_linear(layout, rows, *shape_of(form, layout)), takes=["norm_linear"]
+        )
+        close(played, "y")
+        found = played.gpu["y"].reshape(rows, -1)
+        together = found if together is None else together
+        assert np.array_equal(found, together[:rows])
 
 
 def test_shards_and_a_soft_cap(run_stage) -> None:
@@ -109,7 +131,12 @@ def test_rows_apart_have_the_bits_of_rows_together(run_stage, monkeypatch) -> No
     assert np.array_equal(apart.gpu["y"], together.gpu["y"])
 
 
-@pytest.mark.parametrize(("layout", "k"), [("q8_super16", 1536), ("q4_affine", 96)])
+@pytest.mark.parametrize(
+    ("layout", "k"),
+    [(one, 1536 if "super" in one else 96) for one in QUANTISED]
+    if IS_THOROUGH
+    else [("q8_super16", 1536), ("q4_affine", 96)],
+)
 def test_a_layer_that_norms_its_only_row_gives_the_bits_of_two(run_stage, layout, k) -> None:
     played = {rows: run_stage(mlp(layout, rows, k, 512)) for rows in (1, 2)}
     variants = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, reject, settings
 from jsonschema import Draft202012Validator
 
 from drawn_schemas import SCHEMAS_DRAWN
@@ -274,26 +274,31 @@ def test_the_suites_schemas_are_kept_to(get, is_nano) -> None:
 
 @pytest.mark.parametrize("is_nano", [False, True], ids=["stand-in", "nano"])
 def test_drawn_schemas_are_kept_to(get, is_nano) -> None:
-    few = 2 if is_nano else 10
-    num_ended = num_kept = 0
+    num_wanted = 500 if IS_THOROUGH else 2 if is_nano else 10
+    schemas = drawn(num_wanted)
+    assert len(schemas) == num_wanted
+    assert check_schemas(get, schemas, is_nano) >= num_wanted / 2
+
+
+def drawn(num_wanted: int) -> list[Any]:
+    """Return schemas that answers can keep to, each another one."""
+    found: dict[str, Any] = {}
 
     @settings(
-        max_examples=500 if IS_THOROUGH else few,
+        max_examples=num_wanted,
         deadline=None,
         derandomize=True,
         database=None,
         suppress_health_check=list(HealthCheck),
     )
     @given(SCHEMAS_DRAWN)
-    def check(schema: Any) -> None:
-        nonlocal num_ended, num_kept
+    def draw(schema: Any) -> None:
         try:
             Constraint.from_schema(schema)
         except RequestError:
-            return  # drawn schemas contradict themselves at times
-        num_kept += 1
-        num_ended += check_schemas(get, [schema], is_nano)
+            reject()  # drawn schemas contradict themselves at times; they do not count
+        assume(json.dumps(schema) not in found)
+        found[json.dumps(schema)] = schema
 
-    check()
-    assert num_kept > 0
-    assert num_ended >= num_kept / 2
+    draw()
+    return list(found.values())

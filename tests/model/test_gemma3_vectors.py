@@ -39,9 +39,8 @@ async def test_a_gguf_of_the_same_weights_gives_the_same_logits(name, tmp_path) 
 
 
 async def test_small_bindings_split_tensors_without_changing_the_result(monkeypatch) -> None:
-    monkeypatch.setattr(
-        "leadout.kv_cache.check_caches", lambda *_: None
-    )  # matrices alone are meant
+    # Matrices alone are meant.
+    monkeypatch.setattr("leadout.planning.check_caches", lambda *_: None)
     with np.load(TINY / "multi-query" / "golden.npz") as golden:
         device = NumpyDevice(max_binding_bytes=8192)
         await check_golden(device, folder_files(TINY / "multi-query"), golden)

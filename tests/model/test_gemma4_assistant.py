@@ -96,9 +96,8 @@ async def test_assisted_generations_have_the_ids_and_the_accepted_counts_of_tran
 async def test_small_bindings_split_the_drafters_tensors_without_changing_a_draft(
     name, monkeypatch
 ) -> None:
-    monkeypatch.setattr(
-        "leadout.kv_cache.check_caches", lambda *_: None
-    )  # matrices alone are meant
+    # Matrices alone are meant.
+    monkeypatch.setattr("leadout.planning.check_caches", lambda *_: None)
     whole = await pair(name)
     folder = TINY / f"{name}-assistant"
     device = NumpyDevice(max_binding_bytes=4096)

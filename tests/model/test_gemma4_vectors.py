@@ -85,9 +85,8 @@ async def test_a_cache_of_halves_stays_close(member) -> None:
 @pytest.mark.parametrize("name", ["e2b", "26b-a4b"])
 async def test_small_bindings_split_tensors_without_changing_the_result(name, monkeypatch) -> None:
     """Embeddings, the per-layer table and experts lie in several shards."""
-    monkeypatch.setattr(
-        "leadout.kv_cache.check_caches", lambda *_: None
-    )  # matrices alone are meant
+    # Matrices alone are meant.
+    monkeypatch.setattr("leadout.planning.check_caches", lambda *_: None)
     device = NumpyDevice(max_binding_bytes=8192)
     engine = await load(device, folder_files(TINY / name))
     with np.load(TINY / name / "golden.npz") as golden:

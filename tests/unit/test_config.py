@@ -305,6 +305,8 @@ def test_a_field_that_contradicts_others_is_named(changes: dict[str, Any], words
         ({"intermediate_size": 100}, "intermediate_size is 100"),
         ({"head_dim": 8, "num_attention_heads": 2}, "num_attention_heads · head_dim is 16"),
         ({"vocab_size": 500}, "vocab_size is 500"),
+        ({"vocab_size": 1_048_608}, "vocab_size is 1,048,608, Leadout runs models where it is at"),
+        ({"hidden_size": 7680}, "hidden_size is 7,680, Leadout runs models where it is at most"),
         ({"hidden_activation": "silu"}, "hidden_activation is 'silu'"),
         ({"attention_bias": True}, "attention_bias is True"),
         ({"attn_logit_softcapping": 50.0}, "attn_logit_softcapping is 50.0"),

@@ -138,6 +138,10 @@ def test_a_field_that_contradicts_others_is_named(changes: dict[str, Any], words
         ({"intermediate_size": 100}, "intermediate_size of layer 0 is 100"),
         ({"head_dim": 8, "num_attention_heads": 2}, "num_attention_heads · head_dim of layer 0 is"),
         ({"vocab_size": 500}, "vocab_size is 500"),
+        ({"vocab_size": 1_048_608}, "vocab_size is 1,048,608, Leadout runs models where it is at"),
+        ({"hidden_size": 7680}, "hidden_size is 7,680, Leadout runs models where it is at most"),
+        (EXPERTS | {"num_experts": 513}, "num_experts is 513, Leadout runs models where it is at"),
+        (EXPERTS | {"num_experts": 128, "top_k_experts": 65}, "top_k_experts is 65, Leadout runs"),
         ({"hidden_size_per_layer_input": 48}, "hidden_size_per_layer_input is 48"),
         ({"vocab_size_per_layer_input": 480}, "vocab_size_per_layer_input is 480"),
         (EXPERTS | {"moe_intermediate_size": 48}, "moe_intermediate_size is 48"),
@@ -195,6 +199,7 @@ def test_a_drafters_field_that_is_wrong_is_named(changes: dict[str, Any], words:
     [
         ({"text": {"hidden_size_per_layer_input": 32}}, "hidden_size_per_layer_input is 32"),
         ({"text": EXPERTS}, "enable_moe_block is True"),
+        ({"text": {"vocab_size": 1_048_608}}, "vocab_size is 1,048,608, Leadout runs models where"),
         ({"text": {"use_double_wide_mlp": True}}, "use_double_wide_mlp is True"),
         ({"backbone_hidden_size": 100}, "backbone_hidden_size is 100"),
     ],

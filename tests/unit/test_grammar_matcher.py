@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from grammar_reference import Reference
 from grammar_walks import (
     END_OF_TURN,
+    GLUE,
     MARKS,
     grammars,
     mark_ids,
@@ -27,6 +30,7 @@ from leadout.grammar.matcher import MAX_COMPILED, Grammars, Matcher
 from leadout.grammar.printed import to_ebnf
 from leadout.grammar.schema import schema_rules
 from leadout.tokenizer import SPACE
+from node_script import ask_node
 from tiny_vocabulary import EOS
 
 SCHEMA = {
@@ -246,6 +250,151 @@ async def test_a_tokenizer_without_the_marks_cannot_call_tools(library: Grammars
     constraint = Constraint("tools", 'root ::= "a"\n', (*MARKS, "<|none>"))
     with pytest.raises(RequestError, match=r"lacks <\|none>"):
         await library.matcher(constraint)
+
+
+# ---- requests that begin together ------------------------------------------------------------
+
+WORD = Constraint.from_request({"regex": "abc"})
+assert WORD is not None
+
+
+class FakeLibrary:
+    """The library. As with JavaScript's promises, what it began it ends, though nobody waits.
+
+    Attributes:
+        made, freed: how many, by "library", "grammar" and "matcher".
+        failures: what the next part of a kind fails with.
+        goes_on: what is begun of `slow`, a kind or "mask", waits for it.
+    """
+
+    def __init__(self, slow: str = "library") -> None:
+        self.made: Counter[str] = Counter()
+        self.freed: Counter[str] = Counter()
+        self.failures: dict[str, Exception] = {}
+        self.slow = slow
+        self.goes_on = asyncio.Event()
+        self.grammars = Grammars(self._make_library, tokenizer(), vocab_size(), MARKS)
+
+    async def _make_library(self, mark_ids: Sequence[int]) -> FakePart:
+        return await self.make("library")
+
+    async def make(self, kind: str) -> FakePart:
+        return await asyncio.shield(asyncio.ensure_future(self._make(kind)))
+
+    async def _make(self, kind: str) -> FakePart:
+        await self.wait(kind)
+        if kind in self.failures:
+            raise self.failures.pop(kind)
+        self.made[kind] += 1
+        return FakePart(self, kind)
+
+    async def wait(self, kind: str) -> None:
+        await (self.goes_on.wait() if kind == self.slow else asyncio.sleep(0))
+
+    async def begin(self, num_requests: int) -> list[asyncio.Task[Matcher]]:
+        """Return requests that have begun and wait."""
+        tasks = [asyncio.ensure_future(self.grammars.matcher(WORD)) for _ in range(num_requests)]
+        await settle()
+        assert not any(task.done() for task in tasks)
+        return tasks
+
+
+async def settle() -> None:
+    """Let everything run that can run."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+class FakePart:
+    """A library, a compiled grammar or a matcher."""
+
+    is_finished = False
+    forced_text = ""
+
+    def __init__(self, library: FakeLibrary, kind: str) -> None:
+        self._library = library
+        self._kind = kind
+
+    async def compile(self, ebnf: str) -> FakePart:
+        return await self._library.make("grammar")
+
+    async def start(self) -> FakePart:
+        return await self._library.make("matcher")
+
+    async def masks(self, drafts: Sequence[int]) -> bytes:
+        await self._library.wait("mask")
+        return b"\1"
+
+    def accept(self, token: int) -> bool:
+        return True
+
+    def rollback(self, num_tokens: int) -> None:
+        pass
+
+    def dispose(self) -> None:
+        self._library.freed[self._kind] += 1
+
+    close = dispose
+
+
+async def test_requests_that_begin_together_share_a_library_and_a_grammar() -> None:
+    fake = FakeLibrary()
+    requests = await fake.begin(4)
+    fake.goes_on.set()
+    for matcher in await asyncio.gather(*requests):
+        matcher.close()
+    assert fake.made == {"library": 1, "grammar": 1, "matcher": 4}
+    assert fake.freed == {"matcher": 4}
+    fake.grammars.close()
+    assert fake.freed == fake.made
+
+
+@pytest.mark.parametrize("kind", ["library", "grammar"])
+async def test_a_failure_is_everyones_who_waits_and_is_not_kept(kind: str) -> None:
+    fake = FakeLibrary()
+    fake.failures[kind] = RequestError("refused")
+    requests = await fake.begin(3)
+    fake.goes_on.set()
+    failures = await asyncio.gather(*requests, return_exceptions=True)
+    assert [str(failure) for failure in failures] == ["refused"] * 3
+    (await fake.grammars.matcher(WORD)).close()
+    fake.grammars.close()
+    assert fake.freed == fake.made == {"library": 1, "grammar": 1, "matcher": 1}
+
+
+async def test_a_request_that_is_cancelled_ends_nothing_that_others_wait_for() -> None:
+    fake = FakeLibrary()
+    cancelled, other = await fake.begin(2)
+    cancelled.cancel()
+    await asyncio.wait([cancelled])
+    assert not other.done()
+    fake.goes_on.set()
+    (await other).close()
+    fake.grammars.close()
+    assert fake.freed == fake.made == {"library": 1, "grammar": 1, "matcher": 1}
+
+
+@pytest.mark.parametrize("slow", ["library", "grammar", "matcher", "mask"])
+async def test_what_is_made_for_a_cancelled_request_is_freed(slow: str) -> None:
+    fake = FakeLibrary(slow)
+    (request,) = await fake.begin(1)
+    request.cancel()
+    await asyncio.wait([request])
+    assert request.cancelled()
+    fake.grammars.close()
+    fake.goes_on.set()
+    await settle()
+    assert fake.freed == fake.made
+    assert fake.made["library"] == 1
+
+
+def test_libraries_load_in_node_beside_one_another_and_no_failure_is_kept() -> None:
+    answer = ask_node("grammar_loads.mjs", str(GLUE))
+    assert answer["loads"] == ["loaded", "broken", "loaded", "loaded"]
+    refused, compiled = answer["compiled"]
+    assert "no memory" in refused
+    assert compiled == "loaded"
+    assert not answer["has_address"]
 
 
 @pytest.mark.parametrize(

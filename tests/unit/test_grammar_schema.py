@@ -179,6 +179,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"$ref": "#"}, "refers to itself"),
     ({"anyOf": [{"$ref": "#"}, {"type": "null"}]}, "refers to itself"),
     ({"$ref": "#/$defs/none"}, "leads nowhere"),
+    ({"$ref": "#/anyOf/" + "9" * 5000, "anyOf": [True]}, "leads nowhere"),
     ({"$ref": "https://example.org/schema"}, "only references within"),
     ({"oneOf": [{"type": "integer"}, {"minimum": 3}]}, "oneOf forbids"),
     ({"type": "strin"}, "type is"),
@@ -197,10 +198,13 @@ REFUSED: list[tuple[Any, str]] = [
     ({"type": "string", "format": "date", "pattern": "a"}, "format and pattern together"),
     ({"type": "string", "pattern": "a+", "maxLength": 3}, "beside minLength or maxLength"),
     ({"type": "string", "minLength": -1}, "wanted a whole number from 0"),
+    ({"minLength": 10**5000}, "#/minLength is a whole number of more than 308 digits"),
+    ({"items": {"const": [-(10**400)]}}, "#/items/const/0 is a whole number of more than 308"),
+    ({"type": "number", "minimum": 1e305}, "minimum is 1e+305; wanted a number below 1e300"),
     ({"type": "integer", "multipleOf": 3}, "'multipleOf' is not supported"),
     ({"type": "array", "uniqueItems": True}, "'uniqueItems' is not supported"),
     ({"properties": {"a": {}}, "type": "object", "minProperties": 1}, "minProperties that depends"),
-    ({"enum": list(range(3000))}, "wanted a list of 1 to 2,000 values"),
+    ({"enum": list(range(3000))}, "enum has 3,000 items; at most 2,000"),
     ({"type": "array", "items": {"type": "null"}, "maxItems": 10**6}, "is too large"),
     ([], "wanted a schema"),
     ({"items": {"items": {"properties": {"a": {"contains": {}}}}}}, "'contains'"),
@@ -214,7 +218,7 @@ REFUSED: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("schema", "message"), REFUSED, ids=lambda part: json.dumps(part)[:60])
+@pytest.mark.parametrize(("schema", "message"), REFUSED, ids=[message for _, message in REFUSED])
 def test_what_cannot_be_kept_to_is_refused_by_name(schema: Any, message: str) -> None:
     with pytest.raises(RequestError) as caught:
         schema_rules(schema)

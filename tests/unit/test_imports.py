@@ -32,7 +32,7 @@ LAYERS = (
     ("models", "weights", "cycle_times", "pager"),
     ("drafters", "checkpoint.synthetic"),
     ("passes",),
-    ("pass_building",),
+    ("pass_building", "device_limits"),
     ("session",),
     ("speculative", "self_test"),
     ("planning",),

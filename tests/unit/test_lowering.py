@@ -16,11 +16,13 @@ from leadout.layouts import Vector
 from leadout.lowering import kernels_of, lower
 from leadout.lowering.builder import PlanBuilder
 from leadout.lowering.kernel import KERNELS
+from leadout.lowering.linear import matvec_form
 from leadout.ops import Op, Program, ProgramBuilder
 from leadout.plan import Binding, Plan
 from leadout.planning import LoadOptions, plan_load
 from lowered import ListeningDevice, LoweringDevice, all_features, caps
 from lowered import kernels as kernels_built
+from matvec_forms import FORMS, shape_of
 from speculation_cases import pair_files
 
 LOWERING = Path(lowering.__file__).parent
@@ -163,6 +165,14 @@ def test_neighbours_go_into_one_kernel_only_where_they_fit() -> None:
     assert names(add_and_norm()) == ["add_rms_norm"]
     assert names(add_and_norm(reads_stream_twice=True)) == ["add_norm", "rms_norm"]
     assert names(add_and_norm(eps=1e-5)) == ["add_norm", "rms_norm"]
+
+
+def test_the_kernels_tests_reach_every_form_of_a_linear_layer() -> None:
+    names = [name.split(".") for name in caps().kernels]
+    for kernel, others in (("matvec", {"gated", "gelu_times"}), ("packed_matvec", {"gated"})):
+        assert {one[-1] for one in names if one[0] == kernel} == others | set(FORMS)
+    for form in FORMS:
+        assert {matvec_form(*shape_of(form, one)) for one in ("f32", "q8_super16")} == {form}
 
 
 @pytest.mark.parametrize("features", [frozenset(), all_features()])

@@ -66,6 +66,17 @@ async def test_each_advice_saves_what_it_says(needed_bytes) -> None:
     assert await generated(engine, [2, 9], max_tokens=3)
 
 
+async def test_fewer_requests_at_once_save_at_least_their_caches() -> None:
+    roomy, halved = NumpyDevice(), NumpyDevice()
+    await load(roomy, *pair_files("trained-e2b"), parallel=4, **OPTIONS)
+    device = SmallDevice(roomy.allocated_bytes - 1)
+    with pytest.raises(OutOfMemoryError, match="parallel 2 takes") as raised:
+        await load(device, *pair_files("trained-e2b"), parallel=4, **OPTIONS)
+    saving = next(one for one in raised.value.detail["savings"] if one["option"] == "parallel")
+    await load(halved, *pair_files("trained-e2b"), parallel=saving["value"], **OPTIONS)
+    assert roomy.allocated_bytes - halved.allocated_bytes >= saving["saves_bytes"] > 0
+
+
 async def test_no_rings_are_kept_where_there_is_no_room_for_them(needed_bytes) -> None:
     roomy = NumpyDevice()
     await load(roomy, *pair_files("trained-e2b"), context_length=1024, kept_prompts=0)

@@ -72,6 +72,9 @@ def test_any_finite_block_comes_back_as_gguf_reads_it(format_name: str) -> None:
     actual = dequantize(FORMATS[format_name].layout, planes, NUM_ROWS, NUM_COLS)
     assert np.isfinite(actual).all()
     assert_same_bits(actual, reference(format_name, payload))
+    layout = raw_blocks.layout_of(format_name)
+    if layout.bits == 8:
+        assert set(planes[0].view(np.int8)) <= set(layout.quants)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
@@ -115,7 +118,7 @@ def test_an_odd_number_of_blocks_fills_its_planes_and_ends_in_zero(format_name: 
     else:
         expected = gguf.quants.dequantize(rows, gguf.GGMLQuantizationType[format_name])
     assert_same_bits(actual, expected)
-    if known.layout in ("q4_scale", "q8_scale"):
+    if raw_blocks.layout_of(format_name).scaling == "scale":
         assert planes[1][-1] >> 16 == 0
 
 

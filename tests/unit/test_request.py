@@ -1,8 +1,15 @@
+from typing import Any
+
 import pytest
 
 from leadout.errors import RequestError
+from leadout.planning import LoadOptions
+from leadout.profiling import ProfileRequest
 from leadout.request import GenerateRequest
-from leadout.sampling import BANNED
+from leadout.sampling import BANNED, Sampling
+
+REQUEST_FIELDS = {*GenerateRequest.__dataclass_fields__, *Sampling.__dataclass_fields__}
+OTHER_FIELDS = {"response_format", "grammar", "regex", "tool_choice", "parallel_tool_calls"}
 
 
 def test_a_full_request_is_read() -> None:
@@ -68,3 +75,29 @@ def test_null_means_not_given() -> None:
 def test_a_wrong_field_is_named(fields, message) -> None:
     with pytest.raises(RequestError, match=message):
         GenerateRequest.from_json(fields)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *[
+            (GenerateRequest, name)
+            for name in sorted(REQUEST_FIELDS | OTHER_FIELDS)
+            if name not in ("sampling", "constraint")
+        ],
+        *[(LoadOptions, name) for name in LoadOptions.__dataclass_fields__],
+        *[(ProfileRequest, name) for name in ProfileRequest.__dataclass_fields__],
+    ],
+)
+def test_a_number_that_is_too_long_to_write_is_refused_by_the_fields_name(kind, name) -> None:
+    """Python makes no float and no text of it: it refuses more than 4,300 digits."""
+    huge = 10**5000
+    needed: dict[str, Any] = {}
+    if kind is GenerateRequest and name not in ("prompt", "prompt_ids", "messages"):
+        needed = {"prompt": "a"}
+    if name in ("tool_choice", "parallel_tool_calls"):
+        needed = {"messages": [], "tools": [{"type": "function", "function": {"name": "a"}}]}
+    for value in (huge, -huge, [huge], {"7": huge}, {huge: 1}):
+        with pytest.raises(RequestError) as caught:
+            kind.from_json({**needed, name: value})
+        assert name in str(caught.value)

@@ -78,7 +78,7 @@ def test_a_request_without_tools_has_none() -> None:
         ({"tools": [{"type": "function"}]}, "tools[0] has no function"),
         (
             {"tools": [TIME, {"type": "function", "function": {}}]},
-            "tools[1].function.name is 'None'",
+            "tools[1].function.name is None",
         ),
         ({"tools": [named("a b")]}, "name is 'a b'"),
         ({"tools": [named("x" * 65)]}, "wanted 1 to 64"),
@@ -110,6 +110,69 @@ def test_what_is_wrong_with_tools_is_said_by_name(fields: dict[str, Any], messag
     assert MAX_TOOLS < 1000
 
 
+def with_parameters(schema: object) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "a", "parameters": schema}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ({"properties": {"x": 3}}, "#/properties/x is 3; wanted a schema"),
+        ({"properties": {"x": {"type": "strng"}}}, '#/properties/x: type is "strng"'),
+        ({"properties": {"x": {"required": True}}}, "#/properties/x: required is true"),
+        ({"properties": {"x": {"anyOf": []}}}, "#/properties/x: anyOf is []"),
+        ({"properties": {"x": {"items": [{}]}}}, "#/properties/x/items is [{}]; wanted a schema"),
+        ({"properties": {"x": {"minLength": 10**5000}}}, "#/properties/x/minLength is a whole"),
+        ({"properties": {"x": {"maxItems": -1}}}, "#/properties/x: maxItems is -1"),
+        ({"additionalProperties": "no"}, '#/additionalProperties is "no"; wanted a schema'),
+        ({"prefixItems": [{}, {"allOf": [None]}]}, "#/prefixItems/1/allOf/0 is null"),
+        ({"$ref": "#/nope"}, "#: $ref #/nope leads nowhere"),
+        ({"$defs": {"b": {"$ref": "#/$defs/a"}}}, "#/$defs/b: $ref #/$defs/a leads nowhere"),
+        ({"oneOf": [{"$ref": "other.json"}]}, '#/oneOf/0: $ref is "other.json"; only references'),
+        ({"$defs": {"a": {"minimum": "3"}}}, '#/$defs/a: minimum is "3"'),
+        ({"definitions": [{}]}, "#: definitions is [{}]"),
+        # What an unknown keyword holds is a schema where a reference says so.
+        ({"$ref": "#/x-shared/0", "x-shared": [{"enum": 3}]}, "#/x-shared/0: enum is 3"),
+    ],
+)
+@pytest.mark.parametrize("choice", ["auto", "required"])
+def test_a_malformed_schema_is_refused_wherever_it_lies(
+    schema: dict[str, Any], message: str, choice: str
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        Tools.from_request({"tools": [TIME, with_parameters(schema)], "tool_choice": choice})
+    assert f"tool 'a': {message}" in str(caught.value)
+
+
+def test_a_model_that_is_free_to_call_may_have_schemas_that_no_grammar_keeps_to() -> None:
+    schema = {
+        "properties": {
+            "a": {"not": {"type": 3}, "format": "uri", "pattern": r"\p{L}", "nullable": True},
+            "b": {"type": "array", "items": True, "uniqueItems": True},
+            "c": {"enum": list(range(3000))},
+            "d": {"type": "number", "multipleOf": 0.5, "maximum": 1.7e308},
+            "e": {"$ref": "#/$defs/a%20list", "default": {"type": "strng"}},
+        },
+        "$defs": {"a list": {"items": {"$ref": "#"}}, "": {"const": {"$ref": "#/nope"}}},
+        "patternProperties": {"a": 3},
+    }
+    found = Tools.from_request({"tools": [with_parameters(schema)]})
+    assert found is not None
+    assert found.constraint() is None
+
+
+def test_a_deep_or_huge_schema_of_a_tool_is_refused_at_once() -> None:
+    deep: dict[str, Any] = {"type": 3}
+    for _ in range(5000):
+        deep = {"x-unknown": deep}
+    wide = {"$defs": {str(at): {"$ref": f"#/$defs/{at + 1}"} for at in range(20_000)}}
+    for schema, message in ((deep, "nested deeper than 64"), (wide, "more than 10,000 values")):
+        with pytest.raises(RequestError, match=message):
+            Tools.from_request({"tools": [with_parameters(schema)]})
+    chain = {"$defs": {str(at): {"$ref": f"#/$defs/{(at + 1) % 3000}"} for at in range(3000)}}
+    assert Tools.from_request({"tools": [with_parameters(chain)]}) is not None
+
+
 @pytest.mark.parametrize(
     ("schema", "message"),
     [
@@ -122,9 +185,8 @@ def test_what_is_wrong_with_tools_is_said_by_name(fields: dict[str, Any], messag
 def test_a_tool_that_must_be_called_has_a_schema_that_can_be_kept_to(
     schema: dict[str, Any], message: str
 ) -> None:
-    tool = {"type": "function", "function": {"name": "a", "parameters": schema}}
     with pytest.raises(RequestError) as caught:
-        Tools.from_request({"tools": [TIME, tool], "tool_choice": "required"})
+        Tools.from_request({"tools": [TIME, with_parameters(schema)], "tool_choice": "required"})
     assert message in str(caught.value)
 
 
@@ -325,7 +387,7 @@ async def test_calls_and_results_go_back_through_the_chat_template() -> None:
     ("change", "message"),
     [
         (lambda m: m[2].update(tool_call_id="call_9"), "message 2 has tool_call_id 'call_9'"),
-        (lambda m: m[2].pop("tool_call_id"), "message 2 has tool_call_id 'None'"),
+        (lambda m: m[2].pop("tool_call_id"), "message 2 has tool_call_id None"),
         (lambda m: m[1]["tool_calls"][0].pop("id"), "without an id"),
         (lambda m: m[1]["tool_calls"][0].pop("function"), "without a function"),
         (lambda m: m[1]["tool_calls"][0]["function"].update(arguments="{"), "are not JSON"),

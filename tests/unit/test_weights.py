@@ -89,6 +89,8 @@ async def test_made_up_weights_are_small_varied_and_of_either_sign(layout) -> No
     words = [
         np.frombuffer(await device.read(p.buffer, p.offset, p.bytes), np.uint32) for p in planes
     ]
+    if LAYOUTS[layout].bits == 8:
+        assert set(words[0].view(np.int8)) <= set(LAYOUTS[layout].quants)
     weights = dequantize(layout, words, rows, columns)
     assert np.isfinite(weights).all()
     assert 1e-4 < np.abs(weights).max() < 1.0

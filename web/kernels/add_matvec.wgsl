@@ -5,7 +5,7 @@
 // has workgroups of its own: each of them norms the row for itself, and a row's together write its h_out. Otherwise as
 // matvec in form "gelu_times". It is kept short, as norm_gated is.
 //
-// W: [N, K] in layout "{{ layout }}", K a multiple of 32, at most MAX_COLUMNS. x, h, h_out: [rows, K] float32.
+// W: [N, K] in layout "{{ layout.name }}", K a multiple of 32, at most MAX_COLUMNS. x, h, h_out: [rows, K] float32.
 // post_weight: [K] float32. factors: [rows, factor_stride] float32. y: [rows, stride] float32. K, N, strides, offset and
 // eps are in the shape. Grid: ceil(N / WORKGROUP_OUTPUTS) workgroups over x and y, z = rows.
 {% set form = "gelu_times" %}

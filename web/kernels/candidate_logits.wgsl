@@ -4,7 +4,7 @@
 //
 // A centroid head: of a whole vocabulary only the ids near the chosen centroids get logits.
 //
-// E: the rows FIRST .. FIRST + N of the tied head, [N, K] in layout "{{ layout }}"; candidates that lie elsewhere
+// E: the rows FIRST .. FIRST + N of the tied head, [N, K] in layout "{{ layout.name }}"; candidates that lie elsewhere
 // are left alone (another shard's dispatch writes them). ordering: [vocabulary] u32. top: [rows, TOP] u32.
 // x: [rows, K] float32. ids: [rows, TOP * PER] u32. logits: [rows, TOP * PER] float32.
 // Grid: x = ceil(TOP * PER / 8), y = rows.

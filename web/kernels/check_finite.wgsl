@@ -1,9 +1,9 @@
 // flags[0] |= 1 where one of the values is infinite or not a number
 //
-// values: words, {{ {"f32": "float32", "bf16": "two bfloat16 each", "half": "two float16 each"}[value] }}.
+// values: words, {{ {"f32": "float32", "bf16": "two bfloat16 each", "f16": "two float16 each"}[value] }}.
 // flags: words, zeroed before. Sizes come from the bindings, so that one pipeline serves all tensors.
 // Grid: ceil(words / WORKGROUP_WORDS) workgroups over x and y.
-{% set exponent = {"f32": "0x7f800000u", "bf16": "0x7f80u", "half": "0x7c00u"}[value] %}
+{% set exponent = {"f32": "0x7f800000u", "bf16": "0x7f80u", "f16": "0x7c00u"}[value] %}
 
 @group(0) @binding(0) var<storage, read> values: array<u32>;
 @group(0) @binding(1) var<storage, read_write> flags: array<atomic<u32>>;

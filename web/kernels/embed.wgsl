@@ -1,6 +1,6 @@
 // y[r] = SCALE * E[token of row r]
 //
-// E: the rows FIRST .. FIRST + N of the embedding, [N, K] in layout "{{ layout }}"; rows of the
+// E: the rows FIRST .. FIRST + N of the embedding, [N, K] in layout "{{ layout.name }}"; rows of the
 // table whose token lies elsewhere are left alone (another shard's dispatch writes them).
 // rows: the row table, see pyapp/leadout/state.py. y: [rows, OUT_STRIDE] float32, its first K columns.
 // Grid: x = ceil(K / 2048), y = rows.

@@ -1,6 +1,6 @@
 // y[r] = SCALE * E[slots[token of row r] - 1], and 0 where slots has a 0: the token's row is not here
 //
-// E: those rows of a paged table that are on the device, [N, K] in layout "{{ layout }}"; slots: a word an id.
+// E: those rows of a paged table that are on the device, [N, K] in layout "{{ layout.name }}"; slots: a word an id.
 // A cycle is queued before anybody knows its tokens; what becomes of rows without a slot is accept.wgsl's.
 // rows: the row table, see pyapp/leadout/state.py. y: [rows, K] float32.
 // Grid: x = ceil(K / 2048), y = rows.

@@ -11,7 +11,7 @@
 // expert_tiles: up to {{ bodies[-1] }} pairs of one expert. A thread has {{ outputs }} outputs of all of them, so that a weight is unpacked
 // once for the tile, into registers, and one read of an activation in workgroup memory serves all threads.
 //
-// W: the shard's rows first .. first + count of [experts * N, K] in layout "{{ layout }}", K a multiple of 32; outputs that lie
+// W: the shard's rows first .. first + count of [experts * N, K] in layout "{{ layout.name }}", K a multiple of 32; outputs that lie
 // elsewhere are left alone (another shard's dispatch writes them){{ "; a shard has whole experts" if is_gated }}.
 // tiles: [tiles] vec4<u32> and order: [pairs] u32, see expert_tiles. x: [rows, K] or [pairs, K] float32.
 // y: [pairs, OUT_STRIDE] float32, written from column `offset`.

@@ -13,7 +13,7 @@
 // units l, l + {{ lanes }}, ... of 16 bytes of weights in ascending order, and the lanes' sums are added in the order of the
 // lanes.
 //
-// W: the shard's rows first .. first + count of [experts * N, K] in layout "{{ layout }}", K a multiple of 32, N of {{ outputs }}; outputs
+// W: the shard's rows first .. first + count of [experts * N, K] in layout "{{ layout.name }}", K a multiple of 32, N of {{ outputs }}; outputs
 // that lie elsewhere are left alone (another shard's dispatch writes them){{ "; a shard has whole experts" if is_gated }}.
 // chosen: [pairs] u32. x: [rows, K] or [pairs, K] float32. y: [pairs, OUT_STRIDE] float32, written from column
 // `offset`. Grid: x = ceil(N / {{ threads // lanes * outputs }}), y = pairs.

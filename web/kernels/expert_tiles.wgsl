@@ -7,7 +7,7 @@
 // The order within an expert is whatever the threads make it: a row's result does not depend on its place.
 //
 // chosen, order: [PAIRS] u32. tiles: [TILES] vec4<u32>, TILES at least floor(PAIRS / TILE) + EXPERTS.
-// EXPERTS at most 512. Grid: 1.
+// EXPERTS at most MAX_EXPERTS. Grid: 1.
 
 override PAIRS: u32;
 override EXPERTS: u32;
@@ -19,9 +19,10 @@ override TILES: u32;
 @group(0) @binding(2) var<storage, read_write> tiles: array<vec4<u32>>;
 
 const THREADS = 256u;
+const MAX_EXPERTS = 512u;  // keep in step with pyapp/leadout/config/checks.py
 
-var<workgroup> counts: array<atomic<u32>, 512>;
-var<workgroup> cursors: array<atomic<u32>, 512>;
+var<workgroup> counts: array<atomic<u32>, MAX_EXPERTS>;
+var<workgroup> cursors: array<atomic<u32>, MAX_EXPERTS>;
 var<workgroup> num_tiles: u32;
 
 @compute @workgroup_size(256)

@@ -16,7 +16,7 @@
 //
 // With a grid of z > 1 the columns are split: part z of them gives y[z, r, n], which sum_splits adds up.
 //
-// W: [N, K] in layout "{{ layout }}", K a multiple of 32{{ ", N of 2" if is_gated }}. x: [rows, K] float32, rows a multiple of {{ rows }}.
+// W: [N, K] in layout "{{ layout.name }}", K a multiple of 32{{ ", N of 2" if is_gated }}. x: [rows, K] float32, rows a multiple of {{ rows }}.
 // y: [rows, stride] float32, written from column `offset`; with z parts, that many times.
 // Grid: x = ceil(N / 64), y = rows / {{ rows }}, z = parts of the columns{{ " (1)" if is_gated }}.
 {% from "shared/quarters.wgsl" import fetch_quarter, decode_quarter, part, part_quad, num_planes with context %}

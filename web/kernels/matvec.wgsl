@@ -11,7 +11,7 @@
 //
 // K, N, strides, offset and the cap are in the shape, see shared/shape.wgsl; softcap(s) is s where
 // the cap is 0, else cap * tanh(s / cap).
-// W: [N, K] in layout "{{ layout }}", K a multiple of 32.
+// W: [N, K] in layout "{{ layout.name }}", K a multiple of 32.
 // x: [{{ rows }}, K] float32. y: [{{ rows }}, stride] float32, written from column `offset` (gelu_times: 0).
 // Grid: ceil(N / WORKGROUP_OUTPUTS) workgroups over x and y, z = rows / {{ rows }}.
 {% from "shared/weights.wgsl" import num_planes, unit_columns, has_scale with context %}

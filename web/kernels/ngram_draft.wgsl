@@ -21,7 +21,7 @@ override SHORTEST: u32;
 {% include "shared/row.wgsl" %}
 {% include "shared/cycle.wgsl" %}
 
-const POSITION_BITS = 24u;  // no context is longer
+const POSITION_BITS = 24u;  // no context is longer; keep in step with pyapp/leadout/state.py
 
 var<workgroup> best: array<u32, 256>;
 

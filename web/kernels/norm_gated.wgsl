@@ -5,7 +5,7 @@
 // the row for itself, and all of them together write h_out. The same bits as add_rms_norm and packed_matvec give for
 // more rows. It is kept short: where a step's kernels follow one another, each is fetched anew, and that takes time.
 //
-// W: [N, K] in layout "{{ layout }}", K a multiple of 32, at most MAX_COLUMNS, N of 64. delta, h, h_out: [K] float32.
+// W: [N, K] in layout "{{ layout.name }}", K a multiple of 32, at most MAX_COLUMNS, N of 64. delta, h, h_out: [K] float32.
 // vectors: all of the model's vectors, of which the shape says where the two weights are. y: as packed_matvec's
 // "gated". Grid: ceil(N / WORKGROUP_OUTPUTS) workgroups over x and y.
 {% set form = "gated" %}

@@ -7,7 +7,7 @@
 //
 // Without the low bytes (precision "fast") about 5e-3.
 //
-// W: [N, K] in layout "{{ layout }}", K a multiple of 32{{ ", N of 64" if form == "gated" }}.
+// W: [N, K] in layout "{{ layout.name }}", K a multiple of 32{{ ", N of 64" if form == "gated" }}.
 // x: [{{ rows }}, K] packed. {{ y }}: [{{ rows }}, {{ "N / 2] packed" if form == "gated" else "stride] float32, written from column `offset`" }}.
 // Grid: ceil(N / WORKGROUP_OUTPUTS) workgroups over x and y, z = rows / {{ rows }}.
 {% from "shared/weights.wgsl" import num_planes, unit_columns, has_scale with context %}

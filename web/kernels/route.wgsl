@@ -5,8 +5,8 @@
 // Of equal scores, the lower expert goes first. An expert's place is the number of experts before it, so
 // that nothing is sorted.
 //
-// scores: [rows, EXPERTS] float32, EXPERTS at most 512. per_expert_scale: [EXPERTS] float32.
-// chosen: [rows, TOP] u32. weights: [rows, TOP] float32, TOP at most 64.
+// scores: [rows, EXPERTS] float32, EXPERTS at most MAX_EXPERTS. per_expert_scale: [EXPERTS] float32.
+// chosen: [rows, TOP] u32. weights: [rows, TOP] float32, TOP at most MAX_TOP.
 // Grid: x = rows.
 
 override EXPERTS: u32;
@@ -19,11 +19,14 @@ override TOP: u32;
 
 const THREADS = 256u;
 const SHARE = 2u;  // threads that count for one expert
+// Keep in step with pyapp/leadout/config/checks.py.
+const MAX_EXPERTS = 512u;
+const MAX_TOP = 64u;
 
-var<workgroup> staged: array<vec4<f32>, 128>;
-var<workgroup> places: array<atomic<u32>, 512>;
-var<workgroup> top_experts: array<u32, 64>;
-var<workgroup> top_scores: array<f32, 64>;
+var<workgroup> staged: array<vec4<f32>, MAX_EXPERTS / 4u>;
+var<workgroup> places: array<atomic<u32>, MAX_EXPERTS>;
+var<workgroup> top_experts: array<u32, MAX_TOP>;
+var<workgroup> top_scores: array<f32, MAX_TOP>;
 
 @compute @workgroup_size(256)
 fn main(

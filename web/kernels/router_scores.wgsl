@@ -8,7 +8,7 @@
 // A workgroup computes {{ outputs }} scores of {{ rows }} row{{ "s" if rows > 1 }}, the last one in x the normed row{{ "s" if rows > 1 }}; each finds the norm by itself.
 // With one row a workgroup, its result does not depend on the rows beside it.
 //
-// W: [N, K] in layout "{{ layout }}", K a multiple of 32, rows FIRST .. FIRST + N of the router. x, normed: [rows, K]
+// W: [N, K] in layout "{{ layout.name }}", K a multiple of 32, rows FIRST .. FIRST + N of the router. x, normed: [rows, K]
 // float32, rows a multiple of {{ rows }}. router_scale, norm_weight: [K] float32. scores: [rows, STRIDE] float32.
 // Grid: x = ceil(N / {{ outputs }}) + 1, y = rows / {{ rows }}.
 {% from "shared/weights.wgsl" import weight, column, num_planes, unit_columns, num_steps, step_quads, has_scale with context %}

@@ -15,9 +15,9 @@
 //
 // K, N, the stride and offset of y and the cap are in the shape, see shared/shape.wgsl; softcap(s) is s where
 // the cap is 0, else cap * tanh(s / cap).
-// W: [N, K] in layout "{{ layout }}", K a multiple of 32{{ ", N of 2" if is_gated }}. x: [rows, K] float32, rows a multiple of {{ rows }}.
+// W: [N, K] in layout "{{ layout.name }}", K a multiple of 32{{ ", N of 2" if is_gated }}. x: [rows, K] float32, rows a multiple of {{ rows }}.
 // table: the row table, see shared/row.wgsl. y: [rows, stride] float32, written from column `offset`.
-// Grid: x = ceil(N / {{ 4 * outputs }}), y = rows / {{ rows }}.
+// Grid: ceil(N / WORKGROUP_OUTPUTS) workgroups over x and y, z = rows / {{ rows }}.
 {% from "shared/weights.wgsl" import raw, column, num_planes, unit_columns, num_steps, step_quads, has_scale, has_offset with context %}
 
 {% include "shared/weights.wgsl" %}
@@ -43,10 +43,11 @@ const STORED = {{ stored }}u;  // outputs of a thread{{ ", gate and up being one
 @compute @workgroup_size(4)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let first = group.x * THREADS * STORED + thread;
-  let first_row = group.y * {{ rows }}u;
+  let first = (group.y * groups.x + group.x) * THREADS * STORED + thread;
+  let first_row = group.z * {{ rows }}u;
   var is_wanted = false;
   for (var r = 0u; r < {{ rows }}u; r++) {
     is_wanted = is_wanted || row_is_valid(table[first_row + r]);

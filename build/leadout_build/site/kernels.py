@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from leadout.layouts import LAYOUTS
 from leadout_build.site.errors import BuildError
 from leadout_build.site.reflection import reflect
 from leadout_build.site.templates import Rendered, WgslTemplates
@@ -68,6 +69,20 @@ class Variant:
     def name(self) -> str:
         """The key in index.json, such as "matvec.q4_scale.1"."""
         return ".".join([self.kernel, *map(str, self.values.values())])
+
+    @property
+    def context(self) -> dict[str, object]:
+        """What the template sees: the values, but as `layout` all that is known of the layout.
+
+        Raises:
+            BuildError: there is no such layout.
+        """
+        context: dict[str, object] = dict(self.values)
+        if (name := context.get("layout")) is not None:
+            if name not in LAYOUTS:
+                raise BuildError(f"{self.name}: leadout/layouts.py has no layout {name}")
+            context["layout"] = LAYOUTS[name]
+        return context
 
 
 def read_variants(folder: Path) -> list[Variant]:
@@ -177,7 +192,7 @@ def build_kernels(folder: Path, out: Path, node_modules: Path) -> dict[str, obje
     """
     templates = WgslTemplates(folder)
     rendered = [
-        (variant, templates.render(variant.kernel, variant.values))
+        (variant, templates.render(variant.kernel, variant.context))
         for variant in read_variants(folder)
     ]
     check_wgsl(rendered, node_modules)
@@ -201,7 +216,7 @@ def kernel_index(folder: Path) -> dict[str, Any]:
     templates = WgslTemplates(folder)
     return _entries(
         [
-            (variant, templates.render(variant.kernel, variant.values))
+            (variant, templates.render(variant.kernel, variant.context))
             for variant in read_variants(folder)
         ]
     )

@@ -97,7 +97,7 @@ class WgslTemplates:
             keep_trailing_newline=True,
         )
 
-    def render(self, kernel: str, values: Mapping[str, str | int]) -> Rendered:
+    def render(self, kernel: str, values: Mapping[str, object]) -> Rendered:
         """Render <kernel>.wgsl.
 
         Raises:

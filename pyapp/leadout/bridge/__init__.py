@@ -27,7 +27,7 @@ from pyodide.ffi import JsException, to_js
 
 from leadout.beside import SharedLock
 from leadout.bridge.model_loader import ModelLoader
-from leadout.bridge.values import parsed
+from leadout.bridge.values import parsed, plain
 from leadout.bridge.webgpu import WebGpuDevice
 from leadout.engine import Engine, LoadOptions
 from leadout.errors import LeadoutError, OutOfMemoryError, RequestError
@@ -63,7 +63,7 @@ class Bridge:
 
     async def handle(self, message: Any) -> None:
         """Serve one message of web/messages.js; answers go through `host.post`."""
-        request = message.to_py()
+        request = plain(message)
         number = int(request["id"])
         if request["type"] == "abort":
             self._abort(int(request["target"]))

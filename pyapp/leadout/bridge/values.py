@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import js
 from pyodide.ffi import JsException, to_js
@@ -13,6 +13,9 @@ from pyodide.ffi import JsException, to_js
 from leadout import errors
 from leadout.chat import Rendering
 from leadout.errors import LeadoutError
+
+#: What Pyodide makes of null: an object of its own; in old versions None.
+_NULL: Final = js.JSON.parse("null")
 
 
 @contextmanager
@@ -24,7 +27,7 @@ def js_errors() -> Iterator[None]:
         kind = getattr(errors, str(error.name), None)
         if isinstance(kind, type) and issubclass(kind, LeadoutError):
             detail: Any = getattr(error, "detail", None)
-            facts = detail.to_py() if hasattr(detail, "to_py") else {}
+            facts = plain(detail) if hasattr(detail, "to_py") else {}
             raise kind(str(error.message), **facts) from error
         raise
 
@@ -32,6 +35,22 @@ def js_errors() -> Iterator[None]:
 def parsed(value: object) -> Any:
     """Return plain data as a JavaScript object; one call, however deep."""
     return js.JSON.parse(json.dumps(value))
+
+
+def plain(proxy: Any) -> Any:
+    """Return a JavaScript object as plain data of Python's, with None where it has null."""
+    found = proxy.to_py()
+    ahead, seen = [found], {id(found)}
+    while ahead:
+        inside = ahead.pop()
+        items = inside.items() if isinstance(inside, dict) else enumerate(inside)
+        for key, item in [*items]:
+            if item is _NULL:
+                inside[key] = None
+            elif isinstance(item, dict | list) and id(item) not in seen:
+                seen.add(id(item))
+                ahead.append(item)
+    return found
 
 
 class JsSource:

@@ -12,7 +12,7 @@ from typing import Any
 import js
 from pyodide.ffi import create_proxy, to_js
 
-from leadout.bridge.values import js_errors, parsed
+from leadout.bridge.values import js_errors, parsed, plain
 from leadout.checkpoint.load_plan import LoadPlan
 from leadout.checkpoint.page_plan import Move, PagePlan
 from leadout.devices.base import (
@@ -61,7 +61,7 @@ class WebGpuDevice:
 
     def __init__(self, runtime: Any) -> None:
         self._runtime = runtime
-        info = runtime.info.to_py()
+        info = plain(runtime.info)
         self.info = DeviceInfo(
             name=info["name"],
             max_binding_bytes=int(info["max_binding_bytes"]),
@@ -178,12 +178,12 @@ class WebGpuDevice:
             found = await self._runtime.profile(
                 parsed(plan.to_json()), to_js(list(params)), options
             )
-        return dict(found.to_py())
+        return dict(plain(found))
 
     async def bandwidth(self) -> dict[str, Any]:
         """Measure how fast the device reads."""
         with js_errors():
-            return dict((await self._runtime.bandwidth()).to_py())
+            return dict(plain(await self._runtime.bandwidth()))
 
     def close(self) -> None:
         """Destroy the device."""

@@ -13,10 +13,16 @@ from leadout.shown import shown
 BLOCK = 32
 #: More layers than any model has; a list of that length is made from a number in the file.
 MAX_LAYERS = 1024
-#: The widest head that the attention kernels take.
+# The most that the kernels take; keep in step with web/kernels (tests/unit/test_kernel_limits.py).
+#: Values of a head: attention.
 MAX_HEAD_DIM = 512
-#: The widest row that the norms' kernels take.
-MAX_HIDDEN_SIZE = 8192
+#: Columns of a row: norms that pack it, in the workgroup memory that every adapter has.
+MAX_HIDDEN_SIZE = 7648
+#: Tokens: choose_partial and logprobs_partial take a row in parts, of which each has a thread.
+MAX_VOCAB_SIZE = 1 << 20
+#: Experts, and how many of them a token takes: route and expert_tiles.
+MAX_EXPERTS = 512
+MAX_TOP_K_EXPERTS = 64
 
 
 def refuse_unless(fields: Fields, model: str, wanted: Iterable[tuple[str, object]]) -> None:
@@ -46,7 +52,7 @@ def check_at_most(name: str, value: int, most: int) -> None:
     """
     if value > most:
         raise UnsupportedModelError(
-            f"{name} is {value:,}, Leadout runs models where it is at most {most}",
+            f"{name} is {value:,}, Leadout runs models where it is at most {most:,}",
             field=name.split(maxsplit=1)[0],
             found=value,
         )

@@ -15,6 +15,7 @@ from leadout.config.checks import (
     MAX_HEAD_DIM,
     MAX_HIDDEN_SIZE,
     MAX_LAYERS,
+    MAX_VOCAB_SIZE,
     check_at_most,
     check_heads,
     check_multiples,
@@ -191,6 +192,7 @@ def _check_consistency(config: Gemma3TextConfig) -> None:
         )
     )
     check_at_most("hidden_size", config.hidden_size, MAX_HIDDEN_SIZE)
+    check_at_most("vocab_size", config.vocab_size, MAX_VOCAB_SIZE)
     check_at_most("head_dim", config.head_dim, MAX_HEAD_DIM)
     check_token_ids(config.eos_token_id, config.bos_token_id, config.vocab_size)
 

@@ -19,9 +19,12 @@ from typing import ClassVar
 
 from leadout.config.checks import (
     BLOCK,
+    MAX_EXPERTS,
     MAX_HEAD_DIM,
     MAX_HIDDEN_SIZE,
     MAX_LAYERS,
+    MAX_TOP_K_EXPERTS,
+    MAX_VOCAB_SIZE,
     check_at_most,
     check_heads,
     check_multiples,
@@ -321,7 +324,13 @@ def _check_consistency(config: Gemma4TextConfig) -> None:
             ("moe_intermediate_size", config.moe_intermediate_size, BLOCK),
         )
     )
-    check_at_most("hidden_size", config.hidden_size, MAX_HIDDEN_SIZE)
+    for name, value, most in (
+        ("hidden_size", config.hidden_size, MAX_HIDDEN_SIZE),
+        ("vocab_size", config.vocab_size, MAX_VOCAB_SIZE),
+        ("num_experts", config.num_experts, MAX_EXPERTS),
+        ("top_k_experts", config.top_k_experts, MAX_TOP_K_EXPERTS),
+    ):
+        check_at_most(name, value, most)
     for i, layer in enumerate(config.layers):
         where = f" of layer {i}"
         check_heads(heads, layer.num_key_value_heads, where)

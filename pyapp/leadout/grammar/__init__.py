@@ -1,7 +1,7 @@
 """Answers that keep to a schema, a grammar or a regular expression.
 
     constraint.py    what a request asks for, checked → EBNF
-      schema.py        JSON Schema → rules     (schema_parts.py, values.py, numbers.py, formats.py)
+      schema.py        JSON Schema → rules     (schema_*.py, values.py, numbers.py, formats.py)
       regexes.py       regular expression → rules
       ebnf.py          EBNF → rules
       notation.py      how values are written: JSON, or Gemma 4's calls

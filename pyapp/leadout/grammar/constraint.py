@@ -13,6 +13,7 @@ from leadout.grammar.expressions import ROOT, Expression, checked
 from leadout.grammar.printed import to_ebnf
 from leadout.grammar.regexes import regex_expression
 from leadout.grammar.schema import object_rules, schema_rules
+from leadout.shown import shown
 
 #: The fields of a request that say what its answer keeps to; one of them at most.
 CONSTRAINT_FIELDS: Final = ("response_format", "grammar", "regex")
@@ -74,7 +75,7 @@ class Constraint:
         fields = {"text": {"type"}, "json_object": {"type"}, "json_schema": {"type", "json_schema"}}
         if not isinstance(kind, str) or kind not in fields:
             raise RequestError(
-                f"response_format.type is {str(kind)[:40]!r}; wanted one of {', '.join(fields)}."
+                f"response_format.type is {shown(kind)}; wanted one of {', '.join(fields)}."
             )
         _check_fields("response_format", wanted, fields[kind])
         if kind == "text":

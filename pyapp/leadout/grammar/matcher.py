@@ -12,12 +12,14 @@ so that a constrained request has the same ids with drafts and without.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, Final, Protocol
 
 from leadout.errors import RequestError
 from leadout.grammar.constraint import Constraint
 from leadout.grammar.expressions import FIRST_MARK
+from leadout.grammar.shared import Shared
 from leadout.tokenizer import Tokenizer
 
 #: Compiled grammars that are kept. A large one has some MB of tables.
@@ -102,11 +104,14 @@ class TokenMatcher(Protocol):
 
 
 #: Makes the library for a vocabulary, given the ids of `marks` in their order.
-MakeLibrary = Callable[[Sequence[int]], Awaitable[GrammarLibrary]]
+MakeLibrary = Callable[[Sequence[int]], Coroutine[Any, Any, GrammarLibrary]]
 
 
 class Grammars:
     """Matchers for one model, and the grammars that were compiled for it.
+
+    Requests that begin together wait for the same library, and for the same grammar where they
+    want the same. Failures are not kept.
 
     Args:
         make_library: makes the library; called when the first constraint comes.
@@ -128,8 +133,8 @@ class Grammars:
         self._num_words = -(-vocab_size // 32)
         found = ((mark, tokenizer.id_of(mark)) for mark in marks)
         self._mark_ids = {mark: id_ for mark, id_ in found if id_ is not None}
-        self._library: GrammarLibrary | None = None
-        self._compiled: OrderedDict[str, _Shared] = OrderedDict()
+        self._library: Shared[GrammarLibrary] | None = None
+        self._compiled: OrderedDict[str, Shared[LibraryGrammar]] = OrderedDict()
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -150,21 +155,16 @@ class Grammars:
                 "that knows them, such as Gemma 4",
                 lacking=lacking,
             )
-        compiled = self._compiled.pop(constraint.ebnf, None)
-        if compiled is None:
-            if self._library is None:
-                self._library = await self._make_library(tuple(self._mark_ids.values()))
-            compiled = _Shared(await self._library.compile(constraint.ebnf))
-        self._compiled[constraint.ebnf] = compiled
-        while len(self._compiled) > MAX_COMPILED:
-            self._compiled.popitem(last=False)[1].release()
         characters = {chr(FIRST_MARK + at): id_ for at, id_ in enumerate(self._mark_ids.values())}
+        compiled = self._compiled_from(constraint.ebnf)
         matcher = await Matcher.start(compiled, self._tokenizer, self._num_words, characters)
-        if not any(await matcher.mask()):
-            matcher.close()
-            raise RequestError(
-                f"{constraint.kind}: none of the model's tokens can begin an answer; loosen it"
-            )
+        with ExitStack() as undoing:
+            undoing.callback(matcher.close)
+            if not any(await matcher.mask()):
+                raise RequestError(
+                    f"{constraint.kind}: none of the model's tokens can begin an answer; loosen it"
+                )
+            undoing.pop_all()
         return matcher
 
     def close(self) -> None:
@@ -173,28 +173,44 @@ class Grammars:
             compiled.release()
         self._compiled.clear()
         if self._library is not None:
-            self._library.close()
+            self._library.release()
             self._library = None
 
+    def _compiled_from(self, ebnf: str) -> Shared[LibraryGrammar]:
+        """Return a grammar that is kept, or begin to compile it."""
+        for key in [key for key, compiled in self._compiled.items() if compiled.has_failed]:
+            del self._compiled[key]
+        compiled = self._compiled.pop(ebnf, None)
+        if compiled is None:
+            if self._library is None or self._library.has_failed:
+                making = self._make_library(tuple(self._mark_ids.values()))
+                self._library = Shared(making, lambda library: library.close())
+            self._library.take()
+            compiled = Shared(_compile(self._library, ebnf), lambda grammar: grammar.dispose())
+        self._compiled[ebnf] = compiled
+        while len(self._compiled) > MAX_COMPILED:
+            self._compiled.popitem(last=False)[1].release()
+        return compiled
 
-class _Shared:
-    """A compiled grammar that lives as long as the cache or a matcher has it."""
 
-    def __init__(self, grammar: LibraryGrammar) -> None:
-        self.grammar = grammar
-        self._num_users = 1
-
-    def take(self) -> None:
-        self._num_users += 1
-
-    def release(self) -> None:
-        self._num_users -= 1
-        if self._num_users == 0:
-            self.grammar.dispose()
+async def _compile(library: Shared[GrammarLibrary], ebnf: str) -> LibraryGrammar:
+    """Compile a grammar, then release the library."""
+    try:
+        return await (await library.get()).compile(ebnf)
+    finally:
+        library.release()
 
 
 class Matcher:
     """The place in its grammar that one answer has reached; made by `Grammars.matcher`.
+
+    Args:
+        compiled: its grammar.
+        matcher: the library's, for this answer alone.
+        tokenizer: the model's.
+        num_words: of a mask.
+        marks: ids of the tokens that the grammar may name as such, by the characters for them.
+        free: frees the library's matcher, and lets the grammar go.
 
     Attributes:
         tokens: the ids accepted so far.
@@ -202,11 +218,12 @@ class Matcher:
 
     def __init__(
         self,
-        compiled: _Shared,
+        compiled: Shared[LibraryGrammar],
         matcher: LibraryMatcher,
         tokenizer: Tokenizer,
         num_words: int,
         marks: Mapping[str, int],
+        free: Callable[[], None],
     ) -> None:
         self.tokens: list[int] = []
         self._compiled = compiled
@@ -214,15 +231,25 @@ class Matcher:
         self._tokenizer = tokenizer
         self._num_words = num_words
         self._marks = marks
+        self._free = free
 
     @classmethod
     async def start(
-        cls, compiled: _Shared, tokenizer: Tokenizer, num_words: int, marks: Mapping[str, int]
+        cls,
+        compiled: Shared[LibraryGrammar],
+        tokenizer: Tokenizer,
+        num_words: int,
+        marks: Mapping[str, int],
     ) -> Matcher:
         """Return a matcher at the beginning of an answer."""
-        matcher = cls(compiled, await compiled.grammar.start(), tokenizer, num_words, marks)
-        compiled.take()
-        return matcher
+        with ExitStack() as undoing:
+            compiled.take()
+            undoing.callback(compiled.release)
+            started = Shared((await compiled.get()).start(), lambda matcher: matcher.dispose())
+            undoing.callback(started.release)
+            matcher = await started.get()
+            free = undoing.pop_all().close
+        return cls(compiled, matcher, tokenizer, num_words, marks, free)
 
     @property
     def is_finished(self) -> bool:
@@ -295,5 +322,4 @@ class Matcher:
 
     def close(self) -> None:
         """Free it; once is enough."""
-        self._matcher.dispose()
-        self._compiled.release()
+        self._free()

@@ -36,7 +36,8 @@ from leadout.grammar.formats import FORMATS
 from leadout.grammar.notation import JsonNotation, Notation
 from leadout.grammar.numbers import Bound, any_integer, any_number, integers, numbers
 from leadout.grammar.regexes import regex_expression, regex_width
-from leadout.grammar.schema_parts import ANNOTATIONS, KEYWORDS_OF, TYPES, Plain, SchemaParts
+from leadout.grammar.schema_keywords import ANNOTATIONS, KEYWORDS_OF, TYPES
+from leadout.grammar.schema_parts import Plain, SchemaParts
 from leadout.grammar.values import is_valid, types_of
 
 MAX_RULES: Final = 2000

@@ -1,4 +1,4 @@
-"""JSON Schemas taken apart: what keywords are known, references, and schemas that hold together.
+"""JSON Schemas taken apart: references, and schemas that hold together.
 
 `SchemaParts.alternatives` turns a schema into plain ones, any of which may hold: without
 references, `allOf`, `anyOf` and `oneOf`, which are merged into the rest. Everything that a keyword
@@ -7,85 +7,22 @@ says is in them, or is refused here by name.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from leadout.errors import RequestError
+from leadout.grammar.schema_keywords import (
+    COMPOSED,
+    KEYWORDS,
+    MAX_ALTERNATIVES,
+    check_schema,
+    check_shape,
+    check_supported,
+    resolved,
+)
 from leadout.grammar.values import is_valid, same, types_of
 
-MAX_SCHEMA_DEPTH: Final = 64
-MAX_SCHEMA_NODES: Final = 10_000
-MAX_ENUM_VALUES: Final = 2000
-MAX_ALTERNATIVES: Final = 256
-
-TYPES: Final = ("null", "boolean", "integer", "number", "string", "array", "object")
-
-#: What says nothing about values.
-ANNOTATIONS: Final = frozenset(
-    (
-        *("title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"),
-        *("$schema", "$comment", "$defs", "definitions"),
-    )
-)
-
-#: By the type that they say something about.
-KEYWORDS_OF: Final = {
-    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
-    "string": ("minLength", "maxLength", "pattern", "format"),
-    "array": ("items", "prefixItems", "minItems", "maxItems", "uniqueItems"),
-    "object": (
-        *("properties", "required", "additionalProperties", "minProperties", "maxProperties"),
-    ),
-}
-
-_COMPOSED: Final = ("$ref", "allOf", "anyOf", "oneOf")
-KEYWORDS: Final = frozenset(
-    ("type", "enum", "const", *_COMPOSED, *(key for keys in KEYWORDS_OF.values() for key in keys))
-)
-
-_COUNTS: Final = (
-    *("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
-)
-_BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-
-Schema = Mapping[str, Any]
 Plain = dict[str, Any]
-
-
-def check_shape(schema: object) -> None:
-    """Check that a schema is JSON of a bearable size.
-
-    Raises:
-        RequestError: it is nested too deep or too large, or is not JSON.
-    """
-    num_nodes = 0
-    ahead: list[tuple[object, int]] = [(schema, 0)]
-    while ahead:
-        value, depth = ahead.pop()
-        num_nodes += 1
-        if depth > MAX_SCHEMA_DEPTH:
-            raise RequestError(
-                f"the schema is nested deeper than {MAX_SCHEMA_DEPTH} levels; flatten it",
-                limit=MAX_SCHEMA_DEPTH,
-            )
-        if num_nodes > MAX_SCHEMA_NODES:
-            raise RequestError(
-                f"the schema has more than {MAX_SCHEMA_NODES:,} values; make it smaller",
-                limit=MAX_SCHEMA_NODES,
-            )
-        if isinstance(value, Mapping):
-            if not all(isinstance(key, str) for key in value):
-                raise RequestError("the schema has a key that is not text")
-            ahead += [(item, depth + 1) for item in value.values()]
-        elif isinstance(value, list | tuple):
-            ahead += [(item, depth + 1) for item in value]
-        elif isinstance(value, float) and (value != value or abs(value) == float("inf")):
-            raise RequestError(f"the schema holds {value}, which no JSON can")
-        elif isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
-            raise RequestError(f"the schema has a lone surrogate in {value[:40]!r}")
-        elif value is not None and not isinstance(value, bool | int | float | str):
-            raise RequestError(f"the schema holds a {type(value).__name__}, which is not JSON")
 
 
 class SchemaParts:
@@ -109,13 +46,12 @@ class SchemaParts:
         return self._expanded(schema, path, ())
 
     def _expanded(self, schema: object, path: str, seen: tuple[str, ...]) -> list[Plain]:
+        schema = check_schema(schema, path)
         if isinstance(schema, bool):
             return [{}] if schema else []
-        if not isinstance(schema, Mapping):
-            raise RequestError(f"{path} is {_shown(schema)}; wanted a schema: an object, or a bool")
-        check_keywords(schema, path)
+        check_supported(schema, path)
         plain = {key: value for key, value in schema.items() if key in KEYWORDS}
-        composed = {key: plain.pop(key) for key in _COMPOSED if key in plain}
+        composed = {key: plain.pop(key) for key in COMPOSED if key in plain}
         if "const" in plain:
             values = [plain.pop("const")]
             given = plain.get("enum", values)
@@ -123,7 +59,7 @@ class SchemaParts:
         found: list[Plain] = [plain]
         if "$ref" in composed:
             ref = composed["$ref"]
-            target = self._resolved(ref, path)
+            target = resolved(self._root, ref, path)
             if ref in seen:
                 raise RequestError(f"{path}: {ref} refers to itself, without an end", ref=ref)
             found = _crossed(found, self._expanded(target, ref, (*seen, ref)), path)
@@ -174,23 +110,6 @@ class SchemaParts:
                     return True
         return False
 
-    def _resolved(self, ref: object, path: str) -> object:
-        if not isinstance(ref, str) or not (ref == "#" or ref.startswith("#/")):
-            raise RequestError(
-                f"{path}: $ref is {_shown(ref)}; only references within the schema (#/…) are taken",
-                keyword="$ref",
-            )
-        at: object = self._root
-        for step in ref.split("/")[1:]:
-            name = step.replace("~1", "/").replace("~0", "~")
-            if isinstance(at, Mapping) and name in at:
-                at = at[name]
-            elif isinstance(at, list) and name.isdecimal() and int(name) < len(at):
-                at = at[int(name)]
-            else:
-                raise RequestError(f"{path}: {ref} leads nowhere; correct it", ref=ref)
-        return at
-
     def accepts(self, schema: object, value: object, path: str) -> bool:
         """Return whether a value fits a schema."""
         return any(
@@ -204,90 +123,6 @@ def _are_apart_by_value(one: Plain, other: Plain) -> bool:
     if "enum" not in one or "enum" not in other:
         return False
     return not any(same(a, b) for a in one["enum"] for b in other["enum"])
-
-
-# ---- keywords --------------------------------------------------------------------------------
-
-
-def check_keywords(schema: Schema, path: str) -> None:
-    """Check the keywords of one schema, without those inside of it.
-
-    Raises:
-        RequestError: one is not supported, or has a value that it cannot have.
-    """
-    for key, value in schema.items():
-        if key in ANNOTATIONS or (key == "$id" and path == "#"):
-            continue
-        if key not in KEYWORDS:
-            raise RequestError(
-                f"{path}: the keyword {key[:60]!r} is not supported; leave it out",
-                keyword=key[:60],
-                path=path,
-            )
-        wanted = _WANTED.get(key)
-        if wanted is not None and not wanted[1](value):
-            raise RequestError(
-                f"{path}: {key} is {_shown(value)}; wanted {wanted[0]}", keyword=key, path=path
-            )
-    if schema.get("uniqueItems"):
-        raise RequestError(
-            f"{path}: the keyword 'uniqueItems' is not supported; leave it out",
-            keyword="uniqueItems",
-            path=path,
-        )
-    if schema.get("multipleOf", 1) != 1 or (
-        "multipleOf" in schema and types_of(schema) != {"integer"}
-    ):
-        raise RequestError(
-            f"{path}: the keyword 'multipleOf' is not supported, except as 1 with type integer; "
-            "leave it out",
-            keyword="multipleOf",
-            path=path,
-        )
-
-
-def _is_type(value: object) -> bool:
-    names = value if isinstance(value, list) else [value]
-    return bool(names) and all(isinstance(name, str) and name in TYPES for name in names)
-
-
-def _is_count(value: object) -> bool:
-    is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    return is_whole and not isinstance(value, bool) and 0 <= float(str(value)) <= 2**31
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
-
-
-def _is_names(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
-
-
-def _is_schemas(value: object) -> bool:
-    return isinstance(value, list) and 0 < len(value) <= MAX_ALTERNATIVES
-
-
-def _is_enum(value: object) -> bool:
-    return isinstance(value, list) and 0 < len(value) <= MAX_ENUM_VALUES
-
-
-_WANTED: Final[dict[str, tuple[str, Callable[[object], bool]]]] = {
-    "type": (f"one or several of {', '.join(TYPES)}", _is_type),
-    "enum": (f"a list of 1 to {MAX_ENUM_VALUES:,} values", _is_enum),
-    "required": ("a list of names", _is_names),
-    "properties": ("an object of schemas", lambda value: isinstance(value, Mapping)),
-    "prefixItems": ("a list of schemas", _is_schemas),
-    "pattern": ("a regular expression", lambda value: isinstance(value, str)),
-    "format": ("the name of a format", lambda value: isinstance(value, str)),
-    "uniqueItems": ("true or false", lambda value: isinstance(value, bool)),
-    "multipleOf": ("a number", _is_number),
-    **dict.fromkeys(_COUNTS, ("a whole number from 0", _is_count)),
-    **dict.fromkeys(_BOUNDS, ("a number", _is_number)),
-    **dict.fromkeys(
-        ("allOf", "anyOf", "oneOf"), (f"a list of 1 to {MAX_ALTERNATIVES} schemas", _is_schemas)
-    ),
-}
 
 
 # ---- schemas that hold together --------------------------------------------------------------
@@ -370,7 +205,3 @@ def _both(one: object, other: object) -> object:
     if other is True or other == {} or one == other:
         return one
     return {"allOf": [one, other]}
-
-
-def _shown(value: object) -> str:
-    return json.dumps(value, default=str)[:80]

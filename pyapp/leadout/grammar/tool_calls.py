@@ -19,6 +19,7 @@ from leadout.errors import RequestError
 from leadout.grammar.call_arguments import ArgumentsReader
 from leadout.grammar.notation import QUOTE
 from leadout.grammar.tools import CALL_CLOSE, CALL_OPEN
+from leadout.shown import shown
 from leadout.text_stream import TextStream
 from leadout.tokenizer import Tokenizer
 
@@ -222,7 +223,7 @@ def messages_for_template(
             id_ = message.get("tool_call_id")
             if not isinstance(id_, str) or id_ not in names:
                 raise RequestError(
-                    f"{where} has tool_call_id {str(id_)[:80]!r}, which no call before it has"
+                    f"{where} has tool_call_id {shown(id_)}, which no call before it has"
                 )
             found.append({**message, "name": names[id_]})
         else:

@@ -31,8 +31,9 @@ from leadout.grammar.expressions import (
 )
 from leadout.grammar.notation import QUOTE, CallNotation
 from leadout.grammar.schema import SchemaTranslation
-from leadout.grammar.schema_parts import KEYWORDS, KEYWORDS_OF, check_keywords, check_shape
+from leadout.grammar.schema_keywords import KEYWORDS_OF, check_schemas
 from leadout.grammar.values import type_of
+from leadout.shown import shown
 
 CALL_OPEN: Final = "<|tool_call>"
 CALL_CLOSE: Final = "<tool_call|>"
@@ -89,7 +90,8 @@ class Tools:
 
         Raises:
             RequestError: a tool has no valid name or one that is taken, its parameters are no
-                schema of an object, there are too many, or the choice is none of them.
+                schema of an object or malformed anywhere, there are too many, or the choice is
+                none of them.
         """
         given = fields.get("tools")
         wanted = fields.get("tool_choice")
@@ -107,7 +109,9 @@ class Tools:
                 limit=MAX_TOOLS,
             )
         if is_parallel is not None and not isinstance(is_parallel, bool):
-            raise RequestError(f"parallel_tool_calls is {is_parallel!r}; wanted true or false.")
+            raise RequestError(
+                f"parallel_tool_calls is {shown(is_parallel)}; wanted true or false."
+            )
         tools: dict[str, Tool] = {}
         for number, tool in enumerate(given):
             one = _tool(tool, number)
@@ -217,22 +221,21 @@ def _tool(tool: object, number: int) -> Tool:
     name = function.get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise RequestError(
-            f"{where}.function.name is {str(name)[:80]!r}; wanted 1 to 64 letters, digits, _ or -."
+            f"{where}.function.name is {shown(name)}; wanted 1 to 64 letters, digits, _ or -."
         )
     description = function.get("description")
     if description is not None and not isinstance(description, str):
         raise RequestError(f"{where}.function.description is not text.")
     strict = function.get("strict")
     if strict is not None and not isinstance(strict, bool):
-        raise RequestError(f"{where}.function.strict is {strict!r}; wanted true or false.")
+        raise RequestError(f"{where}.function.strict is {shown(strict)}; wanted true or false.")
     parameters = function.get("parameters")
     if parameters is None:
         parameters = _NO_PARAMETERS
     if not isinstance(parameters, Mapping) or parameters.get("type", "object") != "object":
         raise RequestError(f"{where}.function.parameters is not a schema of an object.")
     try:
-        check_shape(parameters)
-        check_keywords({key: value for key, value in parameters.items() if key in KEYWORDS}, "#")
+        check_schemas(parameters)
     except RequestError as error:
         raise RequestError(f"tool {name!r}: {error.message}", **error.detail) from error
     return Tool(name, description or "", parameters, bool(strict))
@@ -251,8 +254,8 @@ def _choice(wanted: object, tools: Mapping[str, Tool]) -> tuple[str, str | None]
         name = function.get("name") if isinstance(function, Mapping) else None
         if isinstance(name, str) and name in tools:
             return "required", name
-        raise RequestError(f"tool_choice names {str(name)[:80]!r}, which is none of the tools.")
+        raise RequestError(f"tool_choice names {shown(name)}, which is none of the tools.")
     raise RequestError(
-        f"tool_choice is {str(wanted)[:80]!r}; wanted one of {', '.join(_CHOICES)}, or "
+        f"tool_choice is {shown(wanted)}; wanted one of {', '.join(_CHOICES)}, or "
         '{"type": "function", "function": {"name": …}}.'
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from leadout.errors import DeviceError
+from leadout.errors import DeviceError, DeviceLimitError
 from leadout.lowering.caps import Caps
 from leadout.ops import Program, Tensor
 from leadout.plan import (
@@ -92,14 +92,24 @@ class PlanBuilder:
 
         Raises:
             DeviceError: the variant was not built, or needs a feature that is not there.
+            DeviceLimitError: the grid is larger than WebGPU's.
         """
         if not self.caps.has(variant):
             raise DeviceError(f"{label}: this device cannot run the kernel {variant}.")
         for count in workgroups:
             if isinstance(count, Param):
                 self._params[count.name] = count
-            else:
-                assert 0 < count <= MAX_WORKGROUPS_PER_DIMENSION, f"{label}: grid {workgroups}"
+                continue
+            assert count > 0, f"{label}: grid {workgroups}"
+            if count > MAX_WORKGROUPS_PER_DIMENSION:
+                raise DeviceLimitError(
+                    f"{label} takes {count:,} workgroups in one direction, and WebGPU allows "
+                    f"{MAX_WORKGROUPS_PER_DIMENSION:,}: the model has more of something than "
+                    "Leadout runs. Choose another model.",
+                    dispatch=label,
+                    workgroups=count,
+                    limit=MAX_WORKGROUPS_PER_DIMENSION,
+                )
         bound = [one.binding if isinstance(one, Tensor) else one for one in bindings]
         for binding in bound:
             assert binding.offset % BINDING_ALIGNMENT_BYTES == 0, f"{label}: {binding}"

@@ -133,12 +133,25 @@ def place_embeddings(b: PlanBuilder, op: ops.PlaceEmbeddings) -> None:
 @kernel(ops.Linear, when=lambda run: run.caps.is_software)
 def solo_matvec(b: PlanBuilder, op: ops.Linear) -> None:
     """Multiply without workgroup memory: for adapters that compute on the CPU."""
-    count = min(op.rows.count, FEW_ROWS[-1])
     for matrix, shard, shape in shards(b, op.layer, op.y, op.offset, op.softcap):
-        variant = f"solo_matvec.{matrix.layout}.{count}.none"
-        groups = b.groups(variant, shard.num_rows, "WORKGROUP_OUTPUTS")
-        bindings: list[Bound] = [*shard.planes, op.x, op.y, shape, op.rows.table]
-        b.dispatch(variant, bindings, (groups, op.rows.count // count, 1), op.label)
+        _solo(b, matrix, shard, "none", shape, op)
+
+
+def _solo(
+    b: PlanBuilder,
+    matrix: Matrix,
+    shard: Shard,
+    epilogue: str,
+    shape: Binding,
+    op: ops.Linear | ops.GatedLinear,
+) -> None:
+    """Append solo_matvec for a shard."""
+    count = min(op.rows.count, FEW_ROWS[-1])
+    variant = f"solo_matvec.{matrix.layout}.{count}.{epilogue}"
+    groups = b.groups(variant, shard.num_rows, "WORKGROUP_OUTPUTS")
+    grid = linear_grid(groups, op.rows.count // count)
+    bindings: list[Bound] = [*shard.planes, op.x, op.y, shape, op.rows.table]
+    b.dispatch(variant, bindings, grid, op.label)
 
 
 @kernel(ops.Linear, when=lambda run: run.ops[0].rows.is_prefill)
@@ -268,12 +281,8 @@ def _is_single(run: Run) -> bool:
 @kernel(ops.GatedLinear, when=lambda run: run.caps.is_software and _is_single(run))
 def solo_gated(b: PlanBuilder, op: ops.GatedLinear) -> None:
     """As `solo_matvec`, with gate and up in one."""
-    count = min(op.rows.count, FEW_ROWS[-1])
     for matrix, shard, shape in shards(b, op.layer, op.y):
-        variant = f"solo_matvec.{matrix.layout}.{count}.gelu_mul"
-        groups = b.groups(variant, shard.num_rows, "WORKGROUP_OUTPUTS")
-        bindings: list[Bound] = [*shard.planes, op.x, op.y, shape, op.rows.table]
-        b.dispatch(variant, bindings, (groups, op.rows.count // count, 1), op.label)
+        _solo(b, matrix, shard, "gelu_mul", shape, op)
 
 
 @kernel(ops.GatedLinear, when=lambda run: not run.ops[0].rows.is_prefill and _is_single(run))

@@ -23,7 +23,7 @@ class CheckFinite(Op):
 
     Attributes:
         values: whole words.
-        kind: "f32", "bf16" or "half".
+        kind: "f32", "f16" or "bf16".
         flag: one word, zeroed before.
     """
 

@@ -22,7 +22,8 @@ tar -rf "$work/site.tar" -C "$work" dist
 # Pure Python that a bare machine may lack.
 site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 mkdir "$work/wheels"
-for name in filelock jinja2 markupsafe pytest _pytest pluggy iniconfig packaging pytest_asyncio pygments; do
+for name in filelock jinja2 markupsafe pytest _pytest pluggy iniconfig packaging pytest_asyncio pygments \
+    gguf yaml; do
     cp -r "$site/$name" "$work/wheels/" 2>/dev/null || true
 done
 for name in "$site"/pytest-*.dist-info "$site"/pytest_asyncio-*.dist-info "$site"/pluggy-*.dist-info \

@@ -1,5 +1,5 @@
 {#- One unit of packed activations (shared/packed.wgsl) in `x`, array<vec4<u32>>, for shared/matvec.wgsl. -#}
-{% from "shared/weights.wgsl" import packed, unit_columns, has_offset with context %}
+{% from "shared/weights.wgsl" import packed, unit_columns, has_offset, zero with context %}
 {% set is_block = unit_columns == 32 %}
 {% macro add_unit(outputs) %}
     let block = {{ "unit" if is_block else "unit / 2u" }};
@@ -23,7 +23,7 @@
 {% else %}
       let x0 = x[row + (unit & 1u) * blocks + block];
       let x1 = x[row + (2u + (unit & 1u)) * blocks + block];
-{% if has_offset %}
+{% if has_offset or zero %}
       var high_total = 0;
       var low_total = 0;
 {% for k in range(4) %}
@@ -35,8 +35,8 @@
 {% set parts = 2 if is_block else 1 %}
 {% for o in range(outputs) %}
       {
-        var low = {{ "low_total * -8" if layout == "q4_scale" else "0" }};
-        var high = {{ "high_total * -8" if layout == "q4_scale" else "0" }};
+        var low = {{ "low_total * " ~ -zero if zero else "0" }};
+        var high = {{ "high_total * " ~ -zero if zero else "0" }};
 {% for p in range(parts) %}
 {% for k in range(4) %}
         low += dot4I8Packed(w{{ o }}_{{ 4 * p + k }}, x{{ parts + p }}[{{ k }}]);

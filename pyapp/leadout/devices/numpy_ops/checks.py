@@ -8,7 +8,7 @@ from leadout import ops
 from leadout.devices.numpy_ops import Memory, Words, meaning
 from leadout.devices.numpy_ops.sampling import mix
 
-_EXPONENTS = {"f32": 0x7F800000, "bf16": 0x7F80, "half": 0x7C00}
+_EXPONENTS = {"f32": 0x7F800000, "bf16": 0x7F80, "f16": 0x7C00}
 
 
 @meaning(ops.Digest)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from leadout.devices.numpy_ops import Floats, Words
-from leadout.layouts import BLOCK
+from leadout.layouts import BLOCK, LAYOUTS, Layout
 
 
-def dequantize(layout: str, planes: Sequence[Words], num_rows: int, num_cols: int) -> Floats:
+def dequantize(name: str, planes: Sequence[Words], num_rows: int, num_cols: int) -> Floats:
     """Return a matrix in float32.
 
     Every operation is a float32 one, in the order in which layouts.py writes the formulas, so
@@ -18,7 +18,7 @@ def dequantize(layout: str, planes: Sequence[Words], num_rows: int, num_cols: in
     Infinite or NaN scales propagate.
 
     Args:
-        layout: a key of `layouts.LAYOUTS`.
+        name: the layout's, a key of `layouts.LAYOUTS`.
         planes: uint32 words of each plane, in the layout's order; longer ones are cut.
         num_rows: rows.
         num_cols: columns, a multiple of 32.
@@ -26,41 +26,41 @@ def dequantize(layout: str, planes: Sequence[Words], num_rows: int, num_cols: in
     Returns:
         [num_rows, num_cols] float32.
     """
+    layout = LAYOUTS[name]
     num_blocks = num_rows * num_cols // BLOCK
-    if layout in ("f32", "f16", "bf16"):
-        values = _values(layout, planes[0])[: num_blocks * BLOCK]
+    if not layout.is_quantised:
+        values = _values(layout.floats, planes[0])[: num_blocks * BLOCK]
         return values.reshape(num_rows, num_cols)
     # An infinite scale times zero is NaN, as it is on a GPU: the checkpoint's doing, not ours.
     with np.errstate(invalid="ignore", over="ignore"):
         return _blocks(layout, planes, num_blocks).reshape(num_rows, num_cols)
 
 
-def _values(layout: str, plane: Words) -> Floats:
-    if layout == "f32":
+def _values(floats: str, plane: Words) -> Floats:
+    if floats == "f32":
         return plane.view(np.float32).copy()
-    if layout == "f16":
+    if floats == "f16":
         return plane.view(np.float16).astype(np.float32)
     return (plane.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
 
 
-def _blocks(layout: str, planes: Sequence[Words], num_blocks: int) -> Floats:
+def _blocks(layout: Layout, planes: Sequence[Words], num_blocks: int) -> Floats:
     """Return quantised blocks as [num_blocks, 32]."""
     q = _quants(layout, planes[0], num_blocks)
-    kind = layout.split("_")[1]
-    if kind == "scale":
-        q *= _halves(planes[1], num_blocks)
+    if layout.scaling == "scale":
+        q *= _values(layout.floats, planes[1])[:num_blocks, np.newaxis]
         return q
-    if kind == "affine":
-        halves = _values("bf16" if layout.endswith("_bf16") else "f16", planes[1])
-        pairs = halves[: 2 * num_blocks].reshape(num_blocks, 2)
+    if layout.scaling == "affine":
+        pairs = _values(layout.floats, planes[1])[: 2 * num_blocks].reshape(num_blocks, 2)
         q *= pairs[:, :1]
         q += pairs[:, 1:]
         return q
-    factor_type = np.int8 if kind == "super16" else np.uint8
+    factor_type = np.int8 if layout.scaling == "super16" else np.uint8
     factors = planes[1].view(factor_type)[: 2 * num_blocks].astype(np.float32)
     factors = factors.reshape(num_blocks, 2)
-    supers = _halves(planes[2], num_blocks // 4).reshape(num_blocks // 8, 2).repeat(8, axis=0)
-    if kind == "super16":
+    supers = _values(layout.floats, planes[2])[: num_blocks // 4]
+    supers = supers.reshape(num_blocks // 8, 2).repeat(8, axis=0)
+    if layout.scaling == "super16":
         factors *= supers[:, :1]
         return (q.reshape(num_blocks, 2, 16) * factors[:, :, np.newaxis]).reshape(num_blocks, 32)
     factors *= supers
@@ -69,21 +69,13 @@ def _blocks(layout: str, planes: Sequence[Words], num_blocks: int) -> Floats:
     return q
 
 
-def _quants(layout: str, plane: Words, num_blocks: int) -> Floats:
-    """Return the quantised values, [num_blocks, 32], as floats."""
-    if layout.startswith("q8"):
-        signed = plane.view(np.int8)[: num_blocks * BLOCK]
-        q = signed.astype(np.float32).reshape(num_blocks, BLOCK)
-        if layout.startswith("q8_affine"):
-            q += 128
-        return q
-    packed = plane.view(np.uint8)[: num_blocks * BLOCK // 2].reshape(num_blocks, BLOCK // 2)
-    q = np.concatenate([packed & 15, packed >> 4], axis=-1).astype(np.float32)
-    if layout == "q4_scale":
-        q -= 8
+def _quants(layout: Layout, plane: Words, num_blocks: int) -> Floats:
+    """Return what scales multiply, [num_blocks, 32], as floats."""
+    if layout.bits == 8:
+        stored = plane.view(np.int8)[: num_blocks * BLOCK].reshape(num_blocks, BLOCK)
+    else:
+        packed = plane.view(np.uint8)[: num_blocks * BLOCK // 2].reshape(num_blocks, BLOCK // 2)
+        stored = np.concatenate([packed & 15, packed >> 4], axis=-1)
+    q: Floats = stored.astype(np.float32)
+    q -= layout.zero
     return q
-
-
-def _halves(plane: Words, count: int) -> Floats:
-    """Return f16 values as a float32 column, [count, 1]."""
-    return plane.view(np.float16)[:count].astype(np.float32)[:, np.newaxis]
