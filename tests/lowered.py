@@ -22,9 +22,16 @@ def kernels() -> dict[str, Any]:
     return kernel_index(FOLDER)
 
 
-def caps(features: Sequence[str] = (), **options: bool) -> Caps:
-    """Return the capabilities of an adapter that has all kernels and some features."""
-    return Caps(kernels(), frozenset(features), **options)
+@functools.cache
+def all_features() -> frozenset[str]:
+    """Return what the kernels' variants ask for."""
+    return frozenset(name for entry in kernels().values() for name in entry["features"])
+
+
+def caps(features: Sequence[str] | None = None, **options: bool) -> Caps:
+    """Return the capabilities of an adapter that has all kernels and some features, or all."""
+    found = all_features() if features is None else frozenset(features)
+    return Caps(kernels(), found, **options)
 
 
 class LoweringDevice(NumpyDevice):

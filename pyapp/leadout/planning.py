@@ -25,6 +25,7 @@ from leadout.drafters.ngram import NgramDrafter
 from leadout.errors import DrafterError, RequestError
 from leadout.kv_cache import KV_BYTES, KvCache
 from leadout.kv_rings import KvRings
+from leadout.lowering import Caps
 from leadout.models.base import Model
 from leadout.models.registry import (
     TargetConfig,
@@ -70,7 +71,7 @@ class LoadOptions:
         kv_dtype: "f32" or "f16".
         precision: "accurate", or "fast": where few rows are computed, the activations that
             quantised weights are multiplied by have 8 bits instead of 16. Adapters that compute
-            on the CPU have no kernels for it.
+            on the CPU have no kernels for it, nor have browsers without packed dot products.
         parallel: requests that run at once, 1, 2, 4 or 8; each takes a KV cache. More wait.
         drafter: "auto" is MTP where a drafter's checkpoint is given, else none. "given" drafts
             nothing by itself, and has room for what a person's function drafts.
@@ -212,8 +213,8 @@ class PlannedLoad:
     @property
     def precision(self) -> str:
         """Return "fast" where that was asked for and the device has kernels for it."""
-        info = self.device.info
-        return self.options.precision if info.kernels and not info.is_software else "accurate"
+        can_be_fast = Caps.of(self.device.info).can_be_fast
+        return self.options.precision if can_be_fast else "accurate"
 
     @property
     def placement(self) -> str:

@@ -126,6 +126,50 @@ def test_variants_are_the_product_of_the_values_in_the_order_of_the_keys(
     ]
 
 
+COUNTED = "const COUNT = {{ count }};\n@compute @workgroup_size(1) fn main() {}\n"
+
+
+def test_kernels_may_name_a_list_of_values(build: Build) -> None:
+    variants = """
+        [lists]
+        few = [1, 2]
+        [counted]
+        count = "few"
+        [counted_too]
+        count = "few"
+        """
+    index = build(variants, counted=COUNTED, counted_too=COUNTED)
+    assert list(index) == ["counted.1", "counted.2", "counted_too.1", "counted_too.2"]
+    assert index["counted_too.2"]["constants"] == {"COUNT": 2}
+
+
+def test_features_belong_to_the_variants_of_a_value(build: Build) -> None:
+    variants = """
+        [counted]
+        count = [1, 2]
+        more = ["no", "yes"]
+        features.count.2 = ["subgroups"]
+        features.more.yes = ["subgroups", "timestamp-query"]
+        """
+    index = build(variants, counted=COUNTED)
+    assert {name: entry["features"] for name, entry in index.items()} == {
+        "counted.1.no": [],
+        "counted.1.yes": ["subgroups", "timestamp-query"],
+        "counted.2.no": ["subgroups"],
+        "counted.2.yes": ["subgroups", "timestamp-query"],
+    }
+
+
+@pytest.mark.parametrize("code", ["dot4I8Packed(1u, 2u)", "pack4xI8(vec4<i32>(1))"])
+def test_a_feature_of_the_language_must_be_declared(build: Build, code: str) -> None:
+    code = f"@compute @workgroup_size(1) fn main() {{\n  _ = {code};\n}}\n"
+    name = "packed_4x8_integer_dot_product"
+    index = build(f'[summed]\nfeatures = ["{name}"]', summed=code)
+    assert index["summed"]["features"] == [name]
+    with pytest.raises(BuildError, match=rf"summed\.wgsl:2: .*{name}.*variant summed"):
+        build("[summed]", summed=code)
+
+
 def test_a_feature_must_be_declared(build: Build) -> None:
     code = "enable subgroups;\n@compute @workgroup_size(1) fn main() { _ = subgroupAdd(1u); }\n"
     index = build('[summed]\nfeatures = ["subgroups"]', summed=code)
@@ -182,6 +226,14 @@ def test_more_storage_bindings_than_any_adapter_has_are_refused(build: Build) ->
         ("", "no table for double"),
         ("[double]\n[twice]", r"no twice\.wgsl"),
         ("[double]\nrows = 1", r"double\.rows is 1; wanted a list"),
+        ('[double]\nrows = "few"', r"double\.rows: there is no list 'few'; the lists are: none"),
+        ('[lists]\nfew = [1]\n[double]\nrows = "all"', r"no list 'all'; the lists are: few"),
+        ("[lists]\nfew = []\n[double]", r"lists\.few is \[\]; wanted a list"),
+        ('[double]\nfeatures = "x"', r"double\.features is 'x'; wanted a list of features"),
+        ("[double]\nfeatures.rows.1 = []", r"double\.features\.rows: wanted a key"),
+        ("[double]\nrows = [1]\nfeatures.rows = []", r"double\.features\.rows: wanted a key"),
+        ("[double]\nrows = [1]\nfeatures.rows.2 = []", r"rows\.2: rows is never 2"),
+        ("[double]\nrows = [1]\nfeatures.rows.1 = [1]", r"features\.rows\.1 is \[1\]; wanted"),
         ("[double]\nrows = []", r"double\.rows is \[\]; wanted a list"),
         ('[double]\nrows = ["../x"]', "wanted integers or words"),
         ("[double]\nrows = [true]", "wanted integers or words"),

@@ -19,6 +19,7 @@ from engine_cases import (
     scored,
 )
 from leadout.devices.numpy import NumpyDevice
+from short_rings import short_rings
 
 TINY = Path(__file__).parents[1] / "vectors" / "gemma3-tiny"
 SAMPLED = {"temperature": 0.9, "top_k": 50, "top_p": 0.95, "min_p": 0.01, "repetition_penalty": 1.2}
@@ -88,6 +89,27 @@ async def test_a_mix_of_quantisations_gives_the_logits_of_its_dequantised_values
     assert relative_error(logits, wanted[len(prompt) - 1 :]) < RELATIVE_TOLERANCE
     assert relative_error(await scored(engine, prompt[:20]), wanted[:20]) < RELATIVE_TOLERANCE
     engine.close()
+
+
+async def test_a_browser_without_packed_dot_products_gives_the_ids_of_numpy(
+    make_runtime, tmp_path
+) -> None:
+    """On the kernels for GPUs, those for few rows being others than with packed dot products.
+
+    Short rings have one size of prefill pass, whose kernels take most of the time to compile.
+    """
+    config = tiny_checkpoints.tiny_gemma3_config(num_hidden_layers=1)
+    path = tmp_path / "tiny.gguf"
+    weights = tiny_checkpoints.random_gemma3_weights(config, 0)
+    tiny_checkpoints.write_gguf(path, config, weights, "Q4_0")
+    runtime = make_runtime(hidden_features=["packed_4x8_integer_dot_product"])
+    ids = []
+    with short_rings():
+        for device in (PageDevice(runtime), NumpyDevice()):
+            engine = await load(device, {path.name: path}, context_length=64)
+            ids.append(await generated(engine, [2, 9, 11], max_tokens=8))
+            engine.close()
+    assert ids[0] == ids[1]
 
 
 async def test_ids_equal_those_of_the_numpy_device_at_any_run_ahead(kernel_runtime) -> None:

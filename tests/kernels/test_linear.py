@@ -10,7 +10,6 @@ from stage import Stage
 from leadout import ops
 from leadout.layouts import LAYOUTS
 from leadout.lowering import lower
-from leadout.lowering.linear import MOST_ADDING_PLANES
 from leadout.ops import Tensor
 from leadout.state import REACH_BIT, ROW_EMBEDDED, ROW_VALID
 from lowered import caps
@@ -296,7 +295,7 @@ def adding(layout: str, rows: int, n: int, k: int) -> tuple[Stage, Tensor, Tenso
     # Units of 4, 8, 32 and 16 columns, without scales, with them, and with offsets.
     [("f32", 1), ("bf16", 1), ("q4_scale", 1), ("q4_scale", 4), ("q8_affine_bf16", 1)]
     if not IS_THOROUGH
-    else [(one, 1) for one in LAYOUTS if len(LAYOUTS[one].planes) <= MOST_ADDING_PLANES],
+    else [(one, 1) for one in LAYOUTS if caps().has(f"add_matvec.{one}")],
 )
 def test_a_residual_and_the_gate_behind_it(run_stage, layout, rows) -> None:
     stage, h_out, y = adding(layout, rows, 20, 32 * 17)

@@ -11,7 +11,6 @@ import pytest
 
 from leadout.devices.numpy_ops.weights import dequantize
 from leadout.layouts import BLOCK, FORMATS, LAYOUT_OF_FORMAT, LAYOUTS
-from leadout.lowering.linear import MOST_ADDING_PLANES
 from leadout_build.site.kernels import read_variants
 from leadout_build.site.reflection import reflect
 from leadout_build.site.templates import WgslTemplates
@@ -25,6 +24,9 @@ READERS = {
     for variant in read_variants(KERNELS)
     if "layout" in variant.values
 }
+
+#: Planes that leave room for all that add_matvec binds.
+MOST_ADDING_PLANES = 2
 
 #: Kernels that do not read all layouts -> those that they read.
 SOME_LAYOUTS = {

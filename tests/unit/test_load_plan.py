@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,9 @@ import pytest
 
 import raw_blocks
 from leadout.checkpoint.load_plan import (
+    BLOCKS_PER_WORKGROUP,
     STEP_BYTES,
+    VALUES_PER_WORKGROUP,
     VECTORS_BUFFER,
     LoadPlan,
     LoadPlanBuilder,
@@ -22,6 +25,7 @@ from leadout.devices.numpy_ops.weights import dequantize
 from leadout.errors import DeviceLimitError, TensorError, UnsupportedFormatError
 from leadout.layouts import BLOCK, FORMATS, Matrix
 from leadout.plan import BINDING_ALIGNMENT_BYTES, MAX_WORKGROUPS_PER_DIMENSION
+from lowered import kernels
 
 UNLIMITED = 1 << 40
 
@@ -302,6 +306,18 @@ def test_a_shape_that_does_not_fit_is_refused(
     builder = LoadPlanBuilder(UNLIMITED)
     with pytest.raises(TensorError, match=message):
         builder.matrix("m", in_file_order(*tensors))
+
+
+def test_workgroups_write_as_much_as_steps_count_on() -> None:
+    """Two blocks a thread, or one value of a vector."""
+    repacking = {name: one for name, one in kernels().items() if name.startswith("repack_")}
+    assert len(repacking) > 10
+    for name, one in repacking.items():
+        threads = math.prod(one["workgroup_size"])
+        if one["kernel"] == "repack_vector":
+            assert threads == VALUES_PER_WORKGROUP, name
+        else:
+            assert 2 * threads == BLOCKS_PER_WORKGROUP, name
 
 
 def test_an_unknown_format_and_a_quantised_vector_are_refused() -> None:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from engine_cases import load, open_files
-from leadout import ops
+from leadout import lowering, ops
+from leadout.checkpoint.synthetic import synthetic_checkpoint
+from leadout.errors import DeviceError
 from leadout.layouts import Vector
 from leadout.lowering import kernels_of, lower
+from leadout.lowering.builder import PlanBuilder
 from leadout.lowering.kernel import KERNELS
 from leadout.lowering.linear import matvec_form
 from leadout.ops import Op, Program, ProgramBuilder
 from leadout.plan import Binding, Plan
 from leadout.planning import LoadOptions, plan_load
-from lowered import ListeningDevice, LoweringDevice, caps
+from lowered import ListeningDevice, LoweringDevice, all_features, caps
+from lowered import kernels as kernels_built
 from matvec_forms import FORMS, shape_of
 from speculation_cases import pair_files
+
+LOWERING = Path(lowering.__file__).parent
 
 #: What takes the place of these on an adapter that computes on the CPU is solo_matvec.
 FOR_GPUS = {"matvec", "matmul"}
@@ -128,6 +136,16 @@ def test_every_op_has_a_kernel_of_its_own() -> None:
     assert alone == fused == every
 
 
+@pytest.mark.parametrize("path", sorted(LOWERING.glob("*.py")), ids=lambda path: path.stem)
+def test_how_much_a_workgroup_does_is_read_from_the_index(path: Path) -> None:
+    """Never written down beside the WGSL, where it would go out of step."""
+    dividing = {"ceil", "groups", "linear_grid"}
+    for call in ast.walk(ast.parse(path.read_text())):
+        if isinstance(call, ast.Call) and ast.unparse(call.func).split(".")[-1] in dividing:
+            numbers = [one for one in call.args if isinstance(one, ast.Constant)]
+            assert not [one for one in numbers if type(one.value) is int], ast.unparse(call)
+
+
 VECTOR = Vector("v", 64, Binding("vectors", 0, 256))
 
 
@@ -157,11 +175,19 @@ def test_the_kernels_tests_reach_every_form_of_a_linear_layer() -> None:
         assert {matvec_form(*shape_of(form, one)) for one in ("f32", "q8_super16")} == {form}
 
 
-def test_a_variant_is_taken_only_where_the_device_has_its_features() -> None:
-    kernels_without = caps().kernels
-    with_feature = {**kernels_without, "matvec.f32.1.deep": {"features": ["subgroups"]}}
-    without = dataclasses.replace(caps(), kernels=with_feature)
-    assert not without.has("matvec.f32.1.deep")
-    has = dataclasses.replace(without, features=frozenset(["subgroups"]))
-    assert has.has("matvec.f32.1.deep")
-    assert not has.has("no such kernel")
+@pytest.mark.parametrize("features", [frozenset(), all_features()])
+async def test_variants_are_taken_only_where_the_device_has_their_features(features) -> None:
+    """And where it has them they are; a real model of quantised weights asks for all."""
+    device = LoweringDevice(caps(features))
+    target, drafter = (synthetic_checkpoint("tiny", role) for role in ("target", "drafter"))
+    passes = (await plan_load(device, target, drafter, LoadOptions(drafter="mtp"))).passes
+    plans = [*passes.cycles.values(), *passes.checks.values(), *passes.prefills(), passes.score]
+    variants = {spec.variant for plan in plans for spec in plan.pipelines}
+    assert {name for one in variants for name in kernels_built()[one]["features"]} == features
+
+
+@pytest.mark.parametrize("variant", ["rms_norm.packed", "no such kernel"])
+def test_what_a_device_cannot_run_is_never_dispatched(variant: str) -> None:
+    builder = PlanBuilder(add_and_norm(), caps(features=()))
+    with pytest.raises(DeviceError, match=f"a norm: this device cannot run the kernel {variant}"):
+        builder.dispatch(variant, [], (1, 1, 1), "a norm")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from engine_cases import folder_files, load
 from leadout.checkpoint.synthetic import synthetic_checkpoint
 from leadout.devices.base import DeviceInfo
 from leadout.devices.numpy import NumpyDevice
-from leadout.lowering import lower
+from leadout.lowering import Caps, lower
 from leadout.ops import Program
 from leadout.plan import Plan
 from leadout.planning import LoadOptions, PlannedLoad, plan_load
@@ -23,18 +25,23 @@ TINY_GEMMA3 = Path(__file__).parents[1] / "vectors" / "gemma3-tiny" / "multi-que
 class LoweringDevice:
     """A GPU as far as plans go."""
 
-    def __init__(self, *, is_software: bool) -> None:
+    def __init__(self, *, is_software: bool, features: Iterable[str]) -> None:
         self.info: DeviceInfo = replace(
-            NumpyDevice().info, kernels=lowered.kernels(), is_software=is_software
+            NumpyDevice().info,
+            kernels=lowered.kernels(),
+            is_software=is_software,
+            features=tuple(features),
         )
 
     def lower(self, program: Program, precision: str = "accurate") -> Plan:
-        is_fast = precision == "fast"
-        return lower(program, lowered.caps(is_software=self.info.is_software, is_fast=is_fast))
+        return lower(program, replace(Caps.of(self.info), is_fast=precision == "fast"))
 
 
-async def planned(precision: str, *, is_software: bool = False) -> PlannedLoad:
-    device = LoweringDevice(is_software=is_software)
+async def planned(
+    precision: str, *, is_software: bool = False, features: Iterable[str] | None = None
+) -> PlannedLoad:
+    found = lowered.all_features() if features is None else features
+    device = LoweringDevice(is_software=is_software, features=found)
     target, drafter = (synthetic_checkpoint("tiny", role) for role in ("target", "drafter"))
     return await plan_load(device, target, drafter, LoadOptions(precision=precision))
 
@@ -68,8 +75,9 @@ async def test_accurate_is_the_default_and_leaves_nothing_out() -> None:
     assert not any(constants)
 
 
-async def test_software_has_nothing_but_accurate_and_says_so() -> None:
-    load = await planned("fast", is_software=True)
+@pytest.mark.parametrize("lack", [{"is_software": True}, {"features": ()}])
+async def test_what_has_nothing_but_accurate_says_so(lack: dict[str, Any]) -> None:
+    load = await planned("fast", **lack)
     assert load.precision == "accurate"
     assert packed_pipelines(load) == []
 

@@ -15,12 +15,15 @@
 {% endif %}
 //
 // choices: [rows] u32. rows: the row table. state: [lanes] of (length, last token, is active, counts).
-// {{ "slots: a word an id, 0 = none. " if tables == "paged" }}seen: [lanes, V / 32 + V + 8 V / 32] words. history: [lanes, CAPACITY] u32. results: [lanes] of 12 words.
+// {{ "slots: a word an id, 0 = none. " if tables == "paged" }}seen: [lanes, SEEN_WORDS]. history: [lanes, CAPACITY] u32. results: [lanes, RESULT_WORDS].
 // Grid: one workgroup of one thread. Layouts: pyapp/leadout/state.py.
 
 override V: u32;
 override LANES: u32;
 override CAPACITY: u32;
+override SEEN_WORDS: u32;    // of a lane, in `seen`
+override RESULT_WORDS: u32;  // of a lane, in `results`
+override HEAD_WORDS: u32;    // before its tokens
 
 @group(0) @binding(0) var<storage, read> choices: array<u32>;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;
@@ -36,9 +39,6 @@ override CAPACITY: u32;
 {% include "shared/row.wgsl" %}
 {% include "shared/cycle.wgsl" %}
 
-const RESULT_WORDS = 12u;
-const HEAD_WORDS = 4u;
-
 @compute @workgroup_size(1)
 fn main() {
   for (var i = 0u; i < LANES * RESULT_WORDS; i++) {
@@ -52,7 +52,7 @@ fn main() {
     }
     let before = state[lane];
     let length = before.x;
-    let seen_start = lane * (V / 32u + V + 8u * (V / 32u));
+    let seen_start = lane * SEEN_WORDS;
     let result = lane * RESULT_WORDS;
     // Rows that count: drafts that are not valid stand behind all others.
     var known = 1u;

@@ -3,22 +3,20 @@
 //   logprob(id) = logit(id) - log(sum of exp(logits))
 //
 // of the model's own logits; see logprobs_partial.wgsl, which leaves the parts. Token i of a lane's results has, behind
-// all results, LOGPROB_WORDS words: how many are listed, its log-probability, 20 ids, their 20 log-probabilities,
+// all results, LOGPROB_WORDS words: how many are listed, its log-probability, MOST_TOP ids, their log-probabilities,
 // the largest first; of equals, the lower id first. Other words keep what they have.
 //
 // logits: [rows, V] float32. rows: the row table, 1 + drafts of each lane. settings: [lanes]. choices: [rows] u32.
 // parts: [rows, PARTS, PART_WORDS]. results: of LANES lanes, see pyapp/leadout/state.py. PARTS up to 256. Grid: x = rows.
 
-const PART_WORDS = 44u;
-const LOGPROB_WORDS = 42u;
-const MOST_TOP = 20u;
-// Tokens that a pass can commit to a lane.
-const MOST_TOKENS = 8u;
-
 override V: u32;
 override LANES: u32;
 override PARTS: u32;
 override RESULT_WORDS: u32;
+override PART_WORDS: u32;
+override MOST_TOP: u32;     // ids that are listed, at most
+override MOST_TOKENS: u32;  // that a pass can commit to a lane
+override LOGPROB_WORDS: u32 = 2u + 2u * MOST_TOP;
 
 @group(0) @binding(0) var<storage, read> logits: array<f32>;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;

@@ -12,10 +12,10 @@
 
 // Candidates of a workgroup.
 const CHUNK = {{ 1024 * quads }}u;
-const PART_WORDS = 44u;  // 4 + 2 * 20
 
 override V: u32;
 override RESULT_WORDS: u32;
+override PART_WORDS: u32;
 
 @group(0) @binding(0) var<storage, read> logits: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;

@@ -1,9 +1,10 @@
 // Drafts that the host gives go behind each lane's first row, as far as there are rows and CAPACITY has room.
 //
-// lane_rows: [groups] rows. given: [lanes] of (how many, 7 ids). rows: [rows] rows, 1 + drafts of each group.
+// lane_rows: [groups] rows. given: [lanes, GIVEN_WORDS], a lane's being (how many, ids). rows: [rows] rows, 1 + drafts of each group.
 // Grid: one workgroup of one thread. Layouts: pyapp/leadout/state.py.
 
 override CAPACITY: u32;
+override GIVEN_WORDS: u32;
 
 @group(0) @binding(0) var<storage, read> lane_rows: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> given: array<u32>;
@@ -12,8 +13,6 @@ override CAPACITY: u32;
 
 {% include "shared/row.wgsl" %}
 {% include "shared/cycle.wgsl" %}
-
-const GIVEN_WORDS = 8u;
 
 @compute @workgroup_size(1)
 fn main() {

@@ -45,7 +45,7 @@ const SOFTWARE_HANG_MS = 12 * HANG_MS;
  * @typedef {object} RuntimeOptions
  * @property {KernelLibrary} kernels
  * @property {number} [maxBindingBytes] pretend that the adapter allows no larger bindings (tests)
- * @property {string[]} [hiddenFeatures] pretend that the adapter does not have these (tests)
+ * @property {string[]} [hiddenFeatures] pretend that adapter and browser do not have these (tests)
  * @property {(error: LeadoutError) => void} [onLost] called once when the device goes away unasked
  * @property {number} [hangMs] a pass that takes longer counts as a lost device
  */
@@ -93,18 +93,19 @@ export class Runtime {
    * @param {RuntimeOptions} options
    */
   constructor(
-    { adapter, device },
+    requested,
     kernelIndex,
     { kernels, maxBindingBytes = Infinity, hiddenFeatures = [], onLost = () => {}, hangMs },
   ) {
+    const { device } = requested;
     this.device = device;
-    this.info = toDeviceInfo(adapter, device, maxBindingBytes, hiddenFeatures);
+    this.info = toDeviceInfo(requested, maxBindingBytes, hiddenFeatures);
     this.#hangMs = hangMs ?? (this.info.is_software ? SOFTWARE_HANG_MS : HANG_MS);
     this.#onLost = onLost;
     this.kernelIndex = kernelIndex;
     this.#buffers = new Buffers(device, this.#account);
     this.#ring = new ReadbackRing(device, this.#account);
-    this.#pipelines = new Pipelines(device, kernels);
+    this.#pipelines = new Pipelines(device, kernels, new Set(this.info.features));
     this.#bindGroups = new BindGroups(device, this.#buffers, this.info.max_binding_bytes);
     this.#passTimes = this.info.features.includes("timestamp-query") ? new PassTimes(device) : null;
     device.addEventListener("uncapturederror", (event) => {

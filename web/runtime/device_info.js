@@ -5,7 +5,8 @@
  */
 
 import { adapterName, isSoftwareAdapter } from "./adapter.js";
-import { WANTED_FEATURES } from "./requested.js";
+
+/** @import {RequestedDevice} from "./requested.js" */
 
 /**
  * @typedef {object} DeviceInfo
@@ -15,18 +16,18 @@ import { WANTED_FEATURES } from "./requested.js";
  * @property {string} description
  * @property {number} max_binding_bytes the largest range that one binding may have
  * @property {number} max_buffer_bytes
- * @property {string[]} features optional features that kernels may use
+ * @property {string[]} features optional ones of the device, and of the browser's WGSL
  * @property {boolean} is_software it computes on the CPU
  */
 
 /**
- * @param {GPUAdapter} adapter
- * @param {GPUDevice} device
+ * @param {RequestedDevice} requested
  * @param {number} maxBindingBytes pretend that it allows no larger bindings
  * @param {string[]} hiddenFeatures pretend that it does not have these
  * @returns {DeviceInfo}
  */
-export function toDeviceInfo({ info }, device, maxBindingBytes, hiddenFeatures) {
+export function toDeviceInfo({ adapter, device, features }, maxBindingBytes, hiddenFeatures) {
+  const { info } = adapter;
   const { vendor, architecture, description } = info;
   return {
     name: adapterName(info),
@@ -35,9 +36,7 @@ export function toDeviceInfo({ info }, device, maxBindingBytes, hiddenFeatures) 
     description,
     max_binding_bytes: Math.min(maxBindingBytes, device.limits.maxStorageBufferBindingSize),
     max_buffer_bytes: device.limits.maxBufferSize,
-    features: WANTED_FEATURES.filter(
-      (name) => device.features.has(name) && !hiddenFeatures.includes(name),
-    ),
+    features: features.filter((name) => !hiddenFeatures.includes(name)),
     is_software: isSoftwareAdapter(info),
   };
 }

@@ -185,10 +185,12 @@ export class Pipelines {
   /**
    * @param {GPUDevice} device
    * @param {KernelLibrary} kernels
+   * @param {ReadonlySet<string>} features what variants may ask for
    */
-  constructor(device, kernels) {
+  constructor(device, kernels, features) {
     this.device = device;
     this.kernels = kernels;
+    this.features = features;
   }
 
   /**
@@ -246,11 +248,11 @@ export class Pipelines {
         { variant: name, unknown },
       );
     }
-    const missing = (variant.features ?? []).filter((feature) => !this.device.features.has(feature));
+    const missing = (variant.features ?? []).filter((feature) => !this.features.has(feature));
     if (missing.length > 0) {
       throw new LeadoutError(
         "DeviceError",
-        `kernel "${name}" needs ${missing.join(", ")}, which this device does not have`,
+        `kernel "${name}" needs ${missing.join(", ")}, which this device or browser does not have`,
         { variant: name, missing },
       );
     }

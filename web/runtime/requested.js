@@ -23,8 +23,11 @@ const WANTED_LIMITS = [
   "maxComputeWorkgroupsPerDimension",
 ];
 
-/** Features that kernel variants may ask for. */
-export const WANTED_FEATURES = ["subgroups", "shader-f16", "timestamp-query"];
+/**
+ * Features of an adapter that are used where it has them. What kernel variants ask for of these is listed here
+ * too; what they ask for of WGSL the browser has or not.
+ */
+export const WANTED_FEATURES = ["timestamp-query"];
 
 /**
  * When to ask once more. A browser whose GPU process has just ended says that there is no adapter, or
@@ -32,7 +35,10 @@ export const WANTED_FEATURES = ["subgroups", "shader-f16", "timestamp-query"];
  */
 const AGAIN_MS = 1000;
 
-/** A device and what it was taken from. @typedef {{adapter: GPUAdapter, device: GPUDevice}} RequestedDevice */
+/**
+ * A device, what it was taken from, and which features there are: the device's, and the browser's of WGSL.
+ * @typedef {{adapter: GPUAdapter, device: GPUDevice, features: string[]}} RequestedDevice
+ */
 
 /**
  * @param {GPU | undefined} gpu `navigator.gpu`, or Dawn's
@@ -77,7 +83,9 @@ async function request(gpu) {
   const requiredFeatures = /** @type {GPUFeatureName[]} */ (features);
   try {
     const descriptor = { label: "leadout", requiredFeatures, requiredLimits };
-    return { adapter, device: await adapter.requestDevice(descriptor) };
+    const device = await adapter.requestDevice(descriptor);
+    // Browsers of before there were such features lack the set.
+    return { adapter, device, features: [...features, ...(gpu.wgslLanguageFeatures ?? [])] };
   } catch (error) {
     const reason = firstLine(/** @type {Error} */ (error).message);
     throw new LeadoutError("DeviceUnavailableError", `the adapter gave no device: ${reason}`, {

@@ -1,16 +1,24 @@
 """Renders web/kernels/*.wgsl into one file per variant, checks them and writes index.json.
 
 `variants.toml` is the only list of variants. It has one table per kernel. A table's keys are the
-template's variables, each with a list of values. The variants are all combinations of the values,
-in the order of the keys. The reserved key `features` lists WebGPU features that all variants need.
+template's variables, each with a list of values, or the name of one in the table `lists`. The
+variants are all combinations of the values, in the order of the keys.
+
+    [lists]
+    halves = ["f16", "bf16"]
 
     [matvec]
-    layout = ["f16", "q4_scale"]
+    layout = "halves"
     rows = [1, 2]
+    features.rows.2 = ["subgroups"]
 
-gives matvec.f16.1, matvec.f16.2, matvec.q4_scale.1 and matvec.q4_scale.2. Dawn's front end compiles
-the rendered WGSL in Node, on its null backend, so no GPU is needed. What the runtime needs to know
-about a variant is read from its code and written to index.json, so that nobody has to repeat it.
+gives matvec.f16.1, matvec.f16.2, matvec.bf16.1 and matvec.bf16.2. The reserved key `features` says
+what a device must have, by its WebGPU or its WGSL name: variants with a value (here those of two
+rows), or, where it is a list, all variants of the kernel.
+
+Dawn's front end compiles the rendered WGSL in Node, on its null backend, so no GPU is needed. What
+the runtime needs to know about a variant is read from its code and written to index.json, so that
+nobody has to repeat it.
 """
 
 from __future__ import annotations
@@ -29,7 +37,10 @@ from leadout_build.site.errors import BuildError
 from leadout_build.site.reflection import reflect
 from leadout_build.site.templates import Rendered, WgslTemplates
 
-#: The reserved key in variants.toml for WebGPU features; it is not a template variable.
+#: The reserved table in variants.toml for lists that several kernels name.
+LISTS_KEY = "lists"
+
+#: The reserved key in a kernel's table for features; it is not a template variable.
 FEATURES_KEY = "features"
 
 #: The files of a site that have the kernels; web/runtime/pipelines.js reads them (keep in step).
@@ -47,7 +58,7 @@ class Variant:
     Attributes:
         kernel: the name of its .wgsl file, without the ending.
         values: template variables, in the order of variants.toml.
-        features: WebGPU features that the code needs.
+        features: of WebGPU and of WGSL, that the code needs.
     """
 
     kernel: str
@@ -85,27 +96,74 @@ def read_variants(folder: Path) -> list[Variant]:
         tables = tomllib.loads(path.read_text("utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise BuildError(f"{path}: {error}") from error
+    lists = tables.pop(LISTS_KEY, {})
+    for name, values in lists.items():
+        _check_values(f"{path}: {LISTS_KEY}.{name}", values)
     kernels = {file.stem for file in folder.glob("*.wgsl")}
     if unlisted := sorted(kernels - tables.keys()):
         raise BuildError(f"{path}: no table for {', '.join(unlisted)}; every .wgsl needs one")
     if absent := sorted(tables.keys() - kernels):
         raise BuildError(f"{path}: there is no {', '.join(absent)}.wgsl for the table of that name")
     variants: list[Variant] = []
-    for kernel, table in sorted(tables.items()):
-        for key, values in table.items():
-            _check_values(f"{path}: {kernel}.{key}", values)
-        features = tuple(table.get(FEATURES_KEY, ()))
-        keys = [key for key in table if key != FEATURES_KEY]
-        variants += [
-            Variant(kernel, dict(zip(keys, combination, strict=True)), features)
-            for combination in itertools.product(*(table[key] for key in keys))
-        ]
+    for kernel, table in tables.items():
+        variants += _variants_of(f"{path}: {kernel}", kernel, table, lists)
     return sorted(variants, key=lambda variant: variant.name)
+
+
+def _variants_of(
+    where: str, kernel: str, table: Mapping[str, Any], lists: Mapping[str, list[str | int]]
+) -> list[Variant]:
+    """Return all variants of one kernel; `where` is for messages."""
+    axes: dict[str, list[str | int]] = {}
+    for key, values in table.items():
+        if key == FEATURES_KEY:
+            continue
+        if isinstance(values, str) and values not in lists:
+            known = ", ".join(lists) or "none"
+            raise BuildError(f"{where}.{key}: there is no list {values!r}; the lists are: {known}")
+        axes[key] = lists[values] if isinstance(values, str) else values
+        _check_values(f"{where}.{key}", axes[key])
+    features = table.get(FEATURES_KEY, [])
+    _check_features(f"{where}.{FEATURES_KEY}", features, axes)
+    combinations = [
+        dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())
+    ]
+    return [Variant(kernel, one, _features_of(features, one)) for one in combinations]
+
+
+def _check_features(where: str, features: object, axes: Mapping[str, list[str | int]]) -> None:
+    if not isinstance(features, dict):
+        _check_features_list(where, features)
+        return
+    for key, by_value in features.items():
+        if key not in axes or not isinstance(by_value, dict):
+            raise BuildError(f"{where}.{key}: wanted a key of the kernel, and of it a value")
+        for value, names in by_value.items():
+            if value not in map(str, axes[key]):
+                raise BuildError(f"{where}.{key}.{value}: {key} is never {value}")
+            _check_features_list(f"{where}.{key}.{value}", names)
+
+
+def _check_features_list(where: str, names: object) -> None:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BuildError(f"{where} is {names!r}; wanted a list of features")
+
+
+def _features_of(
+    features: list[str] | Mapping[str, Mapping[str, list[str]]], values: Mapping[str, str | int]
+) -> tuple[str, ...]:
+    """Return what the variant with these values needs, each feature once."""
+    if isinstance(features, list):
+        return tuple(dict.fromkeys(features))
+    needed = [
+        name for key, by_value in features.items() for name in by_value.get(str(values[key]), [])
+    ]
+    return tuple(dict.fromkeys(needed))
 
 
 def _check_values(where: str, values: object) -> None:
     if not isinstance(values, list) or not values:
-        raise BuildError(f"{where} is {values!r}; wanted a list of integers or words")
+        raise BuildError(f"{where} is {values!r}; wanted a list of integers or words, or its name")
     for value in values:
         is_word = isinstance(value, str) and value.replace("_", "").replace("-", "").isalnum()
         if not is_word and type(value) is not int:

@@ -40,14 +40,15 @@ PARAMS_BYTES = 16
 #: The buffer that all vectors share.
 VECTORS_BUFFER = "vectors"
 
-#: Blocks that one workgroup of a repacking kernel writes: 64 threads, two blocks each.
+#: Blocks that one workgroup of a repacking kernel writes: 64 threads, two blocks each; keep in step
+#: with web/kernels/repack_*.wgsl.
 BLOCKS_PER_WORKGROUP = 128
 
 #: The most blocks of a step: a grid has no more workgroups than 65,535.
 _MAX_BLOCKS = 1 << 22
 
-#: Values of a vector that one workgroup writes.
-_VALUES_PER_WORKGROUP = 64
+#: Values of a vector that one workgroup of repack_vector writes, one a thread; keep in step.
+VALUES_PER_WORKGROUP = 64
 
 
 @dataclass(frozen=True)
@@ -277,7 +278,7 @@ class LoadPlanBuilder:
                     params=(count, start),
                     pipeline=pipeline,
                     bindings=(binding,),
-                    workgroups=(-(-count // _VALUES_PER_WORKGROUP), 1, 1),
+                    workgroups=(-(-count // VALUES_PER_WORKGROUP), 1, 1),
                     label=tensor.name,
                 )
             )

@@ -30,7 +30,8 @@ class DeviceInfo:
         name: for people, such as "NVIDIA H100 (Vulkan)" or "NumPy 2.4".
         max_binding_bytes: the largest range one binding may have.
         max_buffer_bytes: the largest buffer.
-        features: optional kernel features present, such as "subgroups" or "shader-f16".
+        features: what kernel variants may ask for beyond WebGPU's baseline: features of the adapter
+            and of the browser's WGSL, such as "packed_4x8_integer_dot_product".
         is_software: WebGPU computes on the CPU, where other kernels are fast (see `lowering`).
         kernels: index.json of the build: what each kernel variant is, by name.
     """

@@ -129,14 +129,14 @@ def attention_prefill(b: PlanBuilder, op: ops.Attention) -> None:
         )
     )
     queries = rows * heads // cache.num_key_value_heads
-    blocks = ceil(queries, b.caps.constant(variant, "BLOCK_QUERIES"))
+    blocks = b.groups(variant, queries, "BLOCK_QUERIES")
     b.dispatch(
         variant,
         [op.q, op.rows.table, cache.keys, cache.values, part_o, part_ml, attending],
         (PREFILL_SPLITS, blocks, cache.num_key_value_heads),
         op.label,
     )
-    groups = ceil(heads * dim // 4, b.caps.constant("attention_merge", "WORKGROUP_QUADS"))
+    groups = b.groups("attention_merge", heads * dim // 4, "WORKGROUP_QUADS")
     b.dispatch(
         "attention_merge",
         [part_o, part_ml, op.rows.table, op.y, attending],
@@ -227,11 +227,11 @@ def emit_segments(
             {"D": dim},
         )
         combine = f"attention_combine.{'packed' if packed else 'plain'}"
-        width = b.caps.constant(combine, "QUADS_OF_GROUP")
+        groups = b.groups(combine, dim // 4, "QUADS_OF_GROUP")
         b.dispatch(
             combine,
             [part_o, part_ml, attend.rows.table, packed or attend.y, decoding],
-            (ceil(dim // 4, width), num_heads, count),
+            (groups, num_heads, count),
             attend.label + ".combine",
             {"D": dim},
         )
@@ -254,10 +254,11 @@ def solo_attention(b: PlanBuilder, op: ops.Attention) -> None:
         0.0,
         op.reaches,
     )
+    variant = f"solo_attention.{cache.dtype}"
     b.dispatch(
-        f"solo_attention.{cache.dtype}",
+        variant,
         [op.q, op.rows.table, cache.keys, cache.values, op.y, b.uniform(decoding)],
-        (ceil(num_heads, 4), rows, 1),
+        (b.groups(variant, num_heads), rows, 1),
         op.label,
         {"D": dim},
     )

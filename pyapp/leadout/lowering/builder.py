@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from leadout.errors import DeviceLimitError
+from leadout.errors import DeviceError, DeviceLimitError
 from leadout.lowering.caps import Caps
 from leadout.ops import Program, Tensor
 from leadout.plan import (
@@ -61,6 +61,18 @@ class PlanBuilder:
         self._constants[name] = data
         return Binding(name, 0, len(data))
 
+    def groups(self, variant: str, count: int, per: str | None = None) -> int:
+        """Return how many workgroups of a kernel variant do so many things.
+
+        Args:
+            variant: a key of index.json.
+            count: of what each thread does one of.
+            per: the kernel's `const` that says how many a workgroup does, where threads do more
+                or fewer.
+        """
+        caps = self.caps
+        return ceil(count, caps.threads(variant) if per is None else caps.constant(variant, per))
+
     def dispatch(
         self,
         variant: str,
@@ -79,8 +91,11 @@ class PlanBuilder:
             constants: values of the kernel's `override` constants.
 
         Raises:
+            DeviceError: the variant was not built, or needs a feature that is not there.
             DeviceLimitError: the grid is larger than WebGPU's.
         """
+        if not self.caps.has(variant):
+            raise DeviceError(f"{label}: this device cannot run the kernel {variant}.")
         for count in workgroups:
             if isinstance(count, Param):
                 self._params[count.name] = count

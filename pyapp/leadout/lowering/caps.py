@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ class Caps:
 
     Attributes:
         kernels: index.json of the build, by variant.
-        features: WebGPU features that the device has.
+        features: that the device and the browser's WGSL have.
         is_software: it computes on the CPU.
         is_fast: linear layers over few rows may take activations of 8 bits instead of 16.
     """
@@ -35,10 +36,22 @@ class Caps:
         """Threads that norm a head: one on the CPU, where waiting for others costs the most."""
         return 1 if self.is_software else 64
 
+    @property
+    def can_be_fast(self) -> bool:
+        """Whether there are kernels that may leave the low bytes of activations out."""
+        with_low = [
+            name for name, known in self.kernels.items() if "WITH_LOW" in known["overrides"]
+        ]
+        return not self.is_software and any(map(self.has, with_low))
+
     def has(self, variant: str) -> bool:
-        """Return whether a kernel variant was built, and the device has its features."""
+        """Return whether a kernel variant was built, and its features are there."""
         known = self.kernels.get(variant)
         return known is not None and self.features.issuperset(known["features"])
+
+    def threads(self, variant: str) -> int:
+        """Return how many threads a workgroup of a kernel variant has."""
+        return math.prod(self.kernels[variant]["workgroup_size"])
 
     def constant(self, variant: str, name: str) -> int:
         """Return a number that a kernel declares as a `const`, such as its outputs a workgroup."""

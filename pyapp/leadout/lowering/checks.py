@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from leadout import ops
-from leadout.lowering.builder import PlanBuilder, ceil, linear_grid
+from leadout.lowering.builder import PlanBuilder, linear_grid
 from leadout.lowering.kernel import kernel
 
 
@@ -13,7 +13,7 @@ from leadout.lowering.kernel import kernel
 def digest(b: PlanBuilder, op: ops.Digest) -> None:
     """Many workgroups a row; hashes are added atomically, whose order does not matter."""
     rows, columns = op.x.shape
-    grid = (ceil(columns, b.caps.constant("digest", "WORKGROUP_WORDS")), rows, 1)
+    grid = (b.groups("digest", columns, "WORKGROUP_WORDS"), rows, 1)
     b.dispatch("digest", [op.x, op.y], grid, op.label, {"N": columns})
 
 
@@ -21,13 +21,13 @@ def digest(b: PlanBuilder, op: ops.Digest) -> None:
 def check_finite(b: PlanBuilder, op: ops.CheckFinite) -> None:
     """Many workgroups a tensor."""
     variant = f"check_finite.{op.kind}"
-    groups = ceil(op.values.bytes // 4, b.caps.constant(variant, "WORKGROUP_WORDS"))
+    groups = b.groups(variant, op.values.bytes // 4, "WORKGROUP_WORDS")
     b.dispatch(variant, [op.values, op.flag], linear_grid(groups), op.label)
 
 
 @kernel(ops.Fill)
 def fill(b: PlanBuilder, op: ops.Fill) -> None:
     """Many workgroups a tensor."""
-    groups = ceil(op.words.bytes // 4, b.caps.constant("fill", "WORKGROUP_WORDS"))
+    groups = b.groups("fill", op.words.bytes // 4, "WORKGROUP_WORDS")
     made = b.uniform(struct.pack("<3I", op.seed, op.keep, op.bits))
     b.dispatch("fill", [op.words, made], linear_grid(groups), op.label)

@@ -5,19 +5,16 @@ from __future__ import annotations
 import struct
 
 from leadout import ops, sampling, state
-from leadout.lowering.builder import Bound, PlanBuilder, ceil
+from leadout.lowering.builder import Bound, PlanBuilder
 from leadout.lowering.caps import Caps
 from leadout.lowering.kernel import kernel
 from leadout.plan import Binding
 
-#: The variants of choose_few, by how many candidates a thread has, in fours.
-FEW_QUADS = (4, 8)
-
 #: Layout of the struct in web/kernels/shared/cycle.wgsl; keep in step.
 _CYCLE = struct.Struct("<IIII")
 
-#: Maxima of a row that web/kernels/choose_collect.wgsl can compare, one a thread.
-MAX_MAXIMA = 256
+#: What logprobs_partial leaves of a part before the ids that it lists: its largest logit and so on.
+PART_HEAD_WORDS = 4
 
 
 def cycle_shape(b: PlanBuilder, num_groups: int, num_drafts: int, num_rows: int = 0) -> Binding:
@@ -31,27 +28,31 @@ def suppress(b: PlanBuilder, op: ops.Suppress) -> None:
     rows, vocab_size = op.logits.shape
     count = op.ids.shape[0]
     constants = {"V": vocab_size, "COUNT": count}
-    b.dispatch("suppress", [op.ids, op.logits], (ceil(count, 64), rows, 1), op.label, constants)
+    grid = (b.groups("suppress", count), rows, 1)
+    b.dispatch("suppress", [op.ids, op.logits], grid, op.label, constants)
 
 
 def _few(caps: Caps, choose: ops.Choose, then: str) -> str | None:
-    """Return the variant of choose_few that has room for all candidates, if one has."""
-    kind = "all" if choose.ids is None else "mapped"
-    for quads in FEW_QUADS:
-        variant = f"choose_few.{kind}.{then}.{quads}"
-        if choose.logits.shape[1] <= caps.constant(variant, "CANDIDATES"):
-            return variant
-    return None
+    """Return the smallest variant of choose_few with room for all candidates, if there is one."""
+    start = f"choose_few.{'all' if choose.ids is None else 'mapped'}.{then}."
+    variants = [name for name in caps.kernels if name.startswith(start) and caps.has(name)]
+    rooms = [(caps.constant(name, "CANDIDATES"), name) for name in variants]
+    count = choose.logits.shape[1]
+    return next((name for room, name in sorted(rooms) if count <= room), None)
 
 
 def _choice(choose: ops.Choose) -> tuple[list[Bound], list[Bound], dict[str, int]]:
     """Return what all kernels that choose bind first, what they bind last, and their constants."""
     tables = choose.tables
-    first: list[Bound] = [
-        choose.logits, choose.rows.table, sampling.settings(tables.num_lanes), tables.seen,
-    ]  # fmt: skip
+    settings = sampling.settings(tables.num_lanes)
+    first: list[Bound] = [choose.logits, choose.rows.table, settings, tables.seen]
     last: list[Bound] = [] if choose.ids is None else [choose.ids]
-    return first, last, {"V": tables.vocab_size, "COUNT": choose.logits.shape[1]}
+    constants = {
+        "V": tables.vocab_size,
+        "COUNT": choose.logits.shape[1],
+        "MASK_SLOTS": state.MASK_SLOTS,
+    }
+    return first, last, constants
 
 
 @kernel(
@@ -85,7 +86,8 @@ def solo_choose(b: PlanBuilder, op: ops.Choose) -> None:
     rows, count = op.logits.shape
     keys = b.scratch("candidate_keys", rows, count)
     variant = f"solo_choose.{'all' if op.ids is None else 'mapped'}"
-    b.dispatch(variant, [*first, op.y, keys, *last], (ceil(rows, 4), 1, 1), op.label, constants)
+    grid = (b.groups(variant, rows), 1, 1)
+    b.dispatch(variant, [*first, op.y, keys, *last], grid, op.label, constants)
 
 
 @kernel(ops.Choose, when=lambda run: _few(run.caps, run.ops[0], "choose") is not None)
@@ -104,11 +106,12 @@ def choose_many(b: PlanBuilder, op: ops.Choose) -> None:
     rows, count = op.logits.shape
     first, last, constants = _choice(op)
     kind = "all" if op.ids is None else "mapped"
-    partial = f"choose_partial.{kind}"
-    parts = ceil(count, b.caps.constant(partial, "CHUNK"))
-    assert parts <= MAX_MAXIMA, f"{op.label}: {count} logits"
-    # As many maxima as the next kernel can compare.
-    split = 1 << (MAX_MAXIMA // parts).bit_length() - 1
+    partial, collect = f"choose_partial.{kind}", f"choose_collect.{kind}"
+    parts = b.groups(partial, count, "CHUNK")
+    # As many maxima as the next kernel can compare, one a thread.
+    most = b.caps.threads(collect)
+    assert parts <= most, f"{op.label}: {count} logits"
+    split = 1 << (most // parts).bit_length() - 1
     best = b.scratch("best_of_parts", rows, parts, 4)
     maxima = b.scratch("maxima_of_parts", rows, parts, split)
     found = b.scratch("found_candidates", rows, b.caps.constant(partial, "FOUND_WORDS"))
@@ -121,7 +124,7 @@ def choose_many(b: PlanBuilder, op: ops.Choose) -> None:
         with_split,
     )
     b.dispatch(
-        f"choose_collect.{kind}",
+        collect,
         [*first, maxima, found, *last],
         (parts, rows, 1),
         op.label + ".collect",
@@ -159,6 +162,9 @@ def accept(b: PlanBuilder, op: ops.Accept) -> None:
             "V": tables.vocab_size,
             "LANES": tables.num_lanes,
             "CAPACITY": tables.context_length,
+            "SEEN_WORDS": tables.seen_bytes // 4,
+            "RESULT_WORDS": state.RESULT_WORDS,
+            "HEAD_WORDS": state.RESULT_HEAD_WORDS,
         },
     )
 
@@ -167,12 +173,13 @@ def accept(b: PlanBuilder, op: ops.Accept) -> None:
 def logprobs(b: PlanBuilder, op: ops.Logprobs) -> None:
     """What each part of a row tells alone, then a workgroup a row; see logprobs_partial.wgsl."""
     tables, (rows, vocab_size) = op.tables, op.logits.shape
-    parts = ceil(vocab_size, b.caps.constant("logprobs_partial", "CHUNK"))
-    assert parts <= MAX_MAXIMA, f"{op.label}: {vocab_size} logits"
-    words = b.caps.constant("logprobs_partial", "PART_WORDS")
+    parts = b.groups("logprobs_partial", vocab_size, "CHUNK")
+    # The next kernel has a thread for each.
+    assert parts <= b.caps.threads("logprobs_final"), f"{op.label}: {vocab_size} logits"
+    words = PART_HEAD_WORDS + 2 * sampling.MAX_TOP_LOGPROBS
     found = b.scratch("logprob_parts", rows, parts, words)
     first: list[Bound] = [op.logits, op.rows.table, sampling.settings(tables.num_lanes)]
-    constants = {"V": vocab_size, "RESULT_WORDS": state.RESULT_WORDS}
+    constants = {"V": vocab_size, "RESULT_WORDS": state.RESULT_WORDS, "PART_WORDS": words}
     cycle = cycle_shape(b, op.num_groups, op.num_drafts)
     b.dispatch(
         "logprobs_partial",
@@ -186,19 +193,25 @@ def logprobs(b: PlanBuilder, op: ops.Logprobs) -> None:
         [*first, op.choices, found, tables.results_and_logprobs, cycle],
         (rows, 1, 1),
         op.label + ".final",
-        {**constants, "LANES": tables.num_lanes, "PARTS": parts},
+        {
+            **constants,
+            "LANES": tables.num_lanes,
+            "PARTS": parts,
+            "MOST_TOP": sampling.MAX_TOP_LOGPROBS,
+            "MOST_TOKENS": state.MAX_DRAFT_TOKENS + 1,
+        },
     )
 
 
 @kernel(ops.TakeAccepted)
 def take_accepted(b: PlanBuilder, op: ops.TakeAccepted) -> None:
-    """A thread a column and lane."""
+    """A thread four columns and lane."""
     columns = op.x.shape[1]
     cycle = cycle_shape(b, op.num_groups, op.num_drafts)
     b.dispatch(
         "take_accepted",
         [op.x, op.rows.table, op.tables.results, op.y, cycle],
-        (ceil(columns, 256), op.num_groups, 1),
+        (b.groups("take_accepted", columns // 4), op.num_groups, 1),
         op.label,
         {
             "D": columns,
@@ -213,7 +226,7 @@ def take_accepted(b: PlanBuilder, op: ops.TakeAccepted) -> None:
 def take_lanes(b: PlanBuilder, op: ops.TakeLanes) -> None:
     """A thread four columns and group."""
     groups, columns = op.y.shape
-    grid = (ceil(columns, 256), groups, 1)
+    grid = (b.groups("take_lanes", columns // 4), groups, 1)
     b.dispatch("take_lanes", [op.x, op.rows.table, op.y], grid, op.label, {"D": columns})
 
 
@@ -255,5 +268,5 @@ def place_given(b: PlanBuilder, op: ops.PlaceGiven) -> None:
         [op.lane_rows.table, tables.given, op.rows.table, cycle],
         (1, 1, 1),
         op.label,
-        {"CAPACITY": tables.context_length},
+        {"CAPACITY": tables.context_length, "GIVEN_WORDS": state.GIVEN_WORDS},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from leadout import ops
-from leadout.lowering.builder import PlanBuilder, ceil
+from leadout.lowering.builder import PlanBuilder
 from leadout.lowering.choice import cycle_shape
 from leadout.lowering.kernel import kernel
 from leadout.ops.draft import NGRAM_MAX, NGRAM_MIN
@@ -13,7 +13,7 @@ from leadout.ops.draft import NGRAM_MAX, NGRAM_MIN
 def solo_top_centroids(b: PlanBuilder, op: ops.TopCentroids) -> None:
     """A thread a score: for adapters that compute on the CPU."""
     rows, count = op.scores.shape
-    grid = (ceil(count, 4), rows, 1)
+    grid = (b.groups("solo_top_centroids", count), rows, 1)
     b.dispatch("solo_top_centroids", [op.scores, op.y], grid, op.label, {"TOP": op.y.shape[1]})
 
 
@@ -30,7 +30,7 @@ def candidate_logits(b: PlanBuilder, op: ops.CandidateLogits) -> None:
     table, (rows, count) = op.table, op.ids.shape
     top = op.top.shape[1]
     variant = f"candidate_logits.{table.layout}"
-    groups = ceil(count, b.caps.constant(variant, "WORKGROUP_CANDIDATES"))
+    groups = b.groups(variant, count, "WORKGROUP_CANDIDATES")
     for shard in table.shards:
         b.dispatch(
             variant,

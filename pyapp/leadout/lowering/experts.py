@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from leadout import ops
-from leadout.lowering.builder import Bound, PlanBuilder, ceil
+from leadout.lowering.builder import Bound, PlanBuilder
 from leadout.lowering.kernel import Run, kernel
 from leadout.ops import ExpertLayer, Tensor
 
@@ -36,7 +36,6 @@ def router(
     tile = 8 if linear.rows.is_prefill else 1
     for matrix, first_output in linear.layer.parts:
         variant = f"router_scores.{matrix.layout}.{tile}"
-        outputs = b.caps.constant(variant, "OUTPUTS")
         for shard in matrix.shards:
             b.dispatch(
                 variant,
@@ -48,7 +47,8 @@ def router(
                     linear.y,
                     norm.y,
                 ],
-                (ceil(shard.num_rows, outputs) + 1, linear.rows.count // tile, 1),
+                # The last one of a row writes the norm.
+                (b.groups(variant, shard.num_rows, "OUTPUTS") + 1, linear.rows.count // tile, 1),
                 linear.label,
                 {
                     "K": matrix.num_cols,
@@ -115,10 +115,10 @@ def mix_norm_sum(b: PlanBuilder, mix: ops.MixExperts, op: ops.RmsNormSum) -> Non
 
 @kernel(ops.MixExperts)
 def mix_experts(b: PlanBuilder, op: ops.MixExperts) -> None:
-    """A thread a column."""
+    """A thread four columns."""
     rows, top_k, columns = op.x.shape
     constants = {"D": columns, "TOP": top_k}
-    grid = (ceil(columns, 256), rows, 1)
+    grid = (b.groups("mix_experts", columns // 4), rows, 1)
     b.dispatch("mix_experts", [op.x, op.weights, op.y], grid, op.label, constants)
 
 
@@ -156,7 +156,7 @@ def _gated(b: PlanBuilder, op: ops.ExpertGatedLinear, tiles: tuple[Tensor, Tenso
     rows, top_k, size = op.y.shape
     both = b.scratch("expert_gate_up", rows, top_k, 2 * size)
     _multiply(b, layer, op.x, op.chosen, both, op.label, "none", tiles)
-    grid = (ceil(size, 64), rows * top_k, 1)
+    grid = (b.groups("gelu_mul", size), rows * top_k, 1)
     b.dispatch("gelu_mul", [both, op.y], grid, op.label + ".gelu", {"N": size})
 
 
@@ -176,7 +176,7 @@ def _multiply(
         outputs = matrix.num_rows // layer.num_experts
         kernel_name = "expert_matvec" if tiles is None else "expert_matmul"
         variant = f"{kernel_name}.{matrix.layout}.{epilogue}"
-        groups = ceil(outputs, b.caps.constant(variant, "WORKGROUP_OUTPUTS"))
+        groups = b.groups(variant, outputs, "WORKGROUP_OUTPUTS")
         count = rows * top_k if tiles is None else _num_tiles(b, layer, chosen)
         for shard in matrix.shards:
             held = b.uniform(_SHARD.pack(shard.row_start, shard.num_rows, first_output, 0))

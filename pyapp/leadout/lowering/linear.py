@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from leadout import ops
 from leadout.layouts import BLOCK, Matrix, Shard
-from leadout.lowering.builder import Bound, Grid, PlanBuilder, ceil, linear_grid
+from leadout.lowering.builder import Bound, Grid, PlanBuilder, linear_grid
 from leadout.lowering.kernel import Run, kernel
 from leadout.ops import LinearLayer, Tensor
 from leadout.plan import Binding
@@ -16,9 +16,6 @@ from leadout.rows import FEW_ROWS, TILE_ROWS, Rows
 
 #: Layout of the struct in web/kernels/shared/shape.wgsl; keep in step.
 SHAPE = struct.Struct("<IIIIfIffII")
-
-#: Planes of a layout that leave room for all that add_matvec binds.
-MOST_ADDING_PLANES = 2
 
 #: The most weights of a layer whose rows are computed apart.
 FEW_WEIGHTS = 1 << 19
@@ -88,11 +85,12 @@ def rows_at_once(layer: LinearLayer, rows: Rows) -> int:
 def embed(b: PlanBuilder, op: ops.Embed) -> None:
     """Look tokens up, shard by shard; each leaves the others' tokens alone."""
     table = op.table
+    variant = f"embed.{table.layout}"
     for shard in table.shards:
         b.dispatch(
-            f"embed.{table.layout}",
+            variant,
             [*shard.planes, op.rows.table, op.y],
-            (ceil(table.num_cols // BLOCK, 64), op.rows.count, 1),
+            (b.groups(variant, table.num_cols // BLOCK), op.rows.count, 1),
             op.label,
             {
                 "K": table.num_cols,
@@ -109,10 +107,11 @@ def embed_paged(b: PlanBuilder, op: ops.EmbedPaged) -> None:
     """Look tokens up among the rows that are on the device."""
     table = op.table
     (shard,) = table.shards
+    variant = f"embed_paged.{table.layout}"
     b.dispatch(
-        f"embed_paged.{table.layout}",
+        variant,
         [*shard.planes, op.slots, op.rows.table, op.y],
-        (ceil(table.num_cols // BLOCK, 64), op.rows.count, 1),
+        (b.groups(variant, table.num_cols // BLOCK), op.rows.count, 1),
         op.label,
         {"K": table.num_cols, "N": shard.num_rows, "SCALE": op.scale},
     )
@@ -125,7 +124,7 @@ def place_embeddings(b: PlanBuilder, op: ops.PlaceEmbeddings) -> None:
     b.dispatch(
         "place_embeddings",
         [op.given, op.rows.table, op.y],
-        (ceil(columns // 4, 64), num_rows, 1),
+        (b.groups("place_embeddings", columns // 4), num_rows, 1),
         op.label,
         {"K": columns, "OUT_STRIDE": op.y.shape[-1]},
     )
@@ -149,7 +148,7 @@ def _solo(
     """Append solo_matvec for a shard."""
     count = min(op.rows.count, FEW_ROWS[-1])
     variant = f"solo_matvec.{matrix.layout}.{count}.{epilogue}"
-    groups = ceil(shard.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS"))
+    groups = b.groups(variant, shard.num_rows, "WORKGROUP_OUTPUTS")
     grid = linear_grid(groups, op.rows.count // count)
     bindings: list[Bound] = [*shard.planes, op.x, op.y, shape, op.rows.table]
     b.dispatch(variant, bindings, grid, op.label)
@@ -170,7 +169,7 @@ def matmul(b: PlanBuilder, op: ops.Linear) -> None:
         parts = b.scratch("split_sums", splits, rows, outputs)
         part_shape = b.uniform(SHAPE.pack(matrix.num_cols, outputs, outputs, 0, 0.0, 0, *NO_NORM))
         b.dispatch(variant, [*shard.planes, op.x, parts, part_shape], grid, op.label)
-        grid = (ceil(outputs, 64), rows, 1)
+        grid = (b.groups("sum_splits", outputs), rows, 1)
         b.dispatch("sum_splits", [parts, op.y, shape], grid, op.label + ".sum", {"SPLITS": splits})
 
 
@@ -190,22 +189,33 @@ def _matmul_variant(matrix: Matrix, rows: int, epilogue: str) -> str:
 
 
 def _matmul_grid(b: PlanBuilder, variant: str, num_outputs: int, rows: int, splits: int) -> Grid:
-    outputs = b.caps.constant(variant, "TILE_OUTPUTS")
-    return (ceil(num_outputs, outputs), rows // b.caps.constant(variant, "TILE_ROWS"), splits)
+    row_tiles = rows // b.caps.constant(variant, "TILE_ROWS")
+    return (b.groups(variant, num_outputs, "TILE_OUTPUTS"), row_tiles, splits)
 
 
 @kernel(ops.Linear)
 def matvec(b: PlanBuilder, op: ops.Linear) -> None:
     """Multiply few rows, each weight read once for all of them."""
     for matrix, shard, shape in shards(b, op.layer, op.y, op.offset, op.softcap):
-        form = matvec_form(op.layer.num_outputs, matrix.num_cols)
-        few_rows(b, f"matvec.{matrix.layout}", form, shard, [op.x], op.y, shape, op)
+        few_rows(b, few_rows_variant("matvec", matrix, op), shard, [op.x], op.y, shape, op)
+
+
+def few_rows_variant(
+    kernel_name: str,
+    matrix: Matrix,
+    op: ops.Linear | ops.GatedLinear,
+    form: str | None = None,
+) -> str:
+    """Return the variant of matvec or packed_matvec that a matrix of a layer takes."""
+    if form is None:
+        is_gated = isinstance(op, ops.GatedLinear)
+        form = "gated" if is_gated else matvec_form(op.layer.num_outputs, matrix.num_cols)
+    return f"{kernel_name}.{matrix.layout}.{rows_at_once(op.layer, op.rows)}.{form}"
 
 
 def few_rows(
     b: PlanBuilder,
-    kernel_and_layout: str,
-    form: str,
+    variant: str,
     shard: Shard,
     inputs: Sequence[Tensor],
     y: Tensor,
@@ -214,10 +224,8 @@ def few_rows(
     constants: Mapping[str, int] | None = None,
 ) -> None:
     """Append matvec or packed_matvec for a shard."""
-    count = rows_at_once(op.layer, op.rows)
-    variant = f"{kernel_and_layout}.{count}.{form}"
-    groups = ceil(shard.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS"))
-    grid = linear_grid(groups, op.rows.count // count)
+    groups = b.groups(variant, shard.num_rows, "WORKGROUP_OUTPUTS")
+    grid = linear_grid(groups, op.rows.count // rows_at_once(op.layer, op.rows))
     b.dispatch(variant, [*shard.planes, *inputs, y, shape], grid, op.label, constants)
 
 
@@ -239,8 +247,8 @@ def matvec_gelu_times(b: PlanBuilder, op: ops.Linear, times: ops.GeluTimes) -> N
     """As `matvec`, and gate by given factors."""
     stride = times.factors.shape[-1]
     for matrix, shard, shape in shards(b, op.layer, times.y, times.offset, None, stride):
-        inputs = [op.x, times.factors]
-        few_rows(b, f"matvec.{matrix.layout}", "gelu_times", shard, inputs, times.y, shape, op)
+        variant = few_rows_variant("matvec", matrix, op, "gelu_times")
+        few_rows(b, variant, shard, [op.x, times.factors], times.y, shape, op)
 
 
 def _adds_and_gates(run: Run) -> bool:
@@ -249,8 +257,8 @@ def _adds_and_gates(run: Run) -> bool:
         _gates_by_factors(Run([linear, times], run.following, run.caps, run.left))
         and linear.x == add.h_out
         and add.scalar is None
-        and add.weight.length <= run.caps.constant("add_matvec.f32", "MAX_COLUMNS")
-        and len(linear.layer.single_shard.shards[0].planes) <= MOST_ADDING_PLANES
+        and run.caps.has(variant := f"add_matvec.{linear.layer.single_shard.layout}")
+        and add.weight.length <= run.caps.constant(variant, "MAX_COLUMNS")
     )
 
 
@@ -260,7 +268,7 @@ def add_matvec(b: PlanBuilder, add: ops.AddNorm, op: ops.Linear, times: ops.Gelu
     stride, norm = times.factors.shape[-1], NormNumbers(add.eps)
     for matrix, shard, shape in shards(b, op.layer, times.y, times.offset, None, stride, norm):
         variant = f"add_matvec.{matrix.layout}"
-        groups = ceil(shard.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS"))
+        groups = b.groups(variant, shard.num_rows, "WORKGROUP_OUTPUTS")
         bindings: list[Bound] = [*shard.planes, add.x, add.h, add.weight.binding]
         bindings += [times.factors, add.h_out, times.y, shape]
         b.dispatch(variant, bindings, linear_grid(groups, op.rows.count), op.label)
@@ -281,7 +289,7 @@ def solo_gated(b: PlanBuilder, op: ops.GatedLinear) -> None:
 def gated_matvec(b: PlanBuilder, op: ops.GatedLinear) -> None:
     """As `matvec`, with gate and up in one."""
     for matrix, shard, shape in shards(b, op.layer, op.y):
-        few_rows(b, f"matvec.{matrix.layout}", "gated", shard, [op.x], op.y, shape, op)
+        few_rows(b, few_rows_variant("matvec", matrix, op), shard, [op.x], op.y, shape, op)
 
 
 @kernel(ops.GatedLinear, when=lambda run: run.ops[0].rows.is_prefill and _is_single(run))
@@ -306,7 +314,7 @@ def linear_then_gate(b: PlanBuilder, op: ops.GatedLinear) -> None:
         matmul(b, linear)
     else:
         matvec(b, linear)
-    grid = (ceil(size, 64), rows.count, 1)
+    grid = (b.groups("gelu_mul", size), rows.count, 1)
     b.dispatch("gelu_mul", [both, op.y], grid, op.label + ".gelu", {"N": size})
 
 
@@ -315,5 +323,5 @@ def gelu_times(b: PlanBuilder, op: ops.GeluTimes) -> None:
     """Gate by given factors."""
     rows, size = op.x.shape
     shape = b.uniform(SHAPE.pack(0, size, 0, op.offset, 0.0, op.factors.shape[-1], *NO_NORM))
-    grid = (ceil(size, 64), rows, 1)
+    grid = (b.groups("gelu_times", size), rows, 1)
     b.dispatch("gelu_times", [op.x, op.factors, op.y, shape], grid, op.label)

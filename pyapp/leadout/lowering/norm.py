@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from leadout import ops
-from leadout.lowering.builder import Bound, PlanBuilder, ceil
+from leadout.lowering.builder import Bound, PlanBuilder
 from leadout.lowering.kernel import kernel
 from leadout.ops import Tensor
 
@@ -104,4 +104,5 @@ def per_layer_input(b: PlanBuilder, op: ops.PerLayerInput) -> None:
 def take_last_row(b: PlanBuilder, op: ops.TakeLastRow) -> None:
     """Copy a row."""
     columns = op.x.shape[1]
-    b.dispatch("take_last_row", [op.x, op.y], (ceil(columns, 256), 1, 1), op.label, {"D": columns})
+    grid = (b.groups("take_last_row", columns // 4), 1, 1)
+    b.dispatch("take_last_row", [op.x, op.y], grid, op.label, {"D": columns})

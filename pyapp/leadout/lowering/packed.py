@@ -1,9 +1,9 @@
 """Norms or attention, and the linear layers behind them, with activations of 16 bits in between.
 
 Products with quantised weights are then packed dot products of bytes, see
-web/kernels/shared/packed.wgsl.
-Whether a layer is computed so depends on its weights and on the ops around it alone, never on
-the number of rows: it is part of its bits.
+web/kernels/shared/packed.wgsl. Where the browser has none, nothing here fits.
+Whether a layer is computed so depends on the device, on its weights and on the ops around it,
+never on the number of rows: it is part of its bits.
 """
 
 from __future__ import annotations
@@ -12,25 +12,27 @@ import dataclasses
 from collections.abc import Callable
 
 from leadout import ops
-from leadout.layouts import LAYOUTS
+from leadout.layouts import BLOCK
 from leadout.lowering.attention import decodes, emit_segments, kv_norm_rope
-from leadout.lowering.builder import Bound, PlanBuilder, ceil, linear_grid
+from leadout.lowering.builder import Bound, PlanBuilder, linear_grid
+from leadout.lowering.caps import Caps
 from leadout.lowering.kernel import Run, kernel
-from leadout.lowering.linear import NormNumbers, few_rows, matvec_form, shards
+from leadout.lowering.linear import NormNumbers, few_rows, few_rows_variant, shards
 from leadout.lowering.norm import emit_add_norm, emit_norm
-from leadout.ops import LinearLayer, Tensor
+from leadout.ops import Tensor
 from leadout.plan import Binding
-
-#: Activations that are packed together, under one scale.
-BLOCK = 32
 
 #: The most workgroups that each norm a row for themselves.
 MOST_NORMING = 512
 
 
-def _is_quantised(layer: LinearLayer) -> bool:
-    """Return whether all parts have scales, beside which their values are integers."""
-    return all(len(LAYOUTS[matrix.layout].planes) > 1 for matrix, _ in layer.parts)
+def _takes_packed(caps: Caps, op: ops.Linear | ops.GatedLinear) -> bool:
+    """Return whether all parts of a layer can be multiplied by packed activations.
+
+    There are kernels for quantised layouts alone; whatever packs needs no other feature than they.
+    """
+    variants = [few_rows_variant("packed_matvec", matrix, op) for matrix, _ in op.layer.parts]
+    return all(map(caps.has, variants))
 
 
 def _packs(run: Run) -> bool:
@@ -41,7 +43,7 @@ def _packs(run: Run) -> bool:
         and not run.caps.is_software
         and not linear.rows.is_prefill
         and linear.rows.count == norm.y.shape[0]
-        and _is_quantised(linear.layer)
+        and _takes_packed(run.caps, linear)
         and (len(run.ops) == 2 or _follows(run))
     )
 
@@ -62,7 +64,7 @@ def _packs_both(run: Run) -> bool:
         and size % BLOCK == 0
         and down.x == gated.y
         and down.rows == gated.rows
-        and _is_quantised(down.layer)
+        and _takes_packed(run.caps, down)
         and run.drops(gated.y)
     )
 
@@ -137,8 +139,8 @@ def add_norm_mlp(
         packed = b.scratch("packed_normed", *norm.y.shape)
         emit_add_norm(b, add, norm, packed, is_plain=False)
         for matrix, shard, shape in shards(b, gated.layer, inner):
-            variant, bits = f"packed_matvec.{matrix.layout}", _bits(b)
-            few_rows(b, variant, "gated", shard, [packed], inner, shape, gated, bits)
+            variant = few_rows_variant("packed_matvec", matrix, gated)
+            few_rows(b, variant, shard, [packed], inner, shape, gated, _bits(b))
     packed_linear(b, down, inner)
 
 
@@ -155,11 +157,12 @@ def _norms_inside(
     variant = f"norm_gated.{matrix.layout}"
     return (
         gated.rows.count == 1
+        and b.caps.has(variant)
         and add.scalar is None
         and add.h_out.buffer not in (add.h.buffer, add.x.buffer)
         and add.weight.binding.buffer == norm.weight.binding.buffer
         and matrix.num_cols <= b.caps.constant(variant, "MAX_COLUMNS")
-        and ceil(matrix.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS")) <= MOST_NORMING
+        and b.groups(variant, matrix.num_rows, "WORKGROUP_OUTPUTS") <= MOST_NORMING
     )
 
 
@@ -173,7 +176,7 @@ def _norm_inside(
     numbers = NormNumbers(add.eps, 1 / norm.weight.length, *(one.offset // 16 for one in places))
     for matrix, shard, shape in shards(b, gated.layer, y, norm=numbers):
         variant = f"norm_gated.{matrix.layout}"
-        groups = ceil(shard.num_rows, b.caps.constant(variant, "WORKGROUP_OUTPUTS"))
+        groups = b.groups(variant, shard.num_rows, "WORKGROUP_OUTPUTS")
         bindings: list[Bound] = [*shard.planes, add.x, add.h, vectors, add.h_out, y, shape]
         b.dispatch(variant, bindings, linear_grid(groups), gated.label, _bits(b))
 
@@ -187,7 +190,7 @@ def _packs_attended(run: Run) -> bool:
         and linear.x == dataclasses.replace(attend.y, shape=(count, heads * dim))
         and linear.rows == attend.rows
         and dim % BLOCK == 0
-        and _is_quantised(linear.layer)
+        and _takes_packed(run.caps, linear)
         and run.drops(attend.y)
     )
 
@@ -218,9 +221,8 @@ def attend_linear(
 def packed_linear(b: PlanBuilder, op: ops.Linear, x: Tensor) -> None:
     """Append a linear layer over packed activations."""
     for matrix, shard, shape in shards(b, op.layer, op.y, op.offset, op.softcap):
-        form = matvec_form(op.layer.num_outputs, matrix.num_cols)
-        variant = f"packed_matvec.{matrix.layout}"
-        few_rows(b, variant, form, shard, [x], op.y, shape, op, _bits(b))
+        variant = few_rows_variant("packed_matvec", matrix, op)
+        few_rows(b, variant, shard, [x], op.y, shape, op, _bits(b))
 
 
 def _bits(b: PlanBuilder) -> dict[str, int]:

@@ -46,9 +46,10 @@ fn raw_logits_of(r: u32, quad: u32) -> vec4<f32> {
 }
 {% endif %}
 
-const MASK_SLOTS = 8u;
+// Masks that a lane has in `seen`.
+override MASK_SLOTS: u32;
 
-// Of a lane in `seen`; keep in step with pyapp/leadout/state.py and accept.wgsl.
+// Of a lane in `seen`; keep in step with pyapp/leadout/state.py.
 fn seen_words() -> u32 {
   return V / 32u + V + MASK_SLOTS * (V / 32u);
 }
