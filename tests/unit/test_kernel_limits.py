@@ -22,7 +22,6 @@ from leadout.errors import DeviceLimitError, RequestError
 from leadout.forecast import forecast
 from leadout.layouts import Matrix, Shard
 from leadout.lowering import lower
-from leadout.lowering.choice import MAX_MAXIMA
 from leadout.ops import ProgramBuilder
 from leadout.plan import Binding
 from leadout.planning import LoadOptions, plan_load
@@ -56,8 +55,12 @@ def test_configurations_allow_what_the_kernels_have_room_for() -> None:
     assert constant("route", "MAX_TOP") == MAX_TOP_K_EXPERTS
     assert 1 << constant("ngram_draft", "POSITION_BITS") == MAX_CONTEXT_LENGTH
     assert constant("add_rms_norm.norm.plain", "MAX_COLUMNS") >= MAX_HIDDEN_SIZE
-    for parts in ("choose_partial.all", "choose_partial.mapped", "logprobs_partial"):
-        assert constant(parts, "CHUNK") * MAX_MAXIMA == MAX_VOCAB_SIZE, parts
+    for parts, behind in (
+        ("choose_partial.all", "choose_collect.all"),
+        ("choose_partial.mapped", "choose_collect.mapped"),
+        ("logprobs_partial", "logprobs_final"),
+    ):
+        assert constant(parts, "CHUNK") * caps().threads(behind) == MAX_VOCAB_SIZE, parts
 
 
 class Numbers(dict[str, object]):
