@@ -71,7 +71,7 @@ export async function pull(model, params = {}) {
   const pair = await resolveModels(model, drafter, { signal, hub, isFresh: true });
   const parts = [pair.model, pair.drafter].filter((part) => part !== null);
   const models = parts.map(toKept);
-  await persist();
+  persist();
   const places = placesOf(assets);
   const channel = new Channel(startModuleWorker(places.puller, "leadout store"));
   /** @param {WorkerEvent} event */
