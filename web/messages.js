@@ -35,7 +35,7 @@
 
 /**
  * How a model gets into the store. The states in order: ask the servers what they have, wait for another tab that
- * downloads the same, check what is kept, download the rest, done. `host` is the server.
+ * downloads the same, check what is kept, download the rest, check whole files, done. `host` is the server.
  * @typedef {object} FetchEvent
  * @property {string} source
  * @property {string} name
@@ -43,6 +43,7 @@
  * @property {"asking" | "waiting" | "checking" | "fetching" | "done"} state
  * @property {number} stored_bytes
  * @property {number} total_bytes
+ * @property {number} checked_bytes in state "checking": how many of the stored bytes have been compared with their hashes
  * @property {number} bytes_per_s in the last seconds
  */
 

@@ -90,8 +90,8 @@ export async function pull(model, params = {}) {
  * @param {Extract<WorkerEvent, {type: "fetch"}>} event
  * @returns {FetchEvent}
  */
-export function toFetchEvent({ source, name, host, state, stored_bytes, total_bytes, bytes_per_s }) {
-  return { source, name, host, state, stored_bytes, total_bytes, bytes_per_s };
+export function toFetchEvent({ source, name, host, state, stored_bytes, total_bytes, checked_bytes, bytes_per_s }) {
+  return { source, name, host, state, stored_bytes, total_bytes, checked_bytes, bytes_per_s };
 }
 
 /**

@@ -82,6 +82,7 @@ export class FileHasher {
   close() {
     this.#worker.terminate();
     this.#failure ??= new LeadoutError("StoreError", "hashing was ended");
+    this.#reject(this.#failure);
     this.#wake?.();
   }
 

@@ -8,8 +8,11 @@
  * 3. waiting   Each file's lock is taken. While another tab holds one, its progress is shown; when it
  *              lets go, the file is there, or this tab goes on where it stopped.
  * 4. checking  What is kept is compared with its hashes.
- * 5. fetching  See fetching.js. Hashes of whole files are computed beside it.
- * 6. done      The commit records are written, locks are let go.
+ * 5. fetching  See fetching.js. Hashes of whole files are computed beside it. The commit record of a
+ *              file is written when it is there and has its published hash.
+ * 6. checking  All is there, but some whole file is still being hashed.
+ * 7. done      Locks are let go, of a model's files all at once. Until then this pull itself reads
+ *              what it has written, and other tabs wait.
  *
  * @module pulling
  */
@@ -75,6 +78,10 @@ export class Pull {
   /** Recent (time, bytes fetched here). @type {[number, number][]} */
   #speeds = [];
   #fetchedBytes = 0;
+  /** Whether all bytes are there: what is checked then is whole files. */
+  #isFetched = false;
+  /** Each ends with its file's commit record, or with its failure. @type {Promise<void>[]} */
+  #commits = [];
 
   /**
    * Begins at once.
@@ -169,7 +176,11 @@ export class Pull {
         const before = known?.files.find((file) => file.name === name)?.id;
         const facts = { name, url, size: size ?? null, sha256: sha256 ?? null };
         const record = await this.#identify(folders, facts, remote, { records, before });
-        files[i] = new PulledFile(folders, record, { remote, isDone: await isDone(folders, record.id) });
+        files[i] = new PulledFile(folders, record, {
+          remote,
+          isDone: await isDone(folders, record.id),
+          onCheck: () => this.#tell(),
+        });
       }
     };
     await Promise.all(Array.from({ length: MAX_QUESTIONS }, ask));
@@ -283,39 +294,49 @@ export class Pull {
     try {
       this.#setState("waiting");
       for (const file of inOrder) {
-        releases.set(file, await holdLock(lockOf(file.record.id), { signal }));
+        const release = await holdLock(lockOf(file.record.id), { signal });
+        if (await isDone(folders, file.record.id)) {
+          release(); // another tab has fetched it; who reads it takes its lock, too
+          file.setDone();
+        } else {
+          releases.set(file, release);
+        }
       }
       this.#setState("checking");
-      for (const file of missing) {
-        await file.open(this.#options.hashing, signal);
-        this.#tell();
-      }
+      const own = missing.filter((file) => releases.has(file));
+      for (const file of own) await file.open(this.#options.hashing, signal);
       this.#setState("fetching");
-      await this.#fetch(missing.filter(({ chunks }) => chunks !== null));
+      await this.#fetch(own);
+      this.#isFetched = true;
+      if (own.some(({ isDone }) => !isDone)) this.#setState("checking");
+      await Promise.all(this.#commits);
       this.#setState("done");
       this.#post({ type: "changed" });
     } catch (error) {
       const failure = signal.aborted ? signal.reason : await this.#explain(folders, error);
+      const isChanged = error instanceof LeadoutError && error.detail.changed === true;
       for (const file of missing) {
-        const isChanged = error instanceof LeadoutError && error.detail.changed === true;
+        if (file.isDone) continue;
         if (isChanged && error.detail.source === file.remote.name) file.drop();
         file.fail(failure);
       }
       this.#post({ type: "changed" });
       throw failure;
     } finally {
-      for (const release of releases.values()) release();
+      await Promise.allSettled(this.#commits);
+      for (const [file, release] of releases) {
+        file.closeChunks();
+        release();
+      }
     }
   }
 
   /** @param {PulledFile[]} files */
   async #fetch(files) {
-    /** @type {Promise<void>[]} */
-    const commits = [];
     const commit = (/** @type {PulledFile} */ file) => {
       const committing = file.commit();
       committing.catch((error) => this.#ending.abort(error));
-      commits.push(committing);
+      this.#commits.push(committing);
     };
     const fetching = new Fetching(files, this.#options, (file, chunk) => {
       const pulled = /** @type {PulledFile} */ (file);
@@ -328,7 +349,6 @@ export class Pull {
       if (file.chunks?.isComplete) commit(file);
     }
     await fetching.run(this.#ending.signal);
-    await Promise.all(commits);
   }
 
   /**
@@ -375,10 +395,11 @@ export class Pull {
       state: this.#state,
       stored_bytes: sum((file) => file.storedBytes),
       total_bytes: sum((file) => file.record.size),
+      checked_bytes: sum((file) => (this.#isFetched ? file.hashedBytes : file.verifiedBytes)),
       bytes_per_s: now > time ? (1000 * (this.#fetchedBytes - bytes)) / (now - time) : 0,
     });
-    for (const { chunks, record, storedBytes } of this.#all) {
-      if (chunks !== null) this.#post({ type: "progress", id: record.id, stored_bytes: storedBytes });
+    for (const { chunks, isDone, record, storedBytes } of this.#all) {
+      if (chunks !== null && !isDone) this.#post({ type: "progress", id: record.id, stored_bytes: storedBytes });
     }
   }
 
