@@ -25,6 +25,9 @@ from split_gguf import split_gguf
 NUM_TOKENS = 12
 PATIENCE_MS = 600_000
 
+#: What the browser's store fetches as a whole.
+CHUNK_BYTES = 1 << 20
+
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory, vectors: Path) -> Iterator[FakeHub]:
@@ -35,6 +38,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory, vectors: Path) -> Iterator[Fak
     drafter = write_gemma4_gguf(folder / "mtp-tiny.gguf", tiny / "trained-e2b-assistant")
     (folder / "parts").mkdir()
     parts = split_gguf(whole, folder / "parts", 40)
+    with parts[-1].open("ab") as last:
+        last.write(bytes(3 * CHUNK_BYTES))  # nobody reads these
     hub = FakeHub({path.name: path.read_bytes() for path in (*parts, drafter)})
     hub.gated = {REPO}
     with serve_hub(hub):
@@ -92,7 +97,13 @@ def test_a_split_gguf_with_its_drafter_gives_the_ids_of_transformers(
     # Whether the token may read it was asked first; then headers, of files that are no larger.
     assert hub.requests[0][1] == "bytes=0-0"
     assert all(asked for _, asked in hub.requests)
+    hub.max_bytes = CHUNK_BYTES
     chat.notice.get_by_role("button", name="Get", exact=True).click()
+    try:
+        # The headers are read of all parts, of which the last one is not there.
+        chat.wait_for_state("loading_weights", 60_000)
+    finally:
+        hub.max_bytes = None
     chat.wait_for_state("ready", PATIENCE_MS)
     assert chat.value("chat.engine.info.drafter.name") == "mtp-tiny"
     text = (vectors / "gemma4-tiny/trained-e2b-assistant/assisted.json").read_text()
@@ -114,6 +125,7 @@ def test_a_split_gguf_with_its_drafter_gives_the_ids_of_transformers(
 _PAGED = """async ([chat, { model, hub, requests }]) => {
   const { Leadout } = await import(new URL("./leadout.js", location.href).href);
   const options = { placement: "paged", pagedRows: 256, drafter: "none" };
+  const forecast = await Leadout.models.estimate(model, { hub, drafter: "none" });
   const engine = await Leadout.load({ model, hub, ...options });
   const [wanted, found] = [[], []];
   for (const request of requests) {
@@ -121,7 +133,7 @@ _PAGED = """async ([chat, { model, hub, requests }]) => {
     found.push(await engine.generate(request));
   }
   engine.dispose();
-  return { wanted, found, info: engine.info, whole: chat.engine.info };
+  return { wanted, found, forecast, info: engine.info, whole: chat.engine.info };
 }"""
 
 
@@ -149,6 +161,7 @@ def test_a_table_that_stays_in_the_store_gives_the_same_ids(page: Page, hub: Fak
     assert paging[0]["misses"] >= 3
     assert paging[1]["misses"] >= 1
     assert paging[0]["read_bytes"] == paging[0]["misses"] * 6 * 32 * 4
+    assert result["forecast"]["file_bytes"] > 3 * CHUNK_BYTES
     asked_again = {asked for _, asked in hub.requests[num_requests:]}
     assert asked_again <= {"bytes=0-0"}, "whether the token may; all else is kept"
 

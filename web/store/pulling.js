@@ -17,7 +17,7 @@
  * @module pulling
  */
 
-/** @import {FetchEvent, ModelRef} from "../messages.js" */
+/** @import {FetchEvent, KeptModelRef} from "../messages.js" */
 /** @import {FetchOptions} from "./fetching.js" */
 /** @import {FileRecord, Folders, ModelRecord, StoreNews} from "./records.js" */
 
@@ -25,6 +25,7 @@ import { LeadoutError } from "../runtime/errors.js";
 import { RemoteFile } from "../runtime/remote_file.js";
 import { writeRecord } from "./chunk_file.js";
 import { Fetching } from "./fetching.js";
+import { openKept } from "./kept_files.js";
 import { holdLock, isHeld } from "./locks.js";
 import { PulledFile } from "./pulled_file.js";
 import {
@@ -32,13 +33,13 @@ import {
   ENTRY_BYTES,
   NEWS_CHANNEL,
   STORE_VERSION,
+  idOf,
   isDone,
   keyOf,
   lockOf,
   openFolders,
   readFiles,
   readModel,
-  readRecord,
   removeUnnamed,
   reservedBytes,
   storedBytes,
@@ -86,7 +87,7 @@ export class Pull {
   /**
    * Begins at once.
    *
-   * @param {ModelRef & {source: string}} model
+   * @param {KeptModelRef} model
    * @param {PullOptions} options
    */
   constructor(model, options) {
@@ -116,47 +117,13 @@ export class Pull {
     const folders = await openFolders();
     const release = await holdLock(`leadout-store model ${await keyOf(source)}`, { signal });
     try {
-      const known = await readModel(folders, source);
-      const kept = known && !this.#options.isFresh && this.#isAsListed(known)
-        ? await this.#openKept(folders, known)
-        : null;
-      this.#all = kept ?? (await this.#openAsked(folders, known));
+      const kept = this.#options.isFresh ? null : await openKept(folders, this.#model);
+      this.#all = kept ?? (await this.#openAsked(folders, await readModel(folders, source)));
     } finally {
       release();
     }
     this.#tell(true);
     return this.#all;
-  }
-
-  /**
-   * @param {ModelRecord} known
-   * @returns {boolean} whether the model is what it was when it was kept, as far as its list says
-   */
-  #isAsListed(known) {
-    const listed = this.#model.files;
-    return listed.length === known.files.length && listed.every(({ name, size, sha256 }) => {
-      const file = known.files.find((other) => other.name === name);
-      return file && (size ?? file.size) === file.size && (!sha256 || file.id === idOf(sha256));
-    });
-  }
-
-  /**
-   * @param {Folders} folders
-   * @param {ModelRecord} known
-   * @returns {Promise<PulledFile[] | null>} null unless all is there
-   */
-  async #openKept(folders, known) {
-    const files = await Promise.all(
-      this.#model.files.map(async ({ name, url }) => {
-        const { id } = /** @type {{id: string}} */ (known.files.find((file) => file.name === name));
-        /** @type {FileRecord | null} */
-        const record = await readRecord(folders.files, `${id}.json`);
-        if (record === null || !(await isDone(folders, id))) return null;
-        const remote = new RemoteFile(url ?? record.url); // which nobody asks
-        return new PulledFile(folders, { ...record, name }, { remote, isDone: true });
-      }),
-    );
-    return files.some((file) => file === null) ? null : /** @type {PulledFile[]} */ (files);
   }
 
   /**
@@ -417,14 +384,6 @@ export class Pull {
   #post(news) {
     this.#channel.postMessage(news);
   }
-}
-
-/**
- * @param {string} sha256
- * @returns {string} the id of the file that has it
- */
-function idOf(sha256) {
-  return sha256.toLowerCase().slice(0, 32);
 }
 
 /** @param {string} [url] */

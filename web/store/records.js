@@ -88,6 +88,14 @@ export async function sha256Hex(bytes) {
   return toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 }
 
+/**
+ * @param {string} sha256
+ * @returns {string} the id of the file that has it
+ */
+export function idOf(sha256) {
+  return sha256.toLowerCase().slice(0, 32);
+}
+
 /** @param {Uint8Array} bytes */
 export function toHex(bytes) {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
