@@ -19,6 +19,14 @@ from leadout_build import ROOT
 #: What the store needs of the engine's files.
 ASSETS = {"sha256": "sha256.umd.min.js", "hash_worker": "store/hash_worker.js"}
 
+#: Has the store's worker begin with another script, which lies beside it.
+SWAP_WORKER = """(name) => {
+  const { Worker } = window;
+  window.Worker = function (url, options) {
+    return new Worker(String(url).replace("puller.js", name), options);
+  };
+}"""
+
 #: Starts a pull and leaves it running; window.pull.end is how it ended.
 START = """async ({ model, options }) => {
   const { Leadout } = await import("/leadout.js");

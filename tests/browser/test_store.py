@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pages import WITH_ADAPTER, WITH_RECORDS, Chat
 from playwright.sync_api import Browser, BrowserContext, expect
-from store_tab import Tab, read_stored, serve_store_site
+from store_tab import SWAP_WORKER, Tab, read_stored, serve_store_site
 
 from flaky_server import FlakyFile, FlakyServer, flaky_server
 from leadout_build.serving.browser import launch_options
@@ -25,14 +25,6 @@ MODEL_BYTES = 5_300_001
 
 #: Downloads from a server that cuts connections, and their size.
 NUM_DOWNLOADS, DOWNLOAD_BYTES = (200, 40_000_003) if IS_THOROUGH else (3, MODEL_BYTES)
-
-#: Has the store's worker begin with another script, which lies beside it.
-SWAP_WORKER = """(name) => {
-  const { Worker } = window;
-  window.Worker = function (url, options) {
-    return new Worker(String(url).replace("puller.js", name), options);
-  };
-}"""
 
 #: In the store's worker: tells which ranges are asked for, and when a chunk is kept.
 WITH_LOG = """

@@ -1,4 +1,4 @@
-"""The threads of the browser's store: whether they answer, what can be read meanwhile, locks."""
+"""The threads of the browser's store, and its locks: what waits for what, and what does not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pages import WITH_RECORDS
 from playwright.sync_api import Browser, BrowserContext
-from store_tab import ASSETS, Tab, serve_store_site
+from store_tab import ASSETS, SWAP_WORKER, Tab, serve_store_site
 
 from flaky_server import FlakyFile, FlakyServer, flaky_server
 
@@ -21,13 +21,11 @@ MODEL_BYTES = 5_300_001
 PING_MS = 50
 
 WORKERS = {
-    # Hashes nothing before it is told to.
+    # Answers nothing while the page holds a lock.
     "held_hash": """
 const post = globalThis.postMessage.bind(globalThis);
-const told = new Promise((resolve) => {
-  new BroadcastChannel("hash").onmessage = resolve;
-});
-globalThis.postMessage = (...args) => told.then(() => post(...args));
+const free = navigator.locks.request("hash", () => {});
+globalThis.postMessage = (...args) => free.then(() => post(...args));
 import("./hash_worker.js");
 """,
     # Takes a tenth of a second for each chunk.
@@ -49,6 +47,22 @@ addEventListener("message", async ({ data: { model, hashing } }) => {
   const bytes = await first.read(0, 2);
   postMessage({ bytes: Array.from(bytes), isSecondDone: second.isDone });
 });
+""",
+    # Waits before it writes a model's record; those of its files are there.
+    "naming": """
+import "./puller.js";
+const naming = new BroadcastChannel("naming");
+const told = new Promise((resolve) => {
+  naming.onmessage = resolve;
+});
+const { getFileHandle } = FileSystemDirectoryHandle.prototype;
+FileSystemDirectoryHandle.prototype.getFileHandle = async function (name, options) {
+  if (this.name === "models" && options?.create) {
+    naming.postMessage("here");
+    await told;
+  }
+  return getFileHandle.call(this, name, options);
+};
 """,
     # Has files fail at every moment at which they may: after so many turns of the queue.
     "failing": """
@@ -199,6 +213,14 @@ def test_hashing_a_whole_file_is_shown_and_never_taken_for_a_worker_that_hangs(
     tab: Tab, server: FlakyServer, file: FlakyFile
 ) -> None:
     model = model_of(server, "model.gguf", sha256=hashlib.sha256(file.data).hexdigest())
+    tab.page.evaluate(
+        """() => new Promise((resolve) => {
+          navigator.locks.request("hash", () => {
+            resolve();
+            return new Promise((release) => { window.release = release; });
+          });
+        })"""
+    )
     pull_under_watch(tab, model, hash_worker="store/held_hash.js")
     tab.wait_for(lambda: any(is_whole(event) for event in tab.events()))
     num_pongs = tab.page.evaluate("pull.numPongs")
@@ -206,7 +228,7 @@ def test_hashing_a_whole_file_is_shown_and_never_taken_for_a_worker_that_hangs(
     last = tab.events()[-1]
     assert last["state"] == "checking"
     assert 0 < last["checked_bytes"] < MODEL_BYTES == last["stored_bytes"]
-    tab.page.evaluate("new BroadcastChannel('hash').postMessage('go on')")
+    tab.page.evaluate("release()")
     assert tab.finish()["name"] == "done"
     assert tab.events()[-1]["checked_bytes"] == MODEL_BYTES
 
@@ -276,3 +298,84 @@ def test_a_file_that_fails_while_it_is_hashed_ends(tab: Tab) -> None:
     start(tab, "failing")
     tab.wait_for(lambda: len(told(tab)) == 30)
     assert told(tab) == list(range(30))
+
+
+# ---- naming and removing ----------------------------------------------------------------------
+
+
+def test_a_model_of_two_equal_files_is_pulled_and_removed(
+    tab: Tab, server: FlakyServer, file: FlakyFile
+) -> None:
+    server.files["again.gguf"] = FlakyFile(file.data)
+    sha256 = hashlib.sha256(file.data).hexdigest()
+    tab.start(model_of(server, "model.gguf", "again.gguf", sha256=sha256))
+    tab.wait_for(lambda: tab.page.evaluate("pull.end !== null"))
+    assert tab.finish()["name"] == "done"
+    assert [model["is_complete"] for model in tab.list()] == [True]
+    assert tab.ask("Leadout.models.remove('model.gguf again.gguf')") is None
+    assert tab.list() == stored_names(tab) == []
+
+
+def test_a_model_of_which_one_file_is_in_use_stays_whole(
+    tab: Tab, server: FlakyServer, file: FlakyFile
+) -> None:
+    assert tab.pull(model_of(server, "config.json", "model.gguf"))["name"] == "done"
+    # As an engine does that reads its last file from the disk.
+    tab.page.evaluate(
+        """async () => {
+          const root = await navigator.storage.getDirectory();
+          const store = await root.getDirectoryHandle("leadout");
+          const models = await store.getDirectoryHandle("models");
+          for await (const [name, handle] of models) {
+            const { files } = JSON.parse(await (await handle.getFile()).text());
+            const lock = `leadout-store ${files.at(-1).id}`;
+            await new Promise((resolve) => {
+              navigator.locks.request(lock, { mode: "shared" }, () => {
+                resolve();
+                return new Promise(() => {});
+              });
+            });
+          }
+        }"""
+    )
+    found = tab.ask("Leadout.models.remove('config.json model.gguf')")
+    assert found.startswith("StoreError: model.gguf is in use"), found
+    assert [model["is_complete"] for model in tab.list()] == [True]
+
+
+def test_a_tab_that_clears_up_leaves_what_another_one_is_about_to_name(
+    open_tab: Callable[[], Tab], server: FlakyServer, file: FlakyFile
+) -> None:
+    first, second = open_tab(), open_tab()
+    assert second.pull(model_of(server, "model.gguf"))["name"] == "done"
+    first.page.evaluate(SWAP_WORKER, "naming.js")
+    first.page.evaluate(
+        "new BroadcastChannel('naming').onmessage = () => { window.isNaming = true; }"
+    )
+    first.start(model_of(server, "config.json"))
+    first.wait_for(lambda: first.page.evaluate("window.isNaming ?? false"))
+    second.start(model_of(server, "model.gguf"))  # which has files removed that nobody names
+    second.wait_for(
+        lambda: second.page.evaluate(
+            """async () => {
+              const { pending } = await navigator.locks.query();
+              return pull.end !== null || pending.some(({ name }) => name.endsWith(" records"));
+            }"""
+        )
+    )
+    first.page.evaluate("new BroadcastChannel('naming').postMessage('go on')")
+    assert first.finish()["name"] == second.finish()["name"] == "done"
+    suffixes = [name.split(".")[1] for name in stored_names(first)]
+    assert sorted(suffixes) == sorted(["bytes", "chunks", "done", "json"] * 2)
+
+
+def stored_names(tab: Tab) -> list[str]:
+    """Return the names of what lies in the store's folder of files."""
+    names: list[str] = tab.page.evaluate(
+        """async () => {
+          const root = await navigator.storage.getDirectory();
+          const store = await root.getDirectoryHandle("leadout");
+          return Array.fromAsync((await store.getDirectoryHandle("files")).keys());
+        }"""
+    )
+    return names

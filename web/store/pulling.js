@@ -32,6 +32,7 @@ import {
   CHUNK_BYTES,
   ENTRY_BYTES,
   NEWS_CHANNEL,
+  RECORDS_LOCK,
   STORE_VERSION,
   idOf,
   isDone,
@@ -63,6 +64,8 @@ const SPEED_MS = 4000;
  * }} PullOptions `isFresh`: ask the source whether it still has
  *   what is kept
  */
+
+/** What a server says that it has. @typedef {{record: FileRecord, remote: RemoteFile}} AskedFile */
 
 export class Pull {
   #model;
@@ -132,40 +135,66 @@ export class Pull {
    * @returns {Promise<PulledFile[]>}
    */
   async #openAsked(folders, known) {
+    const { source, name } = this.#model;
     this.#tell(true);
+    const asked = await this.#ask(folders, known);
+    // From here on nobody removes what these records are about to name.
+    const release = await holdLock(RECORDS_LOCK, { signal: this.#ending.signal });
+    try {
+      const files = await this.#openFiles(folders, asked);
+      await this.#estimateSpace(folders, [...new Set(files)]);
+      for (const { record } of asked) {
+        await writeRecord(folders.files, `${record.id}.json`, record);
+      }
+      const model = { version: STORE_VERSION, source, name, files: asked.map(({ record }) => toEntry(record)) };
+      await writeRecord(folders.models, `${await keyOf(source)}.json`, model);
+      if (known) await removeUnnamed(folders);
+      return files;
+    } finally {
+      release();
+      this.#post({ type: "changed" });
+    }
+  }
+
+  /**
+   * Ask the servers what they have.
+   *
+   * @param {Folders} folders
+   * @param {ModelRecord | null} known
+   * @returns {Promise<AskedFile[]>}
+   */
+  async #ask(folders, known) {
     const records = await readFiles(folders);
-    const { files: listed, source, name } = this.#model;
-    const files = /** @type {PulledFile[]} */ (Array(listed.length));
+    const listed = this.#model.files;
+    const asked = /** @type {AskedFile[]} */ (Array(listed.length));
     const next = listed.entries();
     const ask = async () => {
       for (const [i, { name, url = "", size, sha256, token }] of next) {
         const remote = new RemoteFile(url, { size, token, isHashed: Boolean(sha256), retryMs: this.#options.retryMs });
         const before = known?.files.find((file) => file.name === name)?.id;
         const facts = { name, url, size: size ?? null, sha256: sha256 ?? null };
-        const record = await this.#identify(folders, facts, remote, { records, before });
-        files[i] = new PulledFile(folders, record, {
-          remote,
-          isDone: await isDone(folders, record.id),
-          onCheck: () => this.#tell(),
-        });
+        asked[i] = { record: await this.#identify(folders, facts, remote, { records, before }), remote };
       }
     };
     await Promise.all(Array.from({ length: MAX_QUESTIONS }, ask));
-    await this.#estimateSpace(folders, files);
-    for (const { record } of files) {
-      await writeRecord(folders.files, `${record.id}.json`, record);
+    return asked;
+  }
+
+  /**
+   * @param {Folders} folders
+   * @param {AskedFile[]} asked
+   * @returns {Promise<PulledFile[]>} the same one for each entry that has the same content
+   */
+  async #openFiles(folders, asked) {
+    /** @type {Map<string, PulledFile>} */
+    const byId = new Map();
+    for (const { record, remote } of asked) {
+      if (byId.has(record.id)) continue;
+      const onCheck = () => this.#tell();
+      const options = { remote, isDone: await isDone(folders, record.id), onCheck };
+      byId.set(record.id, new PulledFile(folders, record, options));
     }
-    /** @type {ModelRecord} */
-    const model = {
-      version: STORE_VERSION,
-      source,
-      name,
-      files: files.map(({ record: { name, id, size, url } }) => ({ name, id, size, url })),
-    };
-    await writeRecord(folders.models, `${await keyOf(source)}.json`, model);
-    this.#post({ type: "changed" });
-    if (known) await removeUnnamed(folders);
-    return files;
+    return asked.map(({ record }) => /** @type {PulledFile} */ (byId.get(record.id)));
   }
 
   /**
@@ -252,7 +281,7 @@ export class Pull {
     /** @type {Map<PulledFile, () => void>} */
     const releases = new Map();
     // Everybody takes locks in the same order, so that no two wait for each other.
-    const missing = this.#all.filter(({ isDone }) => !isDone);
+    const missing = [...new Set(this.#all)].filter(({ isDone }) => !isDone);
     if (missing.length === 0) {
       this.#setState("done");
       return;
@@ -384,6 +413,14 @@ export class Pull {
   #post(news) {
     this.#channel.postMessage(news);
   }
+}
+
+/**
+ * @param {FileRecord} record
+ * @returns {ModelRecord["files"][number]}
+ */
+function toEntry({ name, id, size, url }) {
+  return { name, id, size, url };
 }
 
 /** @param {string} [url] */
