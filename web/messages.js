@@ -195,6 +195,7 @@
  * @property {number} read_bytes how many of these a load reads
  * @property {{weights_bytes: number, drafter_bytes: number, kv_cache_bytes: number, other_bytes: number,
  *   total_bytes: number, largest_buffer: string, largest_buffer_bytes: number}} memory on the device
+ * @property {number | null} device_bytes `memory_bytes` of the options: how much memory the device has
  * @property {number} context_length
  * @property {"f32" | "f16"} kv_dtype
  * @property {number} max_context_length the longest context that fits; 0: none does
