@@ -23,10 +23,10 @@ PING_MS = 50
 WORKERS = {
     # Answers nothing while the page holds a lock.
     "held_hash": """
+import "./hash_worker.js";
 const post = globalThis.postMessage.bind(globalThis);
 const free = navigator.locks.request("hash", () => {});
 globalThis.postMessage = (...args) => free.then(() => post(...args));
-import("./hash_worker.js");
 """,
     # Takes a tenth of a second for each chunk.
     "slow_puller": """
