@@ -264,7 +264,8 @@ function describe({ bytes, host, drafter, is_complete }, event, { isHere, isElse
     return `${part}, another tab is downloading it; if that stops, this tab continues`;
   }
   if (event?.state === "checking") {
-    return `${part}, checking the downloaded files`;
+    const share = Math.round((100 * event.checked_bytes) / (event.stored_bytes || 1));
+    return `${part}, checking the downloaded files: ${share} %`;
   }
   if (isHere) {
     const speed = event.bytes_per_s > 0 ? `, ${(event.bytes_per_s / 1e6).toFixed(1)} MB/s` : "";

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,6 +58,8 @@ class FakeHub:
         self.renamed: dict[str, str] = {}
         #: How often a big file's connection is cut half-way.
         self.num_cuts = 0
+        #: No big file's content goes past this byte while it is not None.
+        self.max_bytes: int | None = None
         #: (status, headers) that the next requests of the API and of files are answered with.
         self.refusals: list[tuple[int, dict[str, str]]] = []
         #: Instead of a listing.
@@ -218,7 +221,13 @@ def serve_hub(hub: FakeHub) -> Iterator[str]:
                 self.wfile.write(data[start : start + (end - start) // 2])
                 self.close_connection = True
                 return
-            self.wfile.write(data[start:end])
+            stop = start
+            while stop < end:
+                limit = hub.max_bytes if is_big(name) and hub.max_bytes is not None else end
+                begin, stop = stop, max(stop, min(end, limit))
+                if begin == stop:
+                    time.sleep(0.02)  # held back until the test lets more through
+                self.wfile.write(data[begin:stop])
 
         def end_headers(self) -> None:
             self.send_header("Access-Control-Allow-Origin", "*")

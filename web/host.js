@@ -21,8 +21,10 @@ import { LeadoutError } from "./runtime/errors.js";
 import { Runtime } from "./runtime/device.js";
 import { requestDevice } from "./runtime/requested.js";
 import { BlobSource, UrlSource } from "./runtime/sources.js";
+import { openKept } from "./store/kept_files.js";
 import { KeptSource } from "./store/kept_source.js";
 import { Pull } from "./store/pulling.js";
+import { openFolders } from "./store/records.js";
 import { TemplateRunner } from "./template/runner.js";
 import { TokenizerFile } from "./tokenizer.js";
 
@@ -52,7 +54,7 @@ export class Host {
   #templates;
   /** Requested ahead, for the first runtime. @type {Promise<RequestedDevice> | null} */
   #device = null;
-  /** Opened ahead, by URL, each for who opens it first. @type {Map<string, UrlSource>} */
+  /** Opened ahead, by URL, each for who opens it first. @type {Map<string, UrlSource | KeptSource>} */
   #sources = new Map();
   /** Of models that go through the store, by URL. @type {Map<string, KeptSource>} */
   #kept = new Map();
@@ -168,6 +170,21 @@ export class Host {
       if (file || this.#sources.has(source.url) || !isFirst) continue;
       this.#sources.set(source.url, source);
       source.size().catch(() => {});
+    }
+  }
+
+  /**
+   * Have a model that nobody will load read from the store if it is there whole, and else from its addresses.
+   *
+   * @param {ModelRef | ShapeRef | null} model
+   */
+  lookUp(model) {
+    if (model === null || !("files" in model) || model.source === undefined) return;
+    const { source, files } = model;
+    const kept = openFolders().then((folders) => openKept(folders, { ...model, source })).catch(() => null);
+    for (const [i, { name, url, size, token }] of files.entries()) {
+      const remote = this.#newSource(name, url, size, token);
+      this.#sources.set(remote.url, new KeptSource(name, kept.then((found) => found?.[i] ?? remote)));
     }
   }
 

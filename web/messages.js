@@ -35,7 +35,7 @@
 
 /**
  * How a model gets into the store. The states in order: ask the servers what they have, wait for another tab that
- * downloads the same, check what is kept, download the rest, done. `host` is the server.
+ * downloads the same, check what is kept, download the rest, check whole files, done. `host` is the server.
  * @typedef {object} FetchEvent
  * @property {string} source
  * @property {string} name
@@ -43,6 +43,7 @@
  * @property {"asking" | "waiting" | "checking" | "fetching" | "done"} state
  * @property {number} stored_bytes
  * @property {number} total_bytes
+ * @property {number} checked_bytes in state "checking": how many of the stored bytes have been compared with their hashes
  * @property {number} bytes_per_s in the last seconds
  */
 
@@ -195,6 +196,7 @@
  * @property {number} read_bytes how many of these a load reads
  * @property {{weights_bytes: number, drafter_bytes: number, kv_cache_bytes: number, other_bytes: number,
  *   total_bytes: number, largest_buffer: string, largest_buffer_bytes: number}} memory on the device
+ * @property {number | null} device_bytes `memory_bytes` of the options: how much memory the device has
  * @property {number} context_length
  * @property {"f32" | "f16"} kv_dtype
  * @property {number} max_context_length the longest context that fits; 0: none does

@@ -42,9 +42,11 @@ addEventListener("message", ({ data }) => {
 /** @param {ClientMessage} message */
 async function serve(message) {
   if (host === null || bridge === null) throw new Error(`"${message.type}" came before "boot"`);
-  if (message.type === "load") {
-    const { model, drafter } = message;
-    host.then((ready) => [model, drafter].map((part) => ready.prefetch(part, message.id)), () => {});
+  if (message.type === "load" || message.type === "estimate") {
+    const { type, id, model, drafter } = message;
+    host.then((ready) => {
+      for (const part of [model, drafter]) type === "load" ? ready.prefetch(part, id) : ready.lookUp(part);
+    }, () => {});
   }
   await (await bridge).handle(message);
 }

@@ -113,6 +113,7 @@ class Forecast:
         file_bytes: of the files with weights.
         read_bytes: of these, the ranges that a load reads.
         memory: on the device, for the context asked for.
+        device_bytes: what the device has, where the options say so.
         context_length: that context.
         kv_dtype: of the KV cache.
         max_context_length: the longest context that fits, at most the model's; 0 where none does.
@@ -129,6 +130,7 @@ class Forecast:
     file_bytes: int
     read_bytes: int
     memory: Memory
+    device_bytes: int | None
     context_length: int
     kv_dtype: str
     max_context_length: int
@@ -195,6 +197,7 @@ async def forecast(
         file_bytes=sum([await source.size() for one in used for source in one.sources]),
         read_bytes=sum(plan.total_bytes for plan, _ in planned.weights),
         memory=memory,
+        device_bytes=options.memory_bytes,
         context_length=asked,
         kv_dtype=options.kv_dtype,
         max_context_length=contexts.longest_that_fits(longest),

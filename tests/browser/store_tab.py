@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from pages import FAKE_WORKER, serve_in_thread
 from playwright.sync_api import Page
+
+from flaky_server import FlakyServer
+from leadout_build import ROOT
+
+#: What the store needs of the engine's files.
+ASSETS = {"sha256": "sha256.umd.min.js", "hash_worker": "store/hash_worker.js"}
+
+#: Has the store's worker begin with another script, which lies beside it.
+SWAP_WORKER = """(name) => {
+  const { Worker } = window;
+  window.Worker = function (url, options) {
+    return new Worker(String(url).replace("puller.js", name), options);
+  };
+}"""
 
 #: Starts a pull and leaves it running; window.pull.end is how it ended.
 START = """async ({ model, options }) => {
@@ -25,6 +44,29 @@ START = """async ({ model, options }) => {
       ({ name, message, detail }) => { pull.end = { name, message, detail }; },
     );
 }"""
+
+
+@contextmanager
+def serve_store_site(server: FlakyServer, site: Path, workers: Mapping[str, str]) -> Iterator[str]:
+    """Serve static/ and web/ as they lie there, with pages that may ask the server of models.
+
+    Args:
+        server: of models.
+        site: an empty folder.
+        workers: scripts of other workers by name, which lie beside the store's own.
+    """
+    shutil.copytree(ROOT / "static", site, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "web", site / "app-0", ignore=shutil.ignore_patterns("node_modules"))
+    shutil.copy(ROOT / "web/node_modules/hash-wasm/dist/sha256.umd.min.js", site / "app-0")
+    (site / "app-0/assets.json").write_text(json.dumps(ASSETS))
+    (site / "leadout.js").write_text('export * from "./app-0/index.js";\n')
+    (site / "define.js").write_text('export * from "./app-0/widget/leadout-chat-define.js";\n')
+    (site / "app-0/worker.js").write_text(FAKE_WORKER % {"options": "{}", "text": '" Hello."'})
+    (site / "blank.html").write_text("<title>Blank</title>")
+    for name, script in workers.items():
+        (site / f"app-0/store/{name}.js").write_text(script)
+    with serve_in_thread(site, [server.url.removesuffix("/")]) as url:
+        yield url
 
 
 class Tab:
@@ -67,7 +109,8 @@ class Tab:
     def wait_for(self, is_there: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 20
         while not is_there():
-            assert time.monotonic() < deadline, self.page.evaluate("JSON.stringify(pull)")
+            if time.monotonic() > deadline:
+                raise AssertionError(self.page.evaluate("JSON.stringify(window.pull ?? told)"))
             self.page.wait_for_timeout(20)
 
     def wait_for_stored(self, num_bytes: int) -> None:

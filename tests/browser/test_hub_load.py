@@ -30,6 +30,9 @@ NUM_TOKENS = 12
 MLX_REPO = "someone/tiny-mlx-4bit"
 PATIENCE_MS = 600_000
 
+#: What the browser's store fetches as a whole.
+CHUNK_BYTES = 1 << 20
+
 
 @pytest.fixture(scope="module")
 def gguf(tmp_path_factory: pytest.TempPathFactory, vectors: Path) -> Path:
@@ -51,6 +54,8 @@ def hub(gguf: Path, tokenizer_json: str, vectors: Path) -> Iterator[FakeHub]:
     drafter = write_gemma4_gguf(folder / "mtp-tiny.gguf", tiny / "trained-e2b-assistant")
     (folder / "parts").mkdir()
     parts = split_gguf(gguf, folder / "parts", 40)
+    with parts[-1].open("ab") as last:
+        last.write(bytes(3 * CHUNK_BYTES))  # nobody reads these
     hub = FakeHub({path.name: path.read_bytes() for path in (*parts, drafter)})
     hub.gated = {REPO}
     for end in ("", "-assistant"):
@@ -137,7 +142,15 @@ def test_a_split_gguf_with_its_drafter_gives_the_ids_of_transformers(
     # Whether the token may read it was asked first; then headers, of files that are no larger.
     assert hub.requests[0][1] == "bytes=0-0"
     assert all(asked for _, asked in hub.requests)
+    hub.max_bytes = CHUNK_BYTES
     chat.notice.get_by_role("button", name="Get", exact=True).click()
+    try:
+        # All weights are on the device; the last part is not there whole.
+        page.wait_for_selector(
+            'leadout-chat:is([data-state="warming_up"], [data-state="ready"])', timeout=60_000
+        )
+    finally:
+        hub.max_bytes = None
     chat.wait_for_state("ready", PATIENCE_MS)
     assert chat.value("chat.engine.info.drafter.name") == "mtp-tiny"
     text = (vectors / "gemma4-tiny/trained-e2b-assistant/assisted.json").read_text()
@@ -152,6 +165,7 @@ def test_a_split_gguf_with_its_drafter_gives_the_ids_of_transformers(
 _PAGED = """async ([chat, { model, hub, requests }]) => {
   const { Leadout } = await import(new URL("./leadout.js", location.href).href);
   const options = { placement: "paged", pagedRows: 256, drafter: "none" };
+  const forecast = await Leadout.models.estimate(model, { hub, drafter: "none" });
   const engine = await Leadout.load({ model, hub, ...options });
   const [wanted, found] = [[], []];
   for (const request of requests) {
@@ -159,7 +173,7 @@ _PAGED = """async ([chat, { model, hub, requests }]) => {
     found.push(await engine.generate(request));
   }
   engine.dispose();
-  return { wanted, found, info: engine.info, whole: chat.engine.info };
+  return { wanted, found, forecast, info: engine.info, whole: chat.engine.info };
 }"""
 
 
@@ -187,6 +201,7 @@ def test_a_table_that_stays_in_the_store_gives_the_same_ids(page: Page, hub: Fak
     assert paging[0]["misses"] >= 3
     assert paging[1]["misses"] >= 1
     assert paging[0]["read_bytes"] == paging[0]["misses"] * 6 * 32 * 4
+    assert result["forecast"]["file_bytes"] > 3 * CHUNK_BYTES
     asked_again = {asked for _, asked in hub.requests[num_requests:]}
     assert asked_again <= {"bytes=0-0"}, "whether the token may; all else is kept"
 

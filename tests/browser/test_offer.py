@@ -33,6 +33,7 @@ FORECAST = {
     "file_bytes": 2_899_000_000,
     "read_bytes": 2_700_000_000,
     "memory": {"total_bytes": 3_100_000_000},
+    "device_bytes": None,
     "context_length": 4096,
     "kv_dtype": "f32",
     "max_context_length": 32768,
@@ -118,6 +119,9 @@ def test_what_does_not_fit_or_cannot_be_read_is_said_in_its_place(open_page: Ope
     choose(chat)
     expect(chat.notice).to_contain_text(problem)
     expect(chat.notice).not_to_contain_text("tokens a second")
+    chat = open_page(forecast={**FORECAST, "device_bytes": 8_000_000_000})
+    choose(chat)
+    expect(chat.notice).to_contain_text(f"{MEMORY} there are 8.00 GB.")
     chat = open_page()  # which has no forecast
     choose(chat)
     expect(chat.notice).to_contain_text("That request does not work: No forecast was given.")

@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import FAKE_WORKER, WITH_ADAPTER, WITH_RECORDS, Chat, serve_in_thread
+from pages import WITH_ADAPTER, WITH_RECORDS, Chat
 from playwright.sync_api import Browser, BrowserContext, expect
-from store_tab import Tab, read_stored
+from store_tab import SWAP_WORKER, Tab, read_stored, serve_store_site
 
 from flaky_server import FlakyFile, FlakyServer, flaky_server
-from leadout_build import ROOT
 from leadout_build.serving.browser import launch_options
 from thoroughness import IS_THOROUGH
 
@@ -27,14 +25,6 @@ MODEL_BYTES = 5_300_001
 
 #: Downloads from a server that cuts connections, and their size.
 NUM_DOWNLOADS, DOWNLOAD_BYTES = (200, 40_000_003) if IS_THOROUGH else (3, MODEL_BYTES)
-
-#: Has the store's worker begin with another script, which lies beside it.
-SWAP_WORKER = """(name) => {
-  const { Worker } = window;
-  window.Worker = function (url, options) {
-    return new Worker(String(url).replace("puller.js", name), options);
-  };
-}"""
 
 #: In the store's worker: tells which ranges are asked for, and when a chunk is kept.
 WITH_LOG = """
@@ -63,9 +53,6 @@ FileSystemSyncAccessHandle.prototype.write = function (bytes, options) {
 };
 """
 
-#: What the store needs of the engine's files.
-ASSETS = {"sha256": "sha256.umd.min.js", "hash_worker": "store/hash_worker.js"}
-
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[FlakyServer]:
@@ -75,19 +62,9 @@ def server() -> Iterator[FlakyServer]:
 
 @pytest.fixture(scope="module")
 def site(server: FlakyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """static/ and web/ as they lie there, whose pages may ask the server of models."""
-    site = tmp_path_factory.mktemp("site")
-    shutil.copytree(ROOT / "static", site, dirs_exist_ok=True)
-    shutil.copytree(ROOT / "web", site / "app-0", ignore=shutil.ignore_patterns("node_modules"))
-    shutil.copy(ROOT / "web/node_modules/hash-wasm/dist/sha256.umd.min.js", site / "app-0")
-    (site / "app-0/assets.json").write_text(json.dumps(ASSETS))
-    (site / "leadout.js").write_text('export * from "./app-0/index.js";\n')
-    (site / "define.js").write_text('export * from "./app-0/widget/leadout-chat-define.js";\n')
-    (site / "app-0/worker.js").write_text(FAKE_WORKER % {"options": "{}", "text": '" Hello."'})
-    (site / "blank.html").write_text("<title>Blank</title>")
-    for name, script in (("logged", WITH_LOG), ("full_disk", FULL_DISK)):
-        (site / f"app-0/store/{name}.js").write_text('import "./puller.js";' + script)
-    with serve_in_thread(site, [server.url.removesuffix("/")]) as url:
+    scripts = {"logged": WITH_LOG, "full_disk": FULL_DISK}
+    workers = {name: f'import "./puller.js";{script}' for name, script in scripts.items()}
+    with serve_store_site(server, tmp_path_factory.mktemp("site"), workers) as url:
         yield url
 
 
@@ -456,7 +433,11 @@ def test_the_page_fetches_pauses_goes_on_opens_and_deletes(
     page.reload()
     page.locator("#library-summary").click()
     expect(library).to_contain_text("of 5 MB, paused")
+    file.is_down = True
     library.get_by_role("button", name="Resume").click()
+    expect(library).to_contain_text("there is no connection")
+    file.is_down = False
+    page.evaluate("dispatchEvent(new Event('online'))")
     expect(library).to_contain_text("1 model, 5 MB")
     library.get_by_role("button", name="Open").click()
     (load,) = chat.wait_for_loads(1)

@@ -71,7 +71,10 @@ export function isOnThisMachine(url) {
   return url.origin === location.origin && LOOPBACK_HOSTS.includes(url.hostname);
 }
 
-/** Ask the browser not to clear this site's storage by itself. It may say no; that changes nothing here. */
-export async function persist() {
-  await navigator.storage?.persist?.().catch(() => false);
+/**
+ * Ask the browser not to clear this site's storage by itself. It may say no; that changes nothing here. Nobody waits for
+ * the answer, because Firefox asks a person.
+ */
+export function persist() {
+  navigator.storage?.persist?.().catch(() => {});
 }

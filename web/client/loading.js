@@ -52,7 +52,7 @@ export async function loadModel(params, onHealing) {
       worker ? null : throwUnlessSupported(),
     ]);
     if (hasSource(pair.model) || hasSource(pair.drafter)) {
-      persist(); // the answer may take a person's click; nobody waits for it
+      persist();
     }
     return pair;
   };

@@ -10,21 +10,22 @@
 
 /** @import {FetchEvent, KeptModelRef, ModelRef, ShapeRef} from "../messages.js" */
 /** @import {FetchOptions} from "../store/fetching.js" */
-/** @import {StoreNews} from "../store/records.js" */
+/** @import {Folders, StoreNews} from "../store/records.js" */
 /** @import {DrafterChoice, Hub, ModelChoice} from "./models.js" */
 /** @import {WorkerEvent} from "./channel.js" */
 
 import { startModuleWorker } from "../module_worker.js";
-import { isHeld } from "../store/locks.js";
+import { holdLock, isHeld } from "../store/locks.js";
 import {
   NEWS_CHANNEL,
+  RECORDS_LOCK,
   isDone,
   keyOf,
   lockOf,
   openFolders,
   readModel,
   readModels,
-  removeFile,
+  removeFiles,
   removeIfThere,
   storedBytes,
 } from "../store/records.js";
@@ -71,7 +72,7 @@ export async function pull(model, params = {}) {
   const pair = await resolveModels(model, drafter, { signal, hub, isFresh: true });
   const parts = [pair.model, pair.drafter].filter((part) => part !== null);
   const models = parts.map(toKept);
-  await persist();
+  persist();
   const places = placesOf(assets);
   const channel = new Channel(startModuleWorker(places.puller, "leadout store"));
   /** @param {WorkerEvent} event */
@@ -90,8 +91,8 @@ export async function pull(model, params = {}) {
  * @param {Extract<WorkerEvent, {type: "fetch"}>} event
  * @returns {FetchEvent}
  */
-export function toFetchEvent({ source, name, host, state, stored_bytes, total_bytes, bytes_per_s }) {
-  return { source, name, host, state, stored_bytes, total_bytes, bytes_per_s };
+export function toFetchEvent({ source, name, host, state, stored_bytes, total_bytes, checked_bytes, bytes_per_s }) {
+  return { source, name, host, state, stored_bytes, total_bytes, checked_bytes, bytes_per_s };
 }
 
 /**
@@ -163,8 +164,23 @@ function hostOf(url) {
  */
 export async function remove(source) {
   const folders = await toClientErrors(openFolders());
-  const model = await readModel(folders, source);
-  if (model === null) {
+  const release = await holdLock(RECORDS_LOCK);
+  try {
+    await removeModel(folders, source);
+  } finally {
+    release();
+  }
+  const channel = new BroadcastChannel(NEWS_CHANNEL);
+  channel.postMessage({ type: "changed" });
+  channel.close();
+}
+
+/**
+ * @param {Folders} folders
+ * @param {string} source
+ */
+async function removeModel(folders, source) {
+  if ((await readModel(folders, source)) === null) {
     throw new LeadoutError("ModelNotFoundError", `Nothing is kept under ${source}.`, { source });
   }
   const sources = [source, drafterSource(source)];
@@ -172,23 +188,18 @@ export async function remove(source) {
   const others = models.filter((other) => !sources.includes(other.source));
   const shared = new Set(others.flatMap(({ files }) => files.map(({ id }) => id)));
   const named = models.filter((other) => sources.includes(other.source)).flatMap(({ files }) => files);
-  const own = named.filter(({ id }) => !shared.has(id));
-  for (const { id, name } of own) {
-    const isRemoved = await removeFile(folders, id).catch(() => false);
-    if (!isRemoved) {
-      throw new LeadoutError(
-        "StoreError",
-        `${name} is in use: it is being fetched or loaded, here or in another tab. Stop that, then delete it.`,
-        { source },
-      );
-    }
+  const own = new Map(named.filter(({ id }) => !shared.has(id)).map(({ id, name }) => [id, name]));
+  const used = await removeFiles(folders, [...own.keys()]);
+  if (used !== null) {
+    throw new LeadoutError(
+      "StoreError",
+      `${own.get(used)} is in use: it is being fetched or loaded, here or in another tab. Stop that, then delete it.`,
+      { source },
+    );
   }
   for (const each of sources) {
     await removeIfThere(folders.models, `${await keyOf(each)}.json`);
   }
-  const channel = new BroadcastChannel(NEWS_CHANNEL);
-  channel.postMessage({ type: "changed" });
-  channel.close();
 }
 
 /**

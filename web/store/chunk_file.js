@@ -85,8 +85,9 @@ export class ChunkFile {
    * Check every chunk that is there against its hash, and forget those that are not what they were.
    *
    * @param {AbortSignal} [signal]
+   * @param {(checkedBytes: number) => void} [onCheck] told of each chunk's bytes
    */
-  async verify(signal) {
+  async verify(signal, onCheck) {
     const memory = new Uint8Array(CHUNK_BYTES);
     for (let chunk = 0; chunk < this.numChunks; chunk++) {
       if (!this.has(chunk)) continue;
@@ -97,6 +98,7 @@ export class ChunkFile {
       const entry = chunk * ENTRY_BYTES;
       const isSame = got === part.length && hash.every((byte, i) => byte === this.#entries[entry + 1 + i]);
       if (!isSame) this.#enter(chunk, 0, new Uint8Array(ENTRY_BYTES - 1));
+      onCheck?.(part.length);
     }
   }
 
@@ -165,11 +167,14 @@ export class ChunkFile {
     return this.#entries.slice();
   }
 
+  /** Have all of it on the disk. */
+  flush() {
+    for (const handle of [this.#bytes, this.#table]) handle.flush();
+  }
+
   close() {
-    for (const handle of [this.#bytes, this.#table]) {
-      handle.flush();
-      handle.close();
-    }
+    this.flush();
+    for (const handle of [this.#bytes, this.#table]) handle.close();
   }
 
   /**

@@ -22,7 +22,7 @@ import { CHUNK_BYTES } from "./records.js";
 /** @import {RemoteFile} from "../runtime/remote_file.js" */
 /** @import {ChunkFile} from "./chunk_file.js" */
 
-/** Its `chunks` go when all of them are there. @typedef {{chunks: ChunkFile | null, remote: RemoteFile}} FetchedFile */
+/** @typedef {{chunks: ChunkFile | null, remote: RemoteFile}} FetchedFile */
 
 /**
  * Chunks from `first` up to `end`.

@@ -1,6 +1,7 @@
 /**
- * The SHA-256 of a whole file, in a thread of its own, and behind what is fetched: nobody who fetches
- * waits for it.
+ * The SHA-256 of a whole file, in a thread of its own, and behind what is fetched: no connection
+ * waits for it. A load does, where the source publishes the hash: "ready" comes after the commit
+ * records, so that no engine answers from a file that is not the published one.
  *
  * WebCrypto hashes only what is in memory as a whole. Of the libraries that hash piece by piece, hash-wasm
  * does about 140 MB in a second of one core, @noble/hashes 80 (measured in V8 on a shared server core). So
@@ -82,6 +83,7 @@ export class FileHasher {
   close() {
     this.#worker.terminate();
     this.#failure ??= new LeadoutError("StoreError", "hashing was ended");
+    this.#reject(this.#failure);
     this.#wake?.();
   }
 

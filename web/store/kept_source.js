@@ -4,7 +4,7 @@
  * @module kept_source
  */
 
-/** @import {PulledFile} from "./pulled_file.js" */
+/** @import {Source} from "../runtime/read_ahead.js" */
 
 /** Implements Source of runtime/read_ahead.js. The disk is quick enough to read nothing ahead. */
 export class KeptSource {
@@ -12,7 +12,7 @@ export class KeptSource {
 
   /**
    * @param {string} name
-   * @param {Promise<PulledFile>} file
+   * @param {Promise<Source>} file
    */
   constructor(name, file) {
     this.name = name;
@@ -34,6 +34,6 @@ export class KeptSource {
   }
 
   close() {
-    this.#file.then((file) => file.close(), () => {});
+    this.#file.then((file) => file.close?.(), () => {});
   }
 }

@@ -10,7 +10,7 @@ import { checkRange } from "../runtime/read_ahead.js";
 import { ChunkFile, writeRecord } from "./chunk_file.js";
 import { DiskFile } from "./disk_file.js";
 import { FileHasher } from "./hasher.js";
-import { CHUNK_BYTES, STORE_VERSION, isDone, sha256Hex } from "./records.js";
+import { CHUNK_BYTES, STORE_VERSION, sha256Hex } from "./records.js";
 
 /** @import {RemoteFile} from "../runtime/remote_file.js" */
 /** @import {Fetching} from "./fetching.js" */
@@ -43,24 +43,29 @@ export class PulledFile {
   #failure = null;
   /** Where what is missing comes from. @type {Fetching | null} */
   fetching = null;
-  /** While it is being fetched here. @type {ChunkFile | null} */
+  /** As long as this pull holds the file's lock. @type {ChunkFile | null} */
   chunks = null;
   /** Of those, how many bytes; or what another tab says. */
   storedBytes = 0;
+  /** How many of the bytes that were kept before this pull have been compared with their hashes. */
+  verifiedBytes = 0;
+  #onCheck;
 
   /**
    * @param {Folders} folders
    * @param {FileRecord} record
-   * @param {{remote: RemoteFile, isDone: boolean}} options
+   * @param {{remote: RemoteFile, isDone: boolean, onCheck?: () => void}} options `onCheck` is told
+   *   when more is verified or hashed
    */
-  constructor(folders, record, { remote, isDone }) {
+  constructor(folders, record, { remote, isDone, onCheck = () => {} }) {
     this.#folders = folders;
+    this.#onCheck = onCheck;
     this.#disk = new DiskFile(folders, record.id);
     this.record = record;
     this.remote = remote;
     this.isDone = isDone;
     this.name = record.name;
-    if (isDone) this.storedBytes = record.size;
+    if (isDone) this.#countAll();
   }
 
   // ---- as a Source --------------------------------------------------------------------------
@@ -81,16 +86,17 @@ export class PulledFile {
       const at = offset + done;
       const chunk = Math.floor(at / CHUNK_BYTES);
       const part = into.subarray(done, Math.min(length, (chunk + 1) * CHUNK_BYTES - offset));
-      if (this.isDone) {
-        await this.#disk.read(at, into.subarray(done, length));
-        break;
-      }
-      if (this.#failure !== null) throw this.#failure;
+      // First, because the disk is read under the file's lock, which this pull may hold for long.
       if (this.chunks?.has(chunk)) {
         this.chunks.read(at, part);
         done += part.length;
         continue;
       }
+      if (this.isDone) {
+        await this.#disk.read(at, into.subarray(done, length));
+        break;
+      }
+      this.#throwIfFailed();
       this.fetching?.want(this, chunk);
       await this.#news.wait();
     }
@@ -110,14 +116,13 @@ export class PulledFile {
    * @param {AbortSignal} signal
    */
   async open(hashing, signal) {
-    if (await isDone(this.#folders, this.record.id)) {
-      this.#setDone();
-      return;
-    }
     const chunks = await ChunkFile.open(this.#folders, this.record);
     try {
       chunks.reserve();
-      await chunks.verify(signal);
+      await chunks.verify(signal, (bytes) => {
+        this.verifiedBytes += bytes;
+        this.#onCheck();
+      });
     } catch (error) {
       chunks.close();
       throw error;
@@ -141,16 +146,25 @@ export class PulledFile {
     return bytes;
   }
 
+  /** @returns {number} how much of it is known to be right: hashed as a whole, if its hash is published */
+  get hashedBytes() {
+    if (this.isDone || this.record.sha256 === null) return this.storedBytes;
+    return Math.min(this.#numHashed * CHUNK_BYTES, this.record.size);
+  }
+
   /**
    * All is there: check it as a whole and write the commit record.
    *
-   * @throws {LeadoutError} IntegrityError; the file's bytes are dropped then
+   * @throws {LeadoutError} IntegrityError; the file's bytes are dropped then. Or what `fail` was told
    */
   async commit() {
-    const { chunks, record } = this;
-    if (chunks === null) return;
+    const { record } = this;
+    const chunks = /** @type {ChunkFile} */ (this.chunks);
     if (this.#hasher !== null) {
-      while (this.#numHashed < chunks.numChunks) await this.#hash();
+      while (this.#numHashed < chunks.numChunks) {
+        await this.#hash();
+        this.#throwIfFailed();
+      }
       const found = await this.#hasher.digest();
       if (found !== record.sha256) {
         chunks.clear();
@@ -164,21 +178,25 @@ export class PulledFile {
       }
     }
     const tree = await sha256Hex(chunks.entries());
-    this.#close();
+    this.#throwIfFailed();
+    chunks.flush();
     const done = { version: STORE_VERSION, size: record.size, sha256: record.sha256, tree };
     await writeRecord(this.#folders.files, `${record.id}.done`, done);
-    this.#setDone();
+    this.setDone();
   }
 
-  /** Another tab has fetched it. */
-  takeDone() {
-    this.#setDone();
+  /** All is there, and was checked; here or in another tab. */
+  setDone() {
+    this.isDone = true;
+    this.#countAll();
+    this.#endHashing();
+    this.#news.wake();
   }
 
-  /** @param {unknown} error that readers get */
+  /** @param {unknown} error that ends what is under way, and that readers get unless all is there */
   fail(error) {
     this.#failure = error;
-    this.#close();
+    this.#endHashing();
     this.#news.wake();
   }
 
@@ -188,17 +206,23 @@ export class PulledFile {
     this.storedBytes = 0;
   }
 
-  #setDone() {
-    this.isDone = true;
-    this.storedBytes = this.record.size;
-    this.#news.wake();
-  }
-
-  #close() {
-    this.#hasher?.close();
-    this.#hasher = null;
+  /** Nothing more is written: from now on the disk is read. */
+  closeChunks() {
     this.chunks?.close();
     this.chunks = null;
+  }
+
+  #countAll() {
+    this.storedBytes = this.verifiedBytes = this.record.size;
+  }
+
+  #throwIfFailed() {
+    if (this.#failure !== null) throw this.#failure;
+  }
+
+  #endHashing() {
+    this.#hasher?.close();
+    this.#hasher = null;
   }
 
   /** @returns {Promise<void>} once what follows what was hashed is hashed, as far as it is there */
@@ -211,12 +235,12 @@ export class PulledFile {
   }
 
   async #hashOn() {
-    for (; ; this.#numHashed++) {
+    for (;;) {
       const [hasher, chunks, chunk] = [this.#hasher, this.chunks, this.#numHashed];
       if (hasher === null || chunks === null || chunk === chunks.numChunks || !chunks.has(chunk)) return;
-      await hasher.update(chunks.lengthOf(chunk), (piece) => {
-        this.chunks?.read(chunk * CHUNK_BYTES, piece);
-      });
+      await hasher.update(chunks.lengthOf(chunk), (piece) => chunks.read(chunk * CHUNK_BYTES, piece));
+      this.#numHashed++;
+      this.#onCheck();
     }
   }
 }

@@ -14,7 +14,9 @@ const pulls = new Map();
 
 addEventListener("message", ({ data }) => {
   const message = /** @type {ClientMessage} */ (data);
-  if (message.type === "abort") {
+  if (message.type === "ping") {
+    post({ type: "pong", id: message.id });
+  } else if (message.type === "abort") {
     pulls.get(message.target)?.abort(new DOMException("The fetch was paused.", "AbortError"));
   } else if (message.type === "pull") {
     pull(message);

@@ -8,13 +8,16 @@
  * 3. waiting   Each file's lock is taken. While another tab holds one, its progress is shown; when it
  *              lets go, the file is there, or this tab goes on where it stopped.
  * 4. checking  What is kept is compared with its hashes.
- * 5. fetching  See fetching.js. Hashes of whole files are computed beside it.
- * 6. done      The commit records are written, locks are let go.
+ * 5. fetching  See fetching.js. Hashes of whole files are computed beside it. The commit record of a
+ *              file is written when it is there and has its published hash.
+ * 6. checking  All is there, but some whole file is still being hashed.
+ * 7. done      Locks are let go, of a model's files all at once. Until then this pull itself reads
+ *              what it has written, and other tabs wait.
  *
  * @module pulling
  */
 
-/** @import {FetchEvent, ModelRef} from "../messages.js" */
+/** @import {FetchEvent, KeptModelRef} from "../messages.js" */
 /** @import {FetchOptions} from "./fetching.js" */
 /** @import {FileRecord, Folders, ModelRecord, StoreNews} from "./records.js" */
 
@@ -22,20 +25,22 @@ import { LeadoutError } from "../runtime/errors.js";
 import { RemoteFile } from "../runtime/remote_file.js";
 import { writeRecord } from "./chunk_file.js";
 import { Fetching } from "./fetching.js";
+import { openKept } from "./kept_files.js";
 import { holdLock, isHeld } from "./locks.js";
 import { PulledFile } from "./pulled_file.js";
 import {
   CHUNK_BYTES,
   ENTRY_BYTES,
   NEWS_CHANNEL,
+  RECORDS_LOCK,
   STORE_VERSION,
+  idOf,
   isDone,
   keyOf,
   lockOf,
   openFolders,
   readFiles,
   readModel,
-  readRecord,
   removeUnnamed,
   reservedBytes,
   storedBytes,
@@ -60,6 +65,8 @@ const SPEED_MS = 4000;
  *   what is kept
  */
 
+/** What a server says that it has. @typedef {{record: FileRecord, remote: RemoteFile}} AskedFile */
+
 export class Pull {
   #model;
   #options;
@@ -75,11 +82,15 @@ export class Pull {
   /** Recent (time, bytes fetched here). @type {[number, number][]} */
   #speeds = [];
   #fetchedBytes = 0;
+  /** Whether all bytes are there: what is checked then is whole files. */
+  #isFetched = false;
+  /** Each ends with its file's commit record, or with its failure. @type {Promise<void>[]} */
+  #commits = [];
 
   /**
    * Begins at once.
    *
-   * @param {ModelRef & {source: string}} model
+   * @param {KeptModelRef} model
    * @param {PullOptions} options
    */
   constructor(model, options) {
@@ -109,11 +120,8 @@ export class Pull {
     const folders = await openFolders();
     const release = await holdLock(`leadout-store model ${await keyOf(source)}`, { signal });
     try {
-      const known = await readModel(folders, source);
-      const kept = known && !this.#options.isFresh && this.#isAsListed(known)
-        ? await this.#openKept(folders, known)
-        : null;
-      this.#all = kept ?? (await this.#openAsked(folders, known));
+      const kept = this.#options.isFresh ? null : await openKept(folders, this.#model);
+      this.#all = kept ?? (await this.#openAsked(folders, await readModel(folders, source)));
     } finally {
       release();
     }
@@ -122,72 +130,71 @@ export class Pull {
   }
 
   /**
-   * @param {ModelRecord} known
-   * @returns {boolean} whether the model is what it was when it was kept, as far as its list says
-   */
-  #isAsListed(known) {
-    const listed = this.#model.files;
-    return listed.length === known.files.length && listed.every(({ name, size, sha256 }) => {
-      const file = known.files.find((other) => other.name === name);
-      return file && (size ?? file.size) === file.size && (!sha256 || file.id === idOf(sha256));
-    });
-  }
-
-  /**
-   * @param {Folders} folders
-   * @param {ModelRecord} known
-   * @returns {Promise<PulledFile[] | null>} null unless all is there
-   */
-  async #openKept(folders, known) {
-    const files = await Promise.all(
-      this.#model.files.map(async ({ name, url }) => {
-        const { id } = /** @type {{id: string}} */ (known.files.find((file) => file.name === name));
-        /** @type {FileRecord | null} */
-        const record = await readRecord(folders.files, `${id}.json`);
-        if (record === null || !(await isDone(folders, id))) return null;
-        const remote = new RemoteFile(url ?? record.url); // which nobody asks
-        return new PulledFile(folders, { ...record, name }, { remote, isDone: true });
-      }),
-    );
-    return files.some((file) => file === null) ? null : /** @type {PulledFile[]} */ (files);
-  }
-
-  /**
    * @param {Folders} folders
    * @param {ModelRecord | null} known
    * @returns {Promise<PulledFile[]>}
    */
   async #openAsked(folders, known) {
+    const { source, name } = this.#model;
     this.#tell(true);
+    const asked = await this.#ask(folders, known);
+    // From here on nobody removes what these records are about to name.
+    const release = await holdLock(RECORDS_LOCK, { signal: this.#ending.signal });
+    try {
+      const files = await this.#openFiles(folders, asked);
+      await this.#estimateSpace(folders, [...new Set(files)]);
+      for (const { record } of asked) {
+        await writeRecord(folders.files, `${record.id}.json`, record);
+      }
+      const model = { version: STORE_VERSION, source, name, files: asked.map(({ record }) => toEntry(record)) };
+      await writeRecord(folders.models, `${await keyOf(source)}.json`, model);
+      if (known) await removeUnnamed(folders);
+      return files;
+    } finally {
+      release();
+      this.#post({ type: "changed" });
+    }
+  }
+
+  /**
+   * Ask the servers what they have.
+   *
+   * @param {Folders} folders
+   * @param {ModelRecord | null} known
+   * @returns {Promise<AskedFile[]>}
+   */
+  async #ask(folders, known) {
     const records = await readFiles(folders);
-    const { files: listed, source, name } = this.#model;
-    const files = /** @type {PulledFile[]} */ (Array(listed.length));
+    const listed = this.#model.files;
+    const asked = /** @type {AskedFile[]} */ (Array(listed.length));
     const next = listed.entries();
     const ask = async () => {
       for (const [i, { name, url = "", size, sha256, token }] of next) {
         const remote = new RemoteFile(url, { size, token, isHashed: Boolean(sha256), retryMs: this.#options.retryMs });
         const before = known?.files.find((file) => file.name === name)?.id;
         const facts = { name, url, size: size ?? null, sha256: sha256 ?? null };
-        const record = await this.#identify(folders, facts, remote, { records, before });
-        files[i] = new PulledFile(folders, record, { remote, isDone: await isDone(folders, record.id) });
+        asked[i] = { record: await this.#identify(folders, facts, remote, { records, before }), remote };
       }
     };
     await Promise.all(Array.from({ length: MAX_QUESTIONS }, ask));
-    await this.#estimateSpace(folders, files);
-    for (const { record } of files) {
-      await writeRecord(folders.files, `${record.id}.json`, record);
+    return asked;
+  }
+
+  /**
+   * @param {Folders} folders
+   * @param {AskedFile[]} asked
+   * @returns {Promise<PulledFile[]>} the same one for each entry that has the same content
+   */
+  async #openFiles(folders, asked) {
+    /** @type {Map<string, PulledFile>} */
+    const byId = new Map();
+    for (const { record, remote } of asked) {
+      if (byId.has(record.id)) continue;
+      const onCheck = () => this.#tell();
+      const options = { remote, isDone: await isDone(folders, record.id), onCheck };
+      byId.set(record.id, new PulledFile(folders, record, options));
     }
-    /** @type {ModelRecord} */
-    const model = {
-      version: STORE_VERSION,
-      source,
-      name,
-      files: files.map(({ record: { name, id, size, url } }) => ({ name, id, size, url })),
-    };
-    await writeRecord(folders.models, `${await keyOf(source)}.json`, model);
-    this.#post({ type: "changed" });
-    if (known) await removeUnnamed(folders);
-    return files;
+    return asked.map(({ record }) => /** @type {PulledFile} */ (byId.get(record.id)));
   }
 
   /**
@@ -274,7 +281,7 @@ export class Pull {
     /** @type {Map<PulledFile, () => void>} */
     const releases = new Map();
     // Everybody takes locks in the same order, so that no two wait for each other.
-    const missing = this.#all.filter(({ isDone }) => !isDone);
+    const missing = [...new Set(this.#all)].filter(({ isDone }) => !isDone);
     if (missing.length === 0) {
       this.#setState("done");
       return;
@@ -283,39 +290,49 @@ export class Pull {
     try {
       this.#setState("waiting");
       for (const file of inOrder) {
-        releases.set(file, await holdLock(lockOf(file.record.id), { signal }));
+        const release = await holdLock(lockOf(file.record.id), { signal });
+        if (await isDone(folders, file.record.id)) {
+          release(); // another tab has fetched it; who reads it takes its lock, too
+          file.setDone();
+        } else {
+          releases.set(file, release);
+        }
       }
       this.#setState("checking");
-      for (const file of missing) {
-        await file.open(this.#options.hashing, signal);
-        this.#tell();
-      }
+      const own = missing.filter((file) => releases.has(file));
+      for (const file of own) await file.open(this.#options.hashing, signal);
       this.#setState("fetching");
-      await this.#fetch(missing.filter(({ chunks }) => chunks !== null));
+      await this.#fetch(own);
+      this.#isFetched = true;
+      if (own.some(({ isDone }) => !isDone)) this.#setState("checking");
+      await Promise.all(this.#commits);
       this.#setState("done");
       this.#post({ type: "changed" });
     } catch (error) {
       const failure = signal.aborted ? signal.reason : await this.#explain(folders, error);
+      const isChanged = error instanceof LeadoutError && error.detail.changed === true;
       for (const file of missing) {
-        const isChanged = error instanceof LeadoutError && error.detail.changed === true;
+        if (file.isDone) continue;
         if (isChanged && error.detail.source === file.remote.name) file.drop();
         file.fail(failure);
       }
       this.#post({ type: "changed" });
       throw failure;
     } finally {
-      for (const release of releases.values()) release();
+      await Promise.allSettled(this.#commits);
+      for (const [file, release] of releases) {
+        file.closeChunks();
+        release();
+      }
     }
   }
 
   /** @param {PulledFile[]} files */
   async #fetch(files) {
-    /** @type {Promise<void>[]} */
-    const commits = [];
     const commit = (/** @type {PulledFile} */ file) => {
       const committing = file.commit();
       committing.catch((error) => this.#ending.abort(error));
-      commits.push(committing);
+      this.#commits.push(committing);
     };
     const fetching = new Fetching(files, this.#options, (file, chunk) => {
       const pulled = /** @type {PulledFile} */ (file);
@@ -328,7 +345,6 @@ export class Pull {
       if (file.chunks?.isComplete) commit(file);
     }
     await fetching.run(this.#ending.signal);
-    await Promise.all(commits);
   }
 
   /**
@@ -375,10 +391,11 @@ export class Pull {
       state: this.#state,
       stored_bytes: sum((file) => file.storedBytes),
       total_bytes: sum((file) => file.record.size),
+      checked_bytes: sum((file) => (this.#isFetched ? file.hashedBytes : file.verifiedBytes)),
       bytes_per_s: now > time ? (1000 * (this.#fetchedBytes - bytes)) / (now - time) : 0,
     });
-    for (const { chunks, record, storedBytes } of this.#all) {
-      if (chunks !== null) this.#post({ type: "progress", id: record.id, stored_bytes: storedBytes });
+    for (const { chunks, isDone, record, storedBytes } of this.#all) {
+      if (chunks !== null && !isDone) this.#post({ type: "progress", id: record.id, stored_bytes: storedBytes });
     }
   }
 
@@ -399,11 +416,11 @@ export class Pull {
 }
 
 /**
- * @param {string} sha256
- * @returns {string} the id of the file that has it
+ * @param {FileRecord} record
+ * @returns {ModelRecord["files"][number]}
  */
-function idOf(sha256) {
-  return sha256.toLowerCase().slice(0, 32);
+function toEntry({ name, id, size, url }) {
+  return { name, id, size, url };
 }
 
 /** @param {string} [url] */

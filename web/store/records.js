@@ -15,11 +15,15 @@
  */
 
 import { LeadoutError } from "../runtime/errors.js";
+import { tryLock } from "./locks.js";
 
 /** Of the files' form. What another version wrote is not read. */
 export const STORE_VERSION = 1;
 
 export const CHUNK_BYTES = 1 << 20;
+
+/** The Web Lock of whoever writes records, or removes files because no record names them. */
+export const RECORDS_LOCK = "leadout-store records";
 
 /** Progress of fetches, and changes of the records, for all tabs: see StoreNews. */
 export const NEWS_CHANNEL = "leadout-store";
@@ -86,6 +90,14 @@ export async function keyOf(text) {
 /** @param {Uint8Array<ArrayBuffer>} bytes */
 export async function sha256Hex(bytes) {
   return toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
+}
+
+/**
+ * @param {string} sha256
+ * @returns {string} the id of the file that has it
+ */
+export function idOf(sha256) {
+  return sha256.toLowerCase().slice(0, 32);
 }
 
 /** @param {Uint8Array} bytes */
@@ -213,24 +225,37 @@ export async function removeIfThere(folder, name) {
 }
 
 /**
- * Remove a file that no model names any more. The commit record goes first.
+ * Remove files that no model names any more: all of them, or none while somebody reads or fetches one. The caller holds
+ * RECORDS_LOCK.
  *
  * @param {Folders} folders
- * @param {string} id
- * @returns {Promise<boolean>} false: somebody reads or fetches it
+ * @param {string[]} ids
+ * @returns {Promise<string | null>} the file that is in use; null: they are gone
  */
-export async function removeFile({ files }, id) {
-  return navigator.locks.request(lockOf(id), { ifAvailable: true }, async (lock) => {
-    if (lock === null) return false;
-    for (const suffix of ["done", "chunks", "bytes", "json"]) {
-      await removeIfThere(files, `${id}.${suffix}`);
+export async function removeFiles({ files }, ids) {
+  /** @type {(() => void)[]} */
+  const releases = [];
+  try {
+    for (const id of ids) {
+      const release = await tryLock(lockOf(id));
+      if (release === null) return id;
+      releases.push(release);
     }
-    return true;
-  });
+    for (const id of ids) {
+      // The commit record goes first.
+      for (const suffix of ["done", "chunks", "bytes", "json"]) {
+        const isGone = await removeIfThere(files, `${id}.${suffix}`).then(() => true, () => false);
+        if (!isGone) return id; // a tab that was closed lets go of its handles later than of its locks
+      }
+    }
+    return null;
+  } finally {
+    for (const release of releases) release();
+  }
 }
 
 /**
- * Remove all files that no model names.
+ * Remove all files that no model names and nobody uses. The caller holds RECORDS_LOCK.
  *
  * @param {Folders} folders
  */
@@ -238,5 +263,5 @@ export async function removeUnnamed(folders) {
   const named = new Set((await readModels(folders)).flatMap(({ files }) => files.map(({ id }) => id)));
   const ids = new Set();
   for await (const name of folders.files.keys()) ids.add(name.replace(/\.\w+$/, ""));
-  for (const id of ids) if (!named.has(id)) await removeFile(folders, id).catch(() => false);
+  for (const id of ids) if (!named.has(id)) await removeFiles(folders, [id]);
 }

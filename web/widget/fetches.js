@@ -23,12 +23,13 @@ export class Fetches {
     this.#events.set(event.source, event);
     const events = [...this.#events.values()];
     const first = events.find(({ state }) => state !== "done") ?? event;
-    const sum = (/** @type {"stored_bytes" | "total_bytes" | "bytes_per_s"} */ key) =>
+    const sum = (/** @type {"stored_bytes" | "total_bytes" | "checked_bytes" | "bytes_per_s"} */ key) =>
       events.reduce((total, each) => total + each[key], 0);
     return {
       ...first,
       stored_bytes: sum("stored_bytes"),
       total_bytes: sum("total_bytes"),
+      checked_bytes: sum("checked_bytes"),
       bytes_per_s: sum("bytes_per_s"),
     };
   }

@@ -92,17 +92,17 @@ export function describeOffer({ bytes, host, file, isWithDrafter, isKept, smalle
  * @param {Forecast} forecast
  * @returns {string} the GPU memory that the model needs, by context length
  */
-export function describeMemory({ memory, context_length, contexts, problem }) {
+export function describeMemory({ memory, device_bytes, context_length, contexts, problem }) {
   if (problem !== null) {
     return problem;
   }
   const of = (/** @type {number} */ length) => `${length.toLocaleString("en")} tokens of context`;
   const longer = contexts.filter((one) => one.fits && one.context_length > context_length).at(-1);
   const more = longer ? `, ${formatBytes(longer.total_bytes)} with ${longer.context_length.toLocaleString("en")}` : "";
-  return (
-    `${formatBytes(memory.total_bytes)} of GPU memory with ${of(context_length)}${more}; ` +
-    "the browser does not say how much there is."
-  );
+  const there = device_bytes
+    ? `there are ${formatBytes(device_bytes)}.`
+    : "the browser does not say how much there is.";
+  return `${formatBytes(memory.total_bytes)} of GPU memory with ${of(context_length)}${more}; ${there}`;
 }
 
 /**

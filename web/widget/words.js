@@ -78,7 +78,7 @@ export function describePhase(phase, progress) {
  * @param {FetchEvent} event
  * @returns {string} for example "Fetching from huggingface.co, 1.21 of 2.90 GB, 24 MB/s"
  */
-export function describeFetch({ state, host, stored_bytes, total_bytes, bytes_per_s }) {
+export function describeFetch({ state, host, stored_bytes, total_bytes, checked_bytes, bytes_per_s }) {
   const words = {
     asking: `Asking ${host}`,
     waiting: "Another tab is fetching this model",
@@ -88,6 +88,9 @@ export function describeFetch({ state, host, stored_bytes, total_bytes, bytes_pe
   }[state];
   if (state === "asking" || total_bytes <= 0) {
     return words;
+  }
+  if (state === "checking") {
+    return `${words}, ${formatPart(checked_bytes, stored_bytes)}`;
   }
   const speed = state === "fetching" && bytes_per_s > 0 ? `, ${formatBytes(bytes_per_s)}/s` : "";
   return `${words}, ${formatPart(stored_bytes, total_bytes)}${speed}`;

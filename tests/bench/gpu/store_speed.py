@@ -1,16 +1,19 @@
 """How fast is a model kept, and loaded from what is kept, in a Chromium that runs on this machine?
 
-    PYTHONPATH=pyapp:build LEADOUT_CHROMIUM_PORT=9301 python store_speed.py MODEL.gguf
+    PYTHONPATH=pyapp:build LEADOUT_CHROMIUM_PORT=9301 python store_speed.py [--sha256] MODEL.gguf
 
 The file is served by this machine to a page of the built site, which pulls it into its store, loads
 it from there a few times, each time up to the first token behind a prompt of 512, and deletes it
-again. The first load is cold: no kernel was ever compiled.
+again. The first load is cold: no kernel was ever compiled. With --sha256 the pull is told the hash
+of the file, as by a hub, and ends once all of it was hashed: compare both to see what that costs.
 """
 
 from __future__ import annotations
 
+import argparse
+import hashlib
+import json
 import os
-import sys
 from pathlib import Path
 
 from leadout_build.bench.node import open_running_chromium
@@ -20,9 +23,11 @@ LOADS = 3
 
 PULL_AND_LOAD = """async (model) => {
   const { Leadout } = await import("/leadout.js");
-  const { url } = model.files[0];
+  const [{ name, url }] = model.files;
+  const facts = FACTS;
+  const listed = { name: model.name, files: [{ name, url, ...facts }] };
   let begun = performance.now();
-  await Leadout.models.pull(url);
+  await Leadout.models.pull(facts ? listed : url);
   const pull_ms = performance.now() - begun;
   const loads = [];
   for (let i = 0; i < LOADS; i++) {
@@ -45,11 +50,20 @@ PULL_AND_LOAD = """async (model) => {
 
 def main() -> None:
     """Print MB/s of each."""
-    path = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sha256", action="store_true", help="have the whole file hashed")
+    parser.add_argument("path", type=Path)
+    asked = parser.parse_args()
+    path: Path = asked.path
+    facts = None
+    if asked.sha256:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        facts = {"size": path.stat().st_size, "sha256": sha256}
     size = path.stat().st_size / 1e6
     subject = Subject(path.stem, {path.name: path})
     with open_running_chromium(subject, int(os.environ["LEADOUT_CHROMIUM_PORT"])) as runtime:
-        found = runtime.run(PULL_AND_LOAD)
+        found = runtime.run(PULL_AND_LOAD.replace("FACTS", json.dumps(facts)))
     print(f"{path.name}: {size:,.0f} MB, kept at {1000 * size / found['pull_ms']:,.0f} MB/s")
     for one in found["loads"]:
         rate, whole = 1000 * size / one["load_ms"], one["ms"] / 1000
