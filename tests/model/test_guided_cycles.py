@@ -21,6 +21,7 @@ from leadout.request import GenerateRequest
 from leadout.session.guide import Guide
 from leadout.session.stream import Cycle, Stream
 from leadout_build.cli.native import load_engine
+from session_cases import slow_prompts
 from stand_in_nano import write_stand_in
 from thoroughness import IS_THOROUGH
 
@@ -176,8 +177,7 @@ def test_forced_text_is_given_to_the_cycle_behind_the_one_that_runs(get, watch) 
 
 def test_a_prompts_passes_run_between_cycles_and_both_go_on(get, watch, monkeypatch) -> None:
     engine = get("mtp", 2)
-    monkeypatch.setattr(engine.decoder.loop, "_ms_per_row", 2.0)
-    monkeypatch.setattr(engine.decoder.loop, "_learn_of_prompts", lambda one: None)
+    slow_prompts(engine, monkeypatch)
     guided = request_of({"regex": "[a-z ]+", "max_tokens": 90, "draft_tokens": 0})
     long = request_of({"prompt": "of the capital " * 60, "max_tokens": 4, "draft_tokens": 0})
 

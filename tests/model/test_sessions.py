@@ -2,60 +2,23 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from engine_cases import generated, load
+from leadout.devices.base import PassTimes, Readback
 from leadout.devices.numpy import NumpyDevice
 from leadout.errors import DeviceError
 from leadout.request import GenerateRequest
 from leadout.sampling import Sampling
-from speculation_cases import Case, cases, pair_files
+from session_cases import Arrival, arrivals, check_arrivals, slow_prompts
+from speculation_cases import Case, pair_files
 from thoroughness import IS_THOROUGH
 
 #: Schedules of several requests drawn per engine.
 NUM_SCHEDULES = 300 if IS_THOROUGH else 8
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """A request among others.
-
-    Attributes:
-        case: the request.
-        turns: of the event loop before it comes.
-        cancelled_after: tokens after which it is cancelled; None: not at all.
-        drafter: what it asks for.
-    """
-
-    case: Case
-    turns: int
-    cancelled_after: int | None
-    drafter: str
-
-
-ARRIVALS = st.lists(
-    st.builds(
-        Arrival,
-        st.builds(
-            lambda case, more: replace(case, prompt=case.prompt + more),
-            cases(24),
-            st.one_of(
-                st.just(()),
-                st.integers(30, 300).map(lambda n: tuple(3 + 7 * i % 90 for i in range(n))),
-            ),
-        ),
-        st.integers(0, 60),
-        st.one_of(st.none(), st.none(), st.integers(1, 12)),
-        st.sampled_from(["auto", "auto", "none"]),
-    ),
-    min_size=2,
-    max_size=10,
-)
 
 
 @pytest.fixture(scope="module")
@@ -75,21 +38,6 @@ def engines():
     return get
 
 
-async def run(engine, arrival: Arrival) -> tuple[list[int], str]:
-    """Run a request that comes later, and perhaps goes early; return ids and why it ended."""
-    for _ in range(arrival.turns):
-        await asyncio.sleep(0)
-    told: list[int] = []
-    limit = arrival.cancelled_after
-    result = await engine.generate(
-        arrival.case.request(arrival.drafter),
-        lambda delta: told.extend(delta.tokens),
-        lambda: limit is not None and len(told) >= limit,
-    )
-    assert result.tokens == told
-    return result.tokens, result.finish_reason
-
-
 @pytest.mark.parametrize(
     ("name", "drafter", "parallel"),
     [("trained-e2b", "mtp", 2), ("trained-e2b", "mtp", 8), ("trained-31b", "ngram", 4)],
@@ -102,23 +50,13 @@ def test_ids_do_not_depend_on_what_runs_beside_joins_or_leaves(
     @settings(
         max_examples=NUM_SCHEDULES, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
-    @given(arrivals=ARRIVALS)
-    def check(arrivals: list[Arrival]) -> None:
-        asyncio.run(check_all(arrivals))
+    @given(schedule=arrivals())
+    def check(schedule: list[Arrival]) -> None:
+        asyncio.run(check_all(schedule))
 
-    async def check_all(arrivals: list[Arrival]) -> None:
+    async def check_all(schedule: list[Arrival]) -> None:
         alone, together = await engines(name, drafter), await engines(name, drafter, parallel)
-        for arrival in arrivals:
-            undrafted = replace(arrival.case, draft_tokens=0, run_ahead=1)
-            if undrafted not in plain:
-                plain[undrafted] = (await alone.generate(undrafted.request("none"))).tokens
-        ended = await asyncio.gather(*(run(together, arrival) for arrival in arrivals))
-        for arrival, (tokens, reason) in zip(arrivals, ended, strict=True):
-            wanted = plain[replace(arrival.case, draft_tokens=0, run_ahead=1)]
-            if reason == "abort":
-                assert tokens == wanted[: len(tokens)], arrival
-            else:
-                assert tokens == wanted, arrival
+        await check_arrivals(alone, together, schedule, plain)
 
     check()
 
@@ -156,27 +94,50 @@ async def test_more_requests_than_lanes_wait_and_are_served_in_order(engines) ->
     assert began.index(5) > began.index(2)
 
 
-async def test_a_long_prompt_does_not_hold_up_a_stream_that_runs(engines, monkeypatch) -> None:
-    engine = await engines("trained-e2b", "mtp", 2)
-    loop = engine.decoder.loop
-    monkeypatch.setattr(loop, "_ms_per_row", 2.0)
-    monkeypatch.setattr(loop, "_learn_of_prompts", lambda one: None)
+@pytest.mark.parametrize("num_prompts", [1, 2])
+@pytest.mark.parametrize("run_ahead", [1, 3, 8])
+async def test_long_prompts_do_not_hold_up_a_stream_that_runs(
+    engines, monkeypatch, run_ahead, num_prompts
+) -> None:
+    engine = await engines("trained-e2b", "mtp", 8)
+    engine.decoder.admission.forget()
+    slow_prompts(engine, monkeypatch)
     submitted: list[str] = []
     submit = engine.decoder.submit
     monkeypatch.setattr(
         engine.decoder,
         "submit",
-        lambda plan, *given: (submitted.append(plan.name), submit(plan, *given))[1],
+        lambda plan, *given: (submitted.append(plan.name), Later(submit(plan, *given)))[1],
     )
     running = asyncio.ensure_future(
-        engine.generate(request([2, 9, 11], max_tokens=40, draft_tokens=0))
+        engine.generate(request([2, 9, 11], max_tokens=60, draft_tokens=0, run_ahead=run_ahead))
     )
     await until(lambda: any(name.startswith("cycle") for name in submitted))
-    await engine.generate(request(a_prompt(300), max_tokens=1))
+    long = [request(a_prompt(150, 3 + i), max_tokens=1) for i in range(num_prompts)]
+    await asyncio.gather(*(engine.generate(one) for one in long))
     await running
     prompts = [i for i, name in enumerate(submitted) if name.startswith("prefill")][1:]
-    assert len(prompts) == 10, "no pass takes longer than 100 ms"
+    assert len(prompts) == 5 * num_prompts, "no pass takes longer than 100 ms"
     assert all(b > a + 1 for a, b in itertools.pairwise(prompts)), submitted
+
+
+class Later:
+    """A readback that is waited for while readers run, as a GPU's is."""
+
+    def __init__(self, readback: Readback) -> None:
+        self.readback = readback
+
+    @property
+    def times(self) -> Sequence[PassTimes]:
+        return self.readback.times
+
+    def __await__(self) -> Generator[object, None, Sequence[int]]:
+        for _ in range(5):
+            yield
+        return (yield from self.readback.__await__())
+
+    def discard(self) -> None:
+        self.readback.discard()
 
 
 async def test_a_lane_that_knows_the_prompt_is_taken(engines) -> None:
