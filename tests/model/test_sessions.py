@@ -200,3 +200,18 @@ async def test_a_stream_that_nobody_reads_stops_and_leaves_its_lane(engines) -> 
     assert len(wanted) == 30
     await stream.aclose()
     assert not any(lane.is_taken for lane in decoder.lanes)
+
+
+async def test_a_request_that_waits_for_a_lane_is_aborted_though_nothing_runs(engines) -> None:
+    engine = await engines("trained-e2b", "none")
+    schedule = engine.model.schedule()
+    unread = engine.decoder.run([2, 9, 11], Sampling(), 400, 1, lambda: False, schedule)
+    await anext(unread)
+    is_aborted = False
+    waiting = asyncio.ensure_future(engine.generate(request([2, 9]), is_aborted=lambda: is_aborted))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    is_aborted = True
+    found = await asyncio.wait_for(waiting, 20)
+    assert (found.tokens, found.finish_reason) == ([], "abort")
+    await unread.aclose()

@@ -27,7 +27,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from leadout import inputs, state
 from leadout.beside import SharedLock
@@ -45,6 +45,9 @@ from leadout.session.stream import Cycle, Phase, Stream
 
 #: Passes of prompts that may be in flight; more would only delay an abort.
 PREFILL_IN_FLIGHT = 2
+
+#: While there is nothing to do, streams are asked as often whether they are aborted: nobody tells.
+_ASKED_EVERY_S = 0.1
 
 
 class Loop:
@@ -149,7 +152,8 @@ class Loop:
                 elif self._in_flight:
                     await self._collect()
                 elif self._streams:
-                    await self._work.wait()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._work.wait(), _ASKED_EVERY_S)
         except BaseException as error:
             self._decoder.admission.forget()  # some of what was noted may not have come about
             for stream in list(self._streams):
