@@ -149,6 +149,18 @@ async def test_a_lane_that_knows_the_prompt_is_taken(engines) -> None:
         assert result.stats.cached_tokens == len(prompt)
 
 
+async def test_drafts_are_counted_for_those_that_asked_for_them(engines) -> None:
+    """Rows are shared: beside a stream with drafts, one without has as many."""
+    engine = await engines("trained-e2b", "mtp", 2)
+    plain, drafted = await asyncio.gather(
+        engine.generate(request([2, 9, 11], max_tokens=40, drafter="none")),
+        engine.generate(request([2, 9, 12], max_tokens=40, draft_tokens=3)),
+    )
+    assert drafted.stats.drafted_tokens > 0
+    assert plain.stats.cycles < 39, "it took part in what was drafted"
+    assert (plain.stats.drafted_tokens, plain.stats.accepted_tokens) == (0, 0)
+
+
 async def test_a_device_that_fails_fails_all_streams_and_then_serves_again(
     engines, monkeypatch
 ) -> None:

@@ -453,6 +453,7 @@ class Loop:
     ) -> None:
         """Give a stream what a pass brought it."""
         is_prefill = one.num_drafts is None
+        has_drafts = stream.drafts or stream in one.forced  # else they are shared rows
         tokens = result.tokens[: stream.budget - stream.collected]
         if stream.guide is not None:
             try:
@@ -465,7 +466,7 @@ class Loop:
             stream,
             Cycle(
                 tokens,
-                result.num_drafted,
+                result.num_drafted if has_drafts else 0,
                 is_prefill,
                 stream.in_flight,
                 stream.untold,
