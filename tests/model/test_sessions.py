@@ -8,17 +8,45 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from engine_cases import generated, load
-from leadout.devices.base import PassTimes, Readback
-from leadout.devices.numpy import NumpyDevice
+from leadout.devices.base import CompiledPlan, PassTimes, Readback
+from leadout.devices.numpy import NumpyDevice, NumpyReadback
+from leadout.devices.numpy_ops import Memory
 from leadout.errors import DeviceError
+from leadout.ops import Attention
 from leadout.request import GenerateRequest
 from leadout.sampling import Sampling
+from leadout.state import ROW_VALID
 from session_cases import Arrival, arrivals, check_arrivals, slow_prompts
 from speculation_cases import Case, pair_files
 from thoroughness import IS_THOROUGH
 
 #: Schedules of several requests drawn per engine.
 NUM_SCHEDULES = 300 if IS_THOROUGH else 8
+
+
+class CoveringDevice(NumpyDevice):
+    """A device on which a pass fails that is submitted for fewer positions than its rows have.
+
+    What a prefill's kernels do does not depend on that number.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_positions = 0
+        attention = self._meanings[Attention]
+
+        def checked(op: Attention, memory: Memory) -> None:
+            table = memory.view(op.rows.table).reshape(-1, 4)
+            positions = table[table[:, 3] & ROW_VALID != 0, 1]
+            is_covered = op.rows.is_prefill or (positions < self.num_positions).all()
+            assert is_covered, f"{positions} in a pass for {self.num_positions}"
+            attention(op, memory)
+
+        self._meanings[Attention] = checked
+
+    def submit(self, compiled: CompiledPlan, num_positions: int = 0) -> NumpyReadback:
+        self.num_positions = num_positions
+        return super().submit(compiled, num_positions)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +59,7 @@ def engines():
         if key not in made:
             target, assistant = pair_files(name)
             files = assistant if drafter == "mtp" else None
-            device = NumpyDevice()
+            device = CoveringDevice()
             made[key] = await load(device, target, files, drafter=drafter, parallel=parallel)
         return made[key]
 
@@ -75,6 +103,14 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 def a_prompt(length: int, first: int = 3) -> list[int]:
     return [2, *(3 + (first + 7 * i) % 90 for i in range(length - 1))]
+
+
+@pytest.mark.parametrize("lengths", [(10, 70, 20), (70, 20, 10), (10, 20, 70)])
+async def test_a_cycle_has_positions_enough_for_its_longest_lane(engines, lengths) -> None:
+    engine = await engines("trained-e2b", "mtp", 4)
+    prompts = [a_prompt(length) for length in lengths]
+    together = (generated(engine, one, max_tokens=8, draft_tokens=1) for one in prompts)
+    assert [len(ids) for ids in await asyncio.gather(*together)] == [8, 8, 8]
 
 
 async def test_more_requests_than_lanes_wait_and_are_served_in_order(engines) -> None:
