@@ -31,13 +31,15 @@ class Arrival:
     drafter: str
 
 
-def arrivals(max_tokens: int = 24, more: Sequence[int] = (30, 300), max_size: int = 10):
+def arrivals(
+    max_tokens: int = 24, more: tuple[int, int] = (30, 300), sizes: tuple[int, int] = (2, 10)
+) -> st.SearchStrategy[list[Arrival]]:
     """Draw schedules of requests.
 
     Args:
         max_tokens: of an answer.
         more: the least and the most ids that half of the prompts are longer than `cases`' own.
-        max_size: requests.
+        sizes: the least and the most requests.
     """
     longer = st.integers(*more).map(lambda n: tuple(3 + 7 * i % 90 for i in range(n)))
     case = st.builds(
@@ -52,7 +54,7 @@ def arrivals(max_tokens: int = 24, more: Sequence[int] = (30, 300), max_size: in
         st.one_of(st.none(), st.none(), st.integers(1, 12)),
         st.sampled_from(["auto", "auto", "none"]),
     )
-    return st.lists(arrival, min_size=2, max_size=max_size)
+    return st.lists(arrival, min_size=sizes[0], max_size=sizes[1])
 
 
 async def run(engine: Engine, arrival: Arrival) -> tuple[list[int], str]:

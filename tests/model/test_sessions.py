@@ -20,8 +20,8 @@ from session_cases import Arrival, arrivals, check_arrivals, slow_prompts
 from speculation_cases import Case, pair_files
 from thoroughness import IS_THOROUGH
 
-#: Schedules of several requests drawn per engine.
-NUM_SCHEDULES = 300 if IS_THOROUGH else 8
+#: Schedules of several requests drawn per engine; a thousand for all three.
+NUM_SCHEDULES = 334 if IS_THOROUGH else 8
 
 
 class CoveringDevice(NumpyDevice):
