@@ -20,7 +20,7 @@ from thoroughness import IS_THOROUGH
 NUM_REQUESTS = 70 if IS_THOROUGH else 6
 NUM_WAYS = 3
 
-#: Between devices; the most seen is 4e-6. Segments of the cache that are left out make it 0.4.
+#: Between devices; the most seen is 4e-6. Segments of the cache that are left out make it 0.06.
 LOGPROB_TOLERANCE = 1e-4
 
 #: Schedules of several requests; the first that hypothesis draws is the smallest there is.
