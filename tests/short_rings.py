@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from leadout import pass_building, planning, speculative
-from leadout.session import loop
+from leadout.session import prompt_rows
 
 #: Rows of every prefill pass: the ring of a window of 24 then has 64 positions, not 320.
 ROWS = 32
@@ -22,7 +22,7 @@ ROWS = 32
 def short_rings() -> Iterator[None]:
     """Have engines that are loaded, and run, meanwhile prefill 32 tokens at a time."""
     with pytest.MonkeyPatch.context() as patched:
-        for module in (pass_building, planning, speculative, loop):
+        for module in (pass_building, planning, speculative, prompt_rows):
             patched.setattr(module, "PREFILL_ROWS", (ROWS,))
-        patched.setattr(loop, "_UNKNOWN_ROWS", ROWS)
+        patched.setattr(prompt_rows, "UNKNOWN_ROWS", ROWS)
         yield

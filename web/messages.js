@@ -312,7 +312,7 @@
  * @property {number | "auto"} draft_tokens what was asked for
  * @property {number} cycles
  * @property {number} tokens_per_cycle
- * @property {number} drafted_tokens
+ * @property {number} drafted_tokens 0 where no drafts were asked for, whatever ran beside it
  * @property {number} accepted_tokens
  * @property {number[]} drafted_per_position how often a token was drafted at each place of a draft
  * @property {number[]} accepted_per_position how often the token at that place was accepted
@@ -320,7 +320,7 @@
  * @property {Placement} [placement]
  * @property {PageCounts | null} [paging] null where nothing is paged
  * @property {number} [reasoning_tokens] how many of the tokens were reasoning
- * @property {number} run_ahead
+ * @property {number} run_ahead cycles allowed in flight; 1 where the host has a say in each
  * @property {number} ttft_ms
  * @property {number} decode_tokens_per_s
  * @property {string} device

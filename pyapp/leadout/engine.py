@@ -276,6 +276,8 @@ class Engine:
             texts = LogprobTexts(self.tokenizer, self._byte_tokens)
         generation = Generation(stream, texts, stats, on_delta)
         guide = await self._guide(request, stream.is_thinking)
+        if guide is not None or own_code is not None:
+            stats.run_ahead = 1  # see Decoder.run
         try:
             if resumption is not None:
                 generation.resume(resumption)

@@ -25,13 +25,16 @@ class Stats:
         decode_tokens: tokens after the first.
         cycles: verify passes collected, plain decoding included.
         tokens_per_cycle: tokens after the first by cycles.
-        run_ahead: cycles that were allowed in flight.
+        run_ahead: cycles that were allowed in flight; 1 where the host has a say in each, whatever
+            the request said.
         drafter: "none", "mtp", "ngram", or "given": a function in Python.
         draft_tokens: as the request said.
         self_test: see `loading.LoadedModel`.
         placement: of the per-layer embeddings, see `planning.PlannedLoad`.
         paging: what paging them took, see `pager.PageCounts`; None where they are not paged.
-        drafted_tokens: tokens proposed and verified.
+        drafted_tokens: tokens proposed and verified, none of them where the request wants no
+            drafts: what was drafted in its rows for a request beside it may be accepted all the
+            same, and makes fewer cycles.
         accepted_tokens: those of them that are part of the result.
         reasoning_tokens: tokens of the result that are no part of the answer.
         drafted_per_position: drafted tokens by their place in the draft.

@@ -15,6 +15,7 @@ from leadout.request import GenerateRequest
 from leadout.resumption import Resumption, WrittenCycle
 from leadout.sampling import Sampling
 from leadout.scheduler import FixedSchedule
+from session_cases import slow_prompts
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 CHECKPOINTS = {
@@ -89,8 +90,7 @@ async def test_a_prompt_is_cut_around_rows_that_see_one_another(
 ) -> None:
     """Beside a stream that decodes, a pass is to have 32 rows here, and the second image has 55."""
     engine = await load(NumpyDevice(), images.files, parallel=2)
-    monkeypatch.setattr(engine.decoder.loop, "_ms_per_row", 2.0)
-    monkeypatch.setattr(engine.decoder.loop, "_learn_of_prompts", lambda one: None)
+    slow_prompts(engine, monkeypatch)
     passes, decodes = [], asyncio.Event()
     submit = engine.decoder.submit
 

@@ -18,9 +18,11 @@ from leadout import pager
 from leadout.engine import Engine, Generated, LoadOptions
 from leadout.models import gemma4_text
 from leadout.request import GenerateRequest
+from leadout.resumption import Resumption, WrittenCycle
 from leadout.session.guide import Guide
 from leadout.session.stream import Cycle, Stream
 from leadout_build.cli.native import load_engine
+from session_cases import slow_prompts
 from stand_in_nano import write_stand_in
 from thoroughness import IS_THOROUGH
 
@@ -176,8 +178,7 @@ def test_forced_text_is_given_to_the_cycle_behind_the_one_that_runs(get, watch) 
 
 def test_a_prompts_passes_run_between_cycles_and_both_go_on(get, watch, monkeypatch) -> None:
     engine = get("mtp", 2)
-    monkeypatch.setattr(engine.decoder.loop, "_ms_per_row", 2.0)
-    monkeypatch.setattr(engine.decoder.loop, "_learn_of_prompts", lambda one: None)
+    slow_prompts(engine, monkeypatch)
     guided = request_of({"regex": "[a-z ]+", "max_tokens": 90, "draft_tokens": 0})
     long = request_of({"prompt": "of the capital " * 60, "max_tokens": 4, "draft_tokens": 0})
 
@@ -197,6 +198,24 @@ def test_a_prompts_passes_run_between_cycles_and_both_go_on(get, watch, monkeypa
     assert len(prompts) >= 2
     for a, b in itertools.pairwise(prompts):
         assert any(name.startswith("close") for name in submitted[a:b]), submitted
+
+
+@pytest.mark.parametrize("fields", [{"draft_tokens": 0}, {"draft_tokens": 3, "temperature": 1.2}])
+def test_a_guided_answer_goes_on_wherever_it_was_cut(get, fields) -> None:
+    engine, request = get(), request_of({"regex": PATTERN, "seed": 3, **fields})
+    whole = asyncio.run(engine.generate(request))
+    for cut in (1, 5, 29, 30):
+        known = Resumption((WrittenCycle(tuple(whole.tokens[:cut])),))
+        resumed = asyncio.run(engine.generate(request, resumption=known))
+        assert (resumed.tokens, resumed.finish_reason) == (whole.tokens, whole.finish_reason), cut
+
+
+def test_stats_say_that_one_cycle_is_in_flight_where_the_host_has_a_say(get) -> None:
+    engine, free = get(), request_of({"run_ahead": 3, "max_tokens": 4})
+    own_code = engine.own_code([lambda ids, logits: logits])
+    assert asyncio.run(engine.generate(free)).stats.run_ahead == 3
+    assert asyncio.run(engine.generate(free, own_code=own_code)).stats.run_ahead == 1
+    assert run(engine, regex=PATTERN, run_ahead=3, max_tokens=4).stats.run_ahead == 1
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,8 @@ def test_tokens_of_all_streams_count_until_the_last_has_ended() -> None:
     seconds = (tokens + 1) * 12.0 * 1.2 / 1000  # four streams, 12 ms, and one cycle more
     four = entries[4, 0]["tokens_per_s"]["median"]
     assert four == pytest.approx(4 * tokens / seconds, rel=1e-4)
+    each = entries[4, 0]["tokens_per_s_each"]["median"]
+    assert each == pytest.approx(1000 / (12.0 * 1.2), rel=1e-4)  # of three, no cycle more
 
 
 def test_ratios_are_to_one_plain_stream_of_the_same_round() -> None:
@@ -146,7 +148,8 @@ def test_people_read_speed_as_it_came_or_as_it_would_come() -> None:
     plain, drafted = parallel_parts(entries[2, 0]), parallel_parts(entries[2, 1])
     assert plain[0] == "  2 at once, 0 drafted: 12 (11 to 13, 3 runs) ms a cycle"
     assert "tokens/s in all" in plain[1]
-    assert plain[2] == f"× {entries[2, 0]['ratio']['median']:.3f}"
+    assert plain[2] == f"{entries[2, 0]['tokens_per_s_each']['median']:.4g} each"
+    assert plain[3] == f"× {entries[2, 0]['ratio']['median']:.3f}"
     told = entries[2, 1]["tokens_per_s_at_65"]
     assert drafted[1:] == [f"{told:.4g} tokens/s if 65 % are accepted"]
 

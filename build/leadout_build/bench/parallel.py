@@ -1,10 +1,10 @@
-"""Measures several requests at once: tokens/s in total, with and without drafts."""
+"""Measures several requests at once: tokens/s of each and in total, with and without drafts."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from leadout.passes import BATCH_DRAFTS
@@ -18,6 +18,24 @@ ACCEPTED_SHARE = 0.65
 #: How many times more tokens are timed than the effort's `cycle_tokens`, because the first and last
 #: cycles have fewer streams.
 _LONGER = 4
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What one round of a case gave; see `measure_parallel`."""
+
+    ms: float
+    tokens_per_s: float
+    tokens_per_s_each: float
+
+    @classmethod
+    def of(cls, stats: Sequence[Mapping[str, Any]]) -> _Run:
+        """Return it from the figures of its requests."""
+        ms = statistics.median(one["decode_ms"] / max(one["cycles"], 1) for one in stats)
+        longest_ms = max(one["decode_ms"] for one in stats)
+        tokens = sum(one["decode_tokens"] for one in stats)
+        each = statistics.median(1000 * one["decode_tokens"] / one["decode_ms"] for one in stats)
+        return cls(ms, 1000 * tokens / longest_ms, each)
 
 
 def measure_parallel(
@@ -46,14 +64,15 @@ def measure_parallel(
 
     Returns:
         One entry per number of streams and drafts. "ms" is the time per cycle. "tokens_per_s" is
-        the measured speed of all streams together. "tokens_per_s_at_65" is that speed if
+        the measured speed of all streams together, "tokens_per_s_each" the median stream's.
+        "tokens_per_s_at_65" is that speed if
         ACCEPTED_SHARE of the drafts were accepted. "ratio" is relative to one stream without drafts
         in the same round.
     """
     counts = sorted({0, *(k for k in num_drafts if k in BATCH_DRAFTS)})
     prompt = prompt_ids(context_tokens, vocab_size)
     cases = [(number, k) for number in sorted({1, *streams}) for k in counts]
-    runs: dict[tuple[int, int], list[tuple[float, float]]] = {case: [] for case in cases}
+    runs: dict[tuple[int, int], list[_Run]] = {case: [] for case in cases}
     for round_number in range(effort.warm_up_rounds + effort.rounds):
         for number, k in cases:
             if is_shape:
@@ -72,11 +91,8 @@ def measure_parallel(
             ]
             stats = [one["stats"] for one in runtime.generate_together(requests)]
             if round_number >= effort.warm_up_rounds:
-                ms = statistics.median(one["decode_ms"] / max(one["cycles"], 1) for one in stats)
-                longest_ms = max(one["decode_ms"] for one in stats)
-                tokens = sum(one["decode_tokens"] for one in stats)
-                runs[number, k].append((ms, 1000 * tokens / longest_ms))
-    plain = [rate for _, rate in runs[1, 0]]
+                runs[number, k].append(_Run.of(stats))
+    plain = [run.tokens_per_s for run in runs[1, 0]]
     return [_entry(number, k, runs[number, k], plain) for number, k in cases]
 
 
@@ -85,16 +101,15 @@ def expected_tokens(num_drafts: int, share: float = ACCEPTED_SHARE) -> float:
     return sum(share**i for i in range(1 + num_drafts))
 
 
-def _entry(
-    number: int, k: int, runs: Sequence[tuple[float, float]], plain: Sequence[float]
-) -> dict[str, Any]:
-    ms = Spread.of([each for each, _ in runs])
-    rates = [rate for _, rate in runs]
+def _entry(number: int, k: int, runs: Sequence[_Run], plain: Sequence[float]) -> dict[str, Any]:
+    ms = Spread.of([run.ms for run in runs])
+    rates = [run.tokens_per_s for run in runs]
     return {
         "streams": number,
         "draft_tokens": k,
         "ms": asdict(ms),
         "tokens_per_s": asdict(Spread.of(rates)),
+        "tokens_per_s_each": asdict(Spread.of([run.tokens_per_s_each for run in runs])),
         "ratio": asdict(Spread.of([rate / one for rate, one in zip(rates, plain, strict=True)])),
         "tokens_per_s_at_65": round(1000 * number * expected_tokens(k) / ms.median, 2),
     }
@@ -110,5 +125,6 @@ def parallel_parts(entry: Mapping[str, Any]) -> list[str]:
         parts.append(f"{entry['tokens_per_s_at_65']:.4g} tokens/s if {share} are accepted")
     else:
         parts.append(f"{Spread(**entry['tokens_per_s']).shown()} tokens/s in all")
+        parts.append(f"{entry['tokens_per_s_each']['median']:.4g} each")
         parts.append(f"× {entry['ratio']['median']:.3f}")
     return parts

@@ -10,9 +10,10 @@
                 its tokens. With a paged table, missing rows are read, and a cycle that gave no
                 token because of them runs again (pager.py)
 
-Passes of prompts and cycles take turns. While other streams decode, a prompt is read in smaller
-passes, so that none of them delays the others for long. A stream that nobody reads, or that waits
-for a lane, takes no part. That costs nothing: a cycle has rows only for streams that take part.
+While streams decode, passes of prompts and cycles take turns, and prompts are read in smaller
+passes, so that none of them delays the others for long (prompt_rows.py, which also says where a
+pass has to be larger). A stream that nobody reads, or that waits for a lane, takes no part. That
+costs nothing: a cycle has rows only for streams that take part.
 
 A row's bits depend neither on the rows beside it nor on how a prompt is cut. So ids do not depend
 on what runs beside a stream, nor on when it joined.
@@ -26,29 +27,27 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from leadout import inputs, state
 from leadout.beside import SharedLock
 from leadout.cycle_times import CycleTimes
 from leadout.devices.base import PassTimes, Runnable
 from leadout.errors import RequestError
-from leadout.passes import PREFILL_ROWS
 from leadout.plan import Upload
 from leadout.scheduler import Schedule
 from leadout.session.batch import Batch
 from leadout.session.compiled import CompiledModel
 from leadout.session.guided import Closing, Guided
+from leadout.session.prompt_rows import PromptRows
 from leadout.session.queued import QueuedPass
 from leadout.session.stream import Cycle, Phase, Stream
 
 #: Passes of prompts that may be in flight; more would only delay an abort.
 PREFILL_IN_FLIGHT = 2
 
-#: The longest that a prompt's pass may hold up streams that decode, as far as that is known, and
-#: the rows of one while it is not.
-MAX_STALL_MS = 100.0
-_UNKNOWN_ROWS = 64
+#: While there is nothing to do, streams are asked as often whether they are aborted: nobody tells.
+_ASKED_EVERY_S = 0.1
 
 
 class Loop:
@@ -71,7 +70,7 @@ class Loop:
         self._was_prefill = False
         self._known: set[Stream] = set()
         self._brought: list[Stream] = []
-        self._ms_per_row = 0.0
+        self._prompt_rows = PromptRows()
         self._guided = Guided(
             decoder,
             self._decide,
@@ -128,11 +127,12 @@ class Loop:
         stream.bring(cycle)
         self._brought.append(stream)
 
-    def _tell_readers(self) -> None:
-        """Wake the readers of what was brought. The device does not wait for them: it has work."""
-        for stream in self._brought:
+    def _tell_readers(self) -> bool:
+        """Wake the readers of what was brought, if any; the device does not wait for them."""
+        brought, self._brought = self._brought, []
+        for stream in brought:
             stream.tell()
-        self._brought.clear()
+        return bool(brought)
 
     async def _serve(self) -> None:
         """Serve streams until there are none."""
@@ -144,13 +144,16 @@ class Loop:
                     self._leave(stream)
                 self._admit()
                 has_submitted = await self._submit()
-                self._tell_readers()
-                if has_submitted:
+                has_told = self._tell_readers()
+                if has_told and (self._was_prefill or not has_submitted):
+                    await asyncio.sleep(0)  # they may want a cycle before anything else is queued
+                elif has_submitted:
                     continue
-                if self._in_flight:
+                elif self._in_flight:
                     await self._collect()
                 elif self._streams:
-                    await self._work.wait()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._work.wait(), _ASKED_EVERY_S)
         except BaseException as error:
             self._decoder.admission.forget()  # some of what was noted may not have come about
             for stream in list(self._streams):
@@ -188,7 +191,7 @@ class Loop:
         """Submit what is next; return whether there was anything."""
         num_prefills = sum(one.num_drafts is None for one in self._in_flight)
         waiting = [one for one in self._streams if one.phase in (Phase.PREFILLING, Phase.REPLAYING)]
-        ready, depth = self._ready()
+        ready, depth, is_cycle_due = self._ready()
         if self._guided.is_open:
             if self._in_flight or not (ready or waiting):
                 return False  # collect first, or wait until somebody reads
@@ -197,9 +200,8 @@ class Loop:
                 self._was_prefill = False
                 return True
             self._guided.give_up()
-        # Behind a grammar's choices goes one prompt's pass alone: the next cycle waits for it.
-        is_ready = ready or any(one.num_drafted is not None for one in self._in_flight)
-        if waiting and num_prefills < PREFILL_IN_FLIGHT and not (self._was_prefill and is_ready):
+        is_turn = not (self._was_prefill and is_cycle_due)
+        if waiting and num_prefills < PREFILL_IN_FLIGHT and is_turn:
             stream = waiting[0]
             if stream.phase is Phase.PREFILLING:
                 await self._prefill(stream)
@@ -217,44 +219,33 @@ class Loop:
             return True
         return False
 
-    def _ready(self) -> tuple[list[Stream], int]:
-        """Return the streams that the next cycle may be of, and how many cycles to queue."""
+    def _ready(self) -> tuple[list[Stream], int, bool]:
+        """Return what there is to know of the next cycle.
+
+        Returns:
+            the streams that it may be of, how many cycles to queue, and whether there will be one:
+            its streams may have to wait for what is in flight, or for readers that are not told.
+        """
         decoding = [one for one in self._streams if one.phase is Phase.DECODING]
         # Where the host has a say, choices go one by one, and others' beside them: shared rows.
         is_guided = any(one.needs_host for one in decoding)
         depths = {one: 1 if is_guided else self._decoder.depth(one.run_ahead) for one in decoding}
-        ready = [
-            one
-            for one in decoding
-            # The prompt's last pass counts, too.
-            if one.left > 0
-            and one.in_flight < depths[one]
-            and (one.has_room if is_guided else one.wants_more)
-        ]
-        return ready, min((depths[one] for one in ready), default=0)
+        unfinished = [one for one in decoding if one.left > 0]
+        read = [one for one in unfinished if (one.has_room if is_guided else one.wants_more)]
+        # The prompt's last pass counts, too.
+        ready = [one for one in read if one.in_flight < depths[one]]
+        depth = min((depths[one] for one in ready), default=0)
+        return ready, depth, bool(read or set(unfinished).intersection(self._brought))
 
     # ---- prompts -------------------------------------------------------------------------------
-
-    def _next_pass(self, stream: Stream) -> tuple[int, int]:
-        """Return the rows of a prompt's next pass, and the position behind its last one."""
-        most = PREFILL_ROWS[-1]
-        if any(one.phase is Phase.DECODING for one in self._streams):
-            most = _UNKNOWN_ROWS
-            if self._ms_per_row > 0:
-                fitting = [n for n in PREFILL_ROWS if n * self._ms_per_row <= MAX_STALL_MS]
-                most = max(fitting, default=PREFILL_ROWS[0])
-        start = stream.position
-        end = min(len(stream.prompt), start + most)
-        if stream.embedded is not None:
-            end = stream.embedded.whole(start, end)
-        return next(size for size in PREFILL_ROWS if size >= end - start), end
 
     async def _prefill(self, stream: Stream) -> None:
         """Submit the next pass of a prompt."""
         decoder, lane, prompt = self._decoder, stream.lane, stream.prompt
         assert lane is not None
         start = stream.position
-        rows, end = self._next_pass(stream)
+        is_alone = not any(one.phase is Phase.DECODING for one in self._streams)
+        rows, end = self._prompt_rows.next_pass(stream, is_alone=is_alone)
         is_last = end == len(prompt)
         tokens = prompt[start:end]
         passes = decoder.passes if stream.embedded is None else decoder.passes.embedded
@@ -418,7 +409,7 @@ class Loop:
         timed = self._times.collected(timed_as, one.readback.times, one.num_groups)
         for stream, _ in one.streams:
             stream.untold += timed
-        self._learn_of_prompts(one)
+        self._prompt_rows.learn(one)
         dearness = self._decoder.learn(timed, one.num_groups)
         results = [
             (stream, lane, state.read_result(words, lane))
@@ -462,6 +453,7 @@ class Loop:
     ) -> None:
         """Give a stream what a pass brought it."""
         is_prefill = one.num_drafts is None
+        has_drafts = stream.drafts or stream in one.forced  # else they are shared rows
         tokens = result.tokens[: stream.budget - stream.collected]
         if stream.guide is not None:
             try:
@@ -474,7 +466,7 @@ class Loop:
             stream,
             Cycle(
                 tokens,
-                result.num_drafted,
+                result.num_drafted if has_drafts else 0,
                 is_prefill,
                 stream.in_flight,
                 stream.untold,
@@ -486,11 +478,3 @@ class Loop:
         is_complete = stream.guide is not None and stream.guide.is_complete
         if not tokens or stream.collected >= stream.budget or is_complete:
             self._leave(stream)
-
-    def _learn_of_prompts(self, one: QueuedPass) -> None:
-        """Learn how long a prompt's pass takes, from the device's clock."""
-        if one.num_rows == 0 or not one.readback.times:
-            return
-        ran = one.readback.times[-1]
-        if ran.began_ms is not None:
-            self._ms_per_row = (ran.ended_ms - ran.began_ms) / one.num_rows

@@ -40,7 +40,7 @@ class Cycle:
 
     Attributes:
         tokens: ids, in order; all but the last were drafted. Empty when the context was full.
-        num_drafted: drafts that were verified.
+        num_drafted: drafts that were verified, of a stream that asked for any.
         is_prefill: it was the prompt's last pass.
         in_flight: passes of the stream that were queued behind it when it was collected.
         times: of cycles that are known now, for several at once.
