@@ -1,6 +1,6 @@
 /**
  * The finance desk around <leadout-chat>, shown while Nano is the model: a market table, a brief of it, and questions
- * about it.
+ * about it. The page has it in its layout from the start, so that nothing moves when Nano turns out to be the model.
  *
  * As in Nano's training, the table goes into the first user turn of a conversation. An edited table starts a new
  * conversation. If something cannot be sent, the reason is shown beside the table, and the text stays in the input.
@@ -48,7 +48,8 @@ export class Desk {
   /** @param {HTMLElement} chat the <leadout-chat> */
   constructor(chat) {
     this.#chat = chat;
-    this.#table.value = EXAMPLE_TABLE;
+    this.#table.value ||= EXAMPLE_TABLE; // a user may write before this script is here
+    this.#example.hidden = this.#table.value === EXAMPLE_TABLE;
     this.#table.addEventListener("input", () => this.#takeEdit());
     this.#example.addEventListener("click", () => {
       this.#table.value = EXAMPLE_TABLE;

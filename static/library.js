@@ -4,7 +4,7 @@
  * @module library
  */
 
-import { Leadout } from "./leadout.js";
+import { Leadout, showHidden } from "./leadout.js";
 
 /** The shortest time between two reads of the list while a tab is fetching. */
 const REFRESH_MS = 400;
@@ -206,24 +206,25 @@ class Row {
     const isHere = Boolean(pull?.controller);
     const isElsewhere = !isHere && model.is_fetching;
     const stored = event && event.source === model.source ? event.stored_bytes : model.stored_bytes;
-    this.#name.textContent = model.name;
+    const name = showHidden(model.name);
+    this.#name.textContent = name;
     this.#facts.textContent = describe(model, event, { isHere, isElsewhere, stored });
     this.#bar.hidden = model.is_complete || (!isHere && model.bytes === 0);
-    this.#bar.setAttribute("aria-label", `Downloaded part of ${model.name}`);
+    this.#bar.setAttribute("aria-label", `Downloaded part of ${name}`);
     if (model.bytes > 0) {
       this.#bar.max = model.bytes;
       this.#bar.value = stored;
     } else {
       this.#bar.removeAttribute("value");
     }
-    this.#problem.textContent = pull?.error ? pull.error.message : "";
+    this.#problem.textContent = pull?.error ? showHidden(pull.error.message) : "";
     this.#problem.hidden = !pull?.error;
     this.#open.hidden = !model.is_complete;
     this.#pause.hidden = !isHere;
     this.#resume.hidden = model.is_complete || isHere || isElsewhere;
     this.#remove.hidden = isHere || isElsewhere;
     for (const button of [this.#open, this.#pause, this.#resume, this.#remove]) {
-      button.setAttribute("aria-label", `${button.textContent} ${model.name}`);
+      button.setAttribute("aria-label", `${button.textContent} ${name}`);
     }
   }
 

@@ -6,25 +6,35 @@
  * the cache only if the site does not answer. Builds of the site are never mixed:
  *
  * 1. Each build has a cache of its own. A cache is used only when it is complete: build.json is added last, and only if
- *    the site still has the same build.json. Then older caches are deleted.
+ *    the site still has the same build.json.
  * 2. A page from a cache gets all other files from the same cache.
  * 3. A page from the site gets a cached file only if the file is from the build that the site had at that time.
+ * 4. A file with a hash is the same in all builds that have it, so any cache may answer.
+ *
+ * Pages of an older build stay open after an update, and their workers load files later. So the cache before the newest
+ * stays, and so does every cache that an open page came from. What is known of pages is in a cache as well, because the
+ * browser stops this worker whenever it is idle.
  */
 
 const SCOPE = new URL("./", self.location.href);
 const PREFIX = `leadout-app ${SCOPE.pathname} `;
+const CLIENTS = `leadout-clients ${SCOPE.pathname}`;
 const LIST = new URL("build.json", SCOPE).href;
 const MODELS = "models/index.json";
 
-/** The most pages for which the build is remembered. Files for older pages are requested from the site. */
-const MAX_PAGES = 100;
+/** How many caches stay whoever uses them: the newest, and the one before it. */
+const MIN_BUILDS = 2;
 
 /**
- * The origin of pages, by client. `isKept`: from the cache, else from the site. `cache`: the cache of its build, or
- * null.
- * @type {Map<string, {isKept: boolean, cache: Promise<Cache | null>}>}
+ * Where a page or a worker is from.
+ *
+ * @typedef {object} Origin
+ * @property {boolean} isKept from a cache, else from the site
+ * @property {Promise<string | null>} build the name of the cache with its build; null: there is none
  */
-const pages = new Map();
+
+/** Of the clients that came since this service worker started. @type {Map<string, Origin>} */
+const origins = new Map();
 
 /** The running refresh, so that a second call waits for the same one. @type {Promise<void> | null} */
 let refreshing = null;
@@ -43,14 +53,27 @@ function hasHash(path) {
   return /^(app|vendor)-[0-9a-f]{8,}\//.test(path);
 }
 
-/** @returns {Promise<Cache | null>} the newest complete cache */
-async function findCache() {
-  const names = (await caches.keys()).filter((name) => name.startsWith(PREFIX));
-  for (const name of names.reverse()) {
-    const cache = await caches.open(name);
-    if (await cache.match(LIST)) return cache;
+/** @returns {Promise<string[]>} the names of the complete caches, the newest first */
+async function findBuilds() {
+  const complete = [];
+  for (const name of await caches.keys()) {
+    if (name.startsWith(PREFIX) && (await find(name, LIST))) complete.unshift(name);
   }
-  return null;
+  return complete;
+}
+
+/** @param {string | null} build @param {string} url */
+async function find(build, url) {
+  return build === null ? undefined : caches.match(url, { cacheName: build });
+}
+
+/** @param {string} url of a file with a hash in its path */
+async function findInAny(url) {
+  for (const build of await findBuilds()) {
+    const kept = await find(build, url);
+    if (kept) return kept;
+  }
+  return undefined;
 }
 
 /** Keep the site's current build. */
@@ -63,20 +86,28 @@ function refresh() {
 
 async function keepBuild() {
   const list = await fetchText(LIST);
-  const before = await findCache();
-  if ((await (await before?.match(LIST))?.text()) === list) {
-    return;
+  const [before = null] = await findBuilds();
+  if ((await (await find(before, LIST))?.text()) !== list) {
+    await addBuild(list, before);
   }
+  await deleteUnused();
+}
+
+/**
+ * @param {string} list the site's build.json
+ * @param {string | null} before the newest cache
+ */
+async function addBuild(list, before) {
   const name = `${PREFIX}${Date.now()}`;
   const cache = await caches.open(name);
   try {
     for (const path of Object.keys(JSON.parse(list).files).filter(isKept)) {
       const url = new URL(path, SCOPE).href;
-      const known = hasHash(path) ? await before?.match(url) : undefined;
+      const known = hasHash(path) ? await findInAny(url) : undefined;
       await cache.put(url, known ?? (await fetchFile(url, hasHash(path) ? "default" : "no-cache")));
     }
     const models = new URL(MODELS, SCOPE).href;
-    const listed = await before?.match(models);
+    const listed = await find(before, models);
     if (listed) await cache.put(models, listed);
     if ((await fetchText(LIST)) !== list) {
       throw new Error(`${LIST} was built anew meanwhile`);
@@ -86,9 +117,27 @@ async function keepBuild() {
     await caches.delete(name);
     throw error;
   }
-  for (const other of await caches.keys()) {
-    const isOlder = other.startsWith(PREFIX) && other !== name;
-    if (isOlder || other === "leadout-app") await caches.delete(other); // the first releases used this name
+}
+
+/** Forget the clients that are gone, and delete caches that nobody uses. */
+async function deleteUnused() {
+  const clients = await self.clients.matchAll({ includeUncontrolled: true, type: "all" });
+  const open = clients.map(({ id }) => urlOf(id));
+  const recent = [...origins.keys()].map(urlOf); // one that is just starting is not yet in `open`
+  const stored = await caches.open(CLIENTS);
+  const used = new Set();
+  for (const { url } of await stored.keys()) {
+    if (open.includes(url)) {
+      used.add((await (await stored.match(url)).json()).build);
+    } else if (!recent.includes(url)) {
+      await stored.delete(url);
+    }
+  }
+  const builds = await findBuilds();
+  for (const name of await caches.keys()) {
+    const isOlder = name.startsWith(PREFIX) && name < builds[0] && !builds.slice(0, MIN_BUILDS).includes(name);
+    // The first releases used the short name.
+    if ((isOlder && !used.has(name)) || name === "leadout-app") await caches.delete(name);
   }
 }
 
@@ -106,43 +155,74 @@ async function fetchText(url) {
   return (await fetchFile(url, "no-cache")).text();
 }
 
+/** @param {string} client @returns {string} under which its origin is kept */
+function urlOf(client) {
+  return new URL(`clients/${client}`, SCOPE).href;
+}
+
+/** @param {string} client @returns {Promise<Origin | undefined>} */
+async function originOf(client) {
+  const known = origins.get(client);
+  if (known) return known;
+  const stored = await (await caches.match(urlOf(client), { cacheName: CLIENTS }))?.json();
+  return stored && { ...stored, build: Promise.resolve(stored.build) };
+}
+
+/** @param {string} client @param {Origin} origin */
+async function remember(client, { isKept, build }) {
+  origins.set(client, { isKept, build });
+  const stored = Response.json({ isKept, build: await build });
+  await (await caches.open(CLIENTS)).put(urlOf(client), stored);
+}
+
 /**
- * @param {FetchEvent} event
- * @param {string} path
- * @returns {Promise<Response>}
+ * @param {FetchEvent} event of a page that is opened
+ * @param {string} url
  */
-async function answer(event, path) {
-  const { request, clientId, resultingClientId } = event;
-  const isPage = request.mode === "navigate";
-  const url = new URL(path === "" || path.endsWith("/") ? `${path}index.html` : path, SCOPE).href;
-  const page = isPage ? undefined : pages.get(clientId);
-  const findKept = async () => (await (page ? page.cache : findCache()))?.match(url);
-  if (hasHash(path) || (page?.isKept && path !== MODELS)) {
+async function answerPage(event, url) {
+  try {
+    const response = await fetch(event.request);
+    const newest = refresh().then(async () => (await findBuilds())[0] ?? null);
+    const build = newest.catch(() => null); // without a connection, a later visit does it
+    event.waitUntil(remember(event.resultingClientId, { isKept: false, build }));
+    return response;
+  } catch (error) {
+    const [build] = await findBuilds();
+    const kept = build && (await find(build, url));
+    if (!kept) throw error;
+    await remember(event.resultingClientId, { isKept: true, build: Promise.resolve(build) });
+    return kept;
+  }
+}
+
+/**
+ * @param {FetchEvent} event of what a page or a worker loads
+ * @param {string} url
+ * @param {string} path
+ */
+async function answerFile({ request, clientId, resultingClientId }, url, path) {
+  const origin = await originOf(clientId);
+  if (origin && resultingClientId) await remember(resultingClientId, origin); // a worker
+  const findKept = async () => (hasHash(path) ? findInAny(url) : origin && find(await origin.build, url));
+  if (hasHash(path) || (origin?.isKept && path !== MODELS)) {
     const kept = await findKept();
     if (kept) return kept;
   }
   try {
     const response = await fetch(request);
-    if (isPage) {
-      const cache = refresh().then(findCache, () => null); // without a connection, a later visit does it
-      event.waitUntil(cache);
-      remember(resultingClientId, { isKept: false, cache });
-    } else if (path === MODELS && response.ok) {
-      await (await findCache())?.put(url, response.clone());
-    }
+    if (path === MODELS && response.ok) await keepModels(url, response.clone());
     return response;
   } catch (error) {
     const kept = await findKept();
     if (!kept) throw error;
-    if (isPage) remember(resultingClientId, { isKept: true, cache: findCache() });
     return kept;
   }
 }
 
-/** @param {string} client @param {{isKept: boolean, cache: Promise<Cache | null>}} page */
-function remember(client, page) {
-  pages.set(client, page);
-  if (pages.size > MAX_PAGES) pages.delete(pages.keys().next().value);
+/** @param {string} url @param {Response} response */
+async function keepModels(url, response) {
+  const [newest] = await findBuilds();
+  if (newest) await (await caches.open(newest)).put(url, response);
 }
 
 self.addEventListener("install", (event) => event.waitUntil(refresh()));
@@ -158,5 +238,7 @@ self.addEventListener("fetch", (event) => {
   if (/^models\/./.test(path) && path !== MODELS) {
     return;
   }
-  event.respondWith(answer(event, path));
+  const file = path === "" || path.endsWith("/") ? `${path}index.html` : path;
+  const { href } = new URL(file, SCOPE);
+  event.respondWith(request.mode === "navigate" ? answerPage(event, href) : answerFile(event, href, path));
 });

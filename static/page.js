@@ -8,7 +8,7 @@
 import "./define.js";
 import { showChats } from "./chats/chats.js";
 import { Desk, NANO } from "./desk.js";
-import { Leadout } from "./leadout.js";
+import { Leadout, showHidden } from "./leadout.js";
 import { Library, formatSize } from "./library.js";
 
 /** A model from a server on this machine uses no mobile data, so it loads without a click. */
@@ -61,7 +61,7 @@ const models = new Map();
 function addOption(label, model, group = select) {
   const value = String(models.size);
   models.set(value, model);
-  group.append(new Option(label, value));
+  group.append(new Option(showHidden(label), value));
   select.disabled = false;
   return value;
 }
@@ -167,7 +167,7 @@ async function listSiteModels() {
   try {
     [listed] = await Promise.all([Leadout.listModels(), restored]);
   } catch (error) {
-    problem.textContent = `The list of models could not be read. ${error.message}`;
+    problem.textContent = `The list of models could not be read. ${showHidden(error.message)}`;
     problem.hidden = false;
   }
   if (models.size > 0) {
@@ -175,6 +175,7 @@ async function listSiteModels() {
   }
   if (listed.length === 0) {
     select.replaceChildren(new Option("No models here: open a file"));
+    desk.close();
   } else {
     select.replaceChildren();
     for (const { name, bytes } of listed) {

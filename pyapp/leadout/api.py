@@ -161,7 +161,11 @@ class Engine:
         return self._engine.require_tokenizer().encode(text, add_special_tokens)
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
-        """Return the text of ids; likewise."""
+        """Return the text of ids.
+
+        Raises:
+            TokenizerError: the model has no tokenizer.
+        """
         return self._engine.require_tokenizer().decode([*ids], skip_special_tokens)
 
     async def tokenize(self, prompt: Prompt, **settings: Any) -> list[int]:

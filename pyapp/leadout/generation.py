@@ -19,7 +19,7 @@ class Delta:
 
     Attributes:
         text: of the answer; it may be empty, where text waits for what comes next.
-        reasoning: of the thoughts before it; likewise.
+        reasoning: of the thoughts before it; it may be empty for the same reason.
         tokens: the ids that came with it.
         is_draft: whether these were drafted and accepted.
         decode_tokens_per_s: so far.

@@ -83,7 +83,7 @@ class Pager:
 
         Raises:
             SourceError: a row could not be read; what was there is there still.
-            TensorError: a row holds an infinity or a NaN; likewise.
+            TensorError: a row holds an infinity or a NaN; what was there is there still.
         """
         wanted = dict.fromkeys(ids)
         missing = [id_ for id_ in wanted if id_ not in self._slots]

@@ -81,7 +81,7 @@ class PromptPlans:
     Attributes:
         prefill: the prompt's passes but the last.
         prefill_last: ends with the first token.
-        prefill_with_logprobs: likewise, and its readback has log-probabilities.
+        prefill_with_logprobs: ends with the first token; its readback has log-probabilities.
         prefill_open: leaves the logits behind a prompt.
     """
 

@@ -195,7 +195,8 @@ class Decoder:
                 them. With them, the first `Cycle` has no tokens: it says that they are in place.
             guide: says which ids may come next, behind `written`; None where the answer is free.
                 Its cycles are submitted one by one, whatever `run_ahead` says.
-            own_code: a person's functions; likewise. Its processors change ids, as settings do.
+            own_code: a person's functions; with them too, cycles are submitted one by one. Its
+                processors change ids, as settings do.
             embeddings: in the place of some of the prompt's tokens'. They are part of the prompt.
 
         Raises:

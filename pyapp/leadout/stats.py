@@ -34,8 +34,8 @@ class Stats:
         drafted_tokens: tokens proposed and verified.
         accepted_tokens: those of them that are part of the result.
         reasoning_tokens: tokens of the result that are no part of the answer.
-        drafted_per_position: the same by their place in the draft.
-        accepted_per_position: likewise.
+        drafted_per_position: drafted tokens by their place in the draft.
+        accepted_per_position: accepted tokens by their place in the draft.
         decode_tokens_per_s: over `decode_ms`; 0 while there is only one token.
         cycle_ms: what a cycle is believed to cost at the end, by number of drafts; what the next
             request begins with.

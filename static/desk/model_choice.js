@@ -5,7 +5,7 @@
  */
 
 import { startCountedWorker } from "../desk_parts.js";
-import { Leadout } from "../leadout.js";
+import { Leadout, showHidden } from "../leadout.js";
 import { formatSize } from "../library.js";
 
 /** The site's name for Nano. */
@@ -108,7 +108,7 @@ export class ModelChoice {
   #offer(label, model, isHere, group) {
     const value = String(this.#models.size);
     this.#models.set(value, { model, isHere });
-    group.append(new Option(label, value));
+    group.append(new Option(showHidden(label), value));
     part("model").disabled = false;
     return value;
   }

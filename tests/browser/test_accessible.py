@@ -16,7 +16,7 @@ from test_kept_chats import ask, choose
 
 from leadout_build import ROOT
 from leadout_build.site.assemble import TEXTS
-from leadout_build.site.documentation import write_documentation
+from leadout_build.site.documentation import ORDER, write_documentation
 
 FAULTS = """
 async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
@@ -107,15 +107,16 @@ def test_the_documentation_has_no_serious_fault(chromium: Browser, tmp_path: Pat
     shutil.copytree(ROOT / "static", tmp_path / "site")
     write_documentation(ROOT, tmp_path / "site", TEXTS)
     with serve_in_thread(tmp_path / "site") as url:
-        for scheme, place, name in (
-            ("light", {"viewport": {"width": 1280, "height": 900}}, "figures"),
-            ("dark", PHONE, "embed"),
+        for scheme, place, names in (
+            ("light", {"viewport": {"width": 1280, "height": 900}}, ORDER),
+            ("dark", PHONE, ["embed"]),
         ):
             context = chromium.new_context(color_scheme=scheme, **place)
             context.add_init_script(axe())
             page = context.new_page()
-            page.goto(f"{url}docs/{name}.html")
-            check_page(page)
+            for name in names:
+                page.goto(f"{url}docs/{name}.html")
+                check_page(page)
             page.keyboard.press("Tab")
             expect(page.get_by_text("Skip to the text")).to_be_focused()
             page.keyboard.press("Enter")
@@ -132,9 +133,10 @@ def test_the_documentation_has_no_serious_fault(chromium: Browser, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("path", "scheme"), [("examples/embed.html", "dark"), ("examples/python/", "light")]
+    ("path", "scheme"),
+    [("examples/embed.html", "dark"), ("examples/python/", "light"), ("bench.html", "light")],
 )
-def test_no_example_has_a_serious_fault(open_page: OpenPage, path: str, scheme: str) -> None:
+def test_no_other_page_has_a_serious_fault(open_page: OpenPage, path: str, scheme: str) -> None:
     options = {"color_scheme": scheme, **(PHONE if scheme == "dark" else {})}
     init = WITH_ADAPTER + axe()
     check(open_page(path=path, wait_for=None, init=init, context_options=options))

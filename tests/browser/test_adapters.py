@@ -254,6 +254,24 @@ def test_a_service_worker_may_be_stopped_at_any_time(
     assert ask(second, max_tokens=2) == {"text": " word word"}
 
 
+def test_another_path_than_the_service_workers_is_a_named_failure(
+    context: BrowserContext, origin: str, app: str
+) -> None:
+    page = context.new_page()
+    assert open_tab(page, origin, app, WORDS) == "hosting"
+    page.evaluate("leadout.server.close()")
+    ready = """async (app) => {
+      const { serveEngine } = await import(`/${app}/adapters/server.js`);
+      leadout.server = serveEngine(() => leadout.engine, { path: "/v2/" });
+      return leadout.server.ready.catch(({ name, message }) => `${name}: ${message}`);
+    }"""
+    failure = page.evaluate(ready, app)
+    assert failure.startswith(f"RequestError: The service worker does not answer at {origin}v2/")
+    assert page.evaluate("[leadout.server.role, leadout.server.failure.name]") == [
+        "failed", "RequestError"
+    ]  # fmt: skip
+
+
 def test_what_is_no_request_of_a_page_is_left_alone(
     context: BrowserContext, origin: str, app: str
 ) -> None:

@@ -81,6 +81,19 @@ def test_two_dropped_folders_load_as_a_model_and_its_drafter(open_page: OpenPage
     assert chat.page.locator("#model option:checked").inner_text() == "gemma and 4 more"
 
 
+def test_characters_that_turn_a_name_around_are_shown(open_page: OpenPage) -> None:
+    chat = open_page()
+    chosen = chat.page.locator("#model option:checked")
+    chat.page.get_by_role("button", name="Name or URL").click()
+    chat.page.locator("#url").fill("https://models.example/%E2%80%AEfugg.exe.gguf")
+    chat.page.keyboard.press("Enter")
+    expect(chosen).to_have_text("⟦U+202E⟧fugg.exe.gguf")
+    file = {"name": "good\u202efugg.txt", "mimeType": "text/plain", "buffer": b"hello"}
+    chat.page.locator("#file").set_input_files(file)
+    expect(chosen).to_have_text("good⟦U+202E⟧fugg.txt")
+    expect(chat.notice).to_contain_text("the files given are: good⟦U+202E⟧fugg.txt")
+
+
 def test_files_that_are_no_model_are_named_in_the_error(open_page: OpenPage) -> None:
     chat = open_page()
     chat.page.locator("#file").set_input_files(

@@ -60,6 +60,19 @@ CONTRASTS = """
 }
 """
 
+#: Keeps how much of the window has moved, and what did.
+WITH_SHIFTS = """
+window.shifts = [];
+const nameOf = ({ node }) => `${node?.nodeName}#${node?.id}.${node?.className}`;
+new PerformanceObserver((list) => {
+  const shifts = list.getEntries();
+  window.shifts.push(...shifts.map(({ value, sources }) => [value, sources.map(nameOf)]));
+}).observe({ type: "layout-shift", buffered: true });
+"""
+
+#: Up to here a page is said to be good.
+MAX_SHIFT = 0.1
+
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 
 
@@ -71,6 +84,19 @@ def test_the_sites_default_model_loads_by_itself_on_this_machine(open_page: Open
     assert file["url"].startswith("http://127.0.0.1:")
     assert file["url"].endswith("/models/gemma3-270m/model.gguf")
     assert chat.page.locator("#model").input_value() == "0"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_moves_while_the_page_opens(open_page: OpenPage, width: int) -> None:
+    chat = open_page(
+        models=[LISTED_NANO],
+        info={"has_chat_template": True, "context_length": 2048},
+        init=WITH_ADAPTER + WITH_SHIFTS,
+        context_options={"viewport": {"width": width, "height": 844}},
+    )
+    chat.wait_until("chat.messages.length === 2 && chat.state === 'ready'")
+    shifts = chat.value("shifts")
+    assert sum(value for value, _ in shifts) < MAX_SHIFT, shifts
 
 
 def test_the_bar_says_the_phase_and_the_bytes(open_page: OpenPage) -> None:

@@ -18,16 +18,35 @@ from leadout_build import ROOT
 
 TYPES = {"html": "text/html", "js": "text/javascript", "json": "application/json"}
 
+#: Imports what it is told to, and says what that exports.
+WORKER = """
+onmessage = async ({ data }) => {
+  postMessage(await import(data).then((module) => module.default, (error) => error.message));
+};
+"""
+
+#: Has a worker import a path.
+ASK_WORKER = """([worker, path]) => new Promise((resolve) => {
+  const running = new Worker(worker, { type: "module" });
+  running.onmessage = ({ data }) => resolve(data);
+  running.onerror = () => resolve("no worker");
+  running.postMessage(path);
+})"""
+
+
+def hashed(version: int, name: str) -> str:
+    return f"app-{version}{'0' * 15}/{name}"
+
 
 def build(version: int) -> dict[str, str]:
-    """Return a site whose every file says its version; one has a hash in its address."""
-    hashed = f"app-{version}{'0' * 15}/part.js"
+    """Return a site whose every file says its version; two have a hash in their address."""
     files = {
         "index.html": f'<title>html {version}</title><script src="page.js"></script>',
         "examples/index.html": f"<!doctype html><title>example {version}</title>",
         "page.js": f'document.title += ", page {version}";',
         "late.js": f"export default {version};",
-        hashed: f"export default {version};",
+        hashed(version, "part.js"): f"export default {version};",
+        hashed(version, "worker.js"): WORKER,
     }
     listed = {"version": version, "files": dict.fromkeys(files, "")}
     offline = (ROOT / "static/offline.js").read_text("utf-8")
@@ -91,6 +110,7 @@ def kept(page: Page) -> list[int]:
         """async () => {
           const versions = [];
           for (const name of await caches.keys()) {
+            if (!name.startsWith("leadout-app ")) continue;
             const list = await (await caches.open(name)).match("/build.json");
             versions.push(list ? (await list.json()).version : -1);
           }
@@ -127,8 +147,11 @@ def test_a_new_version_takes_the_place_of_the_old_one(
     host.files = build(2)
     page.goto(host.url)
     assert page.title() == "html 2, page 2"  # at once, not with the next visit
-    wait_until_kept(page, [2])
+    wait_until_kept(page, [1, 2])
     assert offline(context, page) == "html 2, page 2"
+    host.files = build(3)
+    page.goto(host.url)
+    wait_until_kept(page, [2, 3])  # no page is of the first one
 
 
 @pytest.mark.parametrize("broken", ["late.js", "build.json"])
@@ -143,7 +166,7 @@ def test_an_update_that_breaks_off_changes_nothing(
     assert offline(context, page) == "html 1, page 1"
     host.down = None
     page.goto(host.url)
-    wait_until_kept(page, [2])
+    wait_until_kept(page, [1, 2])
 
 
 def test_a_site_that_is_built_anew_in_the_midst_of_an_update_is_not_kept(
@@ -156,7 +179,7 @@ def test_a_site_that_is_built_anew_in_the_midst_of_an_update_is_not_kept(
     assert 2 not in kept(page)
     assert offline(context, page) in ("html 1, page 1", "html 3, page 3")
     page.goto(host.url)
-    wait_until_kept(page, [3])
+    wait_until_kept(page, [1, 3])
 
 
 def test_a_page_of_the_site_gets_nothing_of_an_older_version(
@@ -181,6 +204,34 @@ def test_a_page_that_was_kept_goes_on_with_its_own_version(
     assert page.evaluate("import('./late.js').then((late) => late.default)") == 1
     other = context.new_page()
     other.goto(host.url)
-    wait_until_kept(other, [2])
-    assert page.evaluate(f"import('/app-1{'0' * 15}/part.js').then((part) => part.default)") == 1
+    wait_until_kept(other, [1, 2])
     assert other.evaluate("import('./late.js').then((late) => late.default)") == 2
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_an_older_page_and_its_workers_go_on_after_an_update(
+    context: BrowserContext, page: Page, host: Site, is_kept: bool, is_stopped: bool
+) -> None:
+    wait_until_kept(page, [1])
+    if is_kept:
+        offline(context, page)
+    else:
+        page.goto(host.url)
+    versions = [1]
+    for version in (2, 3):
+        host.files = build(version)
+        other = context.new_page()
+        other.goto(host.url)
+        versions.append(version)
+        wait_until_kept(other, versions)
+    if is_stopped:
+        session = context.new_cdp_session(other)
+        session.send("ServiceWorker.enable")
+        session.send("ServiceWorker.stopAllWorkers")
+        page.evaluate("fetch('./build.json').then(() => null)")  # starts it
+    context.set_offline(not is_kept)  # a page of the site asks the site first
+    ask = [hashed(1, "worker.js"), f"/{hashed(1, 'part.js')}"]
+    assert page.evaluate(ASK_WORKER, ask) == 1
+    assert page.evaluate(ASK_WORKER, [ask[0], "/late.js"]) == 1
+    assert page.evaluate("import('./late.js').then((late) => late.default)") == 1

@@ -67,6 +67,12 @@ def test_yahoos_csv_with_a_null_row_and_a_gap() -> None:
     assert not history.is_full_week  # its weekend has no rows
 
 
+def test_one_of_two_columns_of_the_same_name_is_taken_and_said() -> None:
+    found = read("Date,Close,Close\n2024-01-01,1,3\n2024-01-02,2,4\n")
+    assert found.histories[0].prices == [1.0, 2.0]
+    assert "Prices are those of 'Close', not of a second one." in found.notes
+
+
 def test_market_chart_json() -> None:
     found = read((FILES / "sol-market-chart.json").read_bytes(), "sol-market-chart.json")
     (history,) = found.histories
@@ -176,6 +182,7 @@ def test_encodings_line_ends_and_separators(data: bytes, note: str) -> None:
         (b"Date,Close\n2024-01-01,\n2024-01-02,nan\n", "Lines 2, 3: there is no price"),
         (b"Date,Close\nsoon,1\nlater,2\n", "line 2: most of its rows have no date ('soon')"),
         (b'Date,Close\n2024-01-01,"1' + b"1" * 200_000, "line 2: a cell has no end"),
+        (b'\nDate,"Close' + b"e" * 200_000, "line 2: a cell has no end"),
         (b"asset,price\n", "line 1: it has a header and no rows"),
         (b'{"prices": [[1, 2]', "cut short"),
         (b'{"prices": nonsense}', "line 1: its JSON is broken"),
@@ -194,8 +201,9 @@ def test_what_is_no_market_file_is_refused_with_its_line(data: bytes, said: str)
 def test_ten_thousand_columns_are_named_briefly_or_left_out() -> None:
     names = [f"c{i}" for i in range(10_000)]
     assert "(10,000 columns)" in refusal(",".join(names))
+    names *= 3  # longer than one cell may be
     header = ["Date", *names, "Close"]
-    rows = [",".join(["2024-01-0" + str(d), *["9"] * 10_000, str(d)]) for d in (1, 2)]
+    rows = [",".join(["2024-01-0" + str(d), *["9"] * len(names), str(d)]) for d in (1, 2)]
     found = read("\n".join([",".join(header), *rows]))
     assert found.histories[0].prices == [1.0, 2.0]
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from leadout.errors import ModelNotFoundError, PortInUseError, RequestError
+from leadout_build import ROOT
 from leadout_build.serving.security import is_known_host
 from leadout_build.serving.server import ServedModel, create_app, find_model, serve
 from leadout_build.serving.site_files import find_file
@@ -387,6 +389,15 @@ def test_pages_state_the_policy_of_this_server_and_not_the_builds(site: Path, st
     # One that lies in a browser's cache was of another server.
     other = TestClient(create_app(site, store), base_url=ORIGIN)
     assert other.get("/", headers={"if-none-match": answer.headers["etag"]}).status_code == 200
+
+
+@pytest.mark.parametrize(("model", "has_desk"), [(None, True), ("nano", True), ("beta", False)])
+def test_the_page_has_nanos_desk_from_the_start_only_where_nano_comes_first(
+    site: Path, store: Store, model: str | None, has_desk: bool
+) -> None:
+    shutil.copyfile(ROOT / "static/index.html", site / "index.html")
+    client = TestClient(create_app(site, store, default_model=model), base_url=ORIGIN)
+    assert ('<body class="with-desk">' in client.get("/").text) is has_desk
 
 
 def test_html_among_a_models_files_can_do_nothing(client: TestClient) -> None:

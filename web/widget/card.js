@@ -6,6 +6,7 @@
 
 /** @import {Card} from "./comparison.js" */
 
+import { showHidden } from "./hidden_characters.js";
 import { formatMs, formatSpeed } from "./words.js";
 
 const [WIDTH, HEIGHT] = [1200, 630];
@@ -79,7 +80,7 @@ function newPen(context) {
     context.font = `${weight} ${size}px ${FONT}`;
     context.fillStyle = colour;
     context.textAlign = isRight ? "right" : "left";
-    context.fillText(text, isRight ? WIDTH - MARGIN : MARGIN, y, WIDTH - 2 * MARGIN);
+    context.fillText(showHidden(text), isRight ? WIDTH - MARGIN : MARGIN, y, WIDTH - 2 * MARGIN);
   };
 }
 

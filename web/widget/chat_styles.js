@@ -44,6 +44,7 @@ export const CHAT_CSS = `
 .markdown [align="right"] { text-align: right; }
 .markdown [align="center"] { text-align: center; }
 
+.earlier-turns.measured { content-visibility: auto; overflow-clip-margin: .75rem; }
 .turn:not(.model) .content { white-space: pre-wrap; }
 .tools { display: flex; flex-wrap: wrap; align-items: center; margin-inline-start: -.5rem; min-height: 2.75rem; }
 .tools.writing { visibility: hidden; }

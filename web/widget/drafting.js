@@ -11,6 +11,7 @@
 /** @import {DrafterInfo, Stats} from "../messages.js" */
 
 import { h } from "./dom.js";
+import { showHidden } from "./hidden_characters.js";
 import { formatShare } from "./words.js";
 
 export class DraftingPanel {
@@ -45,8 +46,8 @@ export class DraftingPanel {
     this.element.hidden = !drafter;
     this.#numPositions = maxDraftTokens;
     const name = drafter?.kind === "mtp" ? drafter.name : "n-gram";
-    this.#name.textContent = name;
-    this.#name.title = name;
+    this.#name.textContent = showHidden(name);
+    this.#name.title = this.#name.textContent;
     this.begin();
   }
 

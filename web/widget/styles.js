@@ -95,6 +95,7 @@ progress:indeterminate::-moz-progress-bar { background: transparent; }
 .notice .buttons { display: flex; flex-wrap: wrap; gap: .5rem; }
 
 .sheet {
+  display: grid; grid-template-columns: minmax(0, 1fr); /* what is in it fills it, where a page gives it a height */
   border: 1px solid var(--leadout-line); border-radius: var(--leadout-radius);
   background: var(--leadout-paper); transition: border-color .15s;
 }
@@ -104,8 +105,9 @@ progress:indeterminate::-moz-progress-bar { background: transparent; }
   background: none; outline: none; resize: none;
 }
 .sheet textarea::placeholder { color: var(--leadout-soft); opacity: 1; }
+.manuscript { display: flex; flex-direction: column; }
 .scroller {
-  display: flex; min-height: 15rem; max-height: var(--leadout-sheet-height); overflow-y: auto;
+  display: flex; flex: 1 0 auto; min-height: 15rem; max-height: var(--leadout-sheet-height); overflow-y: auto;
   scrollbar-width: thin;
 }
 .stack { display: grid; flex: 1; min-width: 0; }
@@ -132,6 +134,7 @@ progress:indeterminate::-moz-progress-bar { background: transparent; }
 }
 @keyframes blink { from { opacity: 1; } to { opacity: .15; } }
 
+.conversation { display: grid; grid-template: 1fr auto / minmax(0, 1fr); }
 .log { max-height: var(--leadout-sheet-height); min-height: 9rem; overflow-y: auto; padding: 1.1rem 1.3rem .4rem; scrollbar-width: thin; }
 /* The full height from the start, so that a growing text does not move the elements below it. */
 .log:not(:empty) { height: var(--leadout-sheet-height); }

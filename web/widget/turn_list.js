@@ -1,6 +1,7 @@
 /**
  * The turns of a conversation in their log. A long conversation shows its last turns first, and earlier ones when the
- * user scrolls up to them.
+ * user scrolls up to them. Turns that came together are in one group, which the browser skips while it is out of sight:
+ * each step up then costs the same, however many turns are there.
  *
  * @module turn_list
  */
@@ -64,8 +65,16 @@ export class TurnList {
     const known = new Map(this.#turns.map((turn) => [turn.message, turn]));
     this.#path = [...path];
     this.#turns = path.slice(first).map((message) => known.get(message) ?? this.#newTurn(message));
-    const elements = this.#turns.map(({ element }) => element);
-    const wanted = first > 0 ? [this.#earlier, ...elements] : elements;
+    for (const turn of known.values()) {
+      turn.setPlace(this.#placeOf(turn.message.id));
+    }
+    const elements = new Set(this.#turns.map(({ element }) => element));
+    for (const group of this.#log.querySelectorAll(".earlier-turns")) {
+      const turns = /** @type {HTMLElement[]} */ ([...group.children]);
+      if (!turns.every((turn) => elements.has(turn))) group.replaceWith(...turns);
+    }
+    const parts = new Set([...elements].map((turn) => turn.closest(".earlier-turns") ?? turn));
+    const wanted = first > 0 ? [this.#earlier, ...parts] : [...parts];
     for (const child of [...this.#log.children]) {
       if (!wanted.includes(/** @type {HTMLElement} */ (child))) child.remove();
     }
@@ -74,7 +83,6 @@ export class TurnList {
         this.#log.insertBefore(element, this.#log.children[index] ?? null);
       }
     });
-    this.#refreshPlaces();
   }
 
   /** @param {PlacedMessage[]} messages that follow the shown ones */
@@ -85,7 +93,6 @@ export class TurnList {
       this.#turns.push(turn);
       this.#log.append(turn.element);
     }
-    this.#refreshPlaces();
   }
 
   /** @param {string[]} ids of messages with changed content */
@@ -122,24 +129,21 @@ export class TurnList {
     const earlier = this.#path.slice(first, numHidden).map((message) => this.#newTurn(message));
     const { scrollHeight, scrollTop } = this.#log;
     this.#turns.unshift(...earlier);
-    this.#earlier.after(...earlier.map(({ element }) => element));
+    const group = h("div", { class: "earlier-turns" }, ...earlier.map(({ element }) => element));
+    this.#earlier.after(group);
     if (first === 0) {
       this.#earlier.remove();
     }
-    this.#refreshPlaces();
     this.#log.scrollTop = scrollTop + this.#log.scrollHeight - scrollHeight;
-  }
-
-  #refreshPlaces() {
-    for (const turn of this.#turns) {
-      turn.setPlace(this.#placeOf(turn.message.id));
-    }
+    group.style.containIntrinsicBlockSize = `auto ${group.offsetHeight}px`; // its size while it is skipped
+    group.classList.add("measured");
   }
 
   /** @param {PlacedMessage} message */
   #newTurn(message) {
     const turn = new Turn(message, this.#handlers);
     turn.setMarkdown(this.#markdown);
+    turn.setPlace(this.#placeOf(message.id));
     return turn;
   }
 }

@@ -6,6 +6,7 @@
 
 import { h } from "./dom.js";
 import { Fetches } from "./fetches.js";
+import { showHidden } from "./hidden_characters.js";
 import { SettingsPanel } from "./settings.js";
 import { SpeedPanel } from "./speed_panel.js";
 import { describeFetch, describePhase } from "./words.js";
@@ -126,8 +127,9 @@ export class View {
 
   /** @param {string} text screen readers announce it, so never set it for each token */
   setStatus(text) {
-    if (this.#status.textContent !== text) {
-      this.#status.textContent = text;
+    const shown = showHidden(text);
+    if (this.#status.textContent !== shown) {
+      this.#status.textContent = shown;
     }
   }
 
@@ -211,8 +213,8 @@ export class View {
    */
   setFigure(name, text) {
     const element = /** @type {HTMLElement} */ (this.#figures.get(name));
-    element.textContent = text;
-    element.title = text;
+    element.textContent = showHidden(text);
+    element.title = element.textContent;
   }
 
   /**
@@ -234,12 +236,12 @@ export class View {
 
 /** @param {Notice} notice */
 function toWords({ title, lines }) {
-  return [h("strong", {}, title), ...lines.filter((line) => line).map((line) => h("p", {}, line))];
+  return [h("strong", {}, showHidden(title)), ...lines.filter((line) => line).map((line) => h("p", {}, showHidden(line)))];
 }
 
 /** @param {Action} action */
 function button({ label, run, isMain = false }) {
-  const element = h("button", { type: "button", class: isMain ? "main" : "quiet" }, label);
+  const element = h("button", { type: "button", class: isMain ? "main" : "quiet" }, showHidden(label));
   element.addEventListener("click", run);
   return element;
 }

@@ -54,6 +54,10 @@ from leadout_build.store.drafters import (
 from leadout_build.store.hub_choice import model_stem
 from leadout_build.store.model_store import Store
 
+#: With it, the page has Nano's desk in its layout from the start. Keep in step with
+#: static/index.html.
+DESK_CLASS = ' class="with-desk"'
+
 #: How long running requests may take to end after Ctrl-C.
 SHUTDOWN_S = 1
 
@@ -95,6 +99,7 @@ def create_app(
         cors_origins: other origins of pages that may read everything; default: none.
     """
     policy = site_policy([check_origin(text) for text in allow_origins])
+    left_out = "" if default_model in (None, "nano") else DESK_CLASS
 
     def list_models(_request: Request) -> Response:
         entries = [*map(_describe_served, built_in), *_describe_stored(store)]
@@ -119,7 +124,7 @@ def create_app(
         if path is None:
             raise HTTPException(404)
         if path.suffix == ".html":
-            return answer_page(request, path, policy)
+            return answer_page(request, path, policy, left_out)
         return answer_file(request, path, site_cache_control(url_path))
 
     return Starlette(

@@ -60,13 +60,18 @@ def answer_file(request: Request, path: Path, cache_control: str) -> Response:
     )
 
 
-def answer_page(request: Request, path: Path, policy: str) -> Response:
+def answer_page(request: Request, path: Path, policy: str, left_out: str = "") -> Response:
     """Answer with a page of the site, or 304 if the client has it.
 
-    The page's own policy, which it was built with and which may allow fewer origins, is replaced by
-    this one.
+    Args:
+        request: for the page.
+        path: of the built page.
+        policy: takes the place of the page's own, which it was built with and which may allow fewer
+            origins.
+        left_out: text to leave out of the page.
     """
-    page = with_policy_replaced(path.read_bytes().decode(), policy).encode()
+    text = path.read_bytes().decode().replace(left_out, "")
+    page = with_policy_replaced(text, policy).encode()
     etag = f'"{hashlib.sha256(page).hexdigest()[:32]}"'
     headers = {"cache-control": REVALIDATE, "etag": etag}
     response = Response(page, headers=headers, media_type=MEDIA_TYPES[".html"])

@@ -155,7 +155,7 @@ class Device(Protocol):
 
         Raises:
             SourceError: reading failed; nothing was changed.
-            TensorError: a row holds an infinity or a NaN; likewise.
+            TensorError: a row holds an infinity or a NaN; nothing was changed.
         """
 
     def lower(self, program: Program, precision: str = "accurate") -> Runnable:

@@ -82,10 +82,10 @@ class Logprobs(Op):
     Attributes:
         logits: [rows, vocab_size] float32, as `Choose` had them.
         choices: [rows] u32, as `Accept` had them.
-        rows: likewise.
+        rows: as `Accept` had them.
         tables: of the engine, whose results `Accept` wrote; what stands behind these is written.
         num_groups: as `Accept` had them.
-        num_drafts: likewise.
+        num_drafts: as `Accept` had them.
     """
 
     logits: Tensor
@@ -107,7 +107,7 @@ class TakeAccepted(Op):
         y: [lanes, at least offset + columns] float32; a lane without new tokens keeps what it has.
         offset: the first column written.
         num_groups: as `Accept` had them.
-        num_drafts: likewise.
+        num_drafts: as `Accept` had them.
     """
 
     x: Tensor

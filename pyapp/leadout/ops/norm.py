@@ -30,8 +30,8 @@ class AddNorm(Op):
     Attributes:
         x: what attention or MLP brought, [rows, columns] float32.
         weight: of its norm.
-        h: the residual stream before, likewise.
-        h_out: the residual stream behind, likewise; other memory than h.
+        h: the residual stream before, [rows, columns] float32.
+        h_out: the residual stream behind, [rows, columns] float32; other memory than h.
         eps: of the norm.
         scalar: one factor for the whole stream, or None.
     """
@@ -64,7 +64,7 @@ class PerLayerInput(Op):
 
     Attributes:
         projected: [rows, layers, columns] float32.
-        embedded: likewise.
+        embedded: [rows, layers, columns] float32.
         weight: of the norm, [columns].
         y: like `projected`.
         eps: of the norm.

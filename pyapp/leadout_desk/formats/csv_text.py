@@ -49,12 +49,7 @@ class CsvText:
             except StopIteration:
                 return
             except csv.Error as error:
-                raise MarketFileError(
-                    f"{file}, line {line}: a cell has no end ({error}). Wanted: a quotation mark "
-                    "behind each cell that begins with one.",
-                    file=file,
-                    line=line,
-                ) from error
+                raise _endless(file, line, error) from error
             number += 1
             if number > MAX_ROWS:
                 raise MarketFileError(
@@ -70,12 +65,16 @@ class CsvText:
                 yield self.header_line + reader.line_num, row
 
 
-def open_csv(text: str, use_of: Callable[[str], object]) -> CsvText:
+def open_csv(text: str, file: str, use_of: Callable[[str], object]) -> CsvText:
     """Find the header and the separator: the one that gives most columns that are known.
 
     Args:
         text: of a file, not blank.
+        file: its name.
         use_of: gives what a column is for, or None.
+
+    Raises:
+        MarketFileError: a cell of the header is endless.
     """
     number, start = _first_line(text, 0)
     said = None
@@ -87,13 +86,20 @@ def open_csv(text: str, use_of: Callable[[str], object]) -> CsvText:
         line = _line_at(text, start)
     body = text[start + len(line) :].removeprefix("\r").removeprefix("\n")
     best: tuple[tuple[int, int], str, list[str]] | None = None
+    endless: csv.Error | None = None
     for separator in (said,) if said else SEPARATORS:
-        cells = [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
+        try:
+            cells = [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
+        except csv.Error as error:  # a long header is one endless cell to a separator not its own
+            endless = error
+            continue
         known = sum(use_of(cell) is not None for cell in cells)
         score = (known, len(cells))
         if best is None or score > best[0]:
             best = (score, separator, cells)
-    assert best is not None
+    if best is None:
+        assert endless is not None
+        raise _endless(file, number, endless) from endless
     _, separator, header = best
     is_markdown = separator == "|" and line.lstrip().startswith("|")
     if is_markdown:
@@ -106,6 +112,15 @@ def shown_header(header: list[str]) -> str:
     first = ", ".join(shown(cell[:30]) for cell in header[:6])
     more = f" … ({len(header):,} columns)" if len(header) > 6 else ""
     return first + more
+
+
+def _endless(file: str, line: int, error: csv.Error) -> MarketFileError:
+    return MarketFileError(
+        f"{file}, line {line}: a cell has no end ({error}). Wanted: a quotation mark behind each "
+        "cell that begins with one.",
+        file=file,
+        line=line,
+    )
 
 
 def _first_line(text: str, start: int) -> tuple[int, int]:

@@ -89,11 +89,13 @@ def _choose(table: CsvText, notes: Notes) -> dict[str, int]:
             use not in places or history_rank(cell) < history_rank(table.header[places[use]])
         ):
             places[use] = place
-    prices = [cell for cell in table.header if history_use(cell) == "price"]
+    prices = [place for place, cell in enumerate(table.header) if history_use(cell) == "price"]
     if len(prices) > 1:
-        taken = table.header[places["price"]]
-        others = ", ".join(shown(cell) for cell in prices[:4] if cell != taken)
-        notes.add(f"Prices are those of {shown(taken)}, not of {others}.")
+        taken = places["price"]
+        name = table.header[taken]
+        cells = [table.header[place] for place in prices[:4] if place != taken]
+        others = ", ".join("a second one" if cell == name else shown(cell) for cell in cells)
+        notes.add(f"Prices are those of {shown(name)}, not of {others}.")
     return places
 
 

@@ -45,12 +45,12 @@ def read_file(data: bytes, file: str, order: str | None = None) -> FileRead:
     asset = asset_of(file)
     if text.lstrip()[:1] in ("{", "["):
         return read_json(text, file, asset, notes)
-    history = open_csv(text, history_use)
+    history = open_csv(text, file, history_use)
     if is_history(history):
         return read_history(history, file, asset, notes, order)
     rest, mood = split_mood(text)
     if rest.strip():
-        table = open_csv(rest, table_use)
+        table = open_csv(rest, file, table_use)
         if is_table(table):
             return read_table(table, file, mood, notes)
     raise MarketFileError(

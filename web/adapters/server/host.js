@@ -4,7 +4,8 @@
  * 1. waiting   Another tab is the host; this one has no engine, and asks through the service worker like everybody.
  * 2. loading   It has become the host. Requests wait for the engine.
  * 3. hosting   Its engine answers. If the engine fails for good → 1, behind all other tabs.
- * 4. failed    The engine could not be loaded; `failure` says why. The next tab is the host.
+ * 4. failed    The engine could not be loaded, or the service worker answers under another path; `failure` says why. The
+ *              next tab is the host.
  * 5. closed    After `close`.
  *
  * @module adapters/server/host
@@ -49,6 +50,8 @@ export class EngineServer extends EventTarget {
   #open = new Set();
   /** @type {() => void} */
   #reportHost = () => {};
+  /** @type {(error: unknown) => void} */
+  #reportFailure = () => {};
 
   /**
    * Use `serveEngine`.
@@ -61,16 +64,20 @@ export class EngineServer extends EventTarget {
     if (!navigator.serviceWorker) {
       throw new LeadoutError(
         "RequestError",
-        "This page has no service workers: they want https:// or http://localhost, and no private window of Firefox's.",
+        "This browser offers no service workers here. They need a page from https:// or http://localhost, and Firefox " +
+          "has none in private windows.",
         { parameter: "serviceWorker" },
       );
     }
     this.#path = path;
     this.#isOwner = typeof engine === "function";
     this.#load = typeof engine === "function" ? engine : async () => engine;
-    const hasHost = new Promise((resolve) => (this.#reportHost = () => resolve(undefined)));
+    const hasHost = new Promise((resolve, reject) => {
+      this.#reportHost = () => resolve(undefined);
+      this.#reportFailure = reject;
+    });
     /** Resolves when requests of this page are answered. @type {Promise<void>} */
-    this.ready = throwUnlessControlled().then(() => hasHost).then(() => {});
+    this.ready = Promise.all([throwUnlessControlled(), hasHost]).then(() => {});
     this.ready.catch(() => {}); // whoever awaits it is told
     const { signal } = this.#closing;
     navigator.serviceWorker.addEventListener("message", (event) => this.#receive(event), { signal });
@@ -113,7 +120,15 @@ export class EngineServer extends EventTarget {
 
   /** Be the host until that ends; the lock is this tab's meanwhile. */
   async #host() {
-    const { id } = await (await fetch(new URL(this.#path + WHO_AM_I, location.href), { cache: "no-store" })).json();
+    let id = "";
+    try {
+      id = await this.#findId();
+    } catch (error) {
+      this.#failure = /** @type {any} */ (error);
+      this.#reportFailure(error);
+      if (this.#role !== "closed") this.#setRole("failed");
+      return;
+    }
     await navigator.locks.request(HOST_PREFIX + id, async () => {
       // Requests may come from now on, and wait.
       this.#engine = this.#load();
@@ -141,6 +156,24 @@ export class EngineServer extends EventTarget {
       }
       this.#tookOver = true;
     });
+  }
+
+  /**
+   * @returns {Promise<string>} this tab's id, which its service worker knows
+   * @throws {LeadoutError} RequestError: the service worker answers under another path
+   */
+  async #findId() {
+    const { href } = new URL(this.#path + WHO_AM_I, location.href);
+    const response = await fetch(href, { cache: "no-store" }).catch(() => null);
+    const { id } = (await response?.json().catch(() => null)) ?? {};
+    if (typeof id !== "string") {
+      throw new LeadoutError(
+        "RequestError",
+        `The service worker does not answer at ${href}. Give serveEngine and its answer(event) the same path.`,
+        { parameter: "path" },
+      );
+    }
+    return id;
   }
 
   /** @param {Role} role */
