@@ -27,28 +27,9 @@ class _Made(NamedTuple):
     bits: int
 
 
-<<<<<<< HEAD
 #: What is hashed of a word of floats: their mantissas, and their signs where these are not set.
 _MANTISSAS = {"f32": 0x007FFFFF, "f16": 0x03FF03FF, "bf16": 0x007F007F}
 _SIGNS = {"f32": 0x80000000, "f16": 0x80008000, "bf16": 0x80008000}
-=======
-#: Small positive and negative weights: signs and mantissas from the hash, the exponent fixed.
-_MADE_UP = {
-    "f32": _Made(0x807FFFFF, 0x3C000000),  # ±0.008 .. ±0.016
-    "f16": _Made(0x83FF83FF, 0x20002000),  # the same
-    "bf16": _Made(0x807F807F, 0x3C003C00),  # the same
-    "quants": _Made(0xFFFFFFFF, 0),
-    "quants_31": _Made(0x1F1F1F1F, 0),
-    "quants_32": _Made(0x9F9F9F9F, 0),
-    "scale": _Made(0x03FF03FF, 0x14001400),  # 0.001 .. 0.002
-    "q4_affine": _Made(0x03FF03FF, 0xA0001400),  # d as `scale`, m about -8 times as much
-    "q4_affine_bf16": _Made(0x007F007F, 0xBC003A80),  # the same
-    "q8_affine": _Made(0x03FF03FF, 0xA0000400),  # d 0.00006 .. 0.00012, m about -128 times as much
-    "q8_affine_bf16": _Made(0x007F007F, 0xBC003880),  # the same
-    "factors": _Made(0x0F0F0F0F, 0x01010101),
-    "super": _Made(0x03FF03FF, 0x08000800),  # 0.0001 .. 0.0002
-}
->>>>>>> pages
 
 #: Scaled by less, a layer's rows would soon be alike and take the same experts; a pass over several
 #: rows would then read less than with a real model.
