@@ -14,7 +14,7 @@ import pytest
 
 from leadout_build.site.errors import BuildError
 from leadout_build.site.package import SMALLEST_ASSET_BYTES, build_package
-from packed import new_project, serve_in_vite, unpack
+from packed import install, new_project, serve_in_vite
 from parallel import IN_SUMMARY
 
 REPOSITORY = Path(__file__).parents[2]
@@ -77,7 +77,7 @@ console.log(JSON.stringify({ added, timers: process.getActiveResourcesInfo().len
 @pytest.fixture(scope="module")
 def package(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package as an install leaves it."""
-    return unpack(packed, tmp_path_factory.mktemp("project"))
+    return install(packed, tmp_path_factory.mktemp("project"))
 
 
 def test_it_is_at_most_8_mib_before_weights(
