@@ -45,6 +45,23 @@ DROP = """
 }
 """
 
+#: Writes each text into a table's header, as an asset and as a number; gives what the page says to
+#: it, and whether all of that can be seen.
+FILL = """
+(texts) => {
+  const [table, problem] = ["table", "table-problem"].map((id) => document.getElementById(id));
+  const hidden = /[\\x00-\\x1f\\u200b\\u2028-\\u202e\\u2066-\\u2069]/;
+  const tables = (text) =>
+    [`asset,${text}\\nBTC,1`, `asset,price\\n${text},1`, `asset,price\\nBTC,${text}`];
+  return texts.flatMap(tables).map((text) => {
+    table.value = text;
+    table.dispatchEvent(new Event("input", { bubbles: true }));
+    const said = problem.textContent;
+    return [said, problem.children.length === 0 && !hidden.test(said)];
+  });
+}
+"""
+
 #: Answers with the question, or fails with it.
 ECHO = """({ messages }) => {
   const { content } = messages.at(-1);
@@ -133,10 +150,12 @@ def test_cells_of_a_table_stay_text(open_page: OpenPage) -> None:
     chat.wait_until("chat.messages.length === 2 && chat.state === 'ready'")
     plain = census(chat.page)
     found = watch(chat.page)
-    table = chat.page.get_by_label("Market table")
-    for cells in (f"asset,price,1d\n{ALL}", f"{ALL}\nBTC,1.00,+1.00%"):
-        table.fill(cells)
-        chat.page.get_by_role("textbox", name="Message").fill("Write a brief.")
-        chat.send.click()
-        assert census(chat.page) == plain
+    chat.page.get_by_label("Market table").fill(ALL)
+    chat.page.get_by_role("textbox", name="Message").fill("Write a brief.")
+    chat.send.click()
+    expect(chat.page.locator("#table-problem")).to_be_visible()
+    said = chat.page.evaluate(FILL, TEXTS)
+    assert any("<script>" in problem for problem, _ in said)
+    assert [problem for problem, is_plain in said if not is_plain] == []
+    assert census(chat.page) == plain
     assert found == []
