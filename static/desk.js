@@ -8,6 +8,7 @@
  * @module desk
  */
 
+import { showHidden } from "./leadout.js";
 import { EXAMPLE_TABLE, estimateTokens, findTableProblem, NANO_SYSTEM } from "./market_table.js";
 
 /** The site's name for Nano. */
@@ -205,7 +206,7 @@ export class Desk {
 
   /** @param {string} problem the reason why something cannot be sent; "" is none */
   #say(problem) {
-    this.#problem.textContent = problem;
+    this.#problem.textContent = showHidden(problem);
     this.#problem.hidden = !problem;
     this.#table.setAttribute("aria-invalid", String(Boolean(problem)));
   }

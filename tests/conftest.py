@@ -28,6 +28,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     parallel.order(items)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    parallel.summarise(terminalreporter)
+
+
 @pytest.fixture(scope="session")
 def gemma3_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Gemma 3 270M in the model store, pulled if it is not there."""

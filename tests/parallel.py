@@ -44,6 +44,10 @@ LONG_FILES = (
     "browser/test_kept_chats.py",
 )
 
+#: Names a property of a test (`record_property`) whose text stands at the end of every run. What
+#: a test prints is lost in a worker.
+IN_SUMMARY = "in_summary"
+
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 
 
@@ -65,6 +69,17 @@ def order(items: list[pytest.Item]) -> None:
         assert gone == [], "LONG_FILES names files that are gone"
         places = {name: place for place, name in enumerate(LONG_FILES)}
         items.sort(key=lambda item: places.get("/".join(item.path.parts[-2:]), len(LONG_FILES)))
+
+
+def summarise(terminal: pytest.TerminalReporter) -> None:
+    """Print what tests recorded under `IN_SUMMARY`."""
+    for reports in terminal.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) != "teardown":
+                continue
+            for name, text in report.user_properties:
+                if name == IN_SUMMARY:
+                    terminal.write_line(text)
 
 
 class FileReporter:

@@ -4,6 +4,8 @@
  * @module chats/presets
  */
 
+import { showHidden } from "../leadout.js";
+
 const KEY = "leadout-presets";
 const MAX_PRESETS = 50;
 
@@ -56,7 +58,7 @@ export class Presets {
   #show(value) {
     const own = document.createElement("optgroup");
     own.label = "Yours";
-    own.append(...this.#own.map(({ name }) => new Option(name, `+${name}`)));
+    own.append(...this.#own.map(({ name }) => new Option(showHidden(name), `+${name}`)));
     this.#select.replaceChildren(
       new Option("Choose…", ""),
       ...GIVEN.map(({ name }) => new Option(name, name)),

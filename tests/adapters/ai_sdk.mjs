@@ -200,16 +200,22 @@ test("leaving the stream ends the generation", async () => {
   assert.equal(worker.messages.at(-1).type, "abort");
 });
 
-test("an image is refused by name, and nothing is asked", async () => {
+test("an image and a PDF are refused by name, and nothing is asked", async () => {
   const { model, worker } = await modelOf({});
-  const content = [
-    { type: "text", text: "What is this?" },
-    { type: "file", data: new Uint8Array([137, 80, 78, 71]), mediaType: "image/png" },
+  const files = [
+    [{ data: new Uint8Array([137, 80, 78, 71]), mediaType: "image/png" }, "an image (image/png)"],
+    [
+      { data: new TextEncoder().encode("%PDF-1.7"), mediaType: "application/pdf", filename: "rent.pdf" },
+      "a file (rent.pdf, application/pdf)",
+    ],
   ];
-  const error = await failureOf(generateText({ model, messages: [{ role: "user", content }] }));
-  assert.equal(error.name, "RequestError");
-  assert.match(error.message, /an image \(image\/png\)/);
-  assert.ok(UnsupportedFunctionalityError.isInstance(error));
+  for (const [file, name] of files) {
+    const content = [{ type: "text", text: "What is this?" }, { type: "file", ...file }];
+    const error = await failureOf(generateText({ model, messages: [{ role: "user", content }] }));
+    assert.equal(error.name, "RequestError");
+    assert.ok(error.message.includes(`The prompt has ${name}.`), error.message);
+    assert.ok(UnsupportedFunctionalityError.isInstance(error));
+  }
   assert.equal(requestsOf(worker).length, 0);
 });
 

@@ -6,15 +6,10 @@ import json
 import re
 from typing import Any
 
+from attacks import ATTACKS, watch
 from pages import Chat, OpenPage
 from playwright.sync_api import Page, expect
 from test_widget import events, open_widget
-
-from leadout_build import ROOT
-
-ATTACKS: list[tuple[str, str]] = json.loads(
-    (ROOT / "tests/vectors/markup_attacks.json").read_text("utf-8")
-)
 
 MARKDOWN = """# A heading
 
@@ -140,21 +135,6 @@ async ([given, pieces, rounds]) => {
   return differing;
 }
 """
-
-
-def watch(page: Page) -> list[str]:
-    """Return a list that grows by each dialog, and by each request that leaves the site."""
-    found: list[str] = []
-    origin = "/".join(page.url.split("/")[:3])
-
-    def take_request(url: str) -> None:
-        if not url.startswith((origin, "data:", "blob:")):
-            found.append(url)
-
-    page.on("dialog", lambda dialog: (found.append(dialog.message), dialog.dismiss()))
-    page.on("request", lambda request: take_request(request.url))
-    page.on("popup", lambda popup: found.append(popup.url))
-    return found
 
 
 def check_elements(page: Page) -> None:

@@ -132,6 +132,17 @@ def test_use_chat_streams_and_calls_a_tool(open_example: OpenExample) -> None:
     expect(page.locator("[role=alert]")).to_be_empty()
 
 
+def test_langchain_streams_and_calls_a_tool(open_example: OpenExample) -> None:
+    # The second answer is what the tool said, so the result has come back to the model.
+    text = """({ messages }) => messages.at(-1).role === "user" ? "" : messages.at(-1).content"""
+    page = open_example("langchain", text, CALLS)
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator("output")).to_have_text("done")
+    said = "It is clear in Paris, 21 °C."
+    expect(page.locator("li")).to_have_text([f'weather({{"city":"Paris"}}): {said}'])
+    expect(page.locator("pre")).to_have_text(said)
+
+
 def test_openais_client_streams_from_the_service_worker(open_example: OpenExample) -> None:
     page = open_example("openai")
     expect(page.locator("output")).to_have_text("ready")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attacks import ATTACKS, watch
 from pages import FAKE_WORKER, LISTED_MODELS, LISTED_NANO, WITH_ADAPTER, Chat, OpenPage
 from playwright.sync_api import Page, expect
-from test_chat_text import ATTACKS, watch
 
 CHATS = {"has_chat_template": True}
 

@@ -4,11 +4,12 @@ import vue from "@vitejs/plugin-vue";
 import { defineConfig } from "vite";
 
 const isCustomElement = (tag) => tag.startsWith("leadout-");
-const pages = ["react", "vue", "svelte", "ai-sdk", "openai"];
+const pages = ["react", "vue", "svelte", "ai-sdk", "langchain", "openai"];
 
 export default defineConfig({
   plugins: [vue({ template: { compilerOptions: { isCustomElement } } }), svelte()],
   build: {
+    chunkSizeWarningLimit: 1000, // in kB; LangChain's core alone has more than the 500 that Vite warns of
     rolldownOptions: {
       input: {
         ...Object.fromEntries(pages.map((name) => [name, `${name}/index.html`])),
