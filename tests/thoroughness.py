@@ -40,5 +40,5 @@ def bounded_memory() -> Iterator[None]:
     yield
     after = [1024 * resource.getrusage(one).ru_maxrss for one in who]
     assert after[0] - before[0] < MAX_HOSTILE_BYTES
-    # A child's peak is at least what this process had when it was forked.
-    assert after[1] < max(before[1], after[0], MAX_HOSTILE_BYTES)
+    # The largest child may have been one of before.
+    assert after[1] <= max(before[1], MAX_HOSTILE_BYTES)
