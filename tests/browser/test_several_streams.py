@@ -28,7 +28,7 @@ PROMPTS = [
 ]
 
 #: Sampled, so that a neighbour's seed or place would be seen in the ids.
-ASKED = {"max_tokens": 16, "temperature": 1, "top_k": 64, "ignore_eos": True}
+ASKED = {"max_tokens": 24, "temperature": 1, "top_k": 64, "ignore_eos": True}
 
 # `write` runs a prompt and gives its ids; `left` is told how many have come.
 LOAD = """async ({ parallel, asked }) => {
