@@ -1,6 +1,6 @@
 /**
- * The page around <leadout-chat>: it chooses the model. With Nano it shows a desk (desk.js). The widget does everything
- * else.
+ * The page around <leadout-chat> and <leadout-models>: it chooses the model. With Nano it shows a desk (desk.js). The
+ * elements do everything else.
  *
  * @module page
  */
@@ -9,7 +9,7 @@ import "./define.js";
 import { showChats } from "./chats/chats.js";
 import { Desk, NANO } from "./desk.js";
 import { Leadout, showHidden } from "./leadout.js";
-import { Library, formatSize } from "./library.js";
+import { formatSize } from "./sizes.js";
 
 /** A model from a server on this machine uses no mobile data, so it loads without a click. */
 const IS_LOCAL = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
@@ -37,6 +37,7 @@ const tokenInput = document.getElementById("token");
 const urlHost = document.getElementById("url-host");
 const keptGroup = document.createElement("optgroup");
 const keepButton = document.getElementById("keep");
+const library = document.getElementById("library");
 const problem = document.getElementById("models-problem");
 const drop = document.getElementById("drop");
 
@@ -273,13 +274,14 @@ function offerKept(kept) {
 /** The site's models come first in the select. */
 const listing = listSiteModels();
 
-const library = new Library({
-  hub: () => ({ token: tokenInput.value || null }),
-  onList: (kept) => listing.then(() => offerKept(kept)),
-  onOpen: ({ source, name }) => {
-    const known = [...models].find(([, model]) => model === source)?.[0];
-    choose(known ?? addOption(name, source), true);
-  },
+library.hub = () => ({ token: tokenInput.value || null });
+library.addEventListener("leadout-models", async ({ detail }) => {
+  await listing;
+  offerKept(detail.models);
+});
+library.addEventListener("leadout-model-open", ({ detail: { source, name } }) => {
+  const known = [...models].find(([, model]) => model === source)?.[0];
+  choose(known ?? addOption(name, source), true);
 });
 
 urlForm.addEventListener("submit", (event) => {

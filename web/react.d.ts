@@ -1,15 +1,16 @@
 /**
- * Types of <leadout-chat> in JSX, for React 19 or newer:
+ * Types of <leadout-chat> and <leadout-models> in JSX, for React 19 or newer:
  *
  *     import type {} from "leadout/react";
  */
 
 import type { DetailedHTMLProps, HTMLAttributes } from "react";
 import type { LeadoutChat } from "./widget/leadout-chat.js";
-import type { LeadoutChatEvents } from "./widget/events.js";
+import type { LeadoutChatEvents, LeadoutModelsEvents } from "./widget/events.js";
+import type { LeadoutModels } from "./widget/leadout-models.js";
 
-type Listeners = {
-  [Name in keyof LeadoutChatEvents as `on${Name}`]?: (event: CustomEvent<LeadoutChatEvents[Name]>) => void;
+type Listeners<Events> = {
+  [Name in keyof Events & string as `on${Name}`]?: (event: CustomEvent<Events[Name]>) => void;
 };
 
 type Properties = Partial<
@@ -34,7 +35,7 @@ type Properties = Partial<
 
 type LeadoutChatProps = DetailedHTMLProps<HTMLAttributes<LeadoutChat>, LeadoutChat> &
   Omit<Properties, "settings"> &
-  Listeners & {
+  Listeners<LeadoutChatEvents> & {
     settings?: Partial<LeadoutChat["settings"]>;
     autoload?: boolean;
     forecast?: boolean;
@@ -43,10 +44,15 @@ type LeadoutChatProps = DetailedHTMLProps<HTMLAttributes<LeadoutChat>, LeadoutCh
     submits?: "answer" | "conversation";
   };
 
+type LeadoutModelsProps = DetailedHTMLProps<HTMLAttributes<LeadoutModels>, LeadoutModels> &
+  Partial<Pick<LeadoutModels, "hub" | "open">> &
+  Listeners<LeadoutModelsEvents> & { assets?: string };
+
 declare module "react" {
   namespace JSX {
     interface IntrinsicElements {
       "leadout-chat": LeadoutChatProps;
+      "leadout-models": LeadoutModelsProps;
     }
   }
 }

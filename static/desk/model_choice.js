@@ -6,7 +6,7 @@
 
 import { startCountedWorker } from "../desk_parts.js";
 import { Leadout, showHidden } from "../leadout.js";
-import { formatSize } from "../library.js";
+import { formatSize } from "../sizes.js";
 
 /** The site's name for Nano. */
 const NANO = "nano";

@@ -67,7 +67,7 @@ def plain_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlainSite]:
     assets = {name: f"../{VENDOR}/{name}.js" for name in vendor}
     (site / APP / "assets.json").write_text(json.dumps(assets))
     (site / "leadout.js").write_text(f'export * from "./{APP}/index.js";\n')
-    (site / "define.js").write_text(f'export * from "./{APP}/widget/leadout-chat-define.js";\n')
+    (site / "define.js").write_text(f'export * from "./{APP}/widget/define.js";\n')
     (site / "python.js").write_text(f'export * from "./{APP}/own_pyodide.js";\n')
     stand_ins = StandIns(site_app(site))
     with run_in_thread(stand_ins) as url:

@@ -60,7 +60,7 @@ def serve_store_site(server: FlakyServer, site: Path, workers: Mapping[str, str]
     shutil.copy(ROOT / "web/node_modules/hash-wasm/dist/sha256.umd.min.js", site / "app-0")
     (site / "app-0/assets.json").write_text(json.dumps(ASSETS))
     (site / "leadout.js").write_text('export * from "./app-0/index.js";\n')
-    (site / "define.js").write_text('export * from "./app-0/widget/leadout-chat-define.js";\n')
+    (site / "define.js").write_text('export * from "./app-0/widget/define.js";\n')
     (site / "app-0/worker.js").write_text(FAKE_WORKER % {"options": "{}", "text": '" Hello."'})
     (site / "blank.html").write_text("<title>Blank</title>")
     for name, script in workers.items():

@@ -161,13 +161,18 @@ def check_types(project: Path) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_element_has_types_in_jsx(project: Path) -> None:
-    assert check_types(project) == ""
+def test_the_elements_have_types_in_jsx(project: Path) -> None:
     app = project / "react/App.tsx"
     text = app.read_text("utf-8")
-    wrong = text.replace("required mode", "required mood").replace("detail.tokens", "detail.words")
-    app.write_text(wrong)
+    open_it = "onleadout-model-open={({ detail }) => setSent(detail.source)}"
+    models = f"<leadout-models open hub={{() => ({{ token: sent }})}} {open_it} />"
+    right = text.replace("<form ", f"{models}\n      <form ")
+    app.write_text(right)
+    assert check_types(project) == ""
+    wrong = {"required mode": "required mood", "detail.tokens": "detail.words", "token:": "tokn:"}
+    for name, other in {**wrong, "detail.source": "detail.sauce"}.items():
+        right = right.replace(name, other)
+    app.write_text(right)
     said = check_types(project)
     app.write_text(text)
-    assert "mood" in said
-    assert "words" in said
+    assert [name for name in ("mood", "words", "tokn", "sauce") if name not in said] == []

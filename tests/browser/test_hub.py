@@ -53,7 +53,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FakeHub, 
     shutil.copytree(ROOT / "static", site, dirs_exist_ok=True)
     shutil.copytree(ROOT / "web", site / "app-0", ignore=ignore)
     (site / "leadout.js").write_text('export * from "./app-0/index.js";\n')
-    (site / "define.js").write_text('export * from "./app-0/widget/leadout-chat-define.js";\n')
+    (site / "define.js").write_text('export * from "./app-0/widget/define.js";\n')
     hub = FakeHub({})
     with serve_hub(hub), serve_in_thread(site, [hub.endpoint, hub.other_host]) as url:
         yield hub, url

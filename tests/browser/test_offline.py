@@ -63,7 +63,7 @@ def test_a_model_loads_while_it_is_fetched_and_then_without_any_connection(
         page = context.new_page()
         page.goto(url)
         assert page.title() == "Leadout: Gemma in this tab"
-        page.locator("#library-summary").click()
+        page.locator("#library summary").click()
         page.get_by_role("button", name="Open nano").wait_for()
         again = page.evaluate(LOAD, model)
         assert again["tokens"] == first["tokens"]

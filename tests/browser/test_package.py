@@ -43,7 +43,7 @@ OWN_POLICY, CDN_POLICY = (f"default-src 'none'; {policy}" for policy in _POLICIE
 IMPORT_MAP = """
 { "imports": {
   "leadout": "/leadout/index.js",
-  "leadout/define": "/leadout/widget/leadout-chat-define.js"
+  "leadout/define": "/leadout/widget/define.js"
 } }
 """
 
@@ -229,7 +229,7 @@ def from_another_origin(
             entries = {
                 "package": {
                     "leadout": "index.js",
-                    "leadout/define": "widget/leadout-chat-define.js",
+                    "leadout/define": "widget/define.js",
                 },
                 "site": {"leadout": "leadout.js", "leadout/define": "define.js"},
                 "assets": {},

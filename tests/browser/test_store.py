@@ -431,7 +431,7 @@ def test_the_page_fetches_pauses_goes_on_opens_and_deletes(
     expect(library).to_contain_text("of 5 MB, paused")
     file.max_bytes = None
     page.reload()
-    page.locator("#library-summary").click()
+    page.locator("#library summary").click()
     expect(library).to_contain_text("of 5 MB, paused")
     file.is_down = True
     library.get_by_role("button", name="Resume").click()

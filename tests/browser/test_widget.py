@@ -99,7 +99,7 @@ def test_importing_the_class_registers_nothing(open_page: OpenPage) -> None:
           const isRegistered = () => customElements.get("leadout-chat") !== undefined;
           await importApp("widget/leadout-chat.js");
           const before = isRegistered();
-          await importApp("widget/leadout-chat-define.js");
+          await importApp("widget/define.js");
           return [before, isRegistered()];
         }"""
     )
@@ -115,7 +115,7 @@ def test_properties_set_before_the_definition_count(open_page: OpenPage) -> None
           chat.text = "Written early";
           chat.settings = { max_tokens: 9 };
           document.body.append(chat);
-          await importApp("widget/leadout-chat-define.js");
+          await importApp("widget/define.js");
         }"""
     )
     chat.wait_for_state("idle")

@@ -25,7 +25,7 @@ MAX_PACKED_BYTES = 8 << 20
 #: A page in TypeScript, as strict as it can be asked for.
 PAGE = """\
 import { Leadout, LeadoutError, type Engine } from "leadout";
-import { LeadoutChat } from "leadout/define";
+import { LeadoutChat, LeadoutModels } from "leadout/define";
 import { createFakeEngine, FakeWorker } from "leadout/testing";
 
 const engine: Engine = await Leadout.load({ model: "gemma-4-e2b", assets: "/assets/" });
@@ -38,6 +38,7 @@ for await (const chunk of stream) {
 const fake = await createFakeEngine({ text: " Hello." }, { worker: new FakeWorker() });
 const text: string = (await fake.completions.create({ prompt: "x" })).choices[0].text;
 new LeadoutChat().engine = fake;
+Object.assign(new LeadoutModels(), { open: true }).hub = () => ({ token: text });
 try {
   await Leadout.models.pull("hf:owner/name", { assets: new URL("https://cdn.example/") });
 } catch (error) {

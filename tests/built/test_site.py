@@ -59,7 +59,7 @@ def checkout(tmp_path: Path) -> Path:
     (root / "web/desk").mkdir()
     (root / "web/desk/index.js").write_text("export {};\n")
     (root / "web/own_pyodide.js").write_text("export {};\n")
-    (root / "web/widget/leadout-chat-define.js").write_text("export {};\n")
+    (root / "web/widget/define.js").write_text("export {};\n")
     (root / "web/package.json").write_text("{}\n")
     write_stand_in(root / MODELS_FOLDER)
     for text in TEXTS.values():
@@ -99,7 +99,7 @@ def test_a_failed_build_leaves_the_old_site(dist: Path, checkout: Path, tmp_path
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
-@pytest.mark.parametrize("name", ["index.js", "widget/leadout-chat-define.js", "desk/index.js"])
+@pytest.mark.parametrize("name", ["index.js", "widget/define.js", "desk/index.js"])
 def test_an_entry_point_must_be_there(checkout: Path, tmp_path: Path, name: str) -> None:
     (checkout / "web" / name).unlink()
     with pytest.raises(BuildError, match=re.escape(f"web/{name} is missing")):

@@ -150,28 +150,57 @@ def test_the_api_page_has_every_parameter_of_a_request() -> None:
     assert set(re.findall(r"`(\w+)`", ignored[1])) == listed("IGNORED_PARAMS") | {"model"}
 
 
-def test_the_widgets_page_has_its_attributes_events_and_parts() -> None:
-    text, code = source("embed"), javascript("widget")
-    attributes = set(re.findall(r'(?:get|has)Attribute\("([a-z]+)"\)', code))
+def attributes_of(code: str) -> set[str]:
+    """Return the attributes that an element's modules read or observe."""
     observed = re.search(r"observedAttributes = \[([^\]]*)\]", code)
     assert observed is not None
-    attributes |= set(re.findall(r'"(\w+)"', observed[1]))
-    assert set(first_column(text, "attribute")) <= attributes
-    assert set(first_column(text, "attribute")) >= {"model", "drafter", "mode", "autoload", "store"}
-    names = re.search(r'@param \{("phase"[^}]*)\} name', code)
-    assert names is not None
-    events = {f"leadout-{name}" for name in re.findall(r'"(\w+)"', names[1])}
-    assert set(first_column(text, "event")) == events
-    element = (WEB / "widget/leadout-chat.js").read_text("utf-8")
+    read = set(re.findall(r'(?:get|has)Attribute\("([a-z]+)"\)', code))
+    return read | set(re.findall(r'"(\w+)"', observed[1]))
+
+
+def events_of(typedef: str) -> set[str]:
+    """Return the names in a typedef of events.js."""
+    code = (WEB / "widget/events.js").read_text("utf-8")
+    code = code[code.index(f"@typedef {{object}} {typedef}") :]
+    return set(re.findall(r" (leadout-[a-z-]+) ", code[: code.index("*/")]))
+
+
+def parts_of(element: str) -> list[str]:
     parts = re.search(r"Parts: ([^.]*)\.", element)
     assert parts is not None
+    return re.findall(r"[\w-]+", parts[1].replace("\n *", ""))
+
+
+def has_properties(element: str, text: str) -> bool:
+    names = first_column(text, "property")
+    return all(re.search(rf"(?:get {name}\(|^  {name} =)", element, re.MULTILINE) for name in names)
+
+
+def test_the_widgets_page_has_its_attributes_events_and_parts() -> None:
+    text = source("embed").split("## A list of the models")[0]
+    element = (WEB / "widget/leadout-chat.js").read_text("utf-8")
+    attributes = attributes_of(element + javascript("widget"))
+    assert set(first_column(text, "attribute")) <= attributes
+    assert set(first_column(text, "attribute")) >= {"model", "drafter", "mode", "autoload", "store"}
+    names = re.search(r'@param \{("phase"[^}]*)\} name', element)
+    assert names is not None
+    told = {f"leadout-{name}" for name in re.findall(r'"(\w+)"', names[1])}
+    assert set(first_column(text, "event")) == told == events_of("LeadoutChatEvents")
     shown = re.search(r"has the parts (.*?), and the slots", text, re.DOTALL)
     assert shown is not None
-    assert re.findall(r"`([\w-]+)`", shown[1]) == re.findall(
-        r"[\w-]+", parts[1].replace("\n *", "")
-    )
-    for name in first_column(text, "property"):
-        assert re.search(rf"(?:get {name}\(|^  {name} =)", element, re.MULTILINE), name
+    assert re.findall(r"`([\w-]+)`", shown[1]) == parts_of(element)
+    assert has_properties(element, text)
+
+
+def test_the_widgets_page_has_the_same_of_the_list_of_models() -> None:
+    text = source("embed").split("## A list of the models")[1]
+    element = (WEB / "widget/leadout-models.js").read_text("utf-8")
+    assert set(first_column(text, "attribute")) == attributes_of(element)
+    assert set(first_column(text, "event")) == events_of("LeadoutModelsEvents")
+    shown = re.search(r"the parts (.*?)\.", text, re.DOTALL)
+    assert shown is not None
+    assert re.findall(r"`([\w-]+)`", shown[1]) == parts_of(element)
+    assert has_properties(element, text)
 
 
 def test_policies_are_those_that_are_sent_and_tested() -> None:

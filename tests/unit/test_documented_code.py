@@ -22,7 +22,7 @@ DOCUMENTS = [
 #: What the snippets take for granted; and a package that is not installed here.
 TAKEN_FOR_GRANTED = """
 import type { Engine, Leadout as Door } from "leadout";
-import type { LeadoutChat } from "leadout/define";
+import type { LeadoutChat, LeadoutModels } from "leadout/define";
 declare global {
   const Leadout: typeof Door;
   const engine: Engine;
@@ -39,7 +39,7 @@ declare global {
   const clients: any;
   const skipWaiting: () => void;
   const OpenAI: typeof import("openai").default;
-  interface HTMLElementTagNameMap { "leadout-chat": LeadoutChat }
+  interface HTMLElementTagNameMap { "leadout-chat": LeadoutChat; "leadout-models": LeadoutModels }
   interface WindowEventMap { fetch: any; install: any; activate: any }
   interface Event { detail?: any }
 }
@@ -114,12 +114,11 @@ def test_snippets_use_names_and_options_that_exist(
 def test_elements_in_snippets_have_attributes_that_exist() -> None:
     code = "".join(path.read_text("utf-8") for path in (WEB / "widget").glob("*.js"))
     known = set(re.findall(r'(?:get|has)Attribute\("([a-z]+)"\)', code))
-    observed = re.search(r"observedAttributes = \[([^\]]*)\]", code)
-    assert observed is not None
-    known |= set(re.findall(r'"(\w+)"', observed[1]))
+    for observed in re.findall(r"observedAttributes = \[([^\]]*)\]", code):
+        known |= set(re.findall(r'"(\w+)"', observed))
     used = set()
     for path in DOCUMENTS:
-        for tag in re.findall(r"<leadout-chat\b([^>]*)>", path.read_text("utf-8")):
+        for tag in re.findall(r"<leadout-(?:chat|models)\b([^>]*)>", path.read_text("utf-8")):
             used |= set(re.findall(r"([\w-]+)(?:=|\s|$)", re.sub(r'"[^"]*"', "", tag)))
-    assert used >= {"model", "assets"}
+    assert used >= {"model", "assets", "open"}
     assert used <= known

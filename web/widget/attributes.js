@@ -1,10 +1,13 @@
 /**
- * Attributes and properties of a custom element that have the same value.
+ * What custom elements have in common: their base, attributes and properties that have the same value.
  *
  * @module attributes
  */
 
 /** @import {LoadParams} from "../client.js" */
+
+/** HTMLElement. Importing must work without a DOM (on a server that renders pages). */
+export const ElementBase = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (class {});
 
 /**
  * A value that is kept in an attribute if it is a string, and in a property otherwise.

@@ -1,11 +1,12 @@
 /**
- * The `detail` of each event of <leadout-chat>, by the event's name.
+ * The `detail` of each event of <leadout-chat> and <leadout-models>, by the event's name.
  *
  * @module events
  */
 
 /** @import {ChunkFigures} from "../client/completions.js" */
 /** @import {HealingEvent, Progress} from "../client/healing.js" */
+/** @import {StoredModel} from "../client/store.js" */
 /** @import {FetchEvent, Phase} from "../messages.js" */
 /** @import {Comparison} from "./comparison.js" */
 /** @import {ConversationChange} from "./conversation.js" */
@@ -22,6 +23,14 @@
  * @property {ConversationChange} leadout-conversation messages changed; `conversation` has all of them
  * @property {Comparison} leadout-comparison the same text was written without and with the drafter
  * @property {{error: Error}} leadout-error a load or a request failed
+ */
+
+/**
+ * @typedef {object} LeadoutModelsEvents
+ * @property {{models: StoredModel[]}} leadout-models the list was read, after each change in any tab
+ * @property {StoredModel} leadout-model-open Open was pressed
+ * @property {FetchEvent} leadout-fetch progress of a download that this element started
+ * @property {{error: Error}} leadout-error the list could not be read, or a download or a deletion failed
  */
 
 export {};

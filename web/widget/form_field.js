@@ -9,13 +9,12 @@
 
 /** @import {Message} from "./message_tree.js" */
 
+import { ElementBase } from "./attributes.js";
+
 /** The state of a field. @typedef {{answer: string, messages: Message[], isWriting: boolean}} FieldState */
 
 const NO_ANSWER = "There is no answer yet: send a message first.";
 const IS_WRITING = "The answer is still being written: wait for its end, or stop it.";
-
-// Importing must work without a DOM (on a server that renders pages).
-const ElementBase = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (class {});
 
 /** @abstract */
 export class FormField extends ElementBase {

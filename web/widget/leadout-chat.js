@@ -1,6 +1,6 @@
 /**
  * <leadout-chat>: a model in a box, for any page. Importing this file registers nothing; import
- * leadout-chat-define.js, or call customElements.define yourself.
+ * define.js, or call customElements.define yourself.
  *
  *     <leadout-chat model="gemma3-270m"></leadout-chat>
  *

@@ -1,47 +1,23 @@
 /**
- * The widget's look. A host page changes it through the custom properties on :host and ::part.
+ * The widget's look, on top of what all elements share.
  *
  * @module styles
  */
 
+import { sharedSheet } from "./base_styles.js";
 import { CHAT_CSS, SPEED_CSS } from "./chat_styles.js";
 
 const CSS = `
 :host {
-  --leadout-accent: light-dark(#0a6b57, #63d2b2);
-  --leadout-on-accent: light-dark(#ffffff, #06231c);
-  --leadout-ink: light-dark(#1b1f1e, #e8ecea);
-  --leadout-soft: light-dark(#5a6562, #9ba7a3);
-  --leadout-line: light-dark(#d5dcd9, #333b38);
-  --leadout-edge: light-dark(#87928e, #6b7672);
-  --leadout-paper: light-dark(#ffffff, #191d1c);
-  --leadout-tint: light-dark(#e9f4f1, #1c2f29);
-  --leadout-danger: light-dark(#a4262c, #ffb4ab);
-  --leadout-danger-tint: light-dark(#fdf2f1, #2c1a18);
   --leadout-text-font: Charter, "Bitstream Charter", "Sitka Text", Cambria, Georgia, serif;
-  --leadout-radius: 10px;
   --leadout-sheet-height: min(52vh, 34rem);
-  display: block;
-  container-type: inline-size;
-  color: var(--leadout-ink);
-  font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
-  font-size: 1rem;
-  line-height: 1.5;
 }
-:host([hidden]), [hidden] { display: none !important; }
 :host(:disabled) { opacity: .6; }
-*, *::before, *::after { box-sizing: border-box; }
 .unseen {
   position: absolute; width: 1px; height: 1px; overflow: hidden;
   clip-path: inset(50%); white-space: nowrap;
 }
-button, input, select, textarea { font: inherit; color: inherit; }
-:focus-visible { outline: 2px solid var(--leadout-accent); outline-offset: 2px; }
 
-button {
-  min-height: 2.75rem; padding: 0 1rem; border-radius: 8px; border: 1px solid transparent;
-  background: none; cursor: pointer; white-space: nowrap;
-}
 button.main {
   min-width: 7.5rem; font-weight: 600;
   background: var(--leadout-accent); color: var(--leadout-on-accent);
@@ -53,7 +29,6 @@ button[part="stop"] {
 button[part="stop"]:hover { background: color-mix(in oklab, transparent, var(--leadout-ink) 8%); }
 button.quiet { color: var(--leadout-soft); padding: 0 .75rem; }
 button.quiet:hover { color: var(--leadout-ink); background: color-mix(in oklab, transparent, var(--leadout-ink) 6%); }
-button:disabled { opacity: .45; cursor: default; }
 button.main:disabled:hover { background: var(--leadout-accent); }
 button.quiet:disabled:hover { background: none; color: var(--leadout-soft); }
 
@@ -61,21 +36,6 @@ button.quiet:disabled:hover { background: none; color: var(--leadout-soft); }
 .loading .line { display: flex; align-items: center; justify-content: space-between; gap: 1rem; }
 .loading .quiet, .actions .quiet:last-child { margin-inline-end: -.75rem; }
 #phase { font-variant-numeric: tabular-nums; }
-progress {
-  appearance: none; display: block; width: 100%; height: 6px; border: 0; border-radius: 3px;
-  overflow: hidden; background: var(--leadout-line); color: var(--leadout-accent);
-}
-progress::-webkit-progress-bar { background: var(--leadout-line); }
-progress::-webkit-progress-value { background: var(--leadout-accent); border-radius: 3px; transition: inline-size .2s linear; }
-progress::-moz-progress-bar { background: var(--leadout-accent); border-radius: 3px; }
-progress:indeterminate {
-  background: linear-gradient(90deg, var(--leadout-line) 30%, var(--leadout-accent) 50%, var(--leadout-line) 70%)
-    0 0 / 300% 100%;
-  animation: slide 1.6s linear infinite;
-}
-progress:indeterminate::-webkit-progress-bar { background: transparent; }
-progress:indeterminate::-moz-progress-bar { background: transparent; }
-@keyframes slide { from { background-position: 100% 0; } to { background-position: -50% 0; } }
 
 .notice {
   display: flex; flex-wrap: wrap; align-items: center; justify-content: space-between;
@@ -187,17 +147,6 @@ progress:indeterminate::-moz-progress-bar { background: transparent; }
 }
 
 .settings { margin-top: .25rem; }
-summary {
-  display: flex; align-items: center; gap: .55rem; width: fit-content; min-height: 2.75rem;
-  cursor: pointer; list-style: none; color: var(--leadout-soft); border-radius: 6px;
-}
-summary::-webkit-details-marker { display: none; }
-summary::before {
-  content: ""; width: .5em; height: .5em; border: solid currentColor; border-width: 0 2px 2px 0;
-  transform: rotate(-45deg); transition: transform .15s;
-}
-details[open] > summary::before { transform: rotate(45deg) translate(-1px, -1px); }
-summary:hover { color: var(--leadout-ink); }
 .fields { display: grid; grid-template-columns: repeat(auto-fill, minmax(11.5rem, 1fr)); gap: 1rem 1.25rem; padding: .35rem 0 .9rem; }
 .field { display: flex; flex-direction: column; min-width: 0; }
 .field.stop { grid-column: span 1; }
@@ -236,9 +185,6 @@ summary:hover { color: var(--leadout-ink); }
   .field.stop { grid-column: 1 / -1; }
   .notice .buttons { width: 100%; }
 }
-@media (prefers-reduced-motion: reduce) {
-  *, *::before, *::after { animation: none !important; transition: none !important; }
-}
 @media (forced-colors: active) {
   .copy { visibility: hidden; }
   .stack textarea { color: FieldText; }
@@ -247,17 +193,4 @@ summary:hover { color: var(--leadout-ink); }
 }
 `;
 
-/** @type {CSSStyleSheet | undefined} */
-let sheet;
-
-/**
- * @returns {CSSStyleSheet} the same for all widgets of a page; it is adopted, because a strict
- *   Content-Security-Policy forbids style elements
- */
-export function getStyleSheet() {
-  if (!sheet) {
-    sheet = new CSSStyleSheet();
-    sheet.replaceSync(CSS + CHAT_CSS + SPEED_CSS);
-  }
-  return sheet;
-}
+export const getStyleSheet = sharedSheet(CSS + CHAT_CSS + SPEED_CSS);

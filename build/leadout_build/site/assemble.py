@@ -68,7 +68,7 @@ _HEADERS = """\
 """
 ENTRY_POINTS = {
     "leadout.js": "index.js",
-    "define.js": "widget/leadout-chat-define.js",
+    "define.js": "widget/define.js",
     "desk_parts.js": "desk/index.js",
     "python.js": "own_pyodide.js",
 }
