@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from pages import (
 )
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from stand_ins import StandIns
+from store_tab import Tab
 
 from leadout_build import ROOT
 from leadout_build.serving.browser import launch_options
@@ -190,3 +191,29 @@ def open_page(chromium: Browser, plain_site: PlainSite, kept_page: KeptPage) -> 
             context.close()
     assert errors == []
     assert violations == []
+
+
+@pytest.fixture
+def profile(chromium: Browser) -> Iterator[BrowserContext]:
+    """A profile of its own, with an empty store."""
+    context = chromium.new_context()
+    context.add_init_script(WITH_RECORDS + WITH_ADAPTER)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def open_tab(profile: BrowserContext, site: str) -> Callable[[], Tab]:
+    """Opens tabs on a file's `site` of `serve_store_site`."""
+
+    def open_one() -> Tab:
+        page = profile.new_page()
+        page.goto(site + "blank.html")
+        return Tab(page)
+
+    return open_one
+
+
+@pytest.fixture
+def tab(open_tab: Callable[[], Tab]) -> Tab:
+    return open_tab()

@@ -54,8 +54,8 @@ def wait_for_text(chat: Chat, num_words: int) -> list[str]:
 
 def test_text_streams_in_and_stop_ends_it_at_once(chat: Chat) -> None:
     chat.write(PROMPT)
-    seen = wait_for_text(chat, 3)
-    assert len(seen) >= 3, "the text came in pieces"
+    seen = wait_for_text(chat, 5)
+    assert len(seen) >= 4, "the text came in pieces"
     assert all(later.startswith(earlier) for earlier, later in pairwise(seen))
     assert (PROMPT + CONTINUATION).startswith(seen[-1])
 
@@ -69,7 +69,7 @@ def test_text_streams_in_and_stop_ends_it_at_once(chat: Chat) -> None:
 
     assert "tokens/s" in chat.figure("speed")
     assert chat.figure("first_token").endswith(("ms", "s"))
-    assert int(chat.figure("tokens")) >= 3
+    assert int(chat.figure("tokens")) >= 4
     assert "MB" in chat.figure("memory")
     assert chat.figure("adapter") not in ("", "–")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import WITH_ADAPTER, WITH_RECORDS, Chat
+from pages import Chat
 from playwright.sync_api import Browser, BrowserContext, expect
 from store_tab import SWAP_WORKER, Tab, read_stored, serve_store_site
 
@@ -66,30 +66,6 @@ def site(server: FlakyServer, tmp_path_factory: pytest.TempPathFactory) -> Itera
     workers = {name: f'import "./puller.js";{script}' for name, script in scripts.items()}
     with serve_store_site(server, tmp_path_factory.mktemp("site"), workers) as url:
         yield url
-
-
-@pytest.fixture
-def context(chromium: Browser, site: str) -> Iterator[BrowserContext]:
-    """A profile of its own, with an empty store."""
-    context = chromium.new_context()
-    context.add_init_script(WITH_RECORDS + WITH_ADAPTER)
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def open_tab(context: BrowserContext, site: str) -> Callable[[], Tab]:
-    def open_one() -> Tab:
-        page = context.new_page()
-        page.goto(site + "blank.html")
-        return Tab(page)
-
-    return open_one
-
-
-@pytest.fixture
-def tab(open_tab: Callable[[], Tab]) -> Tab:
-    return open_tab()
 
 
 @pytest.fixture
@@ -411,9 +387,9 @@ def test_a_server_that_cannot_be_used_is_named(
 
 
 def test_the_page_fetches_pauses_goes_on_opens_and_deletes(
-    context: BrowserContext, site: str, file: FlakyFile, url: str
+    profile: BrowserContext, site: str, file: FlakyFile, url: str
 ) -> None:
-    page = context.new_page()
+    page = profile.new_page()
     page.goto(site)
     chat = Chat(page)
     page.get_by_text("Kept in this browser: nothing yet").click()

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from pages import WITH_RECORDS
-from playwright.sync_api import Browser, BrowserContext
 from store_tab import ASSETS, SWAP_WORKER, Tab, serve_store_site
 
 from flaky_server import FlakyFile, FlakyServer, flaky_server
@@ -132,30 +130,6 @@ def server() -> Iterator[FlakyServer]:
 def site(server: FlakyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with serve_store_site(server, tmp_path_factory.mktemp("site"), WORKERS) as url:
         yield url
-
-
-@pytest.fixture
-def context(chromium: Browser) -> Iterator[BrowserContext]:
-    """A profile of its own, with an empty store."""
-    context = chromium.new_context()
-    context.add_init_script(WITH_RECORDS)
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def open_tab(context: BrowserContext, site: str) -> Callable[[], Tab]:
-    def open_one() -> Tab:
-        page = context.new_page()
-        page.goto(site + "blank.html")
-        return Tab(page)
-
-    return open_one
-
-
-@pytest.fixture
-def tab(open_tab: Callable[[], Tab]) -> Tab:
-    return open_tab()
 
 
 @pytest.fixture
