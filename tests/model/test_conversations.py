@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from engine_cases import generated, load
@@ -143,6 +143,7 @@ def test_ids_do_not_depend_on_what_was_said_before(engines, name, drafter, optio
         max_examples=NUM_SCHEDULES, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
     @given(turns=TURNS)
+    @example(turns=[Turn(0, 1, 20, 6, 0, 2, False)] * 2)  # which reuses what it should
     def check(turns: list[Turn]) -> None:
         asyncio.run(check_all(turns))
 
