@@ -20,7 +20,7 @@ export const EFFORTS = {
 };
 
 /** Cycles at the start of a generation that are not timed; keep in step with bench/measures.py. */
-const RUN_AHEAD = 3;
+const UNTIMED_CYCLES = 5;
 
 /** The most tokens of a text that Nano writes. */
 const MAX_TEXT_TOKENS = 256;
@@ -108,11 +108,11 @@ export async function measure(engine, { effort, isShape, signal, onStage }) {
     const prompt_ids = promptIds(context);
     const timed = [];
     for (let run = -1; run < effort.runs; run++) {
-      const untimed = 1 + draft_tokens + RUN_AHEAD;
+      const untimed = 1 + draft_tokens + UNTIMED_CYCLES;
       const all = [];
       for (const max_tokens of [untimed, untimed + effort.tokens]) {
         if (isShape) await engine.assume(prompt_ids);
-        all.push((await generate({ prompt_ids, max_tokens, draft_tokens, run_ahead: RUN_AHEAD, ...settings })).stats);
+        all.push((await generate({ prompt_ids, max_tokens, draft_tokens, ...settings })).stats);
       }
       const [short, long] = all;
       const cycles = long.cycles - short.cycles;

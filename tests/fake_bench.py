@@ -76,7 +76,7 @@ class FakeRuntime:
         plain = min(decoded, num_drafts + 2) if num_drafts else decoded
         drafting = (decoded - plain) // (1 + accepted)
         plain += (decoded - plain) % (1 + accepted)
-        run_ahead = request.get("run_ahead", 3)
+        run_ahead = request.get("run_ahead") or 3
         return {
             "tokens": self.tokens(num_drafts),
             "stats": {

@@ -67,7 +67,7 @@ import { parseHubName } from "./hub/names.js";
  * @property {number} [keptPrompts] for how many prompts the keys and values of sliding layers are kept, 0 to 64. The next
  *   turn of a conversation then reads only what is new, however long the answer was. Default: one more than `parallel`,
  *   as long as that takes little memory. It changes the speed, never the text
- * @property {number} [runAhead] how many cycles are queued on the device, 1 to 8
+ * @property {number} [runAhead] how many cycles are queued on the device, 1 to 8; as many as keep it busy if left out
  * @property {boolean} [heal] whether the engine comes back by itself after its worker or its device failed, and a failed
  *   load starts again once; default true
  * @property {(event: HealingEvent) => void} [onHealing] called when the load starts again, and with its outcome. Once

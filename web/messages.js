@@ -59,7 +59,7 @@
  * @property {number} [context_length] rows of KV cache; default: the model's, at most 4096
  * @property {"f32" | "f16"} [kv_dtype] storage of the KV cache; default "f32"
  * @property {number} [max_binding_bytes] pretend that the adapter allows no more (tests)
- * @property {number} [run_ahead] cycles queued on the device, 1 to 8, for requests that do not say; default 3
+ * @property {number} [run_ahead] cycles queued on the device, 1 to 8, for requests that do not say; as many as keep it busy if left out
  * @property {"auto" | "none" | "mtp" | "ngram"} [drafter] what proposes tokens; default "auto":
  *   "mtp" when the drafter's files are given, else nothing
  * @property {number} [max_draft_tokens] the most tokens that a request may draft per cycle, 0 to 7; default 7, and 3 on an
@@ -108,7 +108,7 @@
  * @property {number} [top_logprobs] with it, also those of this many likeliest tokens, 0 to 20
  * @property {string[]} [stop] up to 16 strings of up to 256 characters; the text ends before the first of them
  * @property {boolean} [ignore_eos]
- * @property {number} [run_ahead] cycles queued on the device, 1 to 8; changes the speed, never the tokens
+ * @property {number} [run_ahead] cycles queued on the device, 1 to 8; as many as keep it busy if left out; changes the speed, never the tokens
  * @property {"auto" | "none" | "mtp" | "ngram"} [drafter] default "auto": what was loaded
  * @property {number | "auto"} [draft_tokens] how many tokens to draft per cycle, 0 to 7, at most `max_draft_tokens` of the
  *   load; default "auto": as many as pay; on an adapter that computes on the CPU always 3
@@ -320,7 +320,7 @@
  * @property {Placement} [placement]
  * @property {PageCounts | null} [paging] null where nothing is paged
  * @property {number} [reasoning_tokens] how many of the tokens were reasoning
- * @property {number} run_ahead cycles allowed in flight; 1 where the host has a say in each
+ * @property {number} run_ahead cycles allowed in flight at the end; 1 where the host has a say in each
  * @property {number} ttft_ms
  * @property {number} decode_tokens_per_s
  * @property {string} device

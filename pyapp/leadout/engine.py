@@ -257,7 +257,7 @@ class Engine:
         drafter = self.model.drafter.kind if self.model.drafter is not None else "none"
         stats = Stats(
             self.device.info.name,
-            request.run_ahead,
+            self.decoder.depth(request.run_ahead),
             load_ms=self.load_ms,
             prefill_tokens=len(prompt),
             dropped_messages=found.dropped_messages,
@@ -308,6 +308,8 @@ class Engine:
         is_over = generation.stopped or (guide is not None and guide.is_complete)
         finish_reason = "abort" if is_aborted() else "stop" if is_over else "length"
         stats.cycle_ms = rounded(self.model.cycle_ms)
+        if guide is None and own_code is None:
+            stats.run_ahead = self.decoder.depth(request.run_ahead)
         if pager is not None and paged_before is not None:
             stats.paging = pager.counted_since(paged_before)
         return generation.finish(prompt, finish_reason)

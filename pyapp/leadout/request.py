@@ -18,7 +18,6 @@ from leadout.speculative import MAX_RUN_AHEAD
 from leadout.state import MAX_DRAFT_TOKENS
 
 DEFAULT_MAX_TOKENS = 256
-DEFAULT_RUN_AHEAD = 3
 
 #: Stop strings are searched for on every token, so their number and length are bounded.
 MAX_STOP_STRINGS = 16
@@ -34,6 +33,8 @@ class GenerateRequest:
         prompt_ids: token ids, or None.
         messages: a chat, or None. Exactly one of the three is given.
         drafter: "auto": the one that the model was loaded with.
+        run_ahead: cycles queued on the device; None: as many as keep it busy, see
+            `Decoder.depth`.
         draft_tokens: per cycle; "auto": as many as pay.
         enable_thinking: asks the chat template for reasoning.
         constraint: what the answer has to fit, or None.
@@ -50,7 +51,7 @@ class GenerateRequest:
     max_tokens: int = DEFAULT_MAX_TOKENS
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
-    run_ahead: int = DEFAULT_RUN_AHEAD
+    run_ahead: int | None = None
     drafter: str = "auto"
     draft_tokens: int | str = "auto"
     enable_thinking: bool = False
@@ -67,7 +68,8 @@ class GenerateRequest:
             raise RequestError("embeddings stand in the place of ids; give prompt_ids with them.")
         self._check_constraint()
         _whole("max_tokens", self.max_tokens, 1, 2**31 - 1)
-        _whole("run_ahead", self.run_ahead, 1, MAX_RUN_AHEAD)
+        if self.run_ahead is not None:
+            _whole("run_ahead", self.run_ahead, 1, MAX_RUN_AHEAD)
         if self.drafter not in DRAFTERS:
             raise RequestError(f"drafter is {shown(self.drafter)}; wanted one of {DRAFTERS}.")
         if self.draft_tokens != "auto":

@@ -7,6 +7,7 @@ Plans are compiled when they are wanted, at the same time as everything else. Th
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -33,6 +34,14 @@ from leadout.session.stream import Cycle, Stream
 from leadout.state import Tables
 
 MAX_RUN_AHEAD = 8
+
+#: Work of so many milliseconds is queued behind the cycle that runs, unless a request says how many
+#: cycles: twice what a browser takes from a cycle's end to the next one's beginning where nothing
+#: is queued (tests/bench/LOG.md) ...
+QUEUED_MS = 10.0
+
+#: ... and so many cycles at most: small models gained nothing from more.
+MOST_QUEUED = 4
 
 
 @dataclass
@@ -171,7 +180,7 @@ class Decoder:
         prompt: Sequence[int],
         settings: sampling.Sampling,
         max_tokens: int,
-        run_ahead: int,
+        run_ahead: int | None,
         is_aborted: Callable[[], bool],
         schedule: Schedule,
         written: Sequence[int] = (),
@@ -188,7 +197,7 @@ class Decoder:
             prompt: 1 to context_length - 1 ids.
             settings: how ids are chosen.
             max_tokens: how many ids to generate at most.
-            run_ahead: cycles kept in flight, 1 to MAX_RUN_AHEAD.
+            run_ahead: cycles kept in flight, 1 to MAX_RUN_AHEAD; None: see `depth`.
             is_aborted: asked between passes; ends the run early.
             schedule: says how many tokens to draft; only what was prepared is taken.
             written: ids that were generated before and are not generated again; max_tokens counts
@@ -297,8 +306,15 @@ class Decoder:
         cycles = self.passes.cycles_of(num_groups, has_logprobs)
         return max(k for k in cycles if k <= num_drafts and cycles[k].name in self._compiled)
 
-    def depth(self, run_ahead: int) -> int:
-        """Return how many cycles to keep in flight; see `Pager.run_ahead`."""
+    def depth(self, run_ahead: int | None) -> int:
+        """Return how many cycles to keep in flight: so many, or as many as keep the device busy.
+
+        More than these would gain nothing, and be computed in vain behind the end of a text. For a
+        paged table see `Pager.run_ahead`.
+        """
+        if run_ahead is None:
+            behind = math.ceil(QUEUED_MS / self.costs.ms[0])
+            run_ahead = 1 + min(behind, MOST_QUEUED)
         if self.pager is None:
             return run_ahead
         return self.pager.run_ahead(run_ahead, self.costs.ms[0] if self.costs.is_known else 0.0)

@@ -25,8 +25,8 @@ class Stats:
         decode_tokens: tokens after the first.
         cycles: verify passes collected, plain decoding included.
         tokens_per_cycle: tokens after the first by cycles.
-        run_ahead: cycles that were allowed in flight; 1 where the host has a say in each, whatever
-            the request said.
+        run_ahead: cycles that were allowed in flight at the end; 1 where the host has a say in
+            each, whatever the request said.
         drafter: "none", "mtp", "ngram", or "given": a function in Python.
         draft_tokens: as the request said.
         self_test: see `loading.LoadedModel`.

@@ -98,6 +98,21 @@ async def test_stats_count_what_happened(engine) -> None:
     assert stats.decode_tokens_per_s > 0
 
 
+@pytest.mark.parametrize(
+    ("cycle_ms", "depth"), [(0.5, 5), (2.5, 5), (4.0, 4), (9.0, 3), (10.1, 2), (900.0, 2)]
+)
+async def test_so_many_cycles_are_queued_as_keep_the_device_busy(
+    engine, monkeypatch, cycle_ms, depth
+) -> None:
+    decoder = engine.decoder
+    monkeypatch.setattr(decoder.costs, "ms", [cycle_ms, *decoder.costs.ms[1:]])
+    assert decoder.depth(None) == depth
+    assert decoder.depth(3) == 3, "as the request says"
+    monkeypatch.undo()
+    stats = (await engine.generate(GenerateRequest(prompt_ids=(2, 9), max_tokens=5))).stats
+    assert stats.run_ahead == decoder.depth(None)
+
+
 async def test_a_checkpoint_without_a_tensor_leaves_the_device_empty(tmp_path) -> None:
     config = tiny_checkpoints.tiny_gemma3_config()
     weights = tiny_checkpoints.random_gemma3_weights(config, 0)

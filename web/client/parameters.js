@@ -33,7 +33,7 @@ import { LeadoutError } from "./errors.js";
  * @property {string | string[] | null} [stop] up to 16 strings of up to 256 characters; the text ends before the
  *   first of them
  * @property {boolean | null} [ignore_eos]
- * @property {number | null} [run_ahead] how many cycles are queued on the device, 1 to 8
+ * @property {number | null} [run_ahead] how many cycles are queued on the device, 1 to 8; as many as keep it busy if left out
  * @property {ResponseFormat | null} [response_format] the answer must be JSON, or JSON that fits a schema
  * @property {string | null} [grammar] instead of that: the answer must fit this EBNF
  * @property {string | null} [regex] instead of that: the whole answer must match this regular expression

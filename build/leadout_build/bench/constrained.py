@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from leadout.request import DEFAULT_RUN_AHEAD
+from leadout.speculative import MOST_QUEUED
 from leadout_build.bench.measures import SAMPLINGS, Effort, Spread, prompt_ids
 from leadout_build.bench.runtime import Runtime
 
@@ -71,8 +71,7 @@ def measure_constrained(
                     runtime.assume(prompt)
                 request = {
                     "prompt_ids": prompt,
-                    "max_tokens": 1 + DEFAULT_RUN_AHEAD + _LONGER * effort.cycle_tokens,
-                    "run_ahead": DEFAULT_RUN_AHEAD,
+                    "max_tokens": 2 + MOST_QUEUED + _LONGER * effort.cycle_tokens,
                     "draft_tokens": k,
                     "seed": round_number,
                     **SAMPLINGS[sampling],

@@ -10,12 +10,13 @@ from typing import Any
 
 from leadout.errors import RequestError
 from leadout.passes import PREFILL_ROWS
-from leadout.request import DEFAULT_RUN_AHEAD
 from leadout.rows import FEW_ROWS, padded
+from leadout.speculative import MOST_QUEUED
 from leadout_build.bench.runtime import Runtime
 
-#: The numbers of passes in flight to compare; ratios are relative to the first.
-RUN_AHEADS = (1, 2, 3)
+#: The numbers of passes in flight to compare, None being the engine's own choice; ratios are
+#: relative to the first.
+RUN_AHEADS = (1, 2, None)
 
 #: A prompt is not prefilled again when its prefills took this long in total.
 MOST_PREFILL_MS = 20_000
@@ -52,7 +53,7 @@ class Effort:
 FULL_EFFORT = Effort(
     (32, 256, 512, 2048),
     context_tokens=512,
-    decode_tokens=16,
+    decode_tokens=32,
     cycle_tokens=32,
     warm_up_rounds=1,
     rounds=5,
@@ -115,17 +116,17 @@ def measure_passes(
     first = min(sizes[0], effort.prefill_tokens[0])
     numbers = count()
 
-    def generate(num_prompt_tokens: int, max_tokens: int, run_ahead: int) -> dict[str, Any]:
+    def generate(num_prompt_tokens: int, max_tokens: int, run_ahead: int | None) -> dict[str, Any]:
         # Another prompt each time, because a prefix that the last one had is not prefilled again.
         prompt = prompt_ids(num_prompt_tokens, vocab_size, next(numbers))
         return stats_of(runtime, prompt, max_tokens, run_ahead, 0, SAMPLINGS["greedy"])
 
     prefill: dict[int, list[float]] = {size: [] for size in sizes}
-    decode: dict[int, list[float]] = {run_ahead: [] for run_ahead in RUN_AHEADS}
+    decode: dict[int | None, list[float]] = {run_ahead: [] for run_ahead in RUN_AHEADS}
     submits = [runtime.submits()]
     generate(first, 1, 1)
     submits.append(runtime.submits())
-    generate(first, 1 + effort.decode_tokens, DEFAULT_RUN_AHEAD)
+    generate(first, 1 + effort.decode_tokens, None)
     submits.append(runtime.submits())
     decode_submits = (submits[2] - submits[1]) - (submits[1] - submits[0])
     spent_ms = dict.fromkeys(sizes, 0.0)
@@ -233,7 +234,7 @@ def measure_cycles(
     def stats(max_tokens: int, k: int) -> dict[str, Any]:
         if is_shape:
             runtime.assume(prompt)
-        return stats_of(runtime, prompt, max_tokens, DEFAULT_RUN_AHEAD, k, SAMPLINGS[sampling])
+        return stats_of(runtime, prompt, max_tokens, None, k, SAMPLINGS[sampling])
 
     timed: dict[int, list[Timed]] = {k: [] for k in counts}
     for number in range(effort.warm_up_rounds + effort.rounds):
@@ -318,7 +319,7 @@ def untimed_tokens(num_drafts: int) -> int:
     At the start, the device's queue is empty. Near the end, cycles draft fewer tokens than asked
     for, because fewer are still wanted.
     """
-    return 1 + num_drafts + DEFAULT_RUN_AHEAD
+    return 2 + num_drafts + MOST_QUEUED
 
 
 def draft_ms(cycles: Sequence[Mapping[str, Any]]) -> float | None:
@@ -363,7 +364,7 @@ def stats_of(
     runtime: Runtime,
     prompt: list[int],
     max_tokens: int,
-    run_ahead: int,
+    run_ahead: int | None,
     draft_tokens: int,
     sampling: Mapping[str, float],
 ) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from leadout.passes import BATCH_DRAFTS
-from leadout.request import DEFAULT_RUN_AHEAD
+from leadout.speculative import MOST_QUEUED
 from leadout_build.bench.measures import SAMPLINGS, Effort, Spread, prompt_ids
 from leadout_build.bench.runtime import Runtime
 
@@ -80,9 +80,8 @@ def measure_parallel(
             requests = [
                 {
                     "prompt_ids": prompt,
-                    "max_tokens": 1 + DEFAULT_RUN_AHEAD + _LONGER * effort.cycle_tokens,
+                    "max_tokens": 2 + MOST_QUEUED + _LONGER * effort.cycle_tokens,
                     "ignore_eos": True,
-                    "run_ahead": DEFAULT_RUN_AHEAD,
                     "draft_tokens": k,
                     **SAMPLINGS[sampling],
                     "seed": seed,

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from leadout.request import DEFAULT_RUN_AHEAD
 from leadout_build.bench.constrained import constrained_parts
 from leadout_build.bench.measures import RUN_AHEADS, Spread
 from leadout_build.bench.parallel import parallel_parts
@@ -55,7 +54,8 @@ def table(report: Mapping[str, Any]) -> list[str]:
         lines.add("prefill", f"{entry['tokens']:>3} tokens: {spread.shown()} tokens/s")
     for entry in report["decode"]:
         spread, ratio = Spread(**entry["tokens_per_s"]), Spread(**entry["ratio"])
-        parts = [f"{entry['run_ahead']} in flight: {spread.shown()} tokens/s"]
+        in_flight = entry["run_ahead"] or "as many as pay"
+        parts = [f"{in_flight} in flight: {spread.shown()} tokens/s"]
         if entry["run_ahead"] != RUN_AHEADS[0]:
             parts.append(_times(ratio))
         lines.add("decode", *parts)
@@ -89,7 +89,7 @@ def _add_step(lines: _Lines, report: Mapping[str, Any]) -> None:
     step = report["step"]
     lines.add(
         "step",
-        f"{step['ms']:.4g} ms, {DEFAULT_RUN_AHEAD} in flight",
+        f"{step['ms']:.4g} ms, as many in flight as pay",
         f"reads {format_bytes(step['read_bytes'])} of weights "
         f"({format_bytes(step['head_read_bytes'])} the head): {step['read_gb_per_s']:.4g} GB/s",
     )

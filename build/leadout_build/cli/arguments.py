@@ -352,7 +352,7 @@ def _add_generate_arguments(parser: _Parser) -> None:
         "--run-ahead",
         type=values.whole(1, 8),
         metavar="N",
-        help="how many cycles to queue on the GPU; changes the speed, never the text",
+        help="how many cycles to queue on the GPU (default: as many as keep it busy)",
     )
     add(
         "--context-length",

@@ -61,7 +61,7 @@ class CompiledModel(Protocol):
     def prompt_inputs(self, stream: Stream, lane: int, end: int, num_rows: int) -> list[Upload]:
         """Return what a pass over a stream's prompt is given, from its position on."""
 
-    def depth(self, run_ahead: int) -> int:
+    def depth(self, run_ahead: int | None) -> int:
         """Return how many cycles to keep in flight."""
 
     def costs_of(self, num_groups: int) -> CycleCosts:

@@ -386,7 +386,7 @@ class Loop:
             one.in_flight += 1
             one.most += 1 + num_drafts
             one.is_first_cycle = False
-            if decoder.pager is not None and depth < one.run_ahead:
+            if decoder.pager is not None and depth == 1 and one.run_ahead != 1:
                 decoder.pager.counts.single_cycles += 1
         readback = decoder.submit(plan, positions, uploads)
         lanes = [(one, one.lane.number) for one in ready if one.lane is not None]

@@ -65,7 +65,7 @@ class Stream:
         prompt: 1 to context_length - 1 ids.
         settings: how ids are chosen.
         budget: how many ids to generate at most, those of `written` included.
-        run_ahead: cycles kept in flight.
+        run_ahead: cycles kept in flight; None: as many as keep the device busy.
         is_aborted: asked between passes; ends the stream early.
         schedule: says how many tokens to draft while it is alone.
         written: ids that were generated before, by another engine, and are not generated again.
@@ -87,7 +87,7 @@ class Stream:
     prompt: Sequence[int]
     settings: Sampling
     budget: int
-    run_ahead: int
+    run_ahead: int | None
     is_aborted: Callable[[], bool]
     schedule: Schedule
     written: Sequence[int] = ()
@@ -141,7 +141,7 @@ class Stream:
     @property
     def wants_more(self) -> bool:
         """Whether a pass may be submitted for it: what came before is taken, or nearly so."""
-        return self._is_waited_for or (self.run_ahead > 1 and len(self._cycles) <= 1)
+        return self._is_waited_for or (self.run_ahead != 1 and len(self._cycles) <= 1)
 
     @property
     def has_room(self) -> bool:
