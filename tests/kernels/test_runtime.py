@@ -154,6 +154,19 @@ def test_params_set_the_grid_and_a_zero_leaves_the_dispatch_out(runtime: GpuRunt
     assert counts == [12, 12, 12, 14]
 
 
+def test_params_of_a_plan_in_parts_may_be_those_of_before_or_others(runtime: GpuRuntime) -> None:
+    builder = PlanBuilder("counted", params=("num_rows",))
+    y = builder.scratch("y", 4)
+    builder.dispatch("count", {}, [y], (1, 1, "num_rows"), "count")
+    runtime.allocate({"y": 4})
+    plan = runtime.compile(builder.build().to_json())
+    counts = []
+    for num_rows in (2, 2, 0, 5, 5, 2):
+        runtime.submit(plan, num_rows)
+        counts.append(int.from_bytes(runtime.read("y", 4), "little"))
+    assert counts == [2, 4, 4, 9, 14, 16]
+
+
 @pytest.mark.parametrize("params", [(), (1, 2), (-1,), (1.5,), (65536,)])
 def test_wrong_params_are_refused(runtime: GpuRuntime, params: tuple[Any, ...]) -> None:
     builder = PlanBuilder("counted", params=("num_rows",))

@@ -194,6 +194,8 @@ export class ReadyPlan {
   isStale = false;
   #serials;
   #dispatches;
+  /** Recorded ahead, for certain params. @type {{key: string, parts: GPUCommandBuffer[]} | null} */
+  #recorded = null;
 
   /** What `record` records, in the Plan's order; for profile.js. */
   get dispatches() {
@@ -278,17 +280,30 @@ export class ReadyPlan {
 
   /**
    * Record and submit the dispatches in parts, so that the device begins with the first ones while others are
-   * recorded.
+   * recorded. What is likely to be submitted next, the same, is recorded ahead, while the device computes.
    *
    * @param {GPUDevice} device
    * @param {number[]} values of the params
    */
   submitInParts(device, values) {
+    const key = values.join();
+    const recorded = this.#recorded?.key === key ? this.#recorded.parts : null;
+    const parts = recorded ?? this.#recordParts(device, values);
+    for (const part of parts) device.queue.submit([part]);
+    this.#recorded = { key, parts: [...this.#recordParts(device, values)] };
+  }
+
+  /**
+   * @param {GPUDevice} device
+   * @param {number[]} values
+   * @returns {Generator<GPUCommandBuffer>}
+   */
+  *#recordParts(device, values) {
     const count = this.#dispatches.length;
     for (let first = 0; first < count; first += PART_DISPATCHES) {
       const encoder = device.createCommandEncoder({ label: this.name });
       this.record(encoder, values, { first, end: Math.min(first + PART_DISPATCHES, count) });
-      device.queue.submit([encoder.finish()]);
+      yield encoder.finish();
     }
   }
 
