@@ -13,10 +13,13 @@ export const SAMPLINGS = {
   page: { temperature: 1, top_k: 64, top_p: 0.95 },
 };
 
-/** How much is measured: on a GPU, and on a CPU, where a token takes seconds. */
+/**
+ * How much is measured: on a GPU, and on a CPU, where a token takes seconds. Drafts are measured behind the first of the
+ * contexts alone.
+ */
 export const EFFORTS = {
-  full: { prompts: [512, 2048], context: 512, tokens: 48, drafts: [1, 3, 7], runs: 5 },
-  software: { prompts: [32], context: 32, tokens: 3, drafts: [1], runs: 1 },
+  full: { prompts: [512, 2048], contexts: [512, 3500], tokens: 48, drafts: [1, 3, 7], runs: 5 },
+  software: { prompts: [32], contexts: [32], tokens: 3, drafts: [1], runs: 1 },
 };
 
 /** Cycles at the start of a generation that are not timed; keep in step with bench/measures.py. */
@@ -50,7 +53,7 @@ export async function measure(engine, { effort, isShape, signal, onStage }) {
   const info = engine.info;
   const drafts = effort.drafts.filter((k) => k <= info.max_draft_tokens);
   const fits = (count) => count + MAX_TEXT_TOKENS / 4 < info.context_length;
-  const context = fits(effort.context) ? effort.context : 32;
+  const [context = 32, ...further] = effort.contexts.filter(fits);
   const generate = (request) => engine.generate({ ignore_eos: true, ...request }, { signal });
 
   onStage("Warming up", 0);
@@ -67,21 +70,24 @@ export async function measure(engine, { effort, isShape, signal, onStage }) {
     report.prefill.push({ tokens: size, tokens_per_s: spreadOf(rates) });
   }
 
-  const steps = Object.keys(SAMPLINGS).length * (1 + drafts.length);
+  const ways = [0, ...drafts].map((k) => [context, k]).concat(further.map((length) => [length, 0]));
+  const steps = Object.keys(SAMPLINGS).length * ways.length;
   let step = 0;
   for (const [sampling, settings] of Object.entries(SAMPLINGS)) {
     let plain = null;
-    for (const k of [0, ...drafts]) {
+    for (const [context_tokens, k] of ways) {
       const way = k ? `${k} ${k === 1 ? "draft" : "drafts"} a cycle` : "without drafts";
-      onStage(`Decoding ${way}, ${sampling === "page" ? "sampling as the page does" : sampling}`, 0.2 + (0.5 * step++) / steps);
-      const cycle = await timeCycles(k, settings);
+      const how = sampling === "page" ? "sampling as the page does" : sampling;
+      onStage(`Decoding ${way} behind ${context_tokens} tokens, ${how}`, 0.2 + (0.5 * step++) / steps);
+      const cycle = await timeCycles(context_tokens, k, settings);
       plain ??= cycle.median;
-      const entry = { sampling, context_tokens: context, draft_tokens: k, cycle_ms: cycle, ratio: cycle.median / plain };
-      report.drafts.push(entry);
+      if (context_tokens === context) {
+        report.drafts.push({ sampling, context_tokens, draft_tokens: k, cycle_ms: cycle, ratio: cycle.median / plain });
+      }
       if (k === 0) {
         const { median, low, high, runs } = cycle;
         const rate = { median: 1000 / median, low: 1000 / high, high: 1000 / low, runs };
-        report.decode.push({ sampling, context_tokens: context, tokens_per_s: rate });
+        report.decode.push({ sampling, context_tokens, tokens_per_s: rate });
       }
     }
   }
@@ -104,8 +110,8 @@ export async function measure(engine, { effort, isShape, signal, onStage }) {
   return report;
 
   /** Milliseconds per cycle, from the difference between a longer and a shorter generation. */
-  async function timeCycles(draft_tokens, settings) {
-    const prompt_ids = promptIds(context);
+  async function timeCycles(context_tokens, draft_tokens, settings) {
+    const prompt_ids = promptIds(context_tokens);
     const timed = [];
     for (let run = -1; run < effort.runs; run++) {
       const untimed = 1 + draft_tokens + UNTIMED_CYCLES;

@@ -92,9 +92,11 @@ export function showResults(report) {
 
 function showFigures(report) {
   const names = { greedy: "Plain, greedy", page: "Plain, sampling as the page does" };
-  const boxes = report.decode.map(({ sampling, tokens_per_s }) =>
-    figure(names[sampling], tokens_per_s, "tokens/s"),
-  );
+  const first = report.decode[0].context_tokens;
+  const boxes = report.decode.map(({ sampling, context_tokens, tokens_per_s }) => {
+    const where = context_tokens === first ? "" : `, behind ${shown(context_tokens)} tokens`;
+    return figure(names[sampling] + where, tokens_per_s, "tokens/s");
+  });
   const best = report.texts
     .filter(({ sampling, draft_tokens }) => sampling === "greedy" && draft_tokens !== 0)
     .toSorted((a, b) => b.tokens_per_s.median - a.tokens_per_s.median)[0];

@@ -44,7 +44,13 @@ def test_a_shape_is_measured_and_its_figures_can_be_copied(open_page: OpenPage) 
     assert [load["model"] for load in loads] == [{"name": "e2b", "shape": "e2b"}]
     assert loads[0]["drafter"] == {"name": "e2b", "shape": "e2b"}
     figures = page.locator("#figures dt").all_inner_texts()
-    assert figures[:2] == ["Plain, greedy", "Plain, sampling as the page does"]
+    ways = [f"Plain, {how}" for how in ("greedy", "sampling as the page does")]
+    assert figures[:4] == [
+        ways[0],
+        f"{ways[0]}, behind 3,500 tokens",
+        ways[1],
+        f"{ways[1]}, behind 3,500 tokens",
+    ]
     assert page.locator("#drafts tbody tr").count() == 2 * 4
     first = page.locator("#profile tbody tr").first
     expect(first).to_contain_text("layers.*.self_attn")
@@ -55,6 +61,7 @@ def test_a_shape_is_measured_and_its_figures_can_be_copied(open_page: OpenPage) 
     assert report["model"] == "e2b"
     assert report["adapter"]["vendor"] == "nvidia"
     assert [entry["draft_tokens"] for entry in report["drafts"]] == [0, 1, 3, 7] * 2
+    assert [entry["context_tokens"] for entry in report["decode"]] == [512, 3500] * 2
 
 
 def test_nano_s_texts_are_compared_with_those_without_drafts(open_page: OpenPage) -> None:
