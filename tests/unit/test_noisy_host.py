@@ -33,6 +33,13 @@ SUBMIT_SHARE = 0.7
 PAUSE, PAUSE_MS = 0.03, (2.0, 8.0)
 
 CLOCK_MS = 0.065
+
+#: A longer gap, of some three plain cycles, is an interruption, and counts as this one.
+MOST_GAP_MS = 3.0
+
+#: The goal for what a believed cost may be off; nine of ten are within 0.05.
+KNOWN_WITHIN = 0.10
+
 ACCEPTED = 0.95
 IN_FLIGHT = 3
 
@@ -49,9 +56,10 @@ def generate(
     spread: float,
     num_tokens: int,
     *,
-    has_gaps: bool,
+    has_gaps: bool = True,
+    timed: list[tuple[int, float]] | None = None,
 ) -> float:
-    """Return the milliseconds of one request."""
+    """Return the milliseconds of one request; add each cycle's drafts and gap to `timed`."""
     host_ms = gpu_ms = done = 0.0
     before: float | None = None
     in_flight: deque[tuple[int, float, float]] = deque()
@@ -73,6 +81,8 @@ def generate(
         dearness = None
         if before is not None:
             idle = began - before if has_gaps else 0.0
+            if timed is not None:
+                timed.append((k, idle))
             costs.idled(idle)
             dearness = costs.note([(k, max(ended - before - idle, CLOCK_MS))], DEVICE_CLOCK_MS)
         before = ended
@@ -105,9 +115,22 @@ def test_a_host_whose_pace_varies_does_not_keep_it_from_drafting(spread: float) 
     assert speed(None, spread) > 0.88 * speed(7, spread)
 
 
-@pytest.mark.parametrize("spread", [0.3, 0.5])
-def test_nor_where_gaps_are_not_known_apart(spread: float) -> None:
-    assert speed(None, spread, has_gaps=False) > 2.2 * speed(0, spread)
+def test_nor_where_gaps_are_not_known_apart() -> None:
+    assert speed(None, 0.5, has_gaps=False) > 2.2 * speed(0, 0.5)
+
+
+def test_costs_of_cycles_that_ran_are_known_after_32_tokens() -> None:
+    """Of the first request; against what they take of the GPU, and its gaps' average."""
+    errors: list[float] = []
+    for seed in range(40):
+        costs, timed = CycleCosts(7), list[tuple[int, float]]()
+        schedule = AutoSchedule(automatic_counts(7), costs, Acceptance(7), Savings())
+        generate(schedule, costs, random.Random(seed), 0.5, 32, timed=timed)
+        gap_ms = statistics.mean(min(gap, MOST_GAP_MS) for _, gap in timed)
+        kinds = {k for k, _ in timed}
+        errors += [abs(costs.ms[k] / (gap_ms + GPU_MS[k]) - 1) for k in kinds]
+    errors.sort()
+    assert errors[int(0.9 * len(errors))] < KNOWN_WITHIN
 
 
 def test_what_a_request_left_lets_the_next_one_draft_from_its_beginning() -> None:
