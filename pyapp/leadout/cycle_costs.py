@@ -79,10 +79,11 @@ _SHARE_WITHIN = 0.68
 _RESOLUTIONS = 4
 _RESOLUTION_NOISE = 0.41
 
-#: The least share by which a gap changes the average, and what it can be at most, in plain cycles.
-#: Gaps vary by half, and now and then by far more: fewer of them say little of what is usual.
+#: The least share by which a gap changes the average. Gaps vary by half, so that it takes some
+#: twenty to know them within a tenth.
 _IDLE_SHARE = 0.04
-_MOST_IDLE = 3.0
+#: What a gap counts for at most, in plain cycles: a longer one is an interruption.
+MOST_GAP = 3.0
 
 #: Cycles taken together once the cost of each is known this well, to save the host's time.
 _CYCLES_TOGETHER = 4
@@ -111,6 +112,7 @@ class CycleCosts:
     def __init__(self, max_drafts: int) -> None:
         self._means = [math.log(_GUESSED_PLAIN_MS)]
         self._means += [math.log(1 + _GUESSED_SHARE * k) for k in range(1, 1 + max_drafts)]
+        self._most_variances = [_guess_variance(k) for k in range(1 + max_drafts)]
         self._covariance = [[0.0] * len(self._means) for _ in self._means]
         self._forget(_PLAIN_DOUBT, _FIRST_STEP_DOUBT, _STEP_DOUBT, _SHARE_DOUBT)
         self._counts: Counter[int] = Counter()
@@ -156,7 +158,7 @@ class CycleCosts:
         plain_ms = self._busy_ms[0] + self._idle_ms
         self._num_gaps += 1
         share = max(_IDLE_SHARE, 1 / self._num_gaps)
-        self._idle_ms += share * (min(ms, _MOST_IDLE * plain_ms) - self._idle_ms)
+        self._idle_ms += share * (min(ms, MOST_GAP * plain_ms) - self._idle_ms)
 
     def note(self, cycles: Sequence[tuple[int, float]], resolution_ms: float) -> float | None:
         """Learn from cycles, in the order in which they ended.
@@ -261,14 +263,18 @@ class CycleCosts:
         Nothing becomes less certain than a guess.
         """
         rows = self._covariance
-        is_sure = [rows[i][i] < _guess_variance(i) for i in range(len(rows))]
+        is_sure = [rows[k][k] < most for k, most in enumerate(self._most_variances)]
         rows[0][0] += plain**2 * is_sure[0]
+        sure = [k for k in range(1, len(rows)) if is_sure[k]]
         steps = [first_step**2 + k * step**2 for k in range(len(rows))]
-        shares = [share * _weight_of_share(k) for k in range(len(rows))]
-        for i in range(1, len(rows)):
-            for j in range(1, len(rows)):
-                if is_sure[i] and is_sure[j]:
-                    rows[i][j] += steps[min(i, j)] + shares[i] * shares[j]
+        for i in sure:
+            for j in sure:
+                rows[i][j] += steps[min(i, j)]
+        if share:
+            shares = [share * _weight_of_share(k) for k in range(len(rows))]
+            for i in sure:
+                for j in sure:
+                    rows[i][j] += shares[i] * shares[j]
 
     def _conclude(self) -> None:
         """Work out what is believed; what cannot be was noise."""
