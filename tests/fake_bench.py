@@ -89,6 +89,9 @@ class FakeRuntime:
                 "tokens_per_cycle": decoded / max(plain + drafting, 1),
                 "drafted_tokens": drafting * num_drafts,
                 "accepted_tokens": drafting * accepted,
+                "cycle_ms": {"0": 9.0, "3": 20.0, "7": 28.0},
+                "cycle_run_ms": {"0": 10.0, "3": 19.0},
+                "cycle_runs": {"0": 2, "3": 12},
             },
         }
 

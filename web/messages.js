@@ -325,7 +325,9 @@
  * @property {number} decode_tokens_per_s
  * @property {string} device
  * @property {Record<string, number | null>} [cycle_ms] the expected time of a cycle now, by number of drafts
- * @property {Record<string, number>} [cycle_run_ms] what cycles of this request took on average
+ * @property {Record<string, number>} [cycle_run_ms] what cycles of this request took on average, in the same sense: of the
+ *   GPU by number of drafts, and the average gap before any cycle
+ * @property {Record<string, number>} [cycle_runs] how many cycles that is the average of
  * @property {ConstraintCounts | null} [constraint] null where the answer is free
  * @property {number | null} [gpu_idle_share] which share of the decoding time the GPU spent between passes; null if the
  *   adapter has no timestamps

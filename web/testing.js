@@ -280,6 +280,7 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
       paging: null,
       cycle_ms: { 0: tokenMs },
       cycle_run_ms: numDecoded ? { 0: tokenMs } : {},
+      cycle_runs: numDecoded ? { 0: numDecoded } : {},
       constraint: null,
       gpu_idle_share: numDecoded ? 0 : null,
     };

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from leadout.cycle_costs import MOST_GAP
 
 
 @dataclass
@@ -42,7 +45,11 @@ class Stats:
         decode_tokens_per_s: over `decode_ms`; 0 while there is only one token.
         cycle_ms: what a cycle is believed to cost at the end, by number of drafts; what the next
             request begins with.
-        cycle_run_ms: what cycles of this request took on average, by number of drafts.
+        cycle_run_ms: what cycles of this request took on average, by number of drafts, in the
+            sense of `cycle_ms`: of the device, and the average gap before any cycle. Gaps depend on
+            the cycle before, so those of a few cycles say little of cycles like them. Without a
+            clock of the device: from the end of the pass before.
+        cycle_runs: how many cycles that is the average of, by number of drafts.
         constraint: of an answer that keeps to a grammar: its kind, masks that the host made, ids
             that were given as drafts since the grammar left no choice, those of them that were
             accepted, and what the host took for it, in milliseconds, mostly while the device
@@ -77,6 +84,7 @@ class Stats:
     decode_tokens_per_s: float = 0.0
     cycle_ms: dict[str, float | None] = field(default_factory=dict)
     cycle_run_ms: dict[str, float | None] = field(default_factory=dict)
+    cycle_runs: dict[str, int] = field(default_factory=dict)
     gpu_idle_share: float | None = None
     constraint: dict[str, object] | None = None
 
@@ -94,7 +102,8 @@ class Clock:
         self._started = time.perf_counter()
         self._first = self._started
         self._cycles: dict[int, tuple[int, float]] = {}
-        self._idle_ms = self._device_ms = 0.0
+        self._gaps_ms: list[float] = []
+        self._device_ms = 0.0
 
     def tokens(self, count: int, is_prefill: bool, num_drafted: int = 0) -> None:
         """Note that a pass brought tokens, all but the last of which were drafted."""
@@ -129,19 +138,24 @@ class Clock:
 
     def cycle(self, num_drafts: int, ms: float, idle_ms: float | None) -> None:
         """Note how long a cycle took; see `cycle_times.CycleTime`."""
-        count, sum_ms = self._cycles.get(num_drafts, (0, 0.0))
-        self._cycles[num_drafts] = count + 1, sum_ms + ms
+        count, busy_ms = self._cycles.get(num_drafts, (0, 0.0))
+        self._cycles[num_drafts] = count + 1, busy_ms + ms - (idle_ms or 0.0)
         if idle_ms is not None:
-            self._idle_ms += idle_ms
+            self._gaps_ms.append(idle_ms)
             self._device_ms += ms
 
     def finish(self) -> None:
-        """Work out what can be said of cycles at the end alone."""
-        stats = self.stats
-        means = {k: total / count for k, (count, total) in sorted(self._cycles.items())}
-        stats.cycle_run_ms = rounded(means)
+        """Work out what can be said of cycles at the end alone; `cycle_ms` is there."""
+        stats, gaps, gap_ms = self.stats, self._gaps_ms, 0.0
+        cycles = sorted(self._cycles.items())
+        if gaps:
+            plain_ms = stats.cycle_ms.get("0")
+            most_ms = math.inf if plain_ms is None else MOST_GAP * plain_ms
+            gap_ms = sum(min(gap, most_ms) for gap in gaps) / len(gaps)
+        stats.cycle_run_ms = rounded({k: gap_ms + busy / count for k, (count, busy) in cycles})
+        stats.cycle_runs = {str(k): count for k, (count, _) in cycles}
         if self._device_ms > 0:
-            stats.gpu_idle_share = self._idle_ms / self._device_ms
+            stats.gpu_idle_share = sum(gaps) / self._device_ms
 
 
 def rounded(costs: Mapping[int, float | None]) -> dict[str, float | None]:

@@ -4,7 +4,7 @@
  */
 
 /** Fields whose keys are data. */
-const MAPS = new Set(["cycle_ms", "cycle_run_ms", "logprobs.top_logprobs[]"]);
+const MAPS = new Set(["cycle_ms", "cycle_run_ms", "cycle_runs", "logprobs.top_logprobs[]"]);
 
 /** Null where the GPU's clock told nothing in time, which is chance. */
 const BY_CHANCE = ".gpu_idle_share";

@@ -119,6 +119,8 @@ async def test_stats_say_what_cycles_cost_and_what_that_was_believed_to_be(engin
     assert list(stats.cycle_ms) == ["0", "1", "2", "3", "5", "7"]
     assert set(stats.cycle_run_ms) <= {"0", "1", "2", "3"}, "fewer at the end"
     assert stats.cycle_run_ms["3"] > 0
+    assert stats.cycle_runs.keys() == stats.cycle_run_ms.keys()
+    assert stats.cycle_runs["3"] > 1
     assert 0 <= stats.gpu_idle_share < 1
     assert engine.info()["cycle_ms"] == stats.cycle_ms, "what the next request begins with"
 

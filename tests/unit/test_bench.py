@@ -266,6 +266,8 @@ def test_the_table_says_each_thing_once(bench_with: Run, capsys: Captured) -> No
     assert "a draft 2 ms" in out
     assert "3 drafted, rows 4: 19 ms a cycle, × 1.900, pays" in out
     assert "pays from 1.9 tokens a cycle" in out
+    costs = "0 drafted: 9 / 10 (-10 %, 2 cycles); 3 drafted: 20 / 19 (+5 %, 12 cycles)"
+    assert f"ms a cycle, believed at the end / taken: {costs}" in out
 
 
 def test_a_cycle_that_cannot_pay_is_said_to_be_one(

@@ -16,8 +16,8 @@ WEB = REPOSITORY / "web"
 
 #: From the ground up. A module imports from layers below its own, or from its own folder.
 LAYERS = (
-    ("beside", "brackets", "context_end", "cycle_costs", "errors", "shown", "stats"),
-    ("logits",),
+    ("beside", "brackets", "context_end", "cycle_costs", "errors", "shown"),
+    ("logits", "stats"),
     ("plan",),
     ("config", "layouts", "kv_cache", "sampling", "scheduler"),
     ("kv_rings",),

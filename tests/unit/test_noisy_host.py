@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections import deque
 
 import pytest
 
 from leadout.cycle_costs import CycleCosts
-from leadout.cycle_times import DEVICE_CLOCK_MS
 from leadout.scheduler import (
     MAX_LOSS,
     MOST_SAVINGS,
@@ -20,67 +18,13 @@ from leadout.scheduler import (
     Schedule,
     automatic_counts,
 )
+from noisy_host import NANO, generate
 
-#: Nano in Chromium on an NVIDIA H100: what a cycle of so many drafts takes of the GPU, and of the
-#: host, in milliseconds.
-GPU_MS = {0: 0.45, 1: 0.65, 2: 0.9, 3: 1.0, 5: 1.25, 7: 1.45}
-HOST_MS = {0: 1.0, 1: 1.1, 2: 1.3, 3: 1.4, 5: 1.7, 7: 2.0}
+#: A longer gap, of some three plain cycles, is an interruption, and counts as this one.
+MOST_GAP_MS = 3.0
 
-#: Of the host's time, what a cycle takes to be submitted; the rest, once its result is there.
-SUBMIT_SHARE = 0.7
-
-#: How often it pauses, and for how long.
-PAUSE, PAUSE_MS = 0.03, (2.0, 8.0)
-
-CLOCK_MS = 0.065
-ACCEPTED = 0.95
-IN_FLIGHT = 3
-
-
-def clock(ms: float) -> float:
-    """Return what the device's clock says."""
-    return CLOCK_MS * round(ms / CLOCK_MS)
-
-
-def generate(
-    schedule: Schedule,
-    costs: CycleCosts,
-    rng: random.Random,
-    spread: float,
-    num_tokens: int,
-    *,
-    has_gaps: bool,
-) -> float:
-    """Return the milliseconds of one request."""
-    host_ms = gpu_ms = done = 0.0
-    before: float | None = None
-    in_flight: deque[tuple[int, float, float]] = deque()
-
-    def worked(ms: float) -> float:
-        return ms * rng.lognormvariate(-(spread**2) / 2, spread)
-
-    while done < num_tokens:
-        while len(in_flight) < IN_FLIGHT:
-            k = schedule.choose()
-            schedule.submitted(k)
-            host_ms += worked(SUBMIT_SHARE * HOST_MS[k])
-            host_ms += rng.uniform(*PAUSE_MS) if rng.random() < PAUSE else 0.0
-            began = max(host_ms, gpu_ms)
-            gpu_ms = began + GPU_MS[k]
-            in_flight.append((k, clock(began), clock(gpu_ms)))
-        k, began, ended = in_flight.popleft()
-        host_ms = max(host_ms, ended) + worked((1 - SUBMIT_SHARE) * HOST_MS[k])
-        dearness = None
-        if before is not None:
-            idle = began - before if has_gaps else 0.0
-            costs.idled(idle)
-            dearness = costs.note([(k, max(ended - before - idle, CLOCK_MS))], DEVICE_CLOCK_MS)
-        before = ended
-        num_accepted = next((i for i in range(k) if rng.random() > ACCEPTED), k)
-        schedule.collected(k, k, 1 + num_accepted, dearness)
-        done += 1 + num_accepted
-    costs.rest()
-    return host_ms
+#: The goal for what a believed cost may be off; nine of ten are within 0.05.
+KNOWN_WITHIN = 0.10
 
 
 def speed(fixed: int | None, spread: float, *, has_gaps: bool = True) -> float:
@@ -96,7 +40,7 @@ def _speed(fixed: int | None, spread: float, seed: int, has_gaps: bool) -> float
         schedule: Schedule = AutoSchedule(automatic_counts(7), costs, acceptance, savings)
         if fixed is not None:
             schedule = FixedSchedule(fixed)
-        took += generate(schedule, costs, rng, spread, 183, has_gaps=has_gaps)
+        took += generate(NANO, schedule, costs, rng, spread, 183, has_gaps=has_gaps)
     return 1000 * 8 * 183 / took
 
 
@@ -105,9 +49,22 @@ def test_a_host_whose_pace_varies_does_not_keep_it_from_drafting(spread: float) 
     assert speed(None, spread) > 0.88 * speed(7, spread)
 
 
-@pytest.mark.parametrize("spread", [0.3, 0.5])
-def test_nor_where_gaps_are_not_known_apart(spread: float) -> None:
-    assert speed(None, spread, has_gaps=False) > 2.2 * speed(0, spread)
+def test_nor_where_gaps_are_not_known_apart() -> None:
+    assert speed(None, 0.5, has_gaps=False) > 2.2 * speed(0, 0.5)
+
+
+def test_costs_of_cycles_that_ran_are_known_after_32_tokens() -> None:
+    """Of the first request; against what they take of the GPU, and its gaps' average."""
+    errors: list[float] = []
+    for seed in range(40):
+        costs, timed = CycleCosts(7), list[tuple[int, float]]()
+        schedule = AutoSchedule(automatic_counts(7), costs, Acceptance(7), Savings())
+        generate(NANO, schedule, costs, random.Random(seed), 0.5, 32, timed=timed)
+        gap_ms = statistics.mean(min(gap, MOST_GAP_MS) for _, gap in timed)
+        kinds = {k for k, _ in timed}
+        errors += [abs(costs.ms[k] / (gap_ms + NANO.gpu_ms[k]) - 1) for k in kinds]
+    errors.sort()
+    assert errors[int(0.9 * len(errors))] < KNOWN_WITHIN
 
 
 def test_what_a_request_left_lets_the_next_one_draft_from_its_beginning() -> None:

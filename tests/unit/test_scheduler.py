@@ -212,6 +212,40 @@ def debt_of_drifting_request(costs, guess, plain_ms, dearness, outcome, run_ahea
     return (now - (1 + MAX_LOSS) * fair) / plain
 
 
+#: A drafter much dearer than any that we saw, and what the first request may owe for finding out,
+#: in plain steps (seen: 5.2).
+HUGE = {0: 1.0, 1: 3.5, 2: 5.0, 3: 7.0, 5: 11.0, 7: 15.0}
+MOST_FIRST_DEBT_STEPS = 6.5
+
+
+@pytest.mark.parametrize("plain_ms", [0.5, 10.0])
+def test_nor_does_a_first_request_pay_much_for_a_drafter_dearer_than_any(plain_ms) -> None:
+    for seed, outcome, run_ahead in itertools.product(range(2), OUTCOMES, (3, 8)):
+        rng = random.Random(seed)
+        known = CycleCosts(7)
+        schedule = AutoSchedule(automatic_counts(7), known, Acceptance(7))
+        in_flight: deque[int] = deque()
+        tokens, number, spent, debts = 0, 0, 0.0, []
+        timed: list[tuple[int, float]] = []
+        while tokens < 200:
+            while len(in_flight) < run_ahead:
+                in_flight.append(schedule.choose())
+                schedule.submitted(in_flight[-1])
+            k = in_flight.popleft()
+            spent += HUGE[k]
+            timed.append((k, plain_ms * HUGE[k] * math.exp(rng.gauss(0, 0.02))))
+            said = None
+            if len(timed) == TIMED_TOGETHER:
+                said, timed = known.note(timed, RESOLUTION_MS), []
+            count = 1 + OUTCOMES[outcome](number, k, rng)
+            schedule.collected(k, k, count, said)
+            tokens += count
+            number += 1
+            debts.append(spent - (1 + MAX_LOSS) * tokens)
+        assert max(debts) < MOST_FIRST_DEBT_STEPS
+        assert debts[-1] <= 0
+
+
 def test_a_plain_step_is_run_now_and_then() -> None:
     _, _, chosen = simulate(CHEAP, lambda _: 1.0, 3000, run_ahead=3)
     plain = [i for i, k in enumerate(chosen) if k == 0 and i > 20]
@@ -241,7 +275,8 @@ def test_a_cheap_drafter_that_is_often_right_is_used_to_the_full() -> None:
 
 def test_a_dear_drafter_is_used_as_far_as_it_pays() -> None:
     _, _, chosen = simulate(DEAR, lambda _: 0.75, 1000, run_ahead=3)
-    assert set(chosen[-100:]) <= {0, 1}, "one draft brings 1.75 tokens for 1.6, two 2.3 for 2.4"
+    # One draft brings 1.75 tokens for 1.6, two 2.3 for 2.4. More are tried now and then.
+    assert sum(k > 1 for k in chosen[-100:]) <= 2
     assert sum(k == 1 for k in chosen[-100:]) > 80
 
 

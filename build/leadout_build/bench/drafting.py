@@ -102,9 +102,11 @@ def _entry(
         "ratio": asdict(Spread.of(ratios(rates(runs), rates(plain)))),
         "cycle_ms": round(statistics.median(_cycle_ms(one) for one in stats), 4),
         "tokens_per_cycle": round(statistics.mean(one["tokens_per_cycle"] for one in stats), 3),
-        # The scheduler's estimates at the end, and the time per cycle of the last text.
+        # Of the last text: what the scheduler believed at the end, what cycles took in the same
+        # sense, and how many there were.
         "believed_cycle_ms": stats[-1].get("cycle_ms"),
         "run_cycle_ms": stats[-1].get("cycle_run_ms"),
+        "cycle_runs": stats[-1].get("cycle_runs"),
         "gpu_idle_share": stats[-1].get("gpu_idle_share"),
         "acceptance": round(accepted / drafted, 4) if drafted else None,
         "has_plain_ids": all(

@@ -168,10 +168,22 @@ def _add_drafting(lines: _Lines, written: Mapping[str, Any]) -> None:
             same = "the same" if entry["has_plain_ids"] else "NOT THE SAME"
             parts.append(f"{same} ids ({entry['tokens']} tokens)")
         lines.add("text", *parts)
-        if k == "auto" and entry["believed_cycle_ms"] and entry["run_cycle_ms"]:
-            believed, run = entry["believed_cycle_ms"], entry["run_cycle_ms"]
-            costs = [f"{n}: {believed[n]:.3g} / {run[n]:.3g}" for n in run if believed.get(n)]
-            lines.add("text", f"  ms a cycle, estimated at the end / measured: {'; '.join(costs)}")
+        if costs := _believed_costs(entry):
+            lines.add("text", f"  ms a cycle, believed at the end / taken: {'; '.join(costs)}")
+
+
+def _believed_costs(entry: Mapping[str, Any]) -> list[str]:
+    """Return what each number of drafts was believed to cost, what it took, and how often it ran.
+
+    It is empty where nothing was timed, or the report does not say how often.
+    """
+    believed, taken = entry["believed_cycle_ms"] or {}, entry["run_cycle_ms"] or {}
+    return [
+        f"{k} drafted: {believed[k]:.3g} / {taken[k]:.3g} "
+        f"({100 * (believed[k] / taken[k] - 1):+.0f} %, {count} cycles)"
+        for k, count in (entry.get("cycle_runs") or {}).items()
+        if believed.get(k) and taken.get(k)
+    ]
 
 
 def _add_memory(lines: _Lines, memory: Mapping[str, Any]) -> None:
