@@ -69,7 +69,8 @@ USE = r"""async ({ assets, sha256, size, patienceMs }) => {
     await Leadout.models.pull({ name: "tiny", files, source: url }, options);
     const kept = await Leadout.models.list();
     await Leadout.models.remove(url);
-    const unknown = await Leadout.load({ model: "nano", ...options }).catch(({ message }) => message);
+    const unnamed = Leadout.load({ model: "nano", ...options });
+    const unknown = await unnamed.catch(({ message }) => message);
     const listed = await Leadout.listModels();
     const markup = await renderMarkdown();
     return { text: answer.choices[0].message.content, kept, listed, unknown, markup };
