@@ -413,7 +413,6 @@ def serve_folder(blank: Chat, files: dict[str, str]) -> None:
     ("model", "error"),
     [
         ("'https://elsewhere.example/model/'", "SourceError"),
-        ("'/nowhere/'", "ModelNotFoundError"),
         ("'/app/nowhere/'", "ModelNotFoundError"),
         ("undefined", "RequestError"),
         ("[]", "UnsupportedFormatError"),
