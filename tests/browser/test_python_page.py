@@ -43,7 +43,7 @@ phases = []
 engine = await load("nano", on_phase=phases.append)
 told["phases"], told["drafter"] = phases, engine.info["drafter"]["kind"]
 prompt = "The market today:"
-asked = {"max_tokens": 8, "ignore_eos": True}
+asked = {"max_tokens": 6, "ignore_eos": True}
 
 
 def no_repeats(ids, logits):
