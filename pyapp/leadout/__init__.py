@@ -3,7 +3,7 @@
 from leadout import load
 
 engine = await load("nano")
-async for piece in engine.stream("The market today:"):
+async for piece in engine.stream([{"role": "user", "content": "Hello"}]):
     print(piece, end="")
 
 See `leadout.api`. What is imported here is loaded when it is asked for, and not before.

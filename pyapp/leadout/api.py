@@ -3,9 +3,9 @@
     from leadout import load
 
     async with await load("nano") as engine:
-        async for piece in engine.stream("The market today:", max_tokens=80):
+        async for piece in engine.stream([{"role": "user", "content": "Hello"}], max_tokens=80):
             print(piece, end="")
-        answer = await engine.generate([{"role": "user", "content": "Hello"}])
+        answer = await engine.generate("BTC gained", max_tokens=5)
         print(answer.text, answer.stats.decode_tokens_per_s)
 
 The same code runs in two places. In a browser's Pyodide the model runs on WebGPU, once the page has

@@ -413,13 +413,16 @@ def serve_folder(blank: Chat, files: dict[str, str]) -> None:
     ("model", "error"),
     [
         ("'https://elsewhere.example/model/'", "SourceError"),
-        ("'/nowhere/'", "ModelNotFoundError"),
+        ("'/app/nowhere/'", "ModelNotFoundError"),
         ("undefined", "RequestError"),
         ("[]", "UnsupportedFormatError"),
         ("[new File([''], 'a.txt')]", "UnsupportedFormatError"),
     ],
 )
 def test_a_model_that_is_none_is_refused_by_name(blank: Chat, model: str, error: str) -> None:
+    # As servers of single-page applications do.
+    page = {"content_type": "text/html", "body": "<!doctype html>"}
+    blank.page.route("**/app/**", lambda route: route.fulfill(**page))
     found = run(blank, f"return caught(Leadout.load({{ model: {model}, worker }}));")
     assert found.split(":")[0] == error
     blank.page.evaluate("window.violations = []")  # the foreign address is meant to be refused

@@ -50,7 +50,7 @@ IMPORT_MAP = """
 TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
 #: Loads, chats, keeps, removes. `assets`: where the engine's files are; null: in the package.
-USE = """async ({ assets, sha256, size, patienceMs }) => {
+USE = r"""async ({ assets, sha256, size, patienceMs }) => {
   const violations = [];
   document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) => {
     violations.push(`${violatedDirective} ${blockedURI}`);
@@ -69,7 +69,21 @@ USE = """async ({ assets, sha256, size, patienceMs }) => {
     await Leadout.models.pull({ name: "tiny", files, source: url }, options);
     const kept = await Leadout.models.list();
     await Leadout.models.remove(url);
-    return { text: answer.choices[0].message.content, kept, listed: await Leadout.listModels() };
+    const unnamed = Leadout.load({ model: "nano", ...options });
+    const unknown = await unnamed.catch(({ message }) => message);
+    const listed = await Leadout.listModels();
+    const markup = await renderMarkdown();
+    return { text: answer.choices[0].message.content, kept, listed, unknown, markup };
+  };
+  const renderMarkdown = async () => {
+    const chat = Object.assign(document.createElement("leadout-chat"), { mode: "chat" });
+    if (assets) chat.setAttribute("assets", assets);
+    const answer = { role: "assistant", content: "**Bold** <b>no</b>\n\n| a |\n|---|\n| 1 |" };
+    chat.messages = [{ role: "user", content: "ab" }, answer];
+    document.body.append(chat);
+    const find = () => chat.shadowRoot.querySelector(".markdown");
+    while (!find()) await new Promise((resolve) => setTimeout(resolve, 50));
+    return find().innerHTML;
   };
   const never = new Promise((_, reject) => setTimeout(reject, patienceMs, new Error("hangs")));
   const end = await Promise.race([use(), never]).then(
@@ -159,6 +173,8 @@ def assert_works(result: dict[str, Any]) -> None:
     assert [(model["name"], model["is_complete"]) for model in result["kept"]] == [("tiny", True)]
     assert result["listed"] == []
     assert result["isDefined"]
+    assert "<strong>Bold</strong> &lt;b&gt;no&lt;/b&gt;" in result["markup"]
+    assert "<td>1</td>" in result["markup"]
 
 
 def write_page(folder: Path, script: str = MAIN, *, has_import_map: bool = True) -> Path:
@@ -190,7 +206,9 @@ def test_an_import_map_and_a_plain_module(
     page = write_page(tmp_path / "page")
     with hosted(page, models, leadout=package) as host:
         host.policy = with_import_map(OWN_POLICY)
-        assert_works(use(chromium, host, models))
+        result = use(chromium, host, models)
+    assert_works(result)
+    assert result["unknown"].startswith('The package brings no models, so "nano" is none.')
 
 
 @pytest.mark.parametrize("build", [build_with_vite, build_with_webpack])

@@ -25,7 +25,9 @@ OWN_PYODIDE = """async (script) => {
   const assets = await (await fetch(`/${app}/assets.json`)).json();
   const address = new URL(assets.pyodide, new URL(`/${app}/`, location.href)).href;
   const { loadPyodide } = await import(address);
-  const pyodide = await loadPyodide({ indexURL: new URL("./", address).href });
+  // marimo starts its own with this; a page with startPython does not.
+  const indexURL = new URL("./", address).href;
+  const pyodide = await loadPyodide({ indexURL, convertNullToNone: true });
   const { installLeadout } = await import("/python.js");
   await installLeadout(await installLeadout(pyodide)); // twice does no harm
   return pyodide.runPythonAsync(script);
@@ -41,7 +43,7 @@ phases = []
 engine = await load("nano", on_phase=phases.append)
 told["phases"], told["drafter"] = phases, engine.info["drafter"]["kind"]
 prompt = "The market today:"
-asked = {"max_tokens": 8, "ignore_eos": True}
+asked = {"max_tokens": 6, "ignore_eos": True}
 
 
 def no_repeats(ids, logits):

@@ -28,6 +28,7 @@ class ServedFile:
         etag: its ETag, or None.
         statuses: of the next requests, before it is served properly.
         has_ranges: False answers Range requests with 200 and everything.
+        content_type: what its Content-Type says, or None.
         cuts: after how many bytes of the body to cut the connection, for the next requests with a
             body of more than one byte.
         is_stuck: connections stay open where `cuts` would cut them.
@@ -41,6 +42,7 @@ class ServedFile:
     etag: str | None = '"one"'
     statuses: list[int] = field(default_factory=list)
     has_ranges: bool = True
+    content_type: str | None = None
     cuts: list[int] = field(default_factory=list)
     is_stuck: bool = False
     is_silent: bool = False
@@ -130,7 +132,8 @@ class _Handler(BaseHTTPRequestHandler):
         if file.is_silent:
             self.page_server.is_over.wait()
             return
-        headers = {**file.cors, **({"ETag": file.etag} if file.etag else {})}
+        said = {"ETag": file.etag, "Content-Type": file.content_type}
+        headers = {**file.cors, **{name: value for name, value in said.items() if value}}
         if file.statuses:
             self._answer(file.statuses.pop(0), b"", headers)
             return

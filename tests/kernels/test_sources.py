@@ -156,9 +156,15 @@ def test_a_refusal_says_the_status_and_what_to_do(site: Site, status: int, advic
     assert "secret" not in caught.value.message
 
 
-def test_a_server_without_range_support_is_refused_without_downloading(site: Site) -> None:
-    served = site.serve(DATA * 30, has_ranges=False)
-    with pytest.raises(SourceError, match="does not answer Range requests"):
+@pytest.mark.parametrize(
+    ("content_type", "found"),
+    [(None, "does not answer Range requests"), ("text/html; charset=utf-8", "is a web page")],
+)
+def test_a_server_without_range_support_is_refused_without_downloading(
+    site: Site, content_type: str | None, found: str
+) -> None:
+    served = site.serve(DATA * 30, has_ranges=False, content_type=content_type)
+    with pytest.raises(SourceError, match=found):
         site.open().size()
     assert served.sent_bytes < len(served.data) / 2
 

@@ -18,7 +18,7 @@ import pytest
 
 from leadout.errors import LeadoutError, PortInUseError, StoreError
 from leadout_build import cli
-from leadout_build.cli import serve
+from leadout_build.cli import build, serve
 from leadout_build.cli.headers import open_pair
 from leadout_build.cli.inspect import describe, inspect_model
 from leadout_build.cli.progress import Progress
@@ -66,6 +66,19 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
         cli.main([command, "--help"])
     assert caught.value.code == 0
     assert f"usage: leadout {command}" in capsys.readouterr().out
+
+
+def test_a_build_says_where_its_folders_are_and_what_packs_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(build, "build_site", lambda out, *, allow_origins: None)
+    monkeypatch.setattr(build, "build_package", lambda folder, site: None)
+    package = tmp_path / "a package"
+    assert cli.main(["build", "--out", str(tmp_path / "site"), "--package", str(package)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"The site is in {tmp_path / 'site'}, for any static host.",
+        f"The npm package is in {package}; `npm pack '{package}'` makes one file of it.",
+    ]
 
 
 def test_help_is_quick_and_names_every_command() -> None:

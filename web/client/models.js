@@ -17,6 +17,7 @@ import { listKnownModels } from "../hub/known_models.js";
 import { parseHubName } from "../hub/names.js";
 import { resolveModel } from "../hub/resolve.js";
 import { PLACES } from "../places.js";
+import { isWebPage } from "../web_page.js";
 
 /** @typedef {string | URL | Blob | Blob[] | ModelRef | ShapeRef} ModelChoice */
 
@@ -84,7 +85,7 @@ export async function listModels({ signal } = {}) {
     return [];
   }
   const response = await fetchFile(new URL("models/index.json", SITE_URL), { signal });
-  if (response.status === 404) {
+  if (!isThere(response)) {
     return [];
   }
   const index = await readJson(response);
@@ -110,8 +111,8 @@ export async function resolveModels(model, drafter, options = {}) {
   if (drafter === "mtp" && !pair.drafter) {
     throw new LeadoutError(
       "DrafterError",
-      `No drafter comes with ${pair.model.name}: wanted one in the site's list, or a file beside the ` +
-        `model's whose name contains "assistant". Give it as \`drafter\`.`,
+      `No drafter comes with ${pair.model.name}: the site's list and the hub have none for it, and no file that was ` +
+        `given has "assistant" in its name. Give the drafter's address as \`drafter\`.`,
       { name: pair.model.name },
     );
   }
@@ -284,10 +285,13 @@ async function resolveName(name, options) {
       return resolveHubName(entry.hub, options);
     }
     const served = models.map((model) => model.name);
+    const here = SITE_URL
+      ? `This site serves no model "${name}". It serves: ${served.join(", ") || "none"}.`
+      : `The package brings no models, so "${name}" is none. Give the address of a .gguf file or of a folder, such as ` +
+        `"./${name}/", or a File.`;
     throw new LeadoutError(
       "ModelNotFoundError",
-      `This site serves no model "${name}". It serves: ${served.join(", ") || "none"}. From the hub: ` +
-        `${known.map((model) => model.name).join(", ")}, or hf:owner/name.`,
+      `${here} From the hub: ${known.map((model) => model.name).join(", ")}, or hf:owner/name.`,
       { name, known: served },
     );
   }
@@ -350,7 +354,7 @@ async function resolveUrl(url, signal) {
 async function listWeights(folder, signal) {
   const indexName = "model.safetensors.index.json";
   const response = await fetchFile(new URL(indexName, folder), { signal });
-  if (response.status === 404) {
+  if (!isThere(response)) {
     return [fileAt(folder, "model.safetensors")];
   }
   const index = await readJson(response);
@@ -382,7 +386,12 @@ function fileAt(folder, name) {
  * @param {AbortSignal | null} [signal]
  */
 async function exists(url, signal) {
-  return (await fetchFile(url, { signal, method: "HEAD" })).ok;
+  return isThere(await fetchFile(url, { signal, method: "HEAD" }));
+}
+
+/** @param {Response} response to a question for a file */
+function isThere(response) {
+  return response.ok && !isWebPage(response);
 }
 
 /**

@@ -7,6 +7,7 @@
 
 import { LeadoutError } from "./errors.js";
 import { Stall } from "./stall.js";
+import { isWebPage } from "../web_page.js";
 
 /**
  * Asked for to learn a file's size, as it is read first, too. Little enough that a browser takes it all
@@ -171,6 +172,13 @@ export class RemoteFile {
     }
     const isOther = status === 416 || (status === 200 && this.#isOther(response));
     if (this.identity !== null && isOther) throw this.changed();
+    if (status === 200 && isWebPage(response)) {
+      throw this.error(
+        "is a web page and no model file; check the address (some servers answer with a page where there is no " +
+          "such file)",
+        { status },
+      );
+    }
     if (status === 200) {
       throw this.error(
         "lies on a server that does not answer Range requests, which reading in pieces needs; " +
