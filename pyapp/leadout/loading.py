@@ -170,7 +170,7 @@ async def load_model(
         if drafter is not None:
             self_test = "identical"
             if pager is not None:
-                await pager.bring(tokens_to_check(passes.tables))
+                await pager.bring(tokens_to_check(passes))
             if not await rows_agree(device, passes, decoder.take_checks()):
                 for self_test, fewest in (("widest", FEW_ROWS[-1]), ("off", 1)):
                     drafter = drafter if self_test == "widest" else None
