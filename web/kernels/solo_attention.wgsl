@@ -5,7 +5,8 @@
 //   o = sum exp(s[p] - max s) * v[p] / sum exp(s[p] - max s)
 //
 // Positions in ascending order, in chunks of 64 at multiples of 64, rescaled from chunk to chunk. No barriers
-// and no scratch: for adapters that compute on the CPU.
+// and no scratch: for adapters that compute on the CPU. The sums lie in o: what a thread has for itself is set to zero
+// in straight code, number by number, which took most of the time to compile.
 //
 // q: [rows, heads, D] float32. rows: the row table. Caches: see shared/kv.wgsl. layer: sizes.
 // o: [rows, heads, D] float32; rows that are not valid give zeros. D a multiple of 8, at most 512.
@@ -35,17 +36,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   }
   let row = rows[id.y];
   let out = (id.y * layer.heads + head) * QUADS;
+  for (var i = 0u; i < QUADS; i++) {
+    o[out + i] = vec4<f32>(0.0);
+  }
   if (!row_is_valid(row)) {
-    for (var i = 0u; i < QUADS; i++) {
-      o[out + i] = vec4<f32>(0.0);
-    }
     return;
   }
   let query = out;
   let kv_head = head / (layer.heads / layer.kv_heads);
   let seen = sight(row, layer);
   var scores: array<f32, 64>;
-  var sums: array<vec4<f32>, 128>;
   var m = MOST_NEGATIVE;
   var l = 0.0;
   for (var tile = seen.from_position / TILE; tile <= seen.to_position / TILE; tile++) {
@@ -80,20 +80,20 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
       scores[slot] = exp(scores[slot] - m);
       l += scores[slot];
     }
-    // Two quads at a time (there is an even number of them), so that they and their sums stay in registers.
+    // Two quads at a time (there is an even number of them), so that their sums stay in registers.
     for (var i = 0u; i < QUADS; i += 2u) {
-      var sum_0 = sums[i] * shrink;
-      var sum_1 = sums[i + 1u] * shrink;
+      var sum_0 = o[out + i] * shrink;
+      var sum_1 = o[out + i + 1u] * shrink;
       for (var slot = from_slot; slot <= to_slot; slot++) {
         let value = base + slot * QUADS + i;
         sum_0 += scores[slot] * kv_unpack(values[value]);
         sum_1 += scores[slot] * kv_unpack(values[value + 1u]);
       }
-      sums[i] = sum_0;
-      sums[i + 1u] = sum_1;
+      o[out + i] = sum_0;
+      o[out + i + 1u] = sum_1;
     }
   }
   for (var i = 0u; i < QUADS; i++) {
-    o[out + i] = sums[i] / l;
+    o[out + i] /= l;
   }
 }
