@@ -6,7 +6,8 @@
 planning.py does what comes before the buffers. Plans need only sizes, not weights. So they are
 compiled while weights stream, in the order in which they are needed: first those of the first
 token, then those of the self-test. Cycles with drafts are compiled when the model is already
-ready, and are used as soon as they are there.
+ready, and are used as soon as they are there. Where a CPU computes, it compiles slowly too: there,
+the Plans of prompts that the shortest pass does not hold are compiled when the first one comes.
 
 Only drafts need the self-test. It still runs before the first token: on a device that fails it,
 all cycles use the widest variant, and ids must not change from one request to the next.
@@ -30,7 +31,7 @@ from leadout.models.registry import (
     TargetConfig,
 )
 from leadout.pager import Pager
-from leadout.passes import BATCH_DRAFTS, Passes
+from leadout.passes import BATCH_DRAFTS, PREFILL_ROWS, Passes
 from leadout.planning import DrafterInfo, LoadOptions, PlannedLoad, plan_load
 from leadout.rows import FEW_ROWS
 from leadout.scheduler import (
@@ -49,9 +50,9 @@ from leadout.weights import check_weights, fill_weights
 #: Called with the name of the boot phase that begins; see `Phase` in web/messages.js.
 OnPhase = Callable[[str], None]
 
-#: How long a model that is ready waits for its cycles with drafts. A GPU compiles them meanwhile;
-#: else a short text that is asked for at once would be over before the first draft. Where compiling
-#: takes longer, texts begin without drafts.
+#: How long a model on a GPU that is ready waits for its cycles with drafts, which are compiled
+#: meanwhile; else a short text that is asked for at once would be over before the first draft.
+#: Where compiling takes longer, texts begin without drafts.
 DRAFTS_PATIENCE_S = 0.5
 
 
@@ -159,10 +160,13 @@ async def load_model(
         async def compile_first() -> None:
             # Behind the kernels that weights go through, which are asked for meanwhile.
             await asyncio.sleep(0)
-            decoder.begin_to_compile(_first_plans(passes, with_checks=drafter is not None))
+            first = [*_first_plans(device, passes)]
+            if drafter is not None:
+                first += passes.checks.values()
+            decoder.begin_to_compile(first)
             if under_way is not None:
                 under_way.set()
-            await decoder.compile(_first_plans(passes, with_checks=drafter is not None))
+            await decoder.compile(first)
 
         await beside(stream_weights(), compile_first())
         on_phase("warming_up")
@@ -170,7 +174,7 @@ async def load_model(
         if drafter is not None:
             self_test = "identical"
             if pager is not None:
-                await pager.bring(tokens_to_check(passes.tables))
+                await pager.bring(tokens_to_check(passes))
             if not await rows_agree(device, passes, decoder.take_checks()):
                 for self_test, fewest in (("widest", FEW_ROWS[-1]), ("off", 1)):
                     drafter = drafter if self_test == "widest" else None
@@ -183,12 +187,13 @@ async def load_model(
                     if drafter is None or await rows_agree(device, passes):
                         break
                 decoder = Decoder(device, passes, model.caches, pager, num_kept=num_kept)
-                await decoder.compile(_first_plans(passes))
+                await decoder.compile(_first_plans(device, passes))
         max_draft_tokens = max(passes.cycles)
         decoder.begin_to_compile(passes.cycles[k] for k in automatic_counts(max_draft_tokens))
         for cycles in passes.batch_cycles.values():
             decoder.begin_to_compile(cycles.values())
-        await decoder.compiled_within(DRAFTS_PATIENCE_S)
+        if not device.info.is_software:
+            await decoder.compiled_within(DRAFTS_PATIENCE_S)
     except BaseException:
         decoder.release()
         device.free(allocated)
@@ -264,12 +269,13 @@ async def _load_weights(
         before += load_plan.total_bytes
 
 
-def _first_plans(passes: Passes, *, with_checks: bool = False) -> Iterator[Runnable]:
-    """Yield the Plans that the first token takes, then those of the self-test."""
-    yield from passes.prefills()
+def _first_plans(device: Device, passes: Passes) -> Iterator[Runnable]:
+    """Yield the Plans that the first token takes."""
+    if device.info.is_software:
+        yield passes.prefill_last[PREFILL_ROWS[0]]
+    else:
+        yield from passes.prefills()
     yield passes.cycles[0]
-    if with_checks:
-        yield from passes.checks.values()
 
 
 def _write_constants(device: Device, passes: Passes) -> None:

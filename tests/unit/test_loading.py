@@ -143,6 +143,17 @@ async def test_a_model_is_ready_before_cycles_with_drafts_are_compiled() -> None
     engine.close()
 
 
+async def test_where_a_cpu_computes_longer_prompts_wait_for_their_plans() -> None:
+    device = SlowDevice()
+    device.info = dataclasses.replace(device.info, is_software=True)
+    engine = await load(device)
+    ended = {"end prefill-32-last", "end prefill-64-last", "end prefill-256", "end cycle-3"}
+    assert ended.intersection(device.seen) == {"end prefill-32-last"}
+    await engine.generate(GenerateRequest(prompt_ids=(2,) * 33, max_tokens=1, ignore_eos=True))
+    assert "end prefill-64-last" in device.seen
+    engine.close()
+
+
 async def test_nothing_is_drafted_before_the_self_test_has_passed() -> None:
     device = SlowDevice()
     engine = await load(device)

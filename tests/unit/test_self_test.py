@@ -1,5 +1,7 @@
 """A device whose bits depend on the number of rows is found out, and speculation stays exact."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,9 @@ from leadout.devices.numpy_ops import Memory
 from speculation_cases import pair_files
 
 PROMPT = [2, 9, 11, 40, 7]
+
+#: Passes of the self-test, with drafts of up to three tokens.
+CHECKS = {"check-1": 4, "check-2": 2, "check-4": 1}
 
 
 class WobblyDevice(NumpyDevice):
@@ -30,15 +35,29 @@ class WobblyDevice(NumpyDevice):
         self._meanings = {**self._meanings, ops.Linear: wobbly}
 
 
+class CountingDevice(NumpyDevice):
+    """Counts passes by their Plan's name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passes = Counter()
+
+    def submit(self, compiled, num_positions=0):
+        self.passes[compiled.plan.name] += 1
+        return super().submit(compiled, num_positions)
+
+
 async def loaded(device, **options):
     target, assistant = pair_files("e2b")
     return await load(device, target, assistant, max_draft_tokens=3, **options)
 
 
 async def test_a_device_that_keeps_its_bits_is_identical() -> None:
-    engine = await loaded(NumpyDevice())
+    engine = await loaded(device := CountingDevice())
     assert engine.info()["self_test"] == "identical"
     assert engine.decoder.passes.min_rows == 1
+    # As many tokens as the widest pass has rows.
+    assert {name: n for name, n in device.passes.items() if name in CHECKS} == CHECKS
 
 
 async def test_without_a_drafter_nothing_is_tested() -> None:

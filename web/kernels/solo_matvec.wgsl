@@ -95,16 +95,22 @@ fn main(
 {% endfor %}
     }
   }
-{% for o in range(stored) %}
-  if (first + {{ o }}u * THREADS < stored) {
-    let at = first_row * shape.stride + shape.offset + first + {{ o }}u * THREADS;
-{% for r in range(rows) %}
+  // A loop at run time compiles what ends a sum once.
+  var sums = array<f32, {{ outputs * rows }}>(
+    {% for r in range(rows) %}{% for o in range(outputs) %}sum_{{ o }}_{{ r }}, {% endfor %}{% endfor %}
+
+  );
+  for (var i = 0u; i < {{ stored * rows }}u; i++) {
+    let r = i / STORED;
+    let n = first + (i % STORED) * THREADS;
+    if (n < stored) {
+      let sum = sums[r * {{ outputs }}u + i % STORED];
 {% if is_gated %}
-    y[at + {{ r }}u * shape.stride] = gelu(sum_{{ o }}_{{ r }}) * sum_{{ o + stored }}_{{ r }};
+      let value = gelu(sum) * sums[r * {{ outputs }}u + i % STORED + STORED];
 {% else %}
-    y[at + {{ r }}u * shape.stride] = softcap(sum_{{ o }}_{{ r }}, shape.cap);
+      let value = softcap(sum, shape.cap);
 {% endif %}
-{% endfor %}
+      y[(first_row + r) * shape.stride + shape.offset + n] = value;
+    }
   }
-{% endfor %}
 }

@@ -248,7 +248,7 @@ def solo_attention(b: PlanBuilder, op: ops.Attention) -> None:
         op.behind,
         cache.capacity,
         0,
-        0,
+        num_heads * dim // 4,
         0,
         op.scale,
         0.0,
@@ -260,5 +260,4 @@ def solo_attention(b: PlanBuilder, op: ops.Attention) -> None:
         [op.q, op.rows.table, cache.keys, cache.values, op.y, b.uniform(decoding)],
         (b.groups(variant, num_heads), rows, 1),
         op.label,
-        {"D": dim},
     )

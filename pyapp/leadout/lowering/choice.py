@@ -84,10 +84,10 @@ def solo_choose(b: PlanBuilder, op: ops.Choose) -> None:
     """A thread a row, as `choose_few`: for adapters that compute on the CPU."""
     first, last, constants = _choice(op)
     rows, count = op.logits.shape
-    keys = b.scratch("candidate_keys", rows, count)
     variant = f"solo_choose.{'all' if op.ids is None else 'mapped'}"
+    scratch = b.scratch("choice_scratch", rows, count + b.caps.constant(variant, "BUCKET_WORDS"))
     grid = (b.groups(variant, rows), 1, 1)
-    b.dispatch(variant, [*first, op.y, keys, *last], grid, op.label, constants)
+    b.dispatch(variant, [*first, op.y, scratch, *last], grid, op.label, constants)
 
 
 @kernel(ops.Choose, when=lambda run: _few(run.caps, run.ops[0], "choose") is not None)

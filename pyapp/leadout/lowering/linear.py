@@ -146,10 +146,12 @@ def _solo(
     op: ops.Linear | ops.GatedLinear,
 ) -> None:
     """Append solo_matvec for a shard."""
-    count = min(op.rows.count, FEW_ROWS[-1])
+    # Two or eight rows, and short prompts, take the kernels that every load compiles anyway.
+    rows = op.rows.count
+    count = 8 if rows > TILE_ROWS else 4 if rows >= 4 else 1
     variant = f"solo_matvec.{matrix.layout}.{count}.{epilogue}"
     groups = b.groups(variant, shard.num_rows, "WORKGROUP_OUTPUTS")
-    grid = linear_grid(groups, op.rows.count // count)
+    grid = linear_grid(groups, rows // count)
     bindings: list[Bound] = [*shard.planes, op.x, op.y, shape, op.rows.table]
     b.dispatch(variant, bindings, grid, op.label)
 
