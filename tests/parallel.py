@@ -33,7 +33,7 @@ LONG_FILES = (
     "browser/test_boot.py",
     "browser/test_package.py",
     "browser/test_page.py",
-    "browser/test_adapters.py",
+    "browser/test_adapters_on_nano.py",
     "kernels/test_packed.py",
     "browser/test_journey.py",
     "browser/test_several_streams.py",

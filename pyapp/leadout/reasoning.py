@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from leadout.grammar.tool_calls import CallStream
+from leadout.grammar.tool_calls import CallDelta, CallStream, in_one_chunk
 from leadout.id_stream import IdStream
 from leadout.text_stream import TextStream
 from leadout.tokenizer import Tokenizer
@@ -106,7 +106,7 @@ class ReasoningStream:
         has_channels = open_id is not None and close_id is not None
         self._open_id, self._close_id = (open_id, close_id) if has_channels else (None, None)
         self._calls = calls
-        self._call_deltas: list[dict[str, object]] = []
+        self._call_deltas: list[CallDelta] = []
         self._num_call_tokens = 0
         #: Where each id of the answer's text lies in `tokens`.
         self._answer_places: list[int] = []
@@ -149,7 +149,7 @@ class ReasoningStream:
     def take_calls(self) -> list[dict[str, object]] | None:
         """Return what became known of calls since this was asked last; None: nothing."""
         deltas, self._call_deltas = self._call_deltas, []
-        return deltas or None
+        return in_one_chunk(deltas) or None
 
     @property
     def num_settled(self) -> int:
@@ -195,7 +195,7 @@ class ReasoningStream:
             return self._write([id_], len(self.tokens))
         self._num_call_tokens += 1
         rest, deltas = self._calls.push([id_])
-        self._call_deltas += [delta.to_json() for delta in deltas]
+        self._call_deltas += deltas
         # Either this id is text, or all since the mark of what was no call after all.
         end = len(self.tokens) - (rest != [id_])
         return self._write_rest(rest, end)
@@ -205,7 +205,7 @@ class ReasoningStream:
         if self._calls is None:
             return ""
         rest, deltas = self._calls.flush()
-        self._call_deltas += [delta.to_json() for delta in deltas]
+        self._call_deltas += deltas
         return self._write_rest(rest, len(self.tokens))
 
     def _write_rest(self, rest: Sequence[int], end: int) -> str:

@@ -6,9 +6,11 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+from built_examples import build_examples
 from pages import (
     FAKE_WORKER,
     LISTED_MODELS,
@@ -23,6 +25,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from stand_ins import StandIns
 from store_tab import Tab
 
+import parallel
 from leadout_build import ROOT
 from leadout_build.serving.browser import launch_options
 
@@ -191,6 +194,14 @@ def open_page(chromium: Browser, plain_site: PlainSite, kept_page: KeptPage) -> 
             context.close()
     assert errors == []
     assert violations == []
+
+
+@pytest.fixture(scope="session")
+def examples(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """web/examples/, built with the packed package: the project's folder."""
+    with parallel.shared_folder(tmp_path_factory) as folder:
+        project = folder / "examples/project"
+        return project if project.exists() else build_examples(packed, project.parent)
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from typing import Any
 
 import uvicorn
 from playwright.sync_api import Locator, Page
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
@@ -195,4 +197,5 @@ def serve_in_thread(site: Path, allow_origins: Sequence[str] = ()) -> run_in_thr
 
 def static_host(site: Path) -> run_in_thread:
     """Serve a folder as any static host does: no header of ours."""
-    return run_in_thread(StaticFiles(directory=site, html=True))
+    pages = Mount("/", StaticFiles(directory=site, html=True))
+    return run_in_thread(Starlette(routes=[pages]))  # which answers 404, where StaticFiles raises

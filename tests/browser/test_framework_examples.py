@@ -5,26 +5,16 @@ They run under the policy that the package's README names, with styles of their 
 
 from __future__ import annotations
 
-import json
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from built_examples import examples_app
 from pages import WITH_ADAPTER, run_in_thread
 from playwright.sync_api import Browser, Page, Route, expect
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.routing import Mount
-from starlette.staticfiles import StaticFiles
-from test_package import OWN_POLICY, Host, WithPolicy
 
-from leadout_build import ROOT
-from packed import NODE_MODULES, build_with_vite, unpack
-
-#: What the examples name in their package.json, beside Leadout.
-PACKAGES = json.loads((ROOT / "web/examples/package.json").read_text("utf-8"))
+from packed import NODE_MODULES
 
 FAKE_WORKER = """
 import { createFakeBackend } from "/leadout/testing.js";
@@ -42,29 +32,9 @@ OpenExample = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
-def project(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The examples as `npm install` leaves them."""
-    project = tmp_path_factory.mktemp("examples") / "project"
-    shutil.copytree(ROOT / "web/examples", project)
-    unpack(packed, project)
-    for name in {*PACKAGES["dependencies"], *PACKAGES["devDependencies"]} - {"leadout"}:
-        link = project / "node_modules" / name
-        link.parent.mkdir(exist_ok=True)
-        link.symlink_to(NODE_MODULES / name, target_is_directory=True)
-    return project
-
-
-@pytest.fixture(scope="module")
-def origin(project: Path, packed: Path) -> Iterator[str]:
+def origin(examples: Path) -> Iterator[str]:
     """The built examples, and the package beside them for the fake worker."""
-    public = build_with_vite(project)
-    (public / "any.gguf").write_bytes(b"GGUF")
-    package = StaticFiles(directory=project / "node_modules/leadout")
-    pages = StaticFiles(directory=public, html=True)
-    routes = [Mount("/leadout", package), Mount("/", pages)]
-    host = Host(policy=f"{OWN_POLICY}; style-src 'self'")
-    strict = Middleware(WithPolicy, host=host)
-    with run_in_thread(Starlette(routes=routes, middleware=[strict])) as url:
+    with run_in_thread(examples_app(examples)) as url:
         yield url
 
 
@@ -143,17 +113,6 @@ def test_langchain_streams_and_calls_a_tool(open_example: OpenExample) -> None:
     expect(page.locator("pre")).to_have_text(said)
 
 
-def test_openais_client_streams_from_the_service_worker(open_example: OpenExample) -> None:
-    page = open_example("openai")
-    expect(page.locator("output")).to_have_text("ready")
-    urls: list[str] = []
-    page.on("request", lambda request: urls.append(request.url))
-    page.get_by_role("button").click()
-    expect(page.locator("output")).to_have_text("done")
-    expect(page.locator("pre")).to_have_text(" The sky is blue.")
-    assert any(url.endswith("/v1/chat/completions") for url in urls)
-
-
 def check_types(project: Path) -> str:
     tsc = NODE_MODULES / "typescript/bin/tsc"
     command = ["node", str(tsc), "-p", str(project)]
@@ -161,18 +120,18 @@ def check_types(project: Path) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_elements_have_types_in_jsx(project: Path) -> None:
-    app = project / "react/App.tsx"
+def test_the_elements_have_types_in_jsx(examples: Path) -> None:
+    app = examples / "react/App.tsx"
     text = app.read_text("utf-8")
     open_it = "onleadout-model-open={({ detail }) => setSent(detail.source)}"
     models = f"<leadout-models open hub={{() => ({{ token: sent }})}} {open_it} />"
     right = text.replace("<form ", f"{models}\n      <form ")
     app.write_text(right)
-    assert check_types(project) == ""
+    assert check_types(examples) == ""
     wrong = {"required mode": "required mood", "detail.tokens": "detail.words", "token:": "tokn:"}
     for name, other in {**wrong, "detail.source": "detail.sauce"}.items():
         right = right.replace(name, other)
     app.write_text(right)
-    said = check_types(project)
+    said = check_types(examples)
     app.write_text(text)
     assert [name for name in ("mood", "words", "tokn", "sauce") if name not in said] == []

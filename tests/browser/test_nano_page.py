@@ -1,4 +1,4 @@
-"""The real Nano on the built site: open the page, read its brief, ask, edit the table.
+"""The real Nano on the built site: open the page, read its brief, ask, edit the table; the desk.
 
 A static host serves it, without a header of ours: the pages' own policy is what holds.
 """
@@ -27,6 +27,20 @@ PATIENCE_MS = 600_000
 OTHER_TABLE = (
     "asset,price,1d,rsi\nABC,12.50,+2.10%,71.3\nXYZ,7.25,-0.40%,44.0\nQRS,3.10,+0.90%,55.2"
 )
+
+#: What somebody drops on the finance desk.
+MARKET_FILES = [
+    Path(__file__).parents[1] / "market_files" / name for name in ("btc-usd-max.csv", "ETH-USD.csv")
+]
+
+DROP = """(files) => {
+  const dataTransfer = new DataTransfer();
+  for (const [name, text] of files) dataTransfer.items.add(new File([text], name));
+  const options = { dataTransfer, bubbles: true, cancelable: true };
+  for (const type of ["dragover", "drop"]) {
+    document.body.dispatchEvent(new DragEvent(type, options));
+  }
+}"""
 
 
 @dataclass
@@ -154,3 +168,29 @@ def test_an_engine_says_what_the_ops_of_a_step_cost(desk: Desk) -> None:
     assert sum(op["times"] for op in ops) == len(found["dispatches"])
     assert all(op["us"] >= 0 and op["bytes"] > 0 for op in ops)
     assert any(op["op"].startswith("layers.*.") and op["times"] > 1 for op in ops)
+
+
+def test_the_finance_desk_writes_a_brief_of_dropped_files_with_links_to_their_cells(
+    desk: Desk,
+) -> None:
+    page = desk.chat.page
+    assert page.evaluate("window.violations") == []  # of the page until here
+    page.goto(f"{desk.url}desk/")
+    page.locator("#table tbody tr").nth(4).wait_for(timeout=PATIENCE_MS)  # the sample
+    page.evaluate(DROP, [[path.name, path.read_text("utf-8")] for path in MARKET_FILES])
+    expect(page.locator("#table tbody th")).to_have_text(["BTC", "ETH"], timeout=PATIENCE_MS)
+    desk.chat.wait_for_state("ready", PATIENCE_MS)
+    page.get_by_role("button", name="Write a brief").click()
+    expect(page.locator("#brief-state")).to_have_text("Written and checked.", timeout=PATIENCE_MS)
+    brief = page.locator("#brief")
+    assert brief.locator("mark, .false").count() == 0, brief.inner_text()
+    links = brief.locator("a.cell")
+    for link in links.all():
+        link.focus()
+        cell = page.locator("td.lit").inner_text()
+        assert cell.replace(",", "") == link.inner_text()
+    said = brief.locator(".counts").inner_text()
+    assert re.match(rf"{links.count()} numbers are where the table has them\. \d+ statements", said)
+    assert links.count() >= 4
+    own = (desk.url, f"blob:{desk.url}")
+    assert [request for request in desk.requests if not request.startswith(own)] == []

@@ -13,7 +13,6 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,8 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from strict_host import CDN_POLICY, OWN_POLICY, Host, WithPolicy
 
-from leadout_build import ROOT
 from leadout_build.serving.server import create_app
 from leadout_build.store.model_store import Store
 from packed import MAIN, build_with_vite, build_with_webpack, new_project, unpack
@@ -36,9 +34,6 @@ PATIENCE_MS = 240_000
 
 #: Stands for the package's server in README.
 CDN = "https://cdn.example"
-
-_POLICIES = re.findall(r"```csp\n(.*)\n```", (ROOT / "web/README.md").read_text("utf-8"))
-OWN_POLICY, CDN_POLICY = (f"default-src 'none'; {policy}" for policy in _POLICIES)
 
 IMPORT_MAP = """
 { "imports": {
@@ -93,31 +88,6 @@ USE = r"""async ({ assets, sha256, size, patienceMs }) => {
   const isDefined = customElements.get("leadout-chat") !== undefined;
   return { ...end, phases, violations, isDefined };
 }"""
-
-
-@dataclass
-class Host:
-    """A page's own server; `policy` goes with every answer."""
-
-    origin: str = ""
-    policy: str = OWN_POLICY
-
-
-class WithPolicy:
-    """ASGI middleware."""
-
-    def __init__(self, app: ASGIApp, host: Host) -> None:
-        self.app = app
-        self.host = host
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_policy(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                policy = (b"content-security-policy", self.host.policy.encode())
-                message["headers"] = [*message["headers"], policy]
-            await send(message)
-
-        await self.app(scope, receive, send_with_policy)
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pages import WITH_RECORDS, static_host
+from pages import static_host
 from playwright.sync_api import Browser, Page
 
 from leadout_build.serving.headless import BLANK, headless_page
@@ -159,89 +158,4 @@ def test_eight_streams_one_cancelled_then_the_tab_closed(browser: Browser, url: 
     assert second.evaluate("(prompt) => write(prompt, 0)", PROMPTS[0]) == alone[0]
     assert second.evaluate("healing") == 0
     assert crashes == []
-    context.close()
-
-
-# Two elements: the first one loads the model for two, the second one takes its engine.
-WITH_TWO = """async () => {
-  const one = document.querySelector("leadout-chat");
-  const two = document.createElement("leadout-chat");
-  one.after(two);
-  one.loadOptions = { parallel: 2 };
-  await one.load();
-  if (one.state !== "ready") throw new Error(`${one.state}: ${one.shadowRoot.textContent}`);
-  two.engine = one.engine;
-  const settings = { max_tokens: 24, temperature: 1, seed: 5 };
-  window.chats = [one, two];
-  for (const chat of chats) chat.settings = settings;
-  window.came = [];
-  document.addEventListener("leadout-delta", ({ target }) => came.push(chats.indexOf(target)));
-}"""
-
-ONE_AFTER_ANOTHER = """async (messages) => {
-  const all = [];
-  for (const [i, chat] of chats.entries()) {
-    await chat.send({ message: messages[i] });
-    all.push(chat.continuation);
-  }
-  return all;
-}"""
-
-BOTH = """async (messages) => {
-  for (const chat of chats) chat.messages = [];
-  came.length = 0;
-  await Promise.all(chats.map((chat, i) => chat.send({ message: messages[i] })));
-  return [chats.map((chat) => chat.continuation), came];
-}"""
-
-# The first one is stopped as soon as both have written something.
-STOP_ONE = """async (messages) => {
-  for (const chat of chats) chat.messages = [];
-  came.length = 0;
-  const sent = chats.map((chat, i) => chat.send({ message: messages[i] }));
-  const onDelta = () => {
-    if (!(came.includes(0) && came.includes(1))) return;
-    document.removeEventListener("leadout-delta", onDelta);
-    chats[0].stop();
-  };
-  document.addEventListener("leadout-delta", onDelta);
-  await sent[0];
-  const state = chats[1].state;
-  await sent[1];
-  return [state, chats.map((chat) => chat.continuation)];
-}"""
-
-
-def test_two_widgets_write_at_the_same_time_what_each_writes_alone(
-    browser: Browser, url: str
-) -> None:
-    context = browser.new_context()
-    context.add_init_script(WITH_RECORDS)
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.set_default_timeout(PATIENCE_MS)
-    page.goto(f"{url}examples/embed.html")
-    page.wait_for_selector("leadout-chat[data-state=idle]")
-    page.evaluate(WITH_TWO)
-    messages = [PROMPTS[4], PROMPTS[1]]
-    alone: list[str] = page.evaluate(ONE_AFTER_ANOTHER, messages)
-    assert all(alone)
-    assert alone[0] != alone[1]
-
-    found: tuple[list[str], list[int]] = page.evaluate(BOTH, messages)
-    texts, came = found
-    assert texts == alone
-    last = {which: max(i for i, one in enumerate(came) if one == which) for which in (0, 1)}
-    assert came.index(1) < last[0]
-    assert came.index(0) < last[1]
-
-    result: tuple[str, list[Any]] = page.evaluate(STOP_ONE, messages)
-    state, (stopped, whole) = result
-    assert state == "generating"
-    assert whole == alone[1]
-    assert alone[0].startswith(stopped)
-    assert len(stopped) < len(alone[0])
-    assert errors == []
-    assert page.evaluate("window.violations") == []
     context.close()

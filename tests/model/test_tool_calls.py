@@ -66,6 +66,9 @@ def run(engine: Engine, **fields: Any) -> tuple[Generated, list[Delta]]:
 def joined(deltas: list[Delta]) -> list[dict[str, Any]]:
     """Return the calls that the deltas tell of, as OpenAI's clients put them together."""
     calls: list[dict[str, Any]] = []
+    for delta in deltas:
+        indices = [part["index"] for part in delta.tool_calls or []]
+        assert len(indices) == len(set(indices)), "LangChain takes each call once in a chunk"
     for part in (part for delta in deltas for part in delta.tool_calls or []):
         if part["index"] == len(calls):
             calls.append({"id": part["id"], "type": part["type"], "function": {**part["function"]}})

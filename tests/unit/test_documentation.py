@@ -205,7 +205,7 @@ def test_the_widgets_page_has_the_same_of_the_list_of_models() -> None:
 
 def test_policies_are_those_that_are_sent_and_tested() -> None:
     policies = re.compile(r"```csp\n(.*)\n```")
-    tested = policies.findall((WEB / "README.md").read_text("utf-8"))  # browser/test_package.py
+    tested = policies.findall((WEB / "README.md").read_text("utf-8"))  # browser/strict_host.py
     assert policies.findall(source("security")) == [site_policy(), *tested]
 
 

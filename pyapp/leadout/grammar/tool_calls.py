@@ -12,7 +12,7 @@ import json
 import re
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from leadout.errors import RequestError
@@ -57,6 +57,19 @@ class CallDelta:
             "type": "function",
             "function": {"name": self.name, "arguments": self.arguments},
         }
+
+
+def in_one_chunk(deltas: Iterable[CallDelta]) -> list[dict[str, object]]:
+    """Return `delta.tool_calls` of a chunk: one element for each call, as OpenAI has it.
+
+    LangChain loses the arguments of a call that has two elements in a chunk.
+    """
+    joined: dict[int, CallDelta] = {}
+    for delta in deltas:
+        first = joined.setdefault(delta.index, delta)
+        if first is not delta:
+            joined[delta.index] = replace(first, arguments=first.arguments + delta.arguments)
+    return [delta.to_json() for delta in joined.values()]
 
 
 def call_ids(prompt: Sequence[int]) -> Callable[[], str]:
