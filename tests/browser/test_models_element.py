@@ -92,7 +92,8 @@ def test_a_model_is_fetched_paused_opened_and_deleted_by_keyboard(
     expect(models).to_have_attribute("open", "")
     file.max_bytes = 2_500_000
     call(page, f"list.pull({json.dumps(url)})")
-    expect(models).to_contain_text(f" of 5 MB from {url.split('/')[2]}")
+    # Nothing comes for some seconds: there is no speed.
+    expect(models).to_contain_text(f"2 MB of 5 MB, from {url.split('/')[2]}", timeout=10_000)
     assert told(page, "hub") == [None]
     expect(models.get_by_role("progressbar")).to_have_js_property("max", MODEL_BYTES)
     assert [event["source"] for event in told(page, "leadout-fetch")][-1] == url
@@ -141,10 +142,32 @@ def test_what_others_keep_is_shown_with_its_hidden_characters(
     assert tab.list() == []
 
 
+def test_nothing_moves_while_a_download_gets_on(page: Page, file: FlakyFile, url: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    file.delay_s = 0.02
+    page.evaluate(
+        """() => {
+          const list = document.querySelector("leadout-models");
+          window.shown = [];
+          list.addEventListener("leadout-fetch", ({ detail }) => {
+            const row = list.shadowRoot.querySelector("li");
+            const facts = row.querySelector("[part=facts]").textContent;
+            if (detail.state === "fetching") shown.push([facts, row.offsetHeight]);
+          });
+        }"""
+    )
+    call(page, f"list.pull({json.dumps(url)})")
+    expect(page.locator("leadout-models")).to_contain_text("1 model, 5 MB")
+    shown = page.evaluate("shown")
+    assert any("MB/s" in facts for facts, _ in shown)
+    assert not all("MB/s" in facts for facts, _ in shown)
+    assert len({height for _, height in shown}) == 1, shown
+
+
 def test_an_element_that_leaves_pauses_its_downloads(page: Page, file: FlakyFile, url: str) -> None:
     file.max_bytes = 2_500_000
     call(page, f"list.pull({json.dumps(url)})")
-    expect(page.locator("leadout-models [part=facts]")).to_contain_text(" of 5 MB from ")
+    expect(page.locator("leadout-models [part=facts]")).to_contain_text(" of 5 MB, ")
     call(page, "document.querySelector('main, body').prepend(list)")  # it only moves
     tab = Tab(page)
     assert [model["is_fetching"] for model in tab.list()] == [True]

@@ -337,9 +337,18 @@ def test_a_full_disk_is_known_before_a_byte_is_fetched(
     tab = Tab(page)
     server.files["old.gguf"] = FlakyFile(file.data[:2_000_000], etag='"old"')
     assert tab.pull(f"{server.url}old.gguf")["name"] == "done"
-    quota = {"origin": site.removesuffix("/"), "quotaSize": 4_000_000}
-    context.new_cdp_session(page).send("Storage.overrideQuotaForOrigin", quota)
+    origin, session = site.removesuffix("/"), context.new_cdp_session(page)
+
+    def set_quota(num_bytes: int) -> None:
+        quota = {"origin": origin, "quotaSize": num_bytes}
+        session.send("Storage.overrideQuotaForOrigin", quota)
+
+    set_quota(4_000_000)
     end = tab.pull(url)
+    assert [model["stored_bytes"] for model in tab.list()] == [0, 2_000_000]
+    server.files["new.gguf"] = FlakyFile(file.data[:1_000_000], etag='"new"')
+    set_quota(1)  # not even for a record
+    end_of_new = tab.pull(f"{server.url}new.gguf")
     assert [model["stored_bytes"] for model in tab.list()] == [0, 2_000_000]
     context.close()
     assert end["name"] == "StoreError"
@@ -347,6 +356,10 @@ def test_a_full_disk_is_known_before_a_byte_is_fetched(
     assert "does not fit: the browser does not give this page another 5.3 MB" in end["message"]
     assert "delete a model that is kept here, such as old (2 MB)" in end["message"]
     assert file.sent.sum() == 1  # which told the size
+    assert end_of_new["name"] == "StoreError"
+    assert end_of_new["detail"]["is_full"]
+    assert "the disk is full" in end_of_new["message"]
+    assert "delete a model that is kept here, such as" in end_of_new["message"]
 
 
 def test_a_disk_that_fills_up_keeps_what_is_there(tab: Tab, file: FlakyFile, url: str) -> None:
@@ -402,7 +415,8 @@ def test_the_page_fetches_pauses_goes_on_opens_and_deletes(
     page.get_by_role("button", name="Fetch only").click()
     expect(page.get_by_role("button", name="Fetch only")).to_be_hidden()
     library = page.locator("#library")
-    expect(library).to_contain_text(f" of 5 MB from {host}")
+    expect(library).to_contain_text("2 MB of 5 MB")
+    expect(library).to_contain_text(f"from {host}")
     library.get_by_role("button", name="Pause").click()
     expect(library).to_contain_text("of 5 MB, paused")
     file.max_bytes = None

@@ -223,14 +223,23 @@ export async function openHandle(folder, name) {
  * @param {FileSystemDirectoryHandle} folder
  * @param {string} name
  * @param {object} record
+ * @throws {LeadoutError} StoreError: there is no room; a record that was there is still there
  */
 export async function writeRecord(folder, name, record) {
-  const handle = await openHandle(folder, name);
+  const bytes = new TextEncoder().encode(JSON.stringify(record));
   try {
-    handle.truncate(0);
-    handle.write(new TextEncoder().encode(JSON.stringify(record)), { at: 0 });
-    handle.flush();
-  } finally {
-    handle.close();
+    const handle = await openHandle(folder, name);
+    try {
+      if (handle.getSize() < bytes.length) handle.truncate(bytes.length); // the room first
+      handle.write(bytes, { at: 0 });
+      handle.truncate(bytes.length);
+      handle.flush();
+    } finally {
+      handle.close();
+    }
+  } catch (error) {
+    if (!isQuota(error)) throw error;
+    const message = "the disk is full: there is no room even for the list of the model's files";
+    throw new LeadoutError("StoreError", message, { is_full: true });
   }
 }

@@ -56,6 +56,9 @@ const TELL_MS = 200;
 /** The time over which the speed is measured. */
 const SPEED_MS = 4000;
 
+/** How often it is told at least: a speed does not stand there when nothing comes. */
+const BEAT_MS = 1000;
+
 /**
  * @typedef {FetchOptions & {
  *   hashing: import("./hasher.js").Hashing,
@@ -122,6 +125,8 @@ export class Pull {
     try {
       const kept = this.#options.isFresh ? null : await openKept(folders, this.#model);
       this.#all = kept ?? (await this.#openAsked(folders, await readModel(folders, source)));
+    } catch (error) {
+      throw await this.#explain(folders, error);
     } finally {
       release();
     }
@@ -272,7 +277,7 @@ export class Pull {
       file.storedBytes = await storedBytes(folders, file.record.id);
       needed += file.record.size - (await reservedBytes(folders, file.record.id));
     }
-    if (needed > 0) await requireSpace(folders, this.#model.source, needed);
+    if (needed > 0) await requireSpace(needed);
   }
 
   async #run() {
@@ -309,7 +314,7 @@ export class Pull {
       this.#setState("done");
       this.#post({ type: "changed" });
     } catch (error) {
-      const failure = signal.aborted ? signal.reason : await this.#explain(folders, error);
+      const failure = await this.#explain(folders, signal.aborted ? signal.reason : error);
       const isChanged = error instanceof LeadoutError && error.detail.changed === true;
       for (const file of missing) {
         if (file.isDone) continue;
@@ -344,7 +349,8 @@ export class Pull {
       file.fetching = fetching;
       if (file.chunks?.isComplete) commit(file);
     }
-    await fetching.run(this.#ending.signal);
+    const beat = setInterval(() => this.#tell(), BEAT_MS);
+    await fetching.run(this.#ending.signal).finally(() => clearInterval(beat));
   }
 
   /**
