@@ -284,8 +284,14 @@ def test_the_same_file_at_another_address_is_not_fetched_again(
 
 
 def test_bytes_that_are_not_what_was_published_are_dropped(
-    tab: Tab, file: FlakyFile, url: str
+    tab: Tab, server: FlakyServer, file: FlakyFile, url: str
 ) -> None:
+    for other in (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 5\n", b""):
+        server.files["model.gguf"] = FlakyFile(other)
+        end = tab.pull(listed(url, file.data))
+        assert end["name"] == "SourceError"
+        assert f"has {len(other)} bytes, and 5,300,001 were published" in end["message"]
+    server.files["model.gguf"] = file
     end = tab.pull(listed(url, file.data, sha256="ab" * 32))
     assert end["name"] == "IntegrityError"
     assert "abababababababab" in end["message"]

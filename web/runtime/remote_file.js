@@ -118,11 +118,7 @@ export class RemoteFile {
     }
     if (this.wantedSize !== null && size !== this.wantedSize) {
       await response.body?.cancel();
-      throw this.error(
-        `has ${size.toLocaleString("en")} bytes, and ${this.wantedSize.toLocaleString("en")} were published; ` +
-          "the server gives another file, or a pointer to it",
-        { size, wanted: this.wantedSize },
-      );
+      throw this.#another(size);
     }
     const { headers } = response;
     this.identity = { size, etag: headers.get("ETag"), modified: headers.get("Last-Modified") };
@@ -170,7 +166,7 @@ export class RemoteFile {
       throw new Interruption(`the server answered ${status}`, retryAfterMs(response));
     }
     const isOther = status === 416 || (status === 200 && this.#isOther(response));
-    if (this.identity !== null && isOther) throw this.changed();
+    if (this.identity !== null && isOther) throw this.#another(sizeOf(response));
     if (status === 200) {
       throw this.error(
         "lies on a server that does not answer Range requests, which reading in pieces needs; " +
@@ -201,7 +197,16 @@ export class RemoteFile {
     }
   }
 
-  changed() {
+  /** @param {number | null} size of the file that the server has in its place */
+  #another(size) {
+    const wanted = this.wantedSize;
+    if (wanted !== null && size !== null && size !== wanted) {
+      return this.error(
+        `has ${size.toLocaleString("en")} bytes, and ${wanted.toLocaleString("en")} were published; ` +
+          "the server gives another file, or a pointer to it",
+        { size, wanted },
+      );
+    }
     return this.error("was changed on the server while it was being read; load it again", {
       changed: true,
     });
@@ -224,7 +229,7 @@ export class RemoteFile {
     const start = /^bytes (\d+)-/.exec(response.headers.get("Content-Range") ?? "");
     if (!isOther && (start === null || Number(start[1]) === offset)) return;
     await response.body?.cancel();
-    if (isOther) throw this.changed();
+    if (isOther) throw this.#another(sizeOf(response));
     throw this.error("lies on a server that answers with another range than was asked for");
   }
 
@@ -235,7 +240,7 @@ export class RemoteFile {
   #isOther(response) {
     if (this.identity === null) return false;
     const { size, etag, modified } = this.identity;
-    if (this.isHashed) return response.status === 206 && (sizeOf(response) ?? size) !== size;
+    if (this.isHashed) return response.status !== 200 && (sizeOf(response) ?? size) !== size;
     return (
       etag !== response.headers.get("ETag") ||
       modified !== response.headers.get("Last-Modified") ||
