@@ -231,6 +231,33 @@ def test_another_file_than_the_published_one_is_refused(hub: FakeHub, page: Page
     assert page.evaluate(_READ, [url, {"size": len(GGUF)}, []])["size"] == len(GGUF)
 
 
+#: Opens a file, and reads a part of it; seven seconds' wait takes none, and is counted.
+_WAIT = """async (url) => {
+  const { UrlSource } = await importApp("runtime/sources.js");
+  const { setTimeout } = globalThis;
+  window.numWaits = 0;
+  globalThis.setTimeout = (call, ms) => setTimeout(call, ms === 7000 ? (numWaits++, 0) : ms);
+  window.source ??= new UrlSource(url, { retryMs: 5 });
+  try {
+    await source.size();
+    await source.read(1 << 19, 10);
+  } finally {
+    globalThis.setTimeout = setTimeout;
+  }
+  return numWaits;
+}"""
+
+
+def test_a_server_that_asks_for_time_gets_it(hub: FakeHub, page: Page) -> None:
+    url = f"{hub.endpoint}/{REPO}/resolve/{COMMIT}/tiny.gguf"
+    headers = {"Retry-After": "7", "Access-Control-Expose-Headers": "Retry-After"}
+    hub.refusals = [(429, headers), (503, headers)]
+    assert page.evaluate(_WAIT, url) == 2  # for its size
+    page.evaluate("source.close()")
+    hub.refusals = [(429, headers)]
+    assert page.evaluate(_WAIT, url) == 1  # for a range
+
+
 def test_a_hub_that_the_policy_forbids_is_told(page: Page, resolve: Ask) -> None:
     error = resolve(REPO, host="http://127.0.0.1:9")["error"]
     assert error.startswith("SourceError: 127.0.0.1:9 cannot be reached")

@@ -18,6 +18,9 @@ const HEAD_BYTES = 256 << 10;
 export const MAX_RETRIES = 3;
 export const RETRY_MS = 400;
 
+/** What a server may ask for at most. */
+const MAX_WAIT_MS = 60_000;
+
 /** Statuses of a server that may answer properly a little later. */
 const PASSING_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504]);
 
@@ -42,7 +45,7 @@ export class Interruption extends Error {
    */
   constructor(message, waitMs = 0) {
     super(message);
-    this.waitMs = waitMs;
+    this.waitMs = Math.min(waitMs, MAX_WAIT_MS);
   }
 }
 
@@ -96,7 +99,7 @@ export class RemoteFile {
       } catch (error) {
         if (!(error instanceof Interruption)) throw error;
         if (retry === MAX_RETRIES) throw this.error(`cannot be fetched: ${error.message}; try again later`);
-        await sleep(this.retryMs * 2 ** retry, signal);
+        await sleep(Math.max(error.waitMs, this.retryMs * 2 ** retry), signal);
         signal?.throwIfAborted();
       }
     }
