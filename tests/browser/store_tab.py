@@ -65,7 +65,8 @@ def serve_store_site(server: FlakyServer, site: Path, workers: Mapping[str, str]
     (site / "blank.html").write_text("<title>Blank</title>")
     for name, script in workers.items():
         (site / f"app-0/store/{name}.js").write_text(script)
-    with serve_in_thread(site, [server.url.removesuffix("/")]) as url:
+    origin = server.url.removesuffix("/")
+    with serve_in_thread(site, [origin, origin.replace("127.0.0.1", "localhost")]) as url:
         yield url
 
 

@@ -283,6 +283,17 @@ def test_the_same_file_at_another_address_is_not_fetched_again(
     assert read_stored(tab) == []
 
 
+def test_an_etag_says_nothing_about_another_servers_file(
+    tab: Tab, server: FlakyServer, file: FlakyFile, url: str
+) -> None:
+    assert tab.pull(url)["name"] == "done"
+    data = random.Random("another").randbytes(MODEL_BYTES)
+    server.files["model.gguf"] = FlakyFile(data, etag=file.etag)
+    assert tab.pull(url.replace("127.0.0.1", "localhost"))["name"] == "done"
+    hashes = {hashlib.sha256(each).hexdigest() for each in (file.data, data)}
+    assert set(read_stored(tab)) == hashes
+
+
 def test_bytes_that_are_not_what_was_published_are_dropped(
     tab: Tab, server: FlakyServer, file: FlakyFile, url: str
 ) -> None:

@@ -228,8 +228,8 @@ export class Pull {
     const found = records.find((record) => {
       if (record.size !== identity.size || (sha256 && record.sha256 !== sha256)) return false;
       if (etag !== null || record.etag !== null) {
-        // A weak ETag says nothing about another address.
-        const isStrong = etag !== null && !etag.startsWith("W/");
+        // An ETag says nothing about other servers' files, and a weak one nothing about another address.
+        const isStrong = etag !== null && !etag.startsWith("W/") && originOf(record.url) === originOf(url);
         return record.etag === etag && (isStrong || record.url === url);
       }
       return record.url === url && modified !== null && record.modified === modified;
@@ -432,6 +432,11 @@ function toEntry({ name, id, size, url }) {
 /** @param {string} [url] */
 function hostOf(url) {
   return url ? new URL(url, location.href).host : "";
+}
+
+/** @param {string} url */
+function originOf(url) {
+  return new URL(url, location.href).origin;
 }
 
 /**
