@@ -331,3 +331,43 @@ def test_the_parts_of_a_split_are_one_model(page: Page) -> None:
         ],
         "source": f"https://models.example/x/{parts[1]}?download=1",
     }
+
+
+#: Keeps a model of one file under a hub's name, by its records alone; then asks a hub that says
+#: nothing for it, where three seconds take none.
+_KEPT = """async ([name, sha256]) => {
+  const { STORE_VERSION: version, keyOf, openFolders } = await importApp("store/records.js");
+  const { resolveModels } = await importApp("client/models.js");
+  const folders = await openFolders();
+  const url = "https://hub.example/f.gguf";
+  const file = { version, id: "f", name: "f.gguf", size: 4, sha256, url };
+  const records = [
+    [folders.models, `${await keyOf(name)}.json`, { version, source: name, name, files: [file] }],
+    [folders.files, "f.json", file],
+    [folders.files, "f.done", { version }],
+  ];
+  for (const [folder, file, record] of records) {
+    const stream = await (await folder.getFileHandle(file, { create: true })).createWritable();
+    await stream.write(JSON.stringify(record));
+    await stream.close();
+  }
+  const { timeout } = AbortSignal;
+  AbortSignal.timeout = (ms) => timeout.call(AbortSignal, ms === 3000 ? 1 : ms);
+  const { fetch } = globalThis;
+  globalThis.fetch = (_url, { signal }) =>
+    new Promise((_resolve, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason));
+    });
+  try {
+    return await resolveModels(name, "auto");
+  } finally {
+    Object.assign(globalThis, { fetch });
+    AbortSignal.timeout = timeout;
+  }
+}"""
+
+
+def test_a_kept_model_waits_little_for_what_the_hub_may_have_for_it(page: Page) -> None:
+    found = page.evaluate(_KEPT, [f"hf:{REPO}", "ab" * 32])
+    assert found["model"]["source"] == f"hf:{REPO}"
+    assert found["drafter"] is None
