@@ -30,8 +30,9 @@ const DELETE_MS = 4000;
 export class ModelRow {
   #name = h("strong", { part: "name" });
   #amount = h("span");
+  #comma = h("span", { class: "comma" }, ", ");
   #origin = h("span");
-  #facts = h("p", { class: "facts", part: "facts" }, this.#amount, this.#origin);
+  #facts = h("p", { class: "facts", part: "facts" }, this.#amount, this.#comma, this.#origin);
   #bar = h("progress", { part: "progress" });
   #problem = h("p", { class: "problem", part: "problem", role: "alert", hidden: true });
   #open = button("open", "Open");
@@ -77,7 +78,8 @@ export class ModelRow {
     const name = showHidden(own?.name ?? model.name);
     this.#name.textContent = name;
     const { amount, origin } = describe(model, event, { isHere, isElsewhere, stored });
-    this.#amount.textContent = origin ? `${amount}, ` : amount;
+    this.#amount.textContent = amount;
+    this.#comma.hidden = origin === "";
     this.#origin.textContent = origin;
     this.#bar.hidden = model.is_complete || (!isHere && model.bytes === 0);
     this.#bar.setAttribute("aria-label", `Downloaded part of ${name}`);
