@@ -141,6 +141,26 @@ def test_ranges_are_fetched_side_by_side(tab: Tab, file: FlakyFile, url: str) ->
     assert (file.sent == 2).sum() == 1
 
 
+def test_what_a_drafter_takes_is_known_before_its_turn(
+    tab: Tab, server: FlakyServer, file: FlakyFile, url: str
+) -> None:
+    data = file.data[:1_000_001]
+    drafter = server.files["drafter.gguf"] = FlakyFile(data, etag='"drafter"')
+    entry = {"name": "drafter.gguf", "url": f"{server.url}drafter.gguf"}
+    beside = {"name": "drafter", "files": [entry], "source": f"{url}#drafter"}
+    model = {"name": "model", "files": [{"name": "model.gguf", "url": url}]}
+    file.max_bytes = 2_500_000
+    tab.start(model, drafter=beside)
+    tab.wait_for_stored(CHUNK_BYTES)
+    (kept,) = tab.list()
+    assert (kept["drafter"], kept["bytes"]) == ("drafter", MODEL_BYTES + len(data))
+    assert drafter.sent.sum() == 1  # which told the size
+    tab.pause()
+    file.max_bytes = None
+    assert tab.pull(model, drafter=beside)["name"] == "done"
+    assert [model["is_complete"] for model in tab.list()] == [True]
+
+
 def test_a_pause_and_a_closed_tab_go_on_where_they_were(
     open_tab: Callable[[], Tab], file: FlakyFile, url: str
 ) -> None:

@@ -63,9 +63,10 @@ const BEAT_MS = 1000;
  * @typedef {FetchOptions & {
  *   hashing: import("./hasher.js").Hashing,
  *   isFresh?: boolean,
+ *   after?: Promise<void>,
  *   onProgress?: (event: FetchEvent) => void,
  * }} PullOptions `isFresh`: ask the source whether it still has
- *   what is kept
+ *   what is kept. `after`: fetch nothing before this, only ask
  */
 
 /** What a server says that it has. @typedef {{record: FileRecord, remote: RemoteFile}} AskedFile */
@@ -103,7 +104,7 @@ export class Pull {
     /** By the model's list; each can be read from then on. @type {Promise<PulledFile[]>} */
     this.files = this.#open();
     /** Once all is there and checked. @type {Promise<void>} */
-    this.done = this.files.then(() => this.#run()).finally(() => {
+    this.done = this.files.then(() => options.after).then(() => this.#run()).finally(() => {
       clearTimeout(this.#telling);
       this.#channel.close();
     });

@@ -73,18 +73,18 @@ export class ModelRow {
     const isHere = Boolean(pull?.controller);
     const isElsewhere = !isHere && model.is_fetching;
     const event = isHere ? (pull?.event ?? null) : null;
-    const own = event?.source === model.source ? event : null; // not its drafter's
-    const stored = own?.stored_bytes ?? model.stored_bytes;
-    const name = showHidden(own?.name ?? model.name);
+    const stored = event?.stored_bytes ?? model.stored_bytes;
+    const total = event?.total_bytes || model.bytes;
+    const name = showHidden(event?.source === model.source ? event.name : model.name);
     this.#name.textContent = name;
-    const { amount, origin } = describe(model, event, { isHere, isElsewhere, stored });
+    const { amount, origin } = describe(model, event, { isHere, isElsewhere, stored, total });
     this.#amount.textContent = amount;
     this.#comma.hidden = origin === "";
     this.#origin.textContent = origin;
-    this.#bar.hidden = model.is_complete || (!isHere && model.bytes === 0);
+    this.#bar.hidden = model.is_complete || (!isHere && total === 0);
     this.#bar.setAttribute("aria-label", `Downloaded part of ${name}`);
-    if (model.bytes > 0) {
-      this.#bar.max = model.bytes;
+    if (total > 0) {
+      this.#bar.max = total;
       this.#bar.value = stored;
     } else {
       this.#bar.removeAttribute("value");
@@ -148,19 +148,18 @@ function button(part, text) {
 /**
  * @param {StoredModel} model
  * @param {FetchEvent | null} event the last event of this element's download
- * @param {{isHere: boolean, isElsewhere: boolean, stored: number}} state
+ * @param {{isHere: boolean, isElsewhere: boolean, stored: number, total: number}} state the bytes that are here, and all
  * @returns {{amount: string, origin: string}} for example "1.21 GB of 2.90 GB, paused" and "from huggingface.co"
  */
-function describe({ bytes, host, drafter, is_complete }, event, { isHere, isElsewhere, stored }) {
+function describe({ host, drafter, is_complete }, event, { isHere, isElsewhere, stored, total }) {
   const drafts = drafter ? ", with its drafter" : "";
   const origin = host ? `from ${host}` : "";
   if (is_complete && !isHere) {
-    return { amount: formatBytes(bytes) + drafts, origin };
+    return { amount: formatBytes(total) + drafts, origin };
   }
   if (isHere && (!event || event.state === "asking")) {
     return { amount: `Asking ${event?.host || host || "its server"} about its files`, origin: "" };
   }
-  const total = bytes || (event?.total_bytes ?? 0);
   const part = `${formatBytes(stored)} of ${formatBytes(total)}`;
   if (isElsewhere) {
     return { amount: `${part}, being downloaded by this page or another tab`, origin };
