@@ -111,6 +111,7 @@ def test_a_model_is_fetched_paused_opened_and_deleted_by_keyboard(
     shown = page.evaluate("shown")
     assert any("MB/s" in facts for facts, _ in shown)
     assert len({height for _, height in shown}) == 1, shown
+    expect(models.locator(".comma")).to_be_hidden()
     assert told(page, "hub") == [None]
     expect(models.get_by_role("progressbar")).to_have_js_property("max", MODEL_BYTES)
     assert [event["source"] for event in told(page, "leadout-fetch")][-1] == url

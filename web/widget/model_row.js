@@ -162,11 +162,11 @@ function describe({ host, drafter, is_complete }, event, { isHere, isElsewhere, 
   }
   const part = `${formatBytes(stored)} of ${formatBytes(total)}`;
   if (isElsewhere) {
-    return { amount: `${part}, being downloaded by this page or another tab`, origin };
+    return { amount: `${part}, being downloaded by this page or another tab`, origin: "" };
   }
   if (event?.state === "waiting") {
     const amount = `${part}, already being downloaded by this page or another tab; if that stops, this continues`;
-    return { amount, origin };
+    return { amount, origin: "" };
   }
   if (event?.state === "checking") {
     const share = Math.round((100 * event.checked_bytes) / (event.stored_bytes || 1));

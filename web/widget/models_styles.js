@@ -23,7 +23,7 @@ li p { font-size: .9375rem; }
   li:has(progress:not([hidden])) {
     .facts { min-height: 2lh; }
     .facts span { display: block; }
-    .comma { display: none; }
+    .facts .comma { display: none; }
   }
 }
 progress { margin: .4rem 0; }
