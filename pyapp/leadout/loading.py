@@ -166,13 +166,14 @@ async def load_model(
 
         await beside(stream_weights(), compile_first())
         on_phase("warming_up")
-        self_test = "not run"
         if pager is not None:
-            # For the self-test; and a file of the store that was read stays in use, so that nobody
-            # deletes it while its rows are needed.
-            await pager.bring(tokens_to_check(passes.tables))
+            # A file of the store that was read is in use: nobody deletes it while rows are needed.
+            await pager.bring([passes.tables.vocab_size - 1])
+        self_test = "not run"
         if drafter is not None:
             self_test = "identical"
+            if pager is not None:
+                await pager.bring(tokens_to_check(passes.tables))
             if not await rows_agree(device, passes, decoder.take_checks()):
                 for self_test, fewest in (("widest", FEW_ROWS[-1]), ("off", 1)):
                     drafter = drafter if self_test == "widest" else None

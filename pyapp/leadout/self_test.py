@@ -9,13 +9,11 @@ are compared.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from leadout import inputs
-from leadout.devices.base import CompiledPlan, Device, Readback, submit
+from leadout.devices.base import CompiledPlan, Device, submit
 from leadout.passes import DIGEST_WORDS, Passes
-from leadout.plan import Upload
 from leadout.state import Tables
 
 #: Rows 60 to 67 reach over the border of a tile of the KV cache.
@@ -42,41 +40,34 @@ async def rows_agree(
     tables = passes.tables
     start = max(min(_FIRST_POSITION, tables.context_length - _NUM_TOKENS), 0)
     tokens = tokens_to_check(tables)
+    found: set[tuple[tuple[int, ...], ...]] = set()
     ready = dict(compiled or {})
-    # With their rows. All are queued before the first one is waited for.
-    waiting: deque[tuple[int, Readback]] = deque()
-    digests: dict[int, list[int]] = {}
     try:
         for rows, plan in passes.checks.items():
             if len(tokens) % rows == 0:
                 if rows not in ready:
                     ready[rows] = await device.compile(plan)
-                digests[rows] = []
-        for rows in digests:
-            for table in _tables_of(rows, passes.min_rows, start, tokens):
-                waiting.append((rows, _queue(device, ready[rows], start + len(tokens), table)))
-        while waiting:
-            rows, readback = waiting.popleft()
-            words = await readback
-            digests[rows] += [int(word) for word in words[: rows * DIGEST_WORDS]]
+                found.add(await _digests(device, ready[rows], rows, passes.min_rows, start, tokens))
     finally:
-        for _, readback in waiting:
-            readback.discard()
         for check in ready.values():
             device.release(check)
-    return len({tuple(words) for words in digests.values()}) == 1
+    return len(found) == 1
 
 
-def _tables_of(rows: int, min_rows: int, start: int, tokens: list[int]) -> Iterator[Upload]:
-    """Yield the row tables of the passes that all tokens take, so many rows at a time."""
-    for first in range(0, len(tokens), rows):
-        part = tokens[first : first + rows]
-        yield inputs.replayed_rows(0, start + first, part, rows, min_rows)
-
-
-def _queue(device: Device, check: CompiledPlan, num_positions: int, table: Upload) -> Readback:
-    """Queue a pass whose readback has each row's digest; what a pass before it left is erased."""
+async def _digests(
+    device: Device, check: CompiledPlan, rows: int, min_rows: int, start: int, tokens: list[int]
+) -> tuple[tuple[int, ...], ...]:
+    """Return each token's digest, from passes of so many rows; `min_rows`: see `Passes`."""
     readback = check.plan.readback
     assert readback is not None
-    device.write(readback.buffer, 0, bytes(readback.bytes))
-    return submit(device, check, num_positions, [table])
+    digests: list[tuple[int, ...]] = []
+    for first in range(0, len(tokens), rows):
+        part = tokens[first : first + rows]
+        table = inputs.replayed_rows(0, start + first, part, rows, min_rows)
+        device.write(readback.buffer, 0, bytes(readback.bytes))
+        words = await submit(device, check, start + len(tokens), [table])
+        digests += [
+            tuple(int(word) for word in words[i * DIGEST_WORDS : (i + 1) * DIGEST_WORDS])
+            for i in range(len(part))
+        ]
+    return tuple(digests)

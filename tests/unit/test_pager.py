@@ -22,7 +22,7 @@ from leadout.devices.numpy import NumpyDevice
 from leadout.errors import OutOfMemoryError, RequestError, SourceError, TensorError
 from leadout.forecast import forecast
 from leadout.models import gemma4_text
-from leadout.pager import PageCounts, Pager
+from leadout.pager import Pager
 from leadout.plan import BufferSpec
 from leadout.planning import LoadOptions, plan_load
 from leadout.request import GenerateRequest
@@ -58,13 +58,12 @@ async def small_pager(monkeypatch: pytest.MonkeyPatch, num_rows: int) -> tuple[N
     monkeypatch.setattr(gemma4_text, "num_cached_rows", lambda tensor, at_least: num_rows)
     device = NoDevice()
     engine = await load(device, folder_files(TRAINED), placement="paged")
-    pager = engine.decoder.pager
-    assert pager is not None
-    # Loading has read other rows. Bring back those that a cache begins with, to where they were.
-    await pager.bring(reversed(range(num_rows)))
+    assert engine.decoder.pager is not None
+    # Loading has brought a row.
+    plan = engine.decoder.pager.plan
+    device.write(plan.slots.buffer, 0, bytes(plan.slots.bytes))
     device.moves.clear()
-    pager.counts = PageCounts()
-    return device, pager
+    return device, Pager(device, plan, engine.checkpoint.sources)
 
 
 async def test_the_row_that_was_used_longest_ago_gives_its_place(

@@ -121,7 +121,7 @@ export class RemoteFile {
     }
     if (this.wantedSize !== null && size !== this.wantedSize) {
       await response.body?.cancel();
-      throw this.#another(size);
+      throw this.#unpublished(size, this.wantedSize);
     }
     const { headers } = response;
     this.identity = { size, etag: headers.get("ETag"), modified: headers.get("Last-Modified") };
@@ -168,8 +168,9 @@ export class RemoteFile {
     if (PASSING_STATUSES.has(status)) {
       throw new Interruption(`the server answered ${status}`, retryAfterMs(response));
     }
+    this.#requireSize(response);
     const isOther = status === 416 || (status === 200 && this.#isOther(response));
-    if (this.identity !== null && isOther) throw this.#another(sizeOf(response));
+    if (this.identity !== null && isOther) throw this.changed();
     if (status === 200) {
       throw this.error(
         "lies on a server that does not answer Range requests, which reading in pieces needs; " +
@@ -200,16 +201,26 @@ export class RemoteFile {
     }
   }
 
-  /** @param {number | null} size of the file that the server has in its place */
-  #another(size) {
+  /** @param {Response} response of a file that has the published size, if it says its own */
+  #requireSize(response) {
+    const size = sizeOf(response);
     const wanted = this.wantedSize;
-    if (wanted !== null && size !== null && size !== wanted) {
-      return this.error(
-        `has ${size.toLocaleString("en")} bytes, and ${wanted.toLocaleString("en")} were published; ` +
-          "the server gives another file, or a pointer to it",
-        { size, wanted },
-      );
-    }
+    if (wanted !== null && size !== null && size !== wanted) throw this.#unpublished(size, wanted);
+  }
+
+  /**
+   * @param {number} size
+   * @param {number} wanted
+   */
+  #unpublished(size, wanted) {
+    return this.error(
+      `has ${size.toLocaleString("en")} bytes, and ${wanted.toLocaleString("en")} were published; ` +
+        "the server gives another file, or a pointer to it",
+      { size, wanted },
+    );
+  }
+
+  changed() {
     return this.error("was changed on the server while it was being read; load it again", {
       changed: true,
     });
@@ -228,11 +239,17 @@ export class RemoteFile {
    * @param {number} offset that was asked for
    */
   async #check(response, offset) {
+    try {
+      this.#requireSize(response);
+    } catch (error) {
+      await response.body?.cancel();
+      throw error;
+    }
     const isOther = this.#isOther(response);
     const start = /^bytes (\d+)-/.exec(response.headers.get("Content-Range") ?? "");
     if (!isOther && (start === null || Number(start[1]) === offset)) return;
     await response.body?.cancel();
-    if (isOther) throw this.#another(sizeOf(response));
+    if (isOther) throw this.changed();
     throw this.error("lies on a server that answers with another range than was asked for");
   }
 
@@ -243,7 +260,7 @@ export class RemoteFile {
   #isOther(response) {
     if (this.identity === null) return false;
     const { size, etag, modified } = this.identity;
-    if (this.isHashed) return response.status !== 200 && (sizeOf(response) ?? size) !== size;
+    if (this.isHashed) return response.status === 206 && (sizeOf(response) ?? size) !== size;
     return (
       etag !== response.headers.get("ETag") ||
       modified !== response.headers.get("Last-Modified") ||
