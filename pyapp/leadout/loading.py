@@ -170,6 +170,9 @@ async def load_model(
 
         await beside(stream_weights(), compile_first())
         on_phase("warming_up")
+        if pager is not None:
+            # A file of the store that was read is in use: nobody deletes it while rows are needed.
+            await pager.bring([passes.tables.vocab_size - 1])
         self_test = "not run"
         if drafter is not None:
             self_test = "identical"

@@ -28,13 +28,14 @@ SWAP_WORKER = """(name) => {
 }"""
 
 #: Starts a pull and leaves it running; window.pull.end is how it ended.
-START = """async ({ model, options }) => {
+START = """async ({ model, drafter, options }) => {
   const { Leadout } = await import("/leadout.js");
   const abort = new AbortController();
   const pull = { abort, events: [], end: null };
   window.pull = pull;
   pull.done = Leadout.models
     .pull(model, {
+      drafter,
       signal: abort.signal,
       onProgress: (event) => pull.events.push(event),
       fetchOptions: { retryMs: 5, ...options },
@@ -65,7 +66,8 @@ def serve_store_site(server: FlakyServer, site: Path, workers: Mapping[str, str]
     (site / "blank.html").write_text("<title>Blank</title>")
     for name, script in workers.items():
         (site / f"app-0/store/{name}.js").write_text(script)
-    with serve_in_thread(site, [server.url.removesuffix("/")]) as url:
+    origin = server.url.removesuffix("/")
+    with serve_in_thread(site, [origin, origin.replace("127.0.0.1", "localhost")]) as url:
         yield url
 
 
@@ -75,8 +77,8 @@ class Tab:
     def __init__(self, page: Page) -> None:
         self.page = page
 
-    def start(self, model: object, **options: Any) -> None:
-        self.page.evaluate(START, {"model": model, "options": options})
+    def start(self, model: object, drafter: object = "auto", **options: Any) -> None:
+        self.page.evaluate(START, {"model": model, "drafter": drafter, "options": options})
 
     def finish(self) -> dict[str, Any]:
         """Wait for the pull's end: its error's name, or "done"."""

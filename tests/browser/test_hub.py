@@ -231,6 +231,33 @@ def test_another_file_than_the_published_one_is_refused(hub: FakeHub, page: Page
     assert page.evaluate(_READ, [url, {"size": len(GGUF)}, []])["size"] == len(GGUF)
 
 
+#: Opens a file, and reads a part of it; seven seconds' wait takes none, and is counted.
+_WAIT = """async (url) => {
+  const { UrlSource } = await importApp("runtime/sources.js");
+  const { setTimeout } = globalThis;
+  window.numWaits = 0;
+  globalThis.setTimeout = (call, ms) => setTimeout(call, ms === 7000 ? (numWaits++, 0) : ms);
+  window.source ??= new UrlSource(url, { retryMs: 5 });
+  try {
+    await source.size();
+    await source.read(1 << 19, 10);
+  } finally {
+    globalThis.setTimeout = setTimeout;
+  }
+  return numWaits;
+}"""
+
+
+def test_a_server_that_asks_for_time_gets_it(hub: FakeHub, page: Page) -> None:
+    url = f"{hub.endpoint}/{REPO}/resolve/{COMMIT}/tiny.gguf"
+    headers = {"Retry-After": "7", "Access-Control-Expose-Headers": "Retry-After"}
+    hub.refusals = [(429, headers), (503, headers)]
+    assert page.evaluate(_WAIT, url) == 2  # for its size
+    page.evaluate("source.close()")
+    hub.refusals = [(429, headers)]
+    assert page.evaluate(_WAIT, url) == 1  # for a range
+
+
 def test_a_hub_that_the_policy_forbids_is_told(page: Page, resolve: Ask) -> None:
     error = resolve(REPO, host="http://127.0.0.1:9")["error"]
     assert error.startswith("SourceError: 127.0.0.1:9 cannot be reached")
@@ -304,3 +331,43 @@ def test_the_parts_of_a_split_are_one_model(page: Page) -> None:
         ],
         "source": f"https://models.example/x/{parts[1]}?download=1",
     }
+
+
+#: Keeps a model of one file under a hub's name, by its records alone; then asks a hub that says
+#: nothing for it, where three seconds take none.
+_KEPT = """async ([name, sha256]) => {
+  const { STORE_VERSION: version, keyOf, openFolders } = await importApp("store/records.js");
+  const { resolveModels } = await importApp("client/models.js");
+  const folders = await openFolders();
+  const url = "https://hub.example/f.gguf";
+  const file = { version, id: "f", name: "f.gguf", size: 4, sha256, url };
+  const records = [
+    [folders.models, `${await keyOf(name)}.json`, { version, source: name, name, files: [file] }],
+    [folders.files, "f.json", file],
+    [folders.files, "f.done", { version }],
+  ];
+  for (const [folder, file, record] of records) {
+    const stream = await (await folder.getFileHandle(file, { create: true })).createWritable();
+    await stream.write(JSON.stringify(record));
+    await stream.close();
+  }
+  const { timeout } = AbortSignal;
+  AbortSignal.timeout = (ms) => timeout.call(AbortSignal, ms === 3000 ? 1 : ms);
+  const { fetch } = globalThis;
+  globalThis.fetch = (_url, { signal }) =>
+    new Promise((_resolve, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason));
+    });
+  try {
+    return await resolveModels(name, "auto");
+  } finally {
+    Object.assign(globalThis, { fetch });
+    AbortSignal.timeout = timeout;
+  }
+}"""
+
+
+def test_a_kept_model_waits_little_for_what_the_hub_may_have_for_it(page: Page) -> None:
+    found = page.evaluate(_KEPT, [f"hf:{REPO}", "ab" * 32])
+    assert found["model"]["source"] == f"hf:{REPO}"
+    assert found["drafter"] is None

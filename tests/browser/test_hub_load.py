@@ -167,13 +167,14 @@ _PAGED = """async ([chat, { model, hub, requests }]) => {
   const options = { placement: "paged", pagedRows: 256, drafter: "none" };
   const forecast = await Leadout.models.estimate(model, { hub, drafter: "none" });
   const engine = await Leadout.load({ model, hub, ...options });
+  const removed = await Leadout.models.remove(model).catch(({ message }) => message);
   const [wanted, found] = [[], []];
   for (const request of requests) {
     wanted.push((await chat.engine.generate(request)).tokens);
     found.push(await engine.generate(request));
   }
   engine.dispose();
-  return { wanted, found, forecast, info: engine.info, whole: chat.engine.info };
+  return { wanted, found, removed, forecast, info: engine.info, whole: chat.engine.info };
 }"""
 
 
@@ -192,6 +193,7 @@ def test_a_table_that_stays_in_the_store_gives_the_same_ids(page: Page, hub: Fak
     }
     num_requests = len(hub.requests)
     result = page.evaluate(_PAGED, [page.locator("leadout-chat").element_handle(), asked])
+    assert "is in use" in result["removed"]
     found, info, whole = result["found"], result["info"], result["whole"]
     assert [one["tokens"] for one in found] == result["wanted"]
     # What is cached by default is more than this table.

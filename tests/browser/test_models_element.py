@@ -36,6 +36,18 @@ PUT = """async () => {
 }"""
 
 
+#: Records the row's facts and its height whenever a download gets on.
+WATCH = """() => {
+  const list = document.querySelector("leadout-models");
+  window.shown = [];
+  list.addEventListener("leadout-fetch", ({ detail }) => {
+    const row = list.shadowRoot.querySelector("li");
+    const facts = row.querySelector("[part=facts]").textContent;
+    if (detail.state === "fetching") shown.push([facts, row.offsetHeight]);
+  });
+}"""
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[FlakyServer]:
     with flaky_server(seed=7) as server:
@@ -85,14 +97,21 @@ def test_a_model_is_fetched_paused_opened_and_deleted_by_keyboard(
     page: Page, file: FlakyFile, url: str
 ) -> None:
     models = page.locator("leadout-models")
+    page.set_viewport_size({"width": 320, "height": 800})
     expect(models.locator("[part=hint]")).to_be_hidden()
     models.locator("summary").focus()
     page.keyboard.press("Enter")
     expect(models.locator("[part=hint]")).to_be_visible()
     expect(models).to_have_attribute("open", "")
     file.max_bytes = 2_500_000
+    page.evaluate(WATCH)
     call(page, f"list.pull({json.dumps(url)})")
-    expect(models).to_contain_text(f" of 5 MB from {url.split('/')[2]}")
+    # Nothing comes for some seconds: there is no speed. The row stays as high as it was.
+    expect(models).to_contain_text(f"2 MB of 5 MB, from {url.split('/')[2]}", timeout=10_000)
+    shown = page.evaluate("shown")
+    assert any("MB/s" in facts for facts, _ in shown)
+    assert len({height for _, height in shown}) == 1, shown
+    expect(models.locator(".comma")).to_be_hidden()
     assert told(page, "hub") == [None]
     expect(models.get_by_role("progressbar")).to_have_js_property("max", MODEL_BYTES)
     assert [event["source"] for event in told(page, "leadout-fetch")][-1] == url
@@ -144,7 +163,7 @@ def test_what_others_keep_is_shown_with_its_hidden_characters(
 def test_an_element_that_leaves_pauses_its_downloads(page: Page, file: FlakyFile, url: str) -> None:
     file.max_bytes = 2_500_000
     call(page, f"list.pull({json.dumps(url)})")
-    expect(page.locator("leadout-models [part=facts]")).to_contain_text(" of 5 MB from ")
+    expect(page.locator("leadout-models [part=facts]")).to_contain_text(" of 5 MB, ")
     call(page, "document.querySelector('main, body').prepend(list)")  # it only moves
     tab = Tab(page)
     assert [model["is_fetching"] for model in tab.list()] == [True]

@@ -141,6 +141,26 @@ def test_ranges_are_fetched_side_by_side(tab: Tab, file: FlakyFile, url: str) ->
     assert (file.sent == 2).sum() == 1
 
 
+def test_what_a_drafter_takes_is_known_before_its_turn(
+    tab: Tab, server: FlakyServer, file: FlakyFile, url: str
+) -> None:
+    data = file.data[:1_000_001]
+    drafter = server.files["drafter.gguf"] = FlakyFile(data, etag='"drafter"')
+    entry = {"name": "drafter.gguf", "url": f"{server.url}drafter.gguf"}
+    beside = {"name": "drafter", "files": [entry], "source": f"{url}#drafter"}
+    model = {"name": "model", "files": [{"name": "model.gguf", "url": url}]}
+    file.max_bytes = 2_500_000
+    tab.start(model, drafter=beside)
+    tab.wait_for_stored(CHUNK_BYTES)
+    (kept,) = tab.list()
+    assert (kept["drafter"], kept["bytes"]) == ("drafter", MODEL_BYTES + len(data))
+    assert drafter.sent.sum() == 1  # which told the size
+    tab.pause()
+    file.max_bytes = None
+    assert tab.pull(model, drafter=beside)["name"] == "done"
+    assert [model["is_complete"] for model in tab.list()] == [True]
+
+
 def test_a_pause_and_a_closed_tab_go_on_where_they_were(
     open_tab: Callable[[], Tab], file: FlakyFile, url: str
 ) -> None:
@@ -283,9 +303,26 @@ def test_the_same_file_at_another_address_is_not_fetched_again(
     assert read_stored(tab) == []
 
 
-def test_bytes_that_are_not_what_was_published_are_dropped(
-    tab: Tab, file: FlakyFile, url: str
+def test_an_etag_says_nothing_about_another_servers_file(
+    tab: Tab, server: FlakyServer, file: FlakyFile, url: str
 ) -> None:
+    assert tab.pull(url)["name"] == "done"
+    data = random.Random("another").randbytes(MODEL_BYTES)
+    server.files["model.gguf"] = FlakyFile(data, etag=file.etag)
+    assert tab.pull(url.replace("127.0.0.1", "localhost"))["name"] == "done"
+    hashes = {hashlib.sha256(each).hexdigest() for each in (file.data, data)}
+    assert set(read_stored(tab)) == hashes
+
+
+def test_bytes_that_are_not_what_was_published_are_dropped(
+    tab: Tab, server: FlakyServer, file: FlakyFile, url: str
+) -> None:
+    for other in (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 5\n", b""):
+        server.files["model.gguf"] = FlakyFile(other)
+        end = tab.pull(listed(url, file.data))
+        assert end["name"] == "SourceError"
+        assert f"has {len(other)} bytes, and 5,300,001 were published" in end["message"]
+    server.files["model.gguf"] = file
     end = tab.pull(listed(url, file.data, sha256="ab" * 32))
     assert end["name"] == "IntegrityError"
     assert "abababababababab" in end["message"]
@@ -337,9 +374,18 @@ def test_a_full_disk_is_known_before_a_byte_is_fetched(
     tab = Tab(page)
     server.files["old.gguf"] = FlakyFile(file.data[:2_000_000], etag='"old"')
     assert tab.pull(f"{server.url}old.gguf")["name"] == "done"
-    quota = {"origin": site.removesuffix("/"), "quotaSize": 4_000_000}
-    context.new_cdp_session(page).send("Storage.overrideQuotaForOrigin", quota)
+    origin, session = site.removesuffix("/"), context.new_cdp_session(page)
+
+    def set_quota(num_bytes: int) -> None:
+        quota = {"origin": origin, "quotaSize": num_bytes}
+        session.send("Storage.overrideQuotaForOrigin", quota)
+
+    set_quota(4_000_000)
     end = tab.pull(url)
+    assert [model["stored_bytes"] for model in tab.list()] == [0, 2_000_000]
+    server.files["new.gguf"] = FlakyFile(file.data[:1_000_000], etag='"new"')
+    set_quota(1)  # not even for a record
+    end_of_new = tab.pull(f"{server.url}new.gguf")
     assert [model["stored_bytes"] for model in tab.list()] == [0, 2_000_000]
     context.close()
     assert end["name"] == "StoreError"
@@ -347,6 +393,10 @@ def test_a_full_disk_is_known_before_a_byte_is_fetched(
     assert "does not fit: the browser does not give this page another 5.3 MB" in end["message"]
     assert "delete a model that is kept here, such as old (2 MB)" in end["message"]
     assert file.sent.sum() == 1  # which told the size
+    assert end_of_new["name"] == "StoreError"
+    assert end_of_new["detail"]["is_full"]
+    assert "the disk is full" in end_of_new["message"]
+    assert "delete a model that is kept here, such as" in end_of_new["message"]
 
 
 def test_a_disk_that_fills_up_keeps_what_is_there(tab: Tab, file: FlakyFile, url: str) -> None:
@@ -364,23 +414,18 @@ def test_a_disk_that_fills_up_keeps_what_is_there(tab: Tab, file: FlakyFile, url
     assert num_asked(file) == MODEL_BYTES - kept + 1  # which told the size
 
 
-@pytest.mark.parametrize(
-    ("fault", "message"),
-    [
-        ({"has_ranges": False}, "does not answer Range requests"),
-        ({"has_cors": False}, "does not allow this page to read it (CORS)"),
-        ({"is_down": True}, "there is no connection"),
-    ],
-)
-def test_a_server_that_cannot_be_used_is_named(
-    tab: Tab, file: FlakyFile, url: str, fault: dict[str, bool], message: str
-) -> None:
-    for name, value in fault.items():
-        setattr(file, name, value)
-    end = tab.pull(url)
-    assert end["name"] == "SourceError"
-    assert message in end["message"]
-    assert tab.list() == []
+def test_a_server_that_cannot_be_used_is_named(tab: Tab, file: FlakyFile, url: str) -> None:
+    for fault, fails, message in (
+        ("has_ranges", False, "does not answer Range requests"),
+        ("has_cors", False, "does not allow this page to read it (CORS)"),
+        ("is_down", True, "there is no connection"),
+    ):
+        setattr(file, fault, fails)
+        end = tab.pull(url)
+        assert end["name"] == "SourceError"
+        assert message in end["message"]
+        assert tab.list() == []
+        setattr(file, fault, not fails)
 
 
 # ---- the page and the widget ------------------------------------------------------------------
@@ -402,7 +447,8 @@ def test_the_page_fetches_pauses_goes_on_opens_and_deletes(
     page.get_by_role("button", name="Fetch only").click()
     expect(page.get_by_role("button", name="Fetch only")).to_be_hidden()
     library = page.locator("#library")
-    expect(library).to_contain_text(f" of 5 MB from {host}")
+    expect(library).to_contain_text("2 MB of 5 MB")
+    expect(library).to_contain_text(f"from {host}")
     library.get_by_role("button", name="Pause").click()
     expect(library).to_contain_text("of 5 MB, paused")
     file.max_bytes = None

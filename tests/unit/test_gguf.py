@@ -217,6 +217,8 @@ async def test_the_result_does_not_depend_on_where_pieces_end(
         (b"", "too few"),
         (b"GGUF\3\0\0", "too few"),
         (b"GGML" + bytes(40), "starts with b'GGML'"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "the pointer that git keeps"),
+        (b"<!doctype html>", "it is a web page"),
         (gguf_file(version=1), "version 1"),
         (gguf_file(version=4), "version 4"),
         (b"GGUF" + struct.pack(">IQQ", 3, 0, 0), "big-endian"),

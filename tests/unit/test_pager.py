@@ -59,7 +59,11 @@ async def small_pager(monkeypatch: pytest.MonkeyPatch, num_rows: int) -> tuple[N
     device = NoDevice()
     engine = await load(device, folder_files(TRAINED), placement="paged")
     assert engine.decoder.pager is not None
-    return device, engine.decoder.pager
+    # Loading has brought a row.
+    plan = engine.decoder.pager.plan
+    device.write(plan.slots.buffer, 0, bytes(plan.slots.bytes))
+    device.moves.clear()
+    return device, Pager(device, plan, engine.checkpoint.sources)
 
 
 async def test_the_row_that_was_used_longest_ago_gives_its_place(

@@ -193,6 +193,12 @@ async def test_a_header_longer_than_its_file_is_unsupported(data: bytes) -> None
     assert isinstance(await refusal(data), UnsupportedFormatError)
 
 
+async def test_what_git_keeps_in_a_files_place_is_named() -> None:
+    error = await refusal(b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n")
+    assert isinstance(error, UnsupportedFormatError)
+    assert "the pointer that git keeps" in error.message
+
+
 async def test_every_truncation_of_a_file_is_refused() -> None:
     file = safetensors_file({"t": entry("F32", [2], 0, 8)}, bytes(8))
     await parse(file)

@@ -66,6 +66,9 @@ const MAX_PARTS = 256;
 /** For a small file to come. */
 const ANSWER_MS = 60_000;
 
+/** For a hub to say whether it has a drafter for a model that is here. */
+const DRAFTER_MS = 3000;
+
 /** Files of a model folder that may be missing. */
 const OPTIONAL_FILES = [
   "tokenizer.json",
@@ -234,7 +237,7 @@ async function resolveHubName(name, options) {
     files: found.files.map((file) => ({ ...file, ...(hub.token && { token: hub.token }) })),
     ...(isKept && { source }),
   });
-  const lookUp = async () => {
+  const lookUp = async (/** @type {AbortSignal | null | undefined} */ signal) => {
     const found = await resolveModel(name, { ...hub, signal, withDrafter });
     const { drafter } = found;
     return {
@@ -244,13 +247,15 @@ async function resolveHubName(name, options) {
   };
   const kept = await findKeptPair(source, options);
   if (!kept) {
-    return lookUp();
+    return lookUp(signal);
   }
   if (!withDrafter || kept.drafter) {
     return kept;
   }
-  // Kept without a drafter: the hub may have one. Without a connection it goes without.
-  const found = await lookUp().catch(() => null);
+  // Kept without a drafter: the hub may have one. Without a connection, or with a dead one, it goes without.
+  const ends = [AbortSignal.timeout(DRAFTER_MS), ...(signal ? [signal] : [])];
+  const found = await lookUp(AbortSignal.any(ends)).catch(() => null);
+  signal?.throwIfAborted();
   return { model: kept.model, drafter: found?.drafter ?? null };
 }
 

@@ -19,6 +19,9 @@ const HEAD_BYTES = 256 << 10;
 export const MAX_RETRIES = 3;
 export const RETRY_MS = 400;
 
+/** What a server may ask for at most. */
+const MAX_WAIT_MS = 60_000;
+
 /** Statuses of a server that may answer properly a little later. */
 const PASSING_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504]);
 
@@ -43,7 +46,7 @@ export class Interruption extends Error {
    */
   constructor(message, waitMs = 0) {
     super(message);
-    this.waitMs = waitMs;
+    this.waitMs = Math.min(waitMs, MAX_WAIT_MS);
   }
 }
 
@@ -97,7 +100,7 @@ export class RemoteFile {
       } catch (error) {
         if (!(error instanceof Interruption)) throw error;
         if (retry === MAX_RETRIES) throw this.error(`cannot be fetched: ${error.message}; try again later`);
-        await sleep(this.retryMs * 2 ** retry, signal);
+        await sleep(Math.max(error.waitMs, this.retryMs * 2 ** retry), signal);
         signal?.throwIfAborted();
       }
     }
@@ -119,11 +122,7 @@ export class RemoteFile {
     }
     if (this.wantedSize !== null && size !== this.wantedSize) {
       await response.body?.cancel();
-      throw this.error(
-        `has ${size.toLocaleString("en")} bytes, and ${this.wantedSize.toLocaleString("en")} were published; ` +
-          "the server gives another file, or a pointer to it",
-        { size, wanted: this.wantedSize },
-      );
+      throw this.#unpublished(size, this.wantedSize);
     }
     const { headers } = response;
     this.identity = { size, etag: headers.get("ETag"), modified: headers.get("Last-Modified") };
@@ -170,6 +169,7 @@ export class RemoteFile {
     if (PASSING_STATUSES.has(status)) {
       throw new Interruption(`the server answered ${status}`, retryAfterMs(response));
     }
+    this.#requireSize(response);
     const isOther = status === 416 || (status === 200 && this.#isOther(response));
     if (this.identity !== null && isOther) throw this.changed();
     if (status === 200 && isWebPage(response)) {
@@ -209,6 +209,25 @@ export class RemoteFile {
     }
   }
 
+  /** @param {Response} response of a file that has the published size, if it says its own */
+  #requireSize(response) {
+    const size = sizeOf(response);
+    const wanted = this.wantedSize;
+    if (wanted !== null && size !== null && size !== wanted) throw this.#unpublished(size, wanted);
+  }
+
+  /**
+   * @param {number} size
+   * @param {number} wanted
+   */
+  #unpublished(size, wanted) {
+    return this.error(
+      `has ${size.toLocaleString("en")} bytes, and ${wanted.toLocaleString("en")} were published; ` +
+        "the server gives another file, or a pointer to it",
+      { size, wanted },
+    );
+  }
+
   changed() {
     return this.error("was changed on the server while it was being read; load it again", {
       changed: true,
@@ -228,6 +247,12 @@ export class RemoteFile {
    * @param {number} offset that was asked for
    */
   async #check(response, offset) {
+    try {
+      this.#requireSize(response);
+    } catch (error) {
+      await response.body?.cancel();
+      throw error;
+    }
     const isOther = this.#isOther(response);
     const start = /^bytes (\d+)-/.exec(response.headers.get("Content-Range") ?? "");
     if (!isOther && (start === null || Number(start[1]) === offset)) return;

@@ -137,6 +137,7 @@ export class UrlSource extends ReadAheadSource {
     for (let retry = 0; ; retry++) {
       const before = got;
       let reason = "the connection was cut";
+      let waitMs = 0;
       const stall = new Stall(this.stallMs);
       const either = AbortSignal.any([signal, stall.signal]);
       try {
@@ -150,12 +151,12 @@ export class UrlSource extends ReadAheadSource {
       } catch (error) {
         if (signal.aborted || error instanceof LeadoutError) throw error;
         if (stall.signal.aborted) ({ reason } = stall);
-        else if (error instanceof Interruption) reason = error.message;
+        else if (error instanceof Interruption) [reason, waitMs] = [error.message, error.waitMs];
       } finally {
         stall.end();
       }
       if (retry === MAX_RETRIES) throw cutShort(this.name, offset, target.length, got, reason);
-      await sleep(this.retryMs * 2 ** retry);
+      await sleep(Math.max(waitMs, this.retryMs * 2 ** retry), signal);
       signal.throwIfAborted();
     }
   }

@@ -133,8 +133,7 @@ export class ChunkFile {
    */
   write(chunk, bytes, hash) {
     try {
-      const written = this.#bytes.write(bytes, { at: chunk * CHUNK_BYTES });
-      if (written !== bytes.length) throw new DOMException("a part was written", "QuotaExceededError");
+      writeAll(this.#bytes, bytes, chunk * CHUNK_BYTES);
       this.#enter(chunk, 1, hash);
     } catch (error) {
       if (!isQuota(error)) throw error;
@@ -187,10 +186,19 @@ export class ChunkFile {
     const entry = this.#entries.slice(at, at + ENTRY_BYTES);
     entry[0] = state;
     entry.set(hash, 1);
-    const written = this.#table.write(entry, { at });
-    if (written !== entry.length) throw new DOMException("a part was written", "QuotaExceededError");
+    writeAll(this.#table, entry, at);
     this.#entries.set(entry, at);
   }
+}
+
+/**
+ * @param {SyncHandle} handle
+ * @param {Uint8Array} bytes
+ * @param {number} at
+ * @throws {DOMException} QuotaExceededError: there is no room for all of it
+ */
+function writeAll(handle, bytes, at) {
+  if (handle.write(bytes, { at }) !== bytes.length) throw new DOMException("a part was written", "QuotaExceededError");
 }
 
 /**
@@ -223,14 +231,23 @@ export async function openHandle(folder, name) {
  * @param {FileSystemDirectoryHandle} folder
  * @param {string} name
  * @param {object} record
+ * @throws {LeadoutError} StoreError: there is no room; a record that was there is still there
  */
 export async function writeRecord(folder, name, record) {
-  const handle = await openHandle(folder, name);
+  const bytes = new TextEncoder().encode(JSON.stringify(record));
   try {
-    handle.truncate(0);
-    handle.write(new TextEncoder().encode(JSON.stringify(record)), { at: 0 });
-    handle.flush();
-  } finally {
-    handle.close();
+    const handle = await openHandle(folder, name);
+    try {
+      if (handle.getSize() < bytes.length) handle.truncate(bytes.length); // the room first
+      writeAll(handle, bytes, 0);
+      handle.truncate(bytes.length);
+      handle.flush();
+    } finally {
+      handle.close();
+    }
+  } catch (error) {
+    if (!isQuota(error)) throw error;
+    const message = "the disk is full: there is no room even for the list of the model's files";
+    throw new LeadoutError("StoreError", message, { is_full: true });
   }
 }

@@ -48,8 +48,6 @@ const MIN_SPAN_CHUNKS = 2;
 const MAX_RETRIES = 10;
 const RETRY_MS = 400;
 const MAX_BACK_OFF_MS = 10_000;
-/** What a server may ask for at most. */
-const MAX_WAIT_MS = 60_000;
 
 export class Fetching {
   #files;
@@ -218,7 +216,7 @@ export class Fetching {
       }
       // At different moments, so that five connections do not come back as one.
       const backOffMs = retryMs * 2 ** retry * (0.75 + Math.random() / 2);
-      await sleep(Math.max(Math.min(waitMs, MAX_WAIT_MS), Math.min(backOffMs, MAX_BACK_OFF_MS)), signal);
+      await sleep(Math.max(waitMs, Math.min(backOffMs, MAX_BACK_OFF_MS)), signal);
       signal.throwIfAborted();
     }
   }

@@ -4,12 +4,12 @@
  * @module puller
  */
 
-/** @import {ClientMessage, WorkerMessage} from "../messages.js" */
+/** @import {ClientMessage, FetchEvent, WorkerMessage} from "../messages.js" */
 
 import { resolveAssets } from "../assets.js";
 import { Pull } from "./pulling.js";
 
-/** By the request's id. @type {Map<number, Pull>} */
+/** By the request's id: a model's and its drafter's. @type {Map<number, Pull[]>} */
 const pulls = new Map();
 
 addEventListener("message", ({ data }) => {
@@ -17,7 +17,7 @@ addEventListener("message", ({ data }) => {
   if (message.type === "ping") {
     post({ type: "pong", id: message.id });
   } else if (message.type === "abort") {
-    pulls.get(message.target)?.abort(new DOMException("The fetch was paused.", "AbortError"));
+    abort(pulls.get(message.target) ?? [], new DOMException("The fetch was paused.", "AbortError"));
   } else if (message.type === "pull") {
     pull(message);
   }
@@ -25,24 +25,34 @@ addEventListener("message", ({ data }) => {
 
 /** @param {Extract<ClientMessage, {type: "pull"}>} message */
 async function pull({ id, models, options, assets }) {
+  /** @type {Pull[]} */
+  const pulling = [];
+  pulls.set(id, pulling);
   try {
     const hashing =
       typeof assets === "string" ? resolveAssets(await (await fetch(assets)).json(), assets) : assets;
+    // All are asked for at once, so that what they take together is known; then one is fetched after the other.
     for (const model of models) {
-      const pulling = new Pull(model, {
-        ...options,
-        isFresh: true,
-        hashing,
-        onProgress: (event) => post({ type: "fetch", id, ...event }),
-      });
-      pulls.set(id, pulling);
-      await pulling.done;
+      const after = pulling.at(-1)?.done;
+      const onProgress = (/** @type {FetchEvent} */ event) => post({ type: "fetch", id, ...event });
+      pulling.push(new Pull(model, { ...options, isFresh: true, hashing, after, onProgress }));
     }
+    await Promise.all(pulling.map(({ done }) => done));
     post({ type: "result", id, value: null });
   } catch (error) {
+    abort(pulling, error);
+    await Promise.allSettled(pulling.map(({ done }) => done));
     const { name, message, detail } = /** @type {any} */ (error);
     post({ type: "error", id, error: { name: String(name), message: String(message), detail } });
   }
+}
+
+/**
+ * @param {Pull[]} pulling
+ * @param {unknown} reason
+ */
+function abort(pulling, reason) {
+  for (const one of pulling) one.abort(reason);
 }
 
 /** @param {WorkerMessage} message */

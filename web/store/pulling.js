@@ -56,13 +56,17 @@ const TELL_MS = 200;
 /** The time over which the speed is measured. */
 const SPEED_MS = 4000;
 
+/** How often it is told at least: a speed does not stand there when nothing comes. */
+const BEAT_MS = 1000;
+
 /**
  * @typedef {FetchOptions & {
  *   hashing: import("./hasher.js").Hashing,
  *   isFresh?: boolean,
+ *   after?: Promise<void>,
  *   onProgress?: (event: FetchEvent) => void,
  * }} PullOptions `isFresh`: ask the source whether it still has
- *   what is kept
+ *   what is kept. `after`: fetch nothing before this, only ask
  */
 
 /** What a server says that it has. @typedef {{record: FileRecord, remote: RemoteFile}} AskedFile */
@@ -100,7 +104,7 @@ export class Pull {
     /** By the model's list; each can be read from then on. @type {Promise<PulledFile[]>} */
     this.files = this.#open();
     /** Once all is there and checked. @type {Promise<void>} */
-    this.done = this.files.then(() => this.#run()).finally(() => {
+    this.done = this.files.then(() => options.after).then(() => this.#run()).finally(() => {
       clearTimeout(this.#telling);
       this.#channel.close();
     });
@@ -122,6 +126,8 @@ export class Pull {
     try {
       const kept = this.#options.isFresh ? null : await openKept(folders, this.#model);
       this.#all = kept ?? (await this.#openAsked(folders, await readModel(folders, source)));
+    } catch (error) {
+      throw await this.#explain(folders, error);
     } finally {
       release();
     }
@@ -223,8 +229,8 @@ export class Pull {
     const found = records.find((record) => {
       if (record.size !== identity.size || (sha256 && record.sha256 !== sha256)) return false;
       if (etag !== null || record.etag !== null) {
-        // A weak ETag says nothing about another address.
-        const isStrong = etag !== null && !etag.startsWith("W/");
+        // An ETag says nothing about other servers' files, and a weak one nothing about another address.
+        const isStrong = etag !== null && !etag.startsWith("W/") && originOf(record.url) === originOf(url);
         return record.etag === etag && (isStrong || record.url === url);
       }
       return record.url === url && modified !== null && record.modified === modified;
@@ -272,7 +278,7 @@ export class Pull {
       file.storedBytes = await storedBytes(folders, file.record.id);
       needed += file.record.size - (await reservedBytes(folders, file.record.id));
     }
-    if (needed > 0) await requireSpace(folders, this.#model.source, needed);
+    if (needed > 0) await requireSpace(needed);
   }
 
   async #run() {
@@ -309,7 +315,7 @@ export class Pull {
       this.#setState("done");
       this.#post({ type: "changed" });
     } catch (error) {
-      const failure = signal.aborted ? signal.reason : await this.#explain(folders, error);
+      const failure = await this.#explain(folders, signal.aborted ? signal.reason : error);
       const isChanged = error instanceof LeadoutError && error.detail.changed === true;
       for (const file of missing) {
         if (file.isDone) continue;
@@ -344,7 +350,8 @@ export class Pull {
       file.fetching = fetching;
       if (file.chunks?.isComplete) commit(file);
     }
-    await fetching.run(this.#ending.signal);
+    const beat = setInterval(() => this.#tell(), BEAT_MS);
+    await fetching.run(this.#ending.signal).finally(() => clearInterval(beat));
   }
 
   /**
@@ -426,6 +433,11 @@ function toEntry({ name, id, size, url }) {
 /** @param {string} [url] */
 function hostOf(url) {
   return url ? new URL(url, location.href).host : "";
+}
+
+/** @param {string} url */
+function originOf(url) {
+  return new URL(url, location.href).origin;
 }
 
 /**

@@ -18,19 +18,16 @@ export async function measureSpace() {
 }
 
 /**
- * @param {Folders} folders
- * @param {string} source of the model that is wanted
  * @param {number} neededBytes
  * @throws {LeadoutError} StoreError
  */
-export async function requireSpace(folders, source, neededBytes) {
+export async function requireSpace(neededBytes) {
   const { quota_bytes, used_bytes } = await measureSpace();
   const freeBytes = Math.max(0, quota_bytes - used_bytes);
   if (neededBytes <= freeBytes) return;
-  const advice = await adviceOnSpace(folders, source);
   throw new LeadoutError(
     "StoreError",
-    `${formatBytes(neededBytes)} do not fit: the browser leaves this page ${formatBytes(freeBytes)}; ${advice}`,
+    `${formatBytes(neededBytes)} do not fit: the browser leaves this page ${formatBytes(freeBytes)}`,
     { is_full: true, needed_bytes: neededBytes, free_bytes: freeBytes },
   );
 }
@@ -50,5 +47,5 @@ export async function adviceOnSpace(folders, source) {
   sized.sort((a, b) => b.bytes - a.bytes);
   const named = sized.slice(0, 3).map(({ name, bytes }) => `${name} (${formatBytes(bytes)})`);
   const what = named.length > 0 ? `delete a model that is kept here, such as ${named.join(", ")}, or ` : "";
-  return `${what}make room on the disk, then go on`;
+  return `${what}make room on the disk, then try again`;
 }

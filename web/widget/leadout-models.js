@@ -20,6 +20,7 @@ import { isAbort } from "../client/errors.js";
 import { models as store } from "../client/store.js";
 import { ElementBase, upgradeProperties } from "./attributes.js";
 import { h } from "./dom.js";
+import { Fetches } from "./fetches.js";
 import { showHidden } from "./hidden_characters.js";
 import { ModelRow } from "./model_row.js";
 import { getModelsSheet } from "./models_styles.js";
@@ -135,6 +136,7 @@ export class LeadoutModels extends ElementBase {
     const controller = new AbortController();
     /** @type {Pull} */
     const pull = { controller, event: null, error: null };
+    const fetches = new Fetches();
     this.#pulls.set(source, pull);
     this.open = true;
     this.#show();
@@ -146,7 +148,7 @@ export class LeadoutModels extends ElementBase {
         ...(assets !== null && { assets }),
         signal: controller.signal,
         onProgress: (event) => {
-          pull.event = event;
+          pull.event = fetches.take(event);
           this.#show();
           this.#emit("leadout-fetch", event);
         },

@@ -9,7 +9,7 @@
 
 import { h } from "./dom.js";
 import { showHidden } from "./hidden_characters.js";
-import { formatBytes } from "./words.js";
+import { describeError, formatBytes } from "./words.js";
 
 /**
  * A download of this element: running, paused or failed. Only while it runs it has a `controller`.
@@ -29,7 +29,10 @@ const DELETE_MS = 4000;
 
 export class ModelRow {
   #name = h("strong", { part: "name" });
-  #facts = h("p", { class: "facts", part: "facts" });
+  #amount = h("span");
+  #comma = h("span", { class: "comma" }, ", ");
+  #origin = h("span");
+  #facts = h("p", { class: "facts", part: "facts" }, this.#amount, this.#comma, this.#origin);
   #bar = h("progress", { part: "progress" });
   #problem = h("p", { class: "problem", part: "problem", role: "alert", hidden: true });
   #open = button("open", "Open");
@@ -37,11 +40,12 @@ export class ModelRow {
   #resume = button("resume", "Resume");
   #delete = button("delete", "Delete");
   #buttons = [this.#open, this.#pause, this.#resume, this.#delete];
+  #buttonLine = h("div", { class: "buttons" }, ...this.#buttons);
   element = h(
     "li",
     { part: "model" },
     h("div", { class: "words" }, this.#name, this.#facts, this.#bar, this.#problem),
-    h("div", { class: "buttons" }, ...this.#buttons),
+    this.#buttonLine,
   );
   #model;
   /** Set between the two clicks on Delete. */
@@ -69,19 +73,23 @@ export class ModelRow {
     const isHere = Boolean(pull?.controller);
     const isElsewhere = !isHere && model.is_fetching;
     const event = isHere ? (pull?.event ?? null) : null;
-    const stored = event?.source === model.source ? event.stored_bytes : model.stored_bytes;
-    const name = showHidden(model.name);
+    const stored = event?.stored_bytes ?? model.stored_bytes;
+    const total = event?.total_bytes || model.bytes;
+    const name = showHidden(event?.source === model.source ? event.name : model.name);
     this.#name.textContent = name;
-    this.#facts.textContent = describe(model, event, { isHere, isElsewhere, stored });
-    this.#bar.hidden = model.is_complete || (!isHere && model.bytes === 0);
+    const { amount, origin } = describe(model, event, { isHere, isElsewhere, stored, total });
+    this.#amount.textContent = amount;
+    this.#comma.hidden = origin === "";
+    this.#origin.textContent = origin;
+    this.#bar.hidden = model.is_complete || (!isHere && total === 0);
     this.#bar.setAttribute("aria-label", `Downloaded part of ${name}`);
-    if (model.bytes > 0) {
-      this.#bar.max = model.bytes;
+    if (total > 0) {
+      this.#bar.max = total;
       this.#bar.value = stored;
     } else {
       this.#bar.removeAttribute("value");
     }
-    const problem = pull?.error ? showHidden(pull.error.message) : "";
+    const problem = pull?.error ? showHidden(describeProblem(pull.error)) : "";
     if (this.#problem.textContent !== problem) {
       this.#problem.textContent = problem; // only then, because it is read out each time
     }
@@ -110,6 +118,7 @@ export class ModelRow {
     for (const one of this.#buttons) {
       one.hidden = !isShown(one);
     }
+    this.#buttonLine.hidden = this.#buttons.every((one) => one.hidden);
     if (hadFocus) {
       this.focus();
     }
@@ -139,34 +148,45 @@ function button(part, text) {
 /**
  * @param {StoredModel} model
  * @param {FetchEvent | null} event the last event of this element's download
- * @param {{isHere: boolean, isElsewhere: boolean, stored: number}} state
- * @returns {string} for example "1.21 GB of 2.90 GB, paused; from huggingface.co"
+ * @param {{isHere: boolean, isElsewhere: boolean, stored: number, total: number}} state the bytes that are here, and all
+ * @returns {{amount: string, origin: string}} for example "1.21 GB of 2.90 GB, paused" and "from huggingface.co"
  */
-function describe({ bytes, host, drafter, is_complete }, event, { isHere, isElsewhere, stored }) {
+function describe({ host, drafter, is_complete }, event, { isHere, isElsewhere, stored, total }) {
   const drafts = drafter ? ", with its drafter" : "";
+  const origin = host ? `from ${host}` : "";
   if (is_complete && !isHere) {
-    return `${formatBytes(bytes)}${drafts}${host ? `, from ${host}` : ""}`;
+    return { amount: formatBytes(total) + drafts, origin };
   }
-  const part = bytes > 0 ? `${formatBytes(stored)} of ${formatBytes(bytes)}` : "";
   if (isHere && (!event || event.state === "asking")) {
-    return `Asking ${event?.host || host || "its server"} about its files`;
+    return { amount: `Asking ${event?.host || host || "its server"} about its files`, origin: "" };
   }
+  const part = `${formatBytes(stored)} of ${formatBytes(total)}`;
   if (isElsewhere) {
-    return `${part}, another tab is downloading or loading it`;
+    return { amount: `${part}, being downloaded by this page or another tab`, origin: "" };
   }
   if (event?.state === "waiting") {
-    return `${part}, another tab is downloading it; if that stops, this tab continues`;
+    const amount = `${part}, already being downloaded by this page or another tab; if that stops, this continues`;
+    return { amount, origin: "" };
   }
   if (event?.state === "checking") {
     const share = Math.round((100 * event.checked_bytes) / (event.stored_bytes || 1));
-    return `${part}, checking the downloaded files: ${share} %`;
+    return { amount: `${part}, checking the downloaded files: ${share} %`, origin };
   }
   if (event) {
     const speed = event.bytes_per_s > 0 ? `, ${(event.bytes_per_s / 1e6).toFixed(1)} MB/s` : "";
-    return `${part} from ${event.host}${speed}${drafts}`;
+    return { amount: part + speed, origin: `from ${event.host}${drafts}` };
   }
   if (stored === 0) {
-    return `${formatBytes(bytes)}, not downloaded yet${host ? `; from ${host}` : ""}`;
+    return { amount: total > 0 ? `${formatBytes(total)}, not downloaded yet` : "Not downloaded yet", origin };
   }
-  return `${part}, paused${host ? `; from ${host}` : ""}`;
+  return { amount: `${part}, paused`, origin };
+}
+
+/**
+ * @param {Error} error
+ * @returns {string} for example "The model cannot be kept in this browser: the disk is full: …"
+ */
+function describeProblem(error) {
+  const { title, message } = describeError(error);
+  return `${title}: ${message}`;
 }

@@ -18,6 +18,14 @@ li {
 .words { flex: 1 1 16rem; min-width: 0; overflow-wrap: anywhere; }
 li p { font-size: .9375rem; }
 .facts { font-variant-numeric: tabular-nums; }
+/* Numbers grow while there is a bar. Lines that break where they like would move what is below. */
+@container (max-width: 30rem) {
+  li:has(progress:not([hidden])) {
+    .facts { min-height: 2lh; }
+    .facts span { display: block; }
+    .facts .comma { display: none; }
+  }
+}
 progress { margin: .4rem 0; }
 .buttons { display: flex; flex-wrap: wrap; gap: .5rem; }
 button { border-color: var(--leadout-edge); background: var(--leadout-paper); }

@@ -81,7 +81,7 @@ export function describePhase(phase, progress) {
 export function describeFetch({ state, host, stored_bytes, total_bytes, checked_bytes, bytes_per_s }) {
   const words = {
     asking: `Asking ${host}`,
-    waiting: "Another tab is fetching this model",
+    waiting: "This page or another tab is fetching this model already",
     checking: "Checking what is kept",
     fetching: `Fetching from ${host}`,
     done: "Kept in this browser",

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from leadout.checkpoint.ggml_types import GGML_TYPES, RETIRED_GGML_TYPES
-from leadout.checkpoint.source import Source
+from leadout.checkpoint.source import Source, advice_on
 from leadout.checkpoint.tensors import TensorInfo, check_extents
 from leadout.errors import CheckpointError, TensorError, UnsupportedFormatError
 from leadout.shown import shown
@@ -140,8 +140,9 @@ async def _read_version(file: _Reader) -> int:
         )
     magic = await file.take(len(MAGIC))
     if magic != MAGIC:
+        advice = advice_on(magic, "give a GGUF file")
         raise UnsupportedFormatError(
-            f"{file.name} starts with {magic!r}, a GGUF file with {MAGIC!r}; give a GGUF file",
+            f"{file.name} starts with {magic!r}, a GGUF file with {MAGIC!r}; {advice}",
             file=file.name,
         )
     version = await file.u32()

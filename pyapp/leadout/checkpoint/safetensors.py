@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import TypeGuard
 
 from leadout.checkpoint.json_file import MAX_JSON_BYTES, parse_json_object, read_json_object
-from leadout.checkpoint.source import Source
+from leadout.checkpoint.source import Source, advice_on
 from leadout.checkpoint.tensors import TensorInfo, check_extents
 from leadout.errors import CheckpointError, TensorError, UnsupportedFormatError
 from leadout.shown import shown
@@ -75,12 +75,13 @@ async def read_safetensors_header(source: Source, index: int = 0) -> list[Tensor
             f"{source.name} has {size:,} bytes, too few for a safetensors file; download it again",
             file=source.name,
         )
-    header_bytes = int.from_bytes(await source.read(0, 8), "little")
+    first = await source.read(0, 8)
+    header_bytes = int.from_bytes(first, "little")
     if header_bytes > min(size - 8, MAX_JSON_BYTES):
+        usual = "it is cut short or not a safetensors file, download it again"
         raise UnsupportedFormatError(
             f"{source.name} declares a header of {header_bytes:,} bytes, but has {size:,} bytes "
-            f"in all and at most {MAX_JSON_BYTES:,} are read; it is cut short or not a "
-            "safetensors file, download it again",
+            f"in all and at most {MAX_JSON_BYTES:,} are read; {advice_on(first, usual)}",
             file=source.name,
             header_bytes=header_bytes,
             file_bytes=size,

@@ -7,6 +7,13 @@ from typing import Protocol
 
 from leadout.errors import SourceError
 
+#: How files begin that lie where a model's should, and what to do about them.
+_STAND_INS = {
+    b"vers": "it is the pointer that git keeps in a large file's place, fetch the file itself",
+    b"<!do": "it is a web page, fetch the file itself",
+    b"<htm": "it is a web page, fetch the file itself",
+}
+
 
 class Source(Protocol):
     """A random-access run of bytes: a URL, a picked file, a file on disk, or memory.
@@ -116,3 +123,13 @@ def check_range(name: str, offset: int, length: int, size: int) -> None:
             wanted_bytes=length,
             size_bytes=size,
         )
+
+
+def advice_on(first: bytes, usual: str) -> str:
+    """Return what to do about a file that is not of its format.
+
+    Args:
+        first: the file's first bytes, at least four.
+        usual: the advice, unless these say what the file is.
+    """
+    return _STAND_INS.get(first[:4].lower(), usual)
