@@ -29,7 +29,7 @@ PULL_AND_LOAD = """async (model) => {
   let begun = performance.now();
   let fetched_ms = 0;
   const onProgress = ({ stored_bytes, total_bytes }) => {
-    if (stored_bytes === total_bytes) fetched_ms ||= performance.now() - begun;
+    if (total_bytes > 0 && stored_bytes === total_bytes) fetched_ms ||= performance.now() - begun;
   };
   await Leadout.models.pull(facts ? listed : url, { onProgress });
   const pull_ms = performance.now() - begun;
