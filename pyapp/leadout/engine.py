@@ -443,7 +443,7 @@ class Engine:
         if may_think and open_id is not None and close_id is not None:
             marks = (open_id, close_id)
             matcher = AfterReasoning(matcher, *marks, stop_ids, vocab_size, is_thinking)
-        return Guide(matcher, constraint.kind)
+        return Guide(matcher, constraint.kind, has_ends=bool(stop_ids))
 
     def require_tokenizer(self) -> Tokenizer:
         """Return the tokenizer.

@@ -18,6 +18,8 @@ class Guide:
     Args:
         matcher: at the place that the answer has reached.
         kind: of the constraint, see `Constraint.kind`.
+        has_ends: the vocabulary has tokens that end answers, so that one is allowed wherever an
+            answer may end.
 
     Attributes:
         kind: as given.
@@ -29,14 +31,17 @@ class Guide:
         host_ms: what the host took for all that, mostly while the device was busy.
     """
 
-    def __init__(self, matcher: TokenMatcher, kind: str) -> None:
+    def __init__(self, matcher: TokenMatcher, kind: str, *, has_ends: bool) -> None:
         self.kind = kind
+        self._has_ends = has_ends
         self.is_complete = False
         self.num_masks = 0
         self.num_forced = 0
         self.num_forced_accepted = 0
         self._most_forced = _FIRST_FORCED
         self.host_ms = 0.0
+        # Drafts of this pass behind which no token may follow, if any.
+        self._last_drafts: list[int] | None = None
         self._num_under_way = 0
         self._is_closed = False
         self._matcher = matcher
@@ -70,6 +75,9 @@ class Guide:
         """Return the masks of the next position, and behind each draft as far as these are allowed.
 
         None at all: nothing may follow, and the answer is complete.
+
+        Raises:
+            RequestError: something must follow, and no token begins it.
         """
         if self._is_closed:
             return []
@@ -80,9 +88,17 @@ class Guide:
         finally:
             self._num_under_way -= 1
             self._free()
-        # A vocabulary without a token that ends answers leaves nothing to choose at their end.
+        # Nothing may follow where an answer is complete and has no token to end with; and where
+        # the vocabulary lacks a character's bytes.
+        num_found = len(masks)
         while masks and masks[-1] == bytes(len(masks[-1])):
             masks.pop()
+        self._last_drafts = list(drafts[: len(masks)]) if len(masks) < num_found else None
+        if num_found and not masks and self._has_ends:
+            raise RequestError(
+                f"{self.kind}: no token of the model's begins what must come next, so the answer "
+                "cannot go on; leave out characters that the model does not know."
+            )
         self.num_masks += len(masks)
         self.is_complete = not masks
         self._took(began)
@@ -109,6 +125,8 @@ class Guide:
                     "answer cannot go on; loosen it."
                 )
             taken.append(token)
+            if taken == self._last_drafts:
+                break  # the row behind chose among no tokens
             if self._matcher.is_finished:
                 self.is_complete = True
                 break
