@@ -22,8 +22,10 @@
       load_block(b, name)       a statement: block b into locals, once
       quad(name, j)             an expression: columns 4j .. 4j + 3 of that block, vec4<f32>, j constant
 
-    Values are unpacked without a conversion: bits put into the mantissa of a power of two, above which
-    they count 1, are that power plus the value, and subtracting takes the power off again, exactly. -#}
+    Of units, values are unpacked without a conversion: bits put into the mantissa of a power of two, above which
+    they count 1, are that power plus the value, and subtracting takes the power off again, exactly. Of blocks they
+    are converted: where all that is done to a value is to multiply it, NVIDIA's compiler multiplies the power first
+    and subtracts the product, which leaves a few bits of the value. -#}
 {% from "shared/planes.wgsl" import low_half, high_half, float_quad with context %}
 {% set has_scale, has_offset = layout.is_quantised, layout.has_offset %}
 {% set num_planes, unit_columns = layout.planes | length, layout.unit_columns %}
@@ -145,9 +147,22 @@ fma({{ raw(words, p, i) }}, vec4<f32>({{ scale }}.x), vec4<f32>({{ scale }}.y))
 {{ raw(words, p, i) }}{{ " * " ~ scale if has_scale }}
 {%- endif -%}
 {% endmacro %}
+{% macro converted(words, j) %}
+{%- if has_nibbles -%}
+vec4<f32>(vec4<i32>((vec4<u32>({{ words }}[{{ j % 4 }}]) >> vec4<u32>({{ "4, 12, 20, 28" if j >= 4 else "0, 8, 16, 24" }})) & vec4<u32>(0xfu)){{ " - " ~ zero if zero }})
+{%- else -%}
+vec4<f32>(((vec4<i32>(bitcast<i32>({{ words }}[{{ j }}])) << vec4<u32>(24, 16, 8, 0)) >> vec4<u32>(24)){{ " - " ~ zero if zero }})
+{%- endif -%}
+{% endmacro %}
 {% macro quad(name, j) %}
 {%- set quads = unit_columns // 4 -%}
 {%- set words, j = name ~ "_" ~ j // quads, j % quads -%}
-{%- set p, i = (j % 4, j // 4) if has_nibbles else (j // 2, j % 2) -%}
-{{ weight(words, words ~ "_scale", p ~ "u", i) }}
+{%- set scale = words ~ "_scale" -%}
+{%- if not has_scale -%}
+{{ float_quad(words, j) }}
+{%- elif has_offset -%}
+fma({{ converted(words, j) }}, vec4<f32>({{ scale }}.x), vec4<f32>({{ scale }}.y))
+{%- else -%}
+{{ converted(words, j) }} * {{ scale }}
+{%- endif -%}
 {%- endmacro %}
