@@ -27,14 +27,14 @@ from store_tab import Tab
 
 import parallel
 from leadout_build import ROOT
-from leadout_build.serving.browser import launch_options
+from software_chromium import software_options
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """A Chromium; WebGPU is not needed here."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(**launch_options(software=True))
+        browser = playwright.chromium.launch(**software_options())
         yield browser
         browser.close()
 

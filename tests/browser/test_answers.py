@@ -11,10 +11,11 @@ import pytest
 from jsonschema import Draft202012Validator
 from playwright.sync_api import Page
 
-from leadout_build.serving.headless import BLANK, headless_page, serving
+from leadout_build.serving.headless import BLANK, serving
 from leadout_build.serving.server import find_model
 from leadout_build.store.model_store import Store
 from published_templates import GEMMA_4_TOOLS
+from software_chromium import software_page
 from stand_in_nano import write_stand_in
 
 SCHEMA: dict[str, Any] = {
@@ -69,7 +70,7 @@ def page(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]
     store = Store(tmp_path_factory.mktemp("store"))
     with (
         serving(site, store=store, model=str(paths[0]), drafter=str(paths[1])) as url,
-        headless_page(url + BLANK) as page,
+        software_page(url + BLANK) as page,
     ):
         name, _ = find_model(store, *map(str, paths))
         page.evaluate(_LOAD, [name, "auto"])

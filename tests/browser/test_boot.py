@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
-from leadout_build.serving.headless import BLANK, headless_page, serving
+from leadout_build.serving.headless import BLANK, serving
 from leadout_build.store.model_store import Store
+from software_chromium import software_page
 
 PATIENCE_MS = 300_000
 
@@ -62,7 +63,7 @@ GPUAdapter.prototype.requestDevice = async function (descriptor) {
 def opened(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, str]]:
     """A Chromium, and where the site is."""
     store = Store(tmp_path_factory.mktemp("store"))
-    with serving(site, store=store) as url, headless_page(url + BLANK) as page:
+    with serving(site, store=store) as url, software_page(url + BLANK) as page:
         assert page.context.browser is not None
         yield page.context.browser, url
 

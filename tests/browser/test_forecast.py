@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from leadout_build.serving.headless import BLANK, headless_page, serving
+from leadout_build.serving.headless import BLANK, serving
+from software_chromium import software_page
 from thoroughness import IS_THOROUGH
 
 #: Readback buffers, made as they are needed, are no part of a forecast. Seen: 0.6 % (32 kB).
@@ -39,7 +40,7 @@ def test_memory_and_speed_are_what_was_forecast(site: Path) -> None:
     model = {"name": "tiny", "shape": "tiny"}
     options = {"drafter": "none", "contextLength": 400, "kvDtype": "f16"}
     asked = {"model": model, "options": options, "numTokens": NUM_TOKENS}
-    with serving(site) as url, headless_page(url + BLANK) as page:
+    with serving(site) as url, software_page(url + BLANK) as page:
         found = page.evaluate(_BOTH, asked)
     forecast, info = found["forecast"], found["info"]
     memory = forecast["memory"]

@@ -22,8 +22,9 @@ from leadout.devices.numpy import NumpyDevice
 from leadout.embedded import Embeddings
 from leadout.tokenizer import tokenizer_json_from_gguf
 from leadout.tokenizer_native import HuggingFaceTokenizer
-from leadout_build.serving.headless import BLANK, headless_page, serving
+from leadout_build.serving.headless import BLANK, serving
 from leadout_build.store.model_store import Store
+from software_chromium import software_page
 from split_gguf import split_gguf
 
 NUM_TOKENS = 12
@@ -73,7 +74,7 @@ def page(site: Path, hub: FakeHub, tmp_path_factory: pytest.TempPathFactory) -> 
     origins = [hub.endpoint, hub.other_host]
     with (
         serving(site, store=store, allow_origins=origins) as url,
-        headless_page(url + BLANK) as page,
+        software_page(url + BLANK) as page,
     ):
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))

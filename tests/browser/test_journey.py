@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from pages import Chat
 
-from leadout_build.serving.headless import headless_page, serving
+from leadout_build.serving.headless import serving
+from software_chromium import software_page
 
 #: Software rendering compiles some forty pipelines first.
 LOAD_TIMEOUT_MS = 300_000
@@ -27,7 +28,7 @@ CONTINUATION = " the capital of the country of France. It is the largest city in
 @pytest.fixture(scope="module")
 def chat(site: Path, gemma3_gguf: Path) -> Iterator[Chat]:
     """The page with the model loaded, at temperature 0."""
-    with serving(site, "gemma3-270m") as url, headless_page(url) as page:
+    with serving(site, "gemma3-270m") as url, software_page(url) as page:
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         chat = Chat(page)

@@ -16,10 +16,11 @@ from pages import WITH_RECORDS, Chat, static_host
 from playwright.sync_api import expect
 
 from leadout_build.cli.market_table import parse_table
-from leadout_build.serving.headless import BLANK, headless_page
+from leadout_build.serving.headless import BLANK
 from leadout_build.store.nano_prompts import EXAMPLE_TABLE_CSV
 from nano.check import check_answer, check_brief
 from nano.questions import Question
+from software_chromium import software_page
 
 #: For a load and a brief without a GPU, on a machine that other work shares.
 PATIENCE_MS = 600_000
@@ -64,7 +65,7 @@ class Desk:
 @pytest.fixture(scope="module")
 def desk(site: Path) -> Iterator[Desk]:
     """The page, just opened."""
-    with static_host(site) as url, headless_page(url + BLANK) as page:
+    with static_host(site) as url, software_page(url + BLANK) as page:
         page.add_init_script(WITH_RECORDS)
         errors: list[str] = []
         requests: list[str] = []

@@ -8,8 +8,8 @@ from pages import serve_in_thread
 from playwright.sync_api import sync_playwright
 
 from flaky_server import FlakyFile, flaky_server
-from leadout_build.serving.headless import launch_options
 from leadout_build.store.built_in import built_in_models
+from software_chromium import software_options
 
 #: For a load without a GPU, on a machine that other work shares.
 PATIENCE_MS = 300_000
@@ -43,7 +43,7 @@ def test_a_model_loads_while_it_is_fetched_and_then_without_any_connection(
         sync_playwright() as playwright,
         flaky_server(seed=2) as server,
     ):
-        browser = playwright.chromium.launch(**launch_options(software=True))
+        browser = playwright.chromium.launch(**software_options())
         context = browser.new_context()
         context.set_default_timeout(PATIENCE_MS)
         file = server.files["nano.gguf"] = FlakyFile(data, cut_share=0.3)

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from leadout_build.serving.headless import BLANK, headless_page, serving
+from leadout_build.serving.headless import BLANK, serving
 from leadout_build.serving.server import find_model
 from leadout_build.store.model_store import Store
+from software_chromium import software_page
 from stand_in_nano import write_stand_in
 
 #: Longer than what is worth a copy between lanes, which is 64 tokens.
@@ -54,7 +55,7 @@ def page_and_model(site: Path, tmp_path: Path) -> Iterator[tuple[Page, str]]:
     store = Store(tmp_path / "store")
     with (
         serving(site, store=store, model=str(path)) as url,
-        headless_page(url + BLANK) as page,
+        software_page(url + BLANK) as page,
     ):
         yield page, find_model(store, str(path), None)[0]
 

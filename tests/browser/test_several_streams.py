@@ -9,7 +9,8 @@ import pytest
 from pages import static_host
 from playwright.sync_api import Browser, Page
 
-from leadout_build.serving.headless import BLANK, headless_page
+from leadout_build.serving.headless import BLANK
+from software_chromium import software_page
 
 #: For a load and some texts without a GPU, on a machine that other work shares.
 PATIENCE_MS = 600_000
@@ -106,7 +107,7 @@ def url(site: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser(url: str) -> Iterator[Browser]:
     """A Chromium with WebGPU."""
-    with headless_page(url + BLANK) as page:
+    with software_page(url + BLANK) as page:
         assert page.context.browser is not None
         yield page.context.browser
 

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, expect
 from store_tab import SWAP_WORKER, Tab, read_stored, serve_store_site
 
 from flaky_server import FlakyFile, FlakyServer, flaky_server
-from leadout_build.serving.browser import launch_options
+from software_chromium import software_options
 from thoroughness import IS_THOROUGH
 
 CHUNK_BYTES = 1 << 20
@@ -367,7 +367,7 @@ def test_a_full_disk_is_known_before_a_byte_is_fetched(
     tmp_path: Path,
 ) -> None:
     # With a profile on the disk: a private one's files are in memory, and more lenient.
-    options = launch_options(software=True)
+    options = software_options()
     context = chromium.browser_type.launch_persistent_context(tmp_path, **options)
     page = context.new_page()
     page.goto(site + "blank.html")

@@ -91,26 +91,42 @@ const methods = {
     runtimes.get(handle).runtime.pageIn(plan, makeSources(specs, blob)),
 
   /** One dispatch over fresh buffers that hold the blob's parts; gives them back as they are then. */
-  async run({ handle, variant, constants, sizes, workgroups, label }, blob) {
-    const { runtime } = runtimes.get(handle);
+  run({ handle, variant, constants, sizes, workgroups, label }, blob) {
     const names = sizes.map((_, i) => `binding ${i}`);
-    const specs = Object.fromEntries(names.map((name, i) => [name, { bytes: sizes[i] }]));
-    await runtime.allocate(specs);
-    let plan = -1;
+    const plan = {
+      name: "test",
+      pipelines: [{ variant, constants }],
+      dispatches: [{ pipeline: 0, bindings: whole(names, sizes), workgroups, label }],
+      params: [],
+    };
+    const buffers = names.map((name, i) => ({ name, bytes: sizes[i], isHeld: true }));
+    return methods.runPlan({ handle, plan, buffers, params: [], read: names }, blob);
+  },
+
+  /**
+   * One Plan over fresh buffers, of which those that are held have the blob's parts as contents; gives those
+   * to read back as they are then, and behind them what `collect` gives.
+   */
+  async runPlan({ handle, plan, buffers, params, read }, blob) {
+    const { runtime } = runtimes.get(handle);
+    const sizes = Object.fromEntries(buffers.map(({ name, bytes }) => [name, bytes]));
+    await runtime.allocate(Object.fromEntries(buffers.map(({ name, bytes }) => [name, { bytes }])));
+    let compiled = -1;
     try {
-      const ends = offsets(sizes);
-      names.forEach((name, i) => runtime.write(name, 0, blob.subarray(ends[i], ends[i + 1])));
-      plan = await runtime.compile({
-        name: "test",
-        pipelines: [{ variant, constants }],
-        dispatches: [{ pipeline: 0, bindings: whole(names, sizes), workgroups, label }],
-        params: [],
-      });
-      runtime.submit(plan);
-      return { bytes: await readAll(runtime, names, sizes) };
+      let end = 0;
+      for (const { name, bytes, isHeld } of buffers) {
+        if (!isHeld) continue;
+        runtime.write(name, 0, blob.subarray(end, end + bytes));
+        end += bytes;
+      }
+      compiled = await runtime.compile(plan);
+      const ticket = runtime.submit(compiled, ...params);
+      const reads = read.map((name) => runtime.read(name, 0, sizes[name]));
+      if (ticket >= 0) reads.push(runtime.collect(ticket));
+      return { bytes: new Blob(await Promise.all(reads)) };
     } finally {
-      runtime.free(names);
-      runtime.releasePlan(plan);
+      runtime.free(Object.keys(sizes));
+      runtime.releasePlan(compiled);
     }
   },
 
@@ -160,17 +176,8 @@ function readOnce(spec, bytes, length) {
   return makeSource(spec, "source", bytes).read(0, length);
 }
 
-function offsets(sizes) {
-  return sizes.reduce((ends, size) => [...ends, ends[ends.length - 1] + size], [0]);
-}
-
 function whole(names, sizes) {
   return names.map((buffer, i) => ({ buffer, offset: 0, bytes: sizes[i] }));
-}
-
-async function readAll(runtime, names, sizes) {
-  const parts = await Promise.all(names.map((name, i) => runtime.read(name, 0, sizes[i])));
-  return new Blob(parts);
 }
 
 function describe(error) {

@@ -74,11 +74,10 @@ class ChromiumHost:
     async def _open(self) -> None:
         from playwright.async_api import async_playwright
 
-        from leadout_build.serving.browser import launch_options
+        from software_chromium import software_options
 
         self._playwright = await async_playwright().start()
-        options = launch_options(software=True)
-        options["args"].append("--js-flags=--expose-gc")  # harness.js collects garbage at will
+        options = software_options("--expose-gc")  # harness.js collects garbage at will
         self._browser = await self._playwright.chromium.launch(**options)
         self._page = await self._browser.new_page()
         self._page.on("pageerror", lambda error: self.mistakes.append(str(error)))
