@@ -290,6 +290,7 @@ def test_a_buffer_above_the_limit_is_refused_with_the_numbers(runtime: GpuRuntim
     assert runtime.allocated_bytes == 0
 
 
+@pytest.mark.browser_only  # Node takes a machine's card
 def test_a_failed_allocation_keeps_nothing_and_the_runtime_goes_on(runtime: GpuRuntime) -> None:
     # SwiftShader allows a buffer of 1 GiB and cannot allocate it.
     big = runtime.info["max_buffer_bytes"]
@@ -435,6 +436,7 @@ def test_a_released_plan_cannot_be_submitted(runtime: GpuRuntime) -> None:
 # ---- the device ---------------------------------------------------------------------------
 
 
+@pytest.mark.browser_only  # Node takes a machine's card
 def test_info_says_what_the_adapter_is_and_allows(runtime: GpuRuntime) -> None:
     info = runtime.info
     assert info["name"] == "SwiftShader"
