@@ -76,7 +76,8 @@ def choose(chat: Chat) -> None:
 
 
 def test_what_a_known_model_takes_is_read_before_it_is_fetched(open_page: OpenPage) -> None:
-    chat = open_page(forecast=FORECAST, probeMs=600)
+    # Long enough for what comes before to be seen on a busy machine.
+    chat = open_page(forecast=FORECAST, probeMs=3000)
     chat.element.evaluate(
         """(chat, assets) => {
           chat.loadOptions = { contextLength: 8192, kvDtype: "f16", runAhead: 2 };
