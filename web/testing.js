@@ -55,7 +55,7 @@ const WEIGHTS_BYTES = 253_000_000;
 const MAX_DRAFT_TOKENS = 7;
 const ACCEPTS = [2, 0, 3, 1];
 const NUM_PROGRESS_EVENTS = 20;
-/** How far tokens may lag behind `tokensPerSecond`, in milliseconds. */
+/** How far tokens may lag behind `tokensPerSecond` and still be made up for, in milliseconds. */
 const MAX_LATE_MS = 8;
 const SCORE_VOCAB_SIZE = 8;
 
@@ -218,8 +218,10 @@ export function createFakeBackend(post, options = {}, crash = () => {}) {
     for (const token of tokens.slice(numResumed, maxTokens)) {
       // Timers are no finer than 4 ms, so faster tokens come several at a time. What a busy page lost
       // is not made up for: all the tokens of one request would come before its neighbour's first.
-      dueMs = Math.max(dueMs + tokenMs, performance.now() - MAX_LATE_MS);
-      const earlyMs = dueMs - performance.now();
+      dueMs += tokenMs;
+      const now = performance.now();
+      if (now - dueMs > MAX_LATE_MS) dueMs = now;
+      const earlyMs = dueMs - now;
       if (earlyMs > 0 || tokenMs === 0) await sleep(earlyMs);
       if (aborted.has(id)) {
         break;
