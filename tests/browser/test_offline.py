@@ -72,7 +72,8 @@ def test_a_model_loads_while_it_is_fetched_and_then_without_any_connection(
         page.goto(url + "docs/")
         page.locator("nav a", has_text="How drafting works").click()
         assert page.title() == "How drafting works – Leadout"
-        page.evaluate("document.images[0].decode()")  # a drawing, kept as well
+        drawing = page.locator("img").first  # kept as well
+        assert drawing.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 0
         page.goto(f"{url}desk/")  # which loads what is kept
         page.locator("#table tbody tr").nth(4).wait_for()  # its Python runs, too
         page.wait_for_selector('leadout-chat[data-state="ready"]')
