@@ -10,10 +10,10 @@ BIN := $(VENV)/bin
 SITE_SETUP := $(VENV)/.python-ready web/node_modules/.ready
 SETUP := $(SITE_SETUP) $(VENV)/.browser-ready
 PYTEST := $(BIN)/python -m pytest
-# Each worker takes whole files, the long ones first (see tests/parallel.py), each with a Chromium.
+# Each worker takes whole files, the long ones first, each with a Chromium (see tests/parallel.py).
 # One more than there are cores: a test waits for its browser a good part of the time.
 WORKERS ?= 3
-IN_PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+IN_PARALLEL := --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 # Pytest's workers have all cores; and set-up comes first.

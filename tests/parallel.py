@@ -1,6 +1,7 @@
 """Tests in parallel workers (pytest-xdist): what they share, in which order, and what is printed.
 
-A worker takes whole files. Plain `pytest` without workers behaves as if none of this were here.
+A worker takes whole files, and one of them all files of kernels, because they share what a browser
+has compiled. Plain `pytest` without workers behaves as if none of this were here.
 """
 
 from __future__ import annotations
@@ -9,32 +10,27 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import filelock
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-#: Files that take longest; begun late they would keep one worker alone at the end. The first
-#: builds the site, for which the next two need not wait.
+#: Files that take longest; begun late they would keep one worker alone at the end. The first one
+#: stands for all of KERNELS.
 LONG_FILES = (
+    "kernels/test_gemma4_text.py",
     "browser/test_real_model.py",
     "model/test_nano_generation.py",
     "model/test_conversations.py",
-    "kernels/test_gemma4_text.py",
     "browser/test_nano_page.py",
-    "kernels/test_speculative.py",
     "browser/test_device_loss.py",
-    "kernels/test_gemma3_text.py",
     "model/test_speculation.py",
-    "kernels/test_attention.py",
-    "kernels/test_experts.py",
-    "kernels/test_linear.py",
-    "kernels/test_choice.py",
     "browser/test_boot.py",
     "browser/test_package.py",
     "browser/test_page.py",
     "browser/test_adapters_on_nano.py",
-    "kernels/test_packed.py",
     "browser/test_journey.py",
     "browser/test_several_streams.py",
     "browser/test_generate_command.py",
@@ -43,6 +39,10 @@ LONG_FILES = (
     "browser/test_drafting.py",
     "browser/test_kept_chats.py",
 )
+
+#: The folder whose files one worker takes: a CPU compiles a kernel for GPUs for half a second and
+#: more, which is most of what many of these tests take.
+KERNELS = "tests/kernels/"
 
 #: Names a property of a test (`record_property`) whose text stands at the end of every run. What
 #: a test prints is lost in a worker.
@@ -80,6 +80,18 @@ def summarise(terminal: pytest.TerminalReporter) -> None:
             for name, text in report.user_properties:
                 if name == IN_SUMMARY:
                     terminal.write_line(text)
+
+
+class Files(LoadScopeScheduling):
+    """Gives workers whole files, and all of KERNELS to one, unless there is nothing else to do."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return KERNELS if file.startswith(KERNELS) and self._has_others else file
+
+    @cached_property
+    def _has_others(self) -> bool:
+        return not all(nodeid.startswith(KERNELS) for nodeid in self.collection or ())
 
 
 class FileReporter:

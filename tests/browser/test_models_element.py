@@ -160,6 +160,22 @@ def test_what_others_keep_is_shown_with_its_hidden_characters(
     assert tab.list() == []
 
 
+def test_where_nothing_has_come_it_is_tried_again_and_not_resumed(
+    page: Page, server: FlakyServer, file: FlakyFile, url: str
+) -> None:
+    models = page.locator("leadout-models")
+    models.locator("summary").click()
+    del server.files["model.gguf"]
+    call(page, f"list.pull({json.dumps(url)})")
+    expect(models.get_by_role("alert")).to_be_visible()
+    again = models.get_by_role("button", name="Try again")
+    expect(again).to_be_visible()
+    server.files["model.gguf"] = file
+    again.click()
+    expect(models).to_contain_text("1 model, 5 MB")
+    expect(models.get_by_role("button", name="Open model")).to_be_visible()
+
+
 def test_an_element_that_leaves_pauses_its_downloads(page: Page, file: FlakyFile, url: str) -> None:
     file.max_bytes = 2_500_000
     call(page, f"list.pull({json.dumps(url)})")

@@ -39,9 +39,9 @@ def kernels_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return kernels
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def opened_page(kernels_folder: Path) -> Iterator[GpuPage]:
-    """A Chromium a file: SwiftShader keeps what it compiled, some gigabytes for all files."""
+    """A Chromium for all files."""
     with open_page(kernels_folder) as page:
         yield page
 
@@ -56,9 +56,9 @@ def gpu_page(opened_page: GpuPage) -> Iterator[GpuPage]:
     assert mistakes == []
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def kernel_runtime(opened_page: GpuPage) -> Iterator[GpuRuntime]:
-    """A Runtime on the rendered kernels, with whatever pipelines earlier tests compiled."""
+    """A Runtime on the rendered kernels, with whatever pipelines earlier files compiled."""
     runtime = GpuRuntime(opened_page)
     yield runtime
     runtime.destroy()

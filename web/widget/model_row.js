@@ -94,6 +94,8 @@ export class ModelRow {
       this.#problem.textContent = problem; // only then, because it is read out each time
     }
     this.#problem.hidden = !problem;
+    // Where nothing has come there is nothing to resume: the name was wrong, or the model is refused.
+    this.#resume.textContent = problem && stored === 0 ? "Try again" : "Resume";
     this.#showButtons({
       open: model.is_complete,
       pause: isHere,
