@@ -16,8 +16,11 @@ WORKERS ?= 3
 IN_PARALLEL := --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-# Pytest's workers have all cores; and set-up comes first.
+# Pytest's workers have all cores; and set-up comes first. Only what says so runs side by side.
+ifndef SIDE_BY_SIDE
 .NOTPARALLEL:
+endif
+BESIDE := $(MAKE) --no-print-directory --jobs 2 SIDE_BY_SIDE=1
 .PHONY: help setup serve build wheel test unit built lint types format kernels model browser clean
 
 help: ## List the targets
@@ -57,7 +60,9 @@ wheel: build ## One wheel with the built site and Nano, into wheelhouse/
 	  --no-deps --wheel-dir wheelhouse .
 	@ls wheelhouse/*.whl
 
-test: setup lint types unit ## Run every check, as CI does
+test: ## Run every check, as CI does
+	@$(BESIDE) setup lint
+	@$(BESIDE) types unit
 	$(PYTEST) $(IN_PARALLEL) tests/built tests/kernels tests/model tests/browser
 
 lint: $(VENV)/.python-ready ## Ruff: rules and format
