@@ -253,17 +253,34 @@ def test_use_chat_runs_a_tool_and_the_model_goes_on_with_its_result(nano: Nano) 
     assert text["text"] == wanted["text"] != ""
 
 
-def test_the_examples_of_react_and_of_openais_client_write_the_same(nano: Nano) -> None:
-    wanted = nano.engine_says(**GREEDY)
-    assert wanted["finish"] == "stop"
-    assert wanted["text"][:20] != nano.engine_says()["text"][:20]
-    chat = nano.page.locator("leadout-chat").first
+def check_example(page: Page, wanted: dict[str, Any]) -> None:
+    """Ask the first element of a framework's example, and assert that it writes what is wanted."""
+    chat = page.locator("leadout-chat").first
+    expect(chat).to_have_attribute("data-state", "ready", timeout=PATIENCE_MS)
     chat.get_by_role("textbox", name="Message").fill(QUESTION)
     chat.locator("[part=send]").click()
     answer = chat.locator("[part=answer] .content")
     expect(answer).to_have_text(wanted["text"], timeout=PATIENCE_MS)
     expect(chat).to_have_attribute("data-state", "ready", timeout=PATIENCE_MS)
-    expect(nano.page.locator("output").first).to_have_text(str(wanted["usage"][1]))
+    expect(page.locator("output").first).to_have_text(str(wanted["usage"][1]))
+
+
+@pytest.mark.parametrize("name", ["vue", "svelte"])
+def test_other_frameworks_examples_write_the_same(nano: Nano, origin: str, name: str) -> None:
+    page = nano.page.context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{origin}{name}/?model=/models/nano.gguf")
+    check_example(page, nano.engine_says(**GREEDY))
+    page.close()
+    assert errors == []
+
+
+def test_the_examples_of_react_and_of_openais_client_write_the_same(nano: Nano) -> None:
+    wanted = nano.engine_says(**GREEDY)
+    assert wanted["finish"] == "stop"
+    assert wanted["text"][:20] != nano.engine_says()["text"][:20]
+    check_example(nano.page, wanted)
     # Another tab has no engine, and asks this one.
     tab = nano.page.context.new_page()
     tab.goto(nano.page.url.replace("adapters.html", ""))

@@ -105,13 +105,16 @@ def page(context: BrowserContext, host: Site) -> Page:
 
 
 def kept(page: Page) -> list[int]:
-    """Return the versions of what is kept whole, once nothing is under way."""
+    """Return the versions of what is kept whole, once nothing is under way.
+
+    It opens no cache: one that is deleted meanwhile would be made anew.
+    """
     found: list[int] = page.evaluate(
         """async () => {
           const versions = [];
           for (const name of await caches.keys()) {
             if (!name.startsWith("leadout-app ")) continue;
-            const list = await (await caches.open(name)).match("/build.json");
+            const list = await caches.match("/build.json", { cacheName: name });
             versions.push(list ? (await list.json()).version : -1);
           }
           return versions;
