@@ -20,6 +20,9 @@ IN_PARALLEL := --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
 ifndef SIDE_BY_SIDE
 .NOTPARALLEL:
 endif
+# Every worker, and every command that a test starts, would compile the package's Python anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 BESIDE := $(MAKE) --no-print-directory --jobs 2 SIDE_BY_SIDE=1
 .PHONY: help setup serve build wheel test unit built lint types format kernels model browser clean
 

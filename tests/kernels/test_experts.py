@@ -58,6 +58,10 @@ def gate_up(stage: Stage, weights: ops.ExpertLayer, k: int, chosen: np.ndarray, 
     return y
 
 
+#: Of an expert; a kernel is compiled for each number, for two seconds.
+OUTPUTS = 44
+
+
 @pytest.mark.parametrize(
     ("append", "layout"),
     [(down, layout) for layout in LAYOUTS]
@@ -67,16 +71,17 @@ def gate_up(stage: Stage, weights: ops.ExpertLayer, k: int, chosen: np.ndarray, 
 def test_chosen_experts_in_every_layout(run_stage, append, layout) -> None:
     k = COLUMNS[layout]
     stage = Stage()
-    y = append(stage, layer(stage, layout, 44, k), k, CHOSEN)
+    y = append(stage, layer(stage, layout, OUTPUTS, k), k, CHOSEN)
     run_stage(stage).assert_close(y)
 
 
 @pytest.mark.parametrize("append", [down, gate_up])
 def test_shards_write_the_outputs_they_hold(run_stage, append) -> None:
     """Cut within experts: rows 30 and 70 of 5 experts of 44 or 22 outputs."""
-    for n, parts in ((44, 1), (44, 2)):
+    k = COLUMNS["q8_scale"]
+    for parts in (1, 2):
         stage = Stage()
-        y = append(stage, layer(stage, "q8_scale", n, 64, (30, 70), parts), 64, CHOSEN)
+        y = append(stage, layer(stage, "q8_scale", OUTPUTS, k, (30, 70), parts), k, CHOSEN)
         run_stage(stage).assert_close(y)
 
 
@@ -95,13 +100,14 @@ def test_many_rows(run_stage, append) -> None:
 
 @pytest.mark.parametrize("append", [down, gate_up])
 def test_a_row_has_the_same_bits_whatever_rows_run_with_it(run_stage, append) -> None:
-    """Rows that share experts too."""
+    """Rows that share experts too; the kernels are those of another test."""
+    k = COLUMNS["q4_scale"]
     chosen = np.array([[4, 0], [0, 4], [1, 4], [4, 2], [3, 2], [0, 1], [2, 4], [4, 3]], np.uint32)
 
     def run(rows: slice) -> np.ndarray:
         stage = Stage()
-        y = append(stage, layer(stage, "q8_scale", 16, 64), 64, chosen[rows])
-        x = normal(9, 8, *([TOP] if append is down else []), 64)[rows]
+        y = append(stage, layer(stage, "q4_scale", OUTPUTS, k), k, chosen[rows])
+        x = normal(9, 8, *([TOP] if append is down else []), k)[rows]
         stage.contents["x"] = x.ravel().view(np.uint32).copy()
         return run_stage(stage).integers(y)
 
