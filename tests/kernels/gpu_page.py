@@ -46,7 +46,6 @@ class GpuPage:
     def __init__(self, server: PageServer) -> None:
         self.server = server
         self._names = itertools.count()
-        self._posted: list[tuple[str, dict[str, object], bytes]] = []
         self._host: PageHost = open_host(server)
 
     @property
@@ -61,15 +60,8 @@ class GpuPage:
         """Evaluate JavaScript in the page."""
         return self._host.evaluate(expression, argument)
 
-    def post(self, method: str, blob: bytes = b"", **args: object) -> None:
-        """Call a method of harness.js whose value nobody needs, together with the next `call`.
-
-        A call takes some 12 ms, whatever it does. What goes wrong is raised by that next call.
-        """
-        self._posted.append((method, args, blob))
-
     def call(self, method: str, blob: bytes = b"", **args: object) -> Any:
-        """Call a method of harness.js, behind those that were posted.
+        """Call a method of harness.js.
 
         Returns:
             The bytes that it gave, or else its JSON value.
@@ -79,17 +71,14 @@ class GpuPage:
             AbortedError: for an AbortError.
             PageError: for anything else, with the stack.
         """
-        calls = [*self._posted, (method, args, blob)]
-        self._posted.clear()
-        blob = b"".join(part for _, _, part in calls)
         upload, download = (f"/blobs/{next(self._names)}" for _ in range(2))
         if len(blob) <= MAX_INLINE_BYTES:
             upload = "data:," + base64.b64encode(blob).decode()
         else:
             self.server.blobs[upload.removeprefix("/blobs/")] = blob
         answer = self.evaluate(
-            "([calls, upload, download]) => harness(calls, upload, download)",
-            [[[method, args, len(part)] for method, args, part in calls], upload, download],
+            "([method, args, upload, download]) => harness(method, args, upload, download)",
+            [method, args, upload, download],
         )
         if "error" in answer:
             raise error_from(answer["error"])
@@ -141,10 +130,6 @@ class GpuRuntime:
     def _call(self, method: str, blob: bytes = b"", **args: object) -> Any:
         return self.page.call(method, blob, handle=self.handle, **args)
 
-    def post(self, method: str, blob: bytes = b"", **args: object) -> None:
-        """Call a method together with the next call; see `GpuPage.post`."""
-        self.page.post(method, blob, handle=self.handle, **args)
-
     @property
     def info(self) -> dict[str, Any]:
         return dict(self._call("state")["info"])
@@ -189,11 +174,7 @@ class GpuRuntime:
 
     def collect_timed(self, ticket: int) -> tuple[list[PassTimes], list[int]]:
         """Return when passes ran, and the words."""
-        return _timed(self._call("collect", ticket=ticket))
-
-    def collect_timed_as(self, name: int) -> tuple[list[PassTimes], list[int]]:
-        """Collect what was submitted under a name (harness.js: `submitAs`)."""
-        return _timed(self._call("collectAs", name=name))
+        return collected(np.frombuffer(self._call("collect", ticket=ticket), np.float64).tolist())
 
     def discard(self, ticket: int) -> None:
         self._call("discard", ticket=ticket)
@@ -312,13 +293,9 @@ class GpuRuntime:
             start, end = end, end + (value if isinstance(value, int) else len(value))
             results[name] = np.frombuffer(result[start:end], np.uint32)
         if plan.get("readback"):
-            _, words = _timed(result[end:])
+            _, words = collected(np.frombuffer(result[end:], np.float64).tolist())
             results["readback"] = np.array(words, np.uint32)
         return results
-
-
-def _timed(result: bytes) -> tuple[list[PassTimes], list[int]]:
-    return collected(np.frombuffer(result, np.float64).tolist())
 
 
 def _sent(sources: Sequence[bytes | str]) -> tuple[list[dict[str, object]], bytes]:

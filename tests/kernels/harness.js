@@ -10,11 +10,7 @@ import { requestDevice } from "/web/runtime/requested.js";
 import { KernelLibrary } from "/web/runtime/pipelines.js";
 import { BlobSource, MemorySource, UrlSource } from "/web/runtime/sources.js";
 
-/**
- * Runtimes by handle; `tickets` are those of Plans that were submitted under a name of Python's.
- *
- * @type {Map<number, {runtime: Runtime, lost: object[], tickets: Map<number, number>}>}
- */
+/** @type {Map<number, {runtime: Runtime, lost: object[]}>} */
 const runtimes = new Map();
 const sources = new Map();
 let nextHandle = 0;
@@ -33,7 +29,7 @@ const methods = {
     const requested = await requestDevice(navigator.gpu);
     const index = await library.indexText();
     const runtime = new Runtime(requested, index, { ...options, kernels: library, onLost });
-    runtimes.set(nextHandle, { runtime, lost, tickets: new Map() });
+    runtimes.set(nextHandle, { runtime, lost });
     return nextHandle++;
   },
   async createWithGpu({ gpu }) {
@@ -67,16 +63,6 @@ const methods = {
     runtimes.get(handle).runtime.write(buffer, offset, blob),
   copy: async ({ handle, copies }) => runtimes.get(handle).runtime.copy(copies),
   submit: async ({ handle, plan, params }) => runtimes.get(handle).runtime.submit(plan, ...params),
-  async submitAs({ handle, name, plan, params }) {
-    const { runtime, tickets } = runtimes.get(handle);
-    tickets.set(name, runtime.submit(plan, ...params));
-  },
-  async collectAs({ handle, name }) {
-    return { bytes: await runtimes.get(handle).runtime.collect(takeTicket(handle, name)) };
-  },
-  async discardAs({ handle, name }) {
-    runtimes.get(handle).runtime.discard(takeTicket(handle, name));
-  },
   collect: async ({ handle, ticket }) => ({ bytes: await runtimes.get(handle).runtime.collect(ticket) }),
   discard: async ({ handle, ticket }) => runtimes.get(handle).runtime.discard(ticket),
   read: async ({ handle, buffer, offset, bytes }) => ({
@@ -170,13 +156,6 @@ const methods = {
   },
 };
 
-function takeTicket(handle, name) {
-  const { tickets } = runtimes.get(handle);
-  const ticket = tickets.get(name);
-  tickets.delete(name);
-  return ticket;
-}
-
 function makeSources(specs, blob) {
   let start = 0;
   return specs.map((spec, i) => {
@@ -219,27 +198,14 @@ async function blobOf(upload) {
 }
 
 /**
- * Make calls one after the other, and give the last one's result, or the first error.
- *
- * @param {[method: string, args: object, numBytes: number][]} calls each takes so many bytes of the blob
+ * @param {string} method
+ * @param {object} args
  * @param {string} upload see `blobOf`
  * @param {string} download where the bytes of the result go
  */
-globalThis.harness = async (calls, upload, download) => {
+globalThis.harness = async (method, args, upload, download) => {
   try {
-    const blob = await blobOf(upload);
-    const errors = [];
-    let result = null;
-    let end = 0;
-    for (const [method, args, numBytes] of calls) {
-      try {
-        result = (await methods[method](args, blob.subarray(end, end + numBytes))) ?? null;
-      } catch (error) {
-        errors.push(error);
-      }
-      end += numBytes;
-    }
-    if (errors.length > 0) throw errors[0];
+    const result = (await methods[method](args, await blobOf(upload))) ?? null;
     if (result?.bytes === undefined) return { value: result };
     // As a Blob: Playwright copies other bodies into its log of requests, which takes seconds.
     const body = new Blob([result.bytes]);

@@ -1,11 +1,7 @@
-"""The device protocol over a Runtime in Chromium, so that CPython's engine runs on WebGPU.
-
-What gives no value is posted: it reaches the page with the next call that waits for one.
-"""
+"""The device protocol over a Runtime in Chromium, so that CPython's engine runs on WebGPU."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -21,23 +17,20 @@ from leadout.ops import Program
 from leadout.plan import BufferSpec, Copy, Plan
 from lowered import kernels
 
-#: What Plans are submitted under; devices may share a runtime.
-_names = itertools.count()
-
 
 @dataclass
 class PageReadback:
     runtime: GpuRuntime
-    name: int
+    ticket: int
     times: Sequence[PassTimes] = ()
 
     def __await__(self) -> Generator[object, None, Sequence[int]]:
         yield
-        self.times, words = self.runtime.collect_timed_as(self.name)
+        self.times, words = self.runtime.collect_timed(self.ticket)
         return words
 
     def discard(self) -> None:
-        self.runtime.post("discardAs", name=self.name)
+        self.runtime.discard(self.ticket)
 
 
 @dataclass(frozen=True)
@@ -81,9 +74,8 @@ class PageDevice:
         self.runtime.allocate({name: spec.bytes for name, spec in buffers.items()})
 
     def free(self, names: Iterable[str]) -> None:
-        names = list(names)
-        self._paged.difference_update(names)
-        self.runtime.post("free", names=names)
+        self._paged -= set(names)
+        self.runtime.free(list(names))
 
     async def load(
         self, load_plan: LoadPlan, sources: Sequence[Source], progress: Progress
@@ -111,20 +103,19 @@ class PageDevice:
         return CompiledPagePlan(runnable, self.runtime.compile(runnable.to_json()))
 
     def write(self, buffer: str, offset: int, data: bytes) -> None:
-        self.runtime.post("write", data, buffer=buffer, offset=offset)
+        self.runtime.write(buffer, data, offset)
 
     def copy(self, copies: Sequence[Copy]) -> None:
-        self.runtime.post("copy", copies=[asdict(one) for one in copies])
+        self.runtime.copy([asdict(one) for one in copies])
 
     def submit(self, compiled: CompiledPlan, num_positions: int = 0) -> PageReadback:
         assert isinstance(compiled, CompiledPagePlan)
-        name, params = next(_names), compiled.plan.values(num_positions)
-        self.runtime.post("submitAs", name=name, plan=compiled.number, params=params)
-        return PageReadback(self.runtime, name)
+        values = compiled.plan.values(num_positions)
+        return PageReadback(self.runtime, self.runtime.submit(compiled.number, *values))
 
     def release(self, compiled: CompiledPlan) -> None:
         assert isinstance(compiled, CompiledPagePlan)
-        self.runtime.post("releasePlan", plan=compiled.number)
+        self.runtime.release_plan(compiled.number)
 
     async def read(self, buffer: str, offset: int, num_bytes: int) -> bytes:
         return self.runtime.read(buffer, num_bytes, offset)

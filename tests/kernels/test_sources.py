@@ -289,7 +289,7 @@ def test_closing_cancels_a_read_under_way(site: Site) -> None:
     site.page.evaluate(
         """(source) => {
           const args = { source, reads: [[0, 1000]] };
-          globalThis.cancelled = harness([["readSource", args, 0]], "data:,", "/blobs/unused");
+          globalThis.cancelled = harness("readSource", args, "data:,", "/blobs/unused");
         }""",
         source.source,
     )
