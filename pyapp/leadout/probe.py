@@ -29,9 +29,6 @@ _CONTEXT_TOKENS, _CONTEXT_SHARE = 512, 2
 #: Numbers of drafts whose cycles are timed, where a drafter was loaded for so many.
 _DRAFTS = (0, 3)
 
-#: Fewer are not divided into halves.
-_FEW_CYCLES = 4
-
 #: The most that a probe at "auto" may take where the adapter computes on the CPU: the memory is the
 #: machine's own there, and a large model would take minutes.
 CHEAP_BYTES = 500_000_000
@@ -117,8 +114,8 @@ async def _timed(engine: Engine, num_known: int, num_drafts: int, seconds: float
         draft_tokens=num_drafts,
     )
     stats = (await engine.generate(request, note, is_aborted=is_over)).stats
-    later = came_at[len(came_at) // 2 :] if len(came_at) > 2 * _FEW_CYCLES else came_at
-    if len(later) < 2:
+    later = came_at[(len(came_at) - 1) // 2 :]
+    if len(later) < 2:  # the context had room for one token
         return stats.decode_ms / 1000 / max(stats.cycles, 1)
     return (later[-1] - later[0]) / (len(later) - 1)
 

@@ -76,13 +76,17 @@ def cases() -> list[Case]:
     return CASES + others + losses
 
 
-#: When a load is to fail, and how: what every commit checks, and with all, every phase. In the
-#: first one the device is only asked for, so that a GPU process that ends there may cost nothing.
+#: When a load is to fail, and how: what every commit checks, and with all, every phase.
 FAILING_LOADS = [("gpu", "loading_weights"), ("worker", "warming_up")]
 if IS_THOROUGH:
-    LATER_PHASES = ("loading_package", "loading_weights", "compiling_kernels", "warming_up")
-    FAILING_LOADS = [(kind, phase) for kind in ("gpu", "worker") for phase in LATER_PHASES]
-    FAILING_LOADS.append(("worker", "loading_runtime"))
+    FAILING_LOADS = [
+        (kind, phase)
+        for kind in ("gpu", "worker")
+        for phase in (
+            *("loading_runtime", "loading_package", "loading_weights"),
+            *("compiling_kernels", "warming_up"),
+        )
+    ]
 
 _LOAD = """async (drafter) => {
   const { Leadout } = await import(new URL("./leadout.js", location.href).href);
@@ -253,7 +257,10 @@ def test_a_stream_goes_on_with_the_same_ids(losing, kind, sampling, drafting, fa
 def test_a_load_begins_again(losing: Losing, kind: str, phase: str) -> None:
     found = losing.load_failing("nano", kind, phase)
     name = {"gpu": "DeviceLostError", "worker": "WorkerError"}[kind]
-    assert found["healing"] == [["started", name], ["done", name]]
+    begun_again = [["started", name], ["done", name]]
+    # The device is requested during the first phase: lost before that, nothing begins again.
+    allowed = [begun_again, []] if (kind, phase) == ("gpu", "loading_runtime") else [begun_again]
+    assert found["healing"] in allowed
     assert found["failure"] is None
     assert found["tokens"] == losing.after_a_load
 
