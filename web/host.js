@@ -25,6 +25,7 @@ import { openKept } from "./store/kept_files.js";
 import { KeptSource } from "./store/kept_source.js";
 import { Pull } from "./store/pulling.js";
 import { openFolders } from "./store/records.js";
+import { finishPulls } from "./store/updates.js";
 import { TemplateRunner } from "./template/runner.js";
 import { TokenizerFile } from "./tokenizer.js";
 
@@ -58,7 +59,7 @@ export class Host {
   #sources = new Map();
   /** Of models that go through the store, by URL. @type {Map<string, KeptSource>} */
   #kept = new Map();
-  /** @type {Pull[]} */
+  /** Of each load: ends once its models are in the store. @type {Promise<void>[]} */
   #pulls = [];
 
   /**
@@ -152,17 +153,27 @@ export class Host {
   }
 
   /**
-   * Begin to fetch a model that will be loaded. Failures are told when it is.
+   * Begin to fetch the models that will be loaded together. Failures are told when they are.
    *
-   * @param {ModelRef | ShapeRef | null} model
+   * @param {(ModelRef | ShapeRef | null)[]} models
    * @param {number} id of the load
    */
-  prefetch(model, id) {
-    if (model === null || !("files" in model)) return;
-    if (model.source !== undefined) {
-      this.#pull({ ...model, source: model.source }, id);
-      return;
+  prefetch(models, id) {
+    /** @type {Pull[]} */
+    const pulls = [];
+    for (const model of models) {
+      if (model === null || !("files" in model)) continue;
+      if (model.source !== undefined) pulls.push(this.#pull({ ...model, source: model.source }, id));
+      else this.#openFirst(model);
     }
+    if (pulls.length === 0) return;
+    const pulled = finishPulls(pulls);
+    pulled.catch(() => {}); // settle() tells
+    this.#pulls.push(pulled);
+  }
+
+  /** @param {ModelRef} model that is not kept */
+  #openFirst(model) {
     for (const { name, url, file, size, token } of model.files) {
       const source = this.#newSource(name, url, size, token);
       // Not the many shards of a large model, which nobody reads for a while.
@@ -258,22 +269,23 @@ export class Host {
   async settle() {
     const pulls = this.#pulls.splice(0);
     this.#kept.clear(); // what is loaded next is looked up anew
-    await Promise.all(pulls.map(({ done }) => done));
+    await Promise.all(pulls);
   }
 
   /**
    * @param {import("./messages.js").KeptModelRef} model
    * @param {number} id of the load
+   * @returns {Pull}
    */
   #pull(model, id) {
     const pull = new Pull(model, {
       hashing: this.#assets,
       onProgress: (event) => this.#post({ type: "fetch", id, ...event }),
     });
-    this.#pulls.push(pull);
     for (const [i, { name, url }] of model.files.entries()) {
       this.#kept.set(url ?? "", new KeptSource(name, pull.files.then((files) => files[i])));
     }
+    return pull;
   }
 
   /**

@@ -81,7 +81,7 @@ async function install(pyodide, host, { hub }) {
   const find = async (model, drafter) => {
     const isKept = globalThis.document === undefined && (await canKeep());
     const pair = await resolveModels(model, drafter, { hub, isKept });
-    for (const part of [pair.model, pair.drafter]) host.prefetch(part, 0);
+    host.prefetch([pair.model, pair.drafter], 0);
     return JSON.stringify(pair);
   };
   await host.addTo(pyodide);

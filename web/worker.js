@@ -45,7 +45,8 @@ async function serve(message) {
   if (message.type === "load" || message.type === "estimate") {
     const { type, id, model, drafter } = message;
     host.then((ready) => {
-      for (const part of [model, drafter]) type === "load" ? ready.prefetch(part, id) : ready.lookUp(part);
+      if (type === "load") ready.prefetch([model, drafter], id);
+      else for (const part of [model, drafter]) ready.lookUp(part);
     }, () => {});
   }
   await (await bridge).handle(message);

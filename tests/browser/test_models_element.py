@@ -185,3 +185,25 @@ def test_an_element_that_leaves_pauses_its_downloads(page: Page, file: FlakyFile
     assert [model["is_fetching"] for model in tab.list()] == [True]
     call(page, "list.remove()")
     tab.wait_for(lambda: not tab.list()[0]["is_fetching"])
+
+
+def test_a_model_stays_open_to_use_while_its_update_comes(
+    page: Page, server: FlakyServer, file: FlakyFile, url: str
+) -> None:
+    models = page.locator("leadout-models")
+    assert Tab(page).pull(url)["name"] == "done"
+    new = server.files["model.gguf"] = FlakyFile(file.data[:3_000_001], etag='"two"')
+    new.max_bytes = 2_500_000
+    call(page, f"list.pull({json.dumps(url)})")
+    expect(models).to_contain_text("Update: 2 MB of 3 MB")
+    expect(models.get_by_role("button", name="Open model")).to_be_visible()
+    expect(models.get_by_role("progressbar")).to_have_js_property("max", 3_000_001)
+    models.get_by_role("button", name="Pause model").click()
+    expect(models).to_contain_text("5 MB. Update: 2 MB of 3 MB, paused, from ")
+    expect(models.locator("summary")).to_have_text("Kept in this browser: 1 model, 7 MB")
+    expect(models.get_by_role("button", name="Open model")).to_be_visible()
+    expect(models.get_by_role("button", name="Delete model")).to_be_visible()
+    new.max_bytes = None
+    models.get_by_role("button", name="Resume model").click()
+    expect(models.locator("summary")).to_have_text("Kept in this browser: 1 model, 3 MB")
+    expect(models.get_by_role("progressbar")).to_be_hidden()

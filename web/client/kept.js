@@ -5,38 +5,52 @@
  */
 
 /** @import {ModelRef} from "../messages.js" */
+/** @import {Folders, ModelRecord} from "../store/records.js" */
 
-import { isDone, openFolders, readModel, readRecord } from "../store/records.js";
-
-/** No address of a model ends like this. */
-export const DRAFTER_SUFFIX = "#drafter";
+import { DRAFTER_SUFFIX, isWhole, openFolders, readModel, readRecord, readUpdate } from "../store/records.js";
 
 /** Where a site is served from the disk that its models lie on: keeping them would double them. */
 const LOOPBACK_HOSTS = ["localhost", "127.0.0.1", "[::1]"];
 
 /**
  * @param {string} source
- * @param {{isWhole?: boolean}} [options] false: one that was not fetched to its end, too
+ * @returns {Promise<ModelRef | null>} what loads without a connection
+ */
+export async function findKept(source) {
+  return find(source, async (folders) => {
+    const model = await readModel(folders, source);
+    return model && (await isWhole(folders, model)) ? model : null;
+  });
+}
+
+/**
+ * @param {string} source
+ * @returns {Promise<ModelRef | null>} what was asked for last, fetched to its end or not
+ */
+export async function findPulled(source) {
+  return find(source, async (folders) => (await readUpdate(folders, source)) ?? readModel(folders, source));
+}
+
+/**
+ * @param {string} source
+ * @param {(folders: Folders) => Promise<ModelRecord | null>} read
  * @returns {Promise<ModelRef | null>}
  */
-export async function findKept(source, { isWhole = true } = {}) {
+async function find(source, read) {
   let folders;
   try {
     folders = await openFolders();
   } catch {
     return null; // this browser keeps nothing
   }
-  const model = await readModel(folders, source);
+  const { files } = folders;
+  const model = await read(folders);
   if (model === null) return null;
-  const wholes = isWhole ? await Promise.all(model.files.map(({ id }) => isDone(folders, id))) : [];
-  if (!wholes.every(Boolean)) return null;
-  const files = await Promise.all(
-    model.files.map(async ({ name, url, id, size }) => {
-      const record = await readRecord(folders.files, `${id}.json`);
-      return { name, url, size, sha256: record?.sha256 ?? null };
-    }),
-  );
-  return { name: model.name, source, files };
+  const refs = model.files.map(async ({ name, url, id, size }) => {
+    const record = await readRecord(files, `${id}.json`);
+    return { name, url, size, sha256: record?.sha256 ?? null };
+  });
+  return { name: model.name, source, files: await Promise.all(refs) };
 }
 
 /**

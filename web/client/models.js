@@ -9,7 +9,7 @@
 
 import { readJson } from "./bounded_json.js";
 import { LeadoutError } from "./errors.js";
-import { drafterSource, findKept, isOnThisMachine, sourceOf } from "./kept.js";
+import { drafterSource, findKept, findPulled, isOnThisMachine, sourceOf } from "./kept.js";
 import { pageAddress } from "./page_address.js";
 import { sortFiles } from "./picked_files.js";
 import { partOf } from "../hub/choose.js";
@@ -193,7 +193,7 @@ async function resolveAddress(text, options) {
     url.hash = "";
   }
   const source = text.includes(" ") || !url ? text : url.href;
-  const kept = isKept ? await findKept(source, { isWhole: !isFresh }) : null;
+  const kept = isKept ? await (isFresh ? findPulled : findKept)(source) : null;
   if (kept && (!isFresh || !url || text.includes(" "))) {
     return alone(kept);
   }

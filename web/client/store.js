@@ -10,21 +10,24 @@
 
 /** @import {FetchEvent, KeptModelRef, ModelRef, ShapeRef} from "../messages.js" */
 /** @import {FetchOptions} from "../store/fetching.js" */
-/** @import {Folders, StoreNews} from "../store/records.js" */
+/** @import {Folders, ModelRecord, StoreNews} from "../store/records.js" */
 /** @import {DrafterChoice, Hub, ModelChoice} from "./models.js" */
 /** @import {WorkerEvent} from "./channel.js" */
 
 import { startModuleWorker } from "../module_worker.js";
 import { holdLock, isHeld } from "../store/locks.js";
 import {
+  DRAFTER_SUFFIX,
   NEWS_CHANNEL,
   RECORDS_LOCK,
   isDone,
+  isWhole,
   keyOf,
   lockOf,
   openFolders,
   readModel,
   readModels,
+  readUpdates,
   removeFiles,
   removeIfThere,
   storedBytes,
@@ -32,7 +35,7 @@ import {
 import { measureSpace } from "../store/space.js";
 import { Channel } from "./channel.js";
 import { errorFromMessage, LeadoutError } from "./errors.js";
-import { DRAFTER_SUFFIX, drafterSource, persist, sourceOf } from "./kept.js";
+import { drafterSource, persist, sourceOf } from "./kept.js";
 import { resolveModels } from "./models.js";
 import { placesOf } from "./places.js";
 
@@ -45,7 +48,15 @@ import { placesOf } from "./places.js";
  * @property {number} bytes of the whole model, and its drafter
  * @property {number} stored_bytes how many of these bytes are here
  * @property {boolean} is_complete whether it can be loaded without a connection
- * @property {boolean} is_fetching whether a tab is downloading it now
+ * @property {StoredUpdate | null} update what of a complete model is not all here yet: its new version, which replaces
+ *   this one as soon as it is, or its drafter. The next pull continues it
+ * @property {boolean} is_fetching whether a tab is downloading it, or its update, now
+ */
+
+/**
+ * @typedef {object} StoredUpdate
+ * @property {number} bytes of the files that it adds
+ * @property {number} stored_bytes how many of these bytes are here, besides those of the model
  */
 
 /**
@@ -60,7 +71,7 @@ import { placesOf } from "./places.js";
 
 /**
  * Download a model and keep it, without loading it. What is already here is downloaded again only if it changed at the
- * source.
+ * source. A model that is complete stays as it was until its new version is.
  *
  * @param {ModelChoice} model
  * @param {PullParams} [params]
@@ -117,38 +128,72 @@ function toKept(part) {
  */
 export async function list() {
   const folders = await toClientErrors(openFolders());
-  const models = await readModels(folders);
+  const [models, updates] = await Promise.all([readModels(folders), readUpdates(folders)]);
   const sources = new Set(models.map(({ source }) => source));
   const isOfAnother = (/** @type {string} */ source) =>
     source.endsWith(DRAFTER_SUFFIX) && sources.has(source.slice(0, -DRAFTER_SUFFIX.length));
-  const stored = await Promise.all(
-    models.filter(({ source }) => !isOfAnother(source)).map(async ({ source, name, files: own }) => {
-      const drafter = models.find((model) => model.source === drafterSource(source)) ?? null;
-      const files = [...(drafter?.files ?? []), ...own];
-      const parts = await Promise.all(
-        files.map(async ({ id, size }) => {
-          const isWhole = await isDone(folders, id);
-          return {
-            isWhole,
-            size,
-            here: isWhole ? size : await storedBytes(folders, id),
-            isBusy: !isWhole && (await isHeld(lockOf(id))),
-          };
-        }),
-      );
+  const targets = models.filter(({ source }) => !isOfAnother(source));
+  const stored = await Promise.all(targets.map((target) => describe(folders, target, { models, updates })));
+  return stored.sort((a, b) => a.name.localeCompare(b.name) || a.source.localeCompare(b.source));
+}
+
+/**
+ * @param {Folders} folders
+ * @param {ModelRecord} target
+ * @param {{models: ModelRecord[], updates: ModelRecord[]}} records of all models
+ * @returns {Promise<StoredModel>}
+ */
+async function describe(folders, target, { models, updates }) {
+  const { source, name } = target;
+  const ofDrafter = drafterSource(source);
+  let drafter = models.find((model) => model.source === ofDrafter) ?? null;
+  const added = updates.filter((update) => [source, ofDrafter].includes(update.source));
+  if (drafter && (await isWhole(folders, target)) && !(await isWhole(folders, drafter))) {
+    added.push(drafter); // the target loads without it
+    drafter = null;
+  }
+  const files = [...(drafter?.files ?? []), ...target.files];
+  const ids = new Set(files.map(({ id }) => id));
+  const others = new Map(added.flatMap((update) => update.files.map((file) => [file.id, file])));
+  const [kept, extra] = await Promise.all([
+    measure(folders, files),
+    measure(folders, [...others.values()].filter(({ id }) => !ids.has(id))),
+  ]);
+  return {
+    source,
+    name,
+    host: hostOf(files.at(-1)?.url),
+    drafter: drafter?.name ?? null,
+    bytes: kept.bytes,
+    stored_bytes: kept.stored_bytes,
+    is_complete: kept.isComplete,
+    update: extra.bytes > 0 ? { bytes: extra.bytes, stored_bytes: extra.stored_bytes } : null,
+    is_fetching: kept.isFetching || extra.isFetching,
+  };
+}
+
+/**
+ * @param {Folders} folders
+ * @param {ModelRecord["files"]} files
+ */
+async function measure(folders, files) {
+  const parts = await Promise.all(
+    files.map(async ({ id, size }) => {
+      const isThere = await isDone(folders, id);
       return {
-        source,
-        name,
-        host: hostOf(files.at(-1)?.url),
-        drafter: drafter?.name ?? null,
-        bytes: parts.reduce((sum, { size }) => sum + size, 0),
-        stored_bytes: parts.reduce((sum, { here }) => sum + here, 0),
-        is_complete: parts.every(({ isWhole }) => isWhole),
-        is_fetching: parts.some(({ isBusy }) => isBusy),
+        isThere,
+        size,
+        here: isThere ? size : await storedBytes(folders, id),
+        isBusy: !isThere && (await isHeld(lockOf(id))),
       };
     }),
   );
-  return stored.sort((a, b) => a.name.localeCompare(b.name) || a.source.localeCompare(b.source));
+  return {
+    bytes: parts.reduce((sum, { size }) => sum + size, 0),
+    stored_bytes: parts.reduce((sum, { here }) => sum + here, 0),
+    isComplete: parts.every(({ isThere }) => isThere),
+    isFetching: parts.some(({ isBusy }) => isBusy),
+  };
 }
 
 /** @param {string} [url] */
@@ -157,7 +202,7 @@ function hostOf(url) {
 }
 
 /**
- * Delete a model and its drafter, except files that another model uses too.
+ * Delete a model and its drafter, new versions too, except files that another model uses.
  *
  * @param {string} source
  * @throws {LeadoutError} ModelNotFoundError; StoreError: it is being downloaded or loaded
@@ -184,7 +229,7 @@ async function removeModel(folders, source) {
     throw new LeadoutError("ModelNotFoundError", `Nothing is kept under ${source}.`, { source });
   }
   const sources = [source, drafterSource(source)];
-  const models = await readModels(folders);
+  const models = [...(await readModels(folders)), ...(await readUpdates(folders))];
   const others = models.filter((other) => !sources.includes(other.source));
   const shared = new Set(others.flatMap(({ files }) => files.map(({ id }) => id)));
   const named = models.filter((other) => sources.includes(other.source)).flatMap(({ files }) => files);
@@ -197,8 +242,8 @@ async function removeModel(folders, source) {
       { source },
     );
   }
-  for (const each of sources) {
-    await removeIfThere(folders.models, `${await keyOf(each)}.json`);
+  for (const folder of [folders.updates, folders.models]) {
+    for (const each of sources) await removeIfThere(folder, `${await keyOf(each)}.json`);
   }
 }
 

@@ -8,6 +8,7 @@
 
 import { resolveAssets } from "../assets.js";
 import { Pull } from "./pulling.js";
+import { finishPulls } from "./updates.js";
 
 /** By the request's id: a model's and its drafter's. @type {Map<number, Pull[]>} */
 const pulls = new Map();
@@ -37,7 +38,7 @@ async function pull({ id, models, options, assets }) {
       const onProgress = (/** @type {FetchEvent} */ event) => post({ type: "fetch", id, ...event });
       pulling.push(new Pull(model, { ...options, isFresh: true, hashing, after, onProgress }));
     }
-    await Promise.all(pulling.map(({ done }) => done));
+    await finishPulls(pulling);
     post({ type: "result", id, value: null });
   } catch (error) {
     abort(pulling, error);

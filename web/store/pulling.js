@@ -4,7 +4,8 @@
  * 1. asking    The store is asked for the model; if it is there whole, nothing else happens. Else each
  *              server is asked which file this is: its size, ETag, date. What is kept of the same file
  *              counts, whatever address it came from; a file that changed gets another id.
- * 2.           The browser is asked for the room, and the records are written.
+ * 2.           The browser is asked for the room, and the records are written. Of a model that is kept
+ *              whole and has changed, the new version is recorded beside it: see updates.js.
  * 3. waiting   Each file's lock is taken. While another tab holds one, its progress is shown; when it
  *              lets go, the file is there, or this tab goes on where it stopped.
  * 4. checking  What is kept is compared with its hashes.
@@ -12,7 +13,8 @@
  *              file is written when it is there and has its published hash.
  * 6. checking  All is there, but some whole file is still being hashed.
  * 7. done      Locks are let go, of a model's files all at once. Until then this pull itself reads
- *              what it has written, and other tabs wait.
+ *              what it has written, and other tabs wait. Whoever pulls then has the new version
+ *              replace the old one: see finishPulls in updates.js.
  *
  * @module pulling
  */
@@ -41,11 +43,13 @@ import {
   openFolders,
   readFiles,
   readModel,
+  readUpdate,
   removeUnnamed,
   reservedBytes,
   storedBytes,
 } from "./records.js";
-import { adviceOnSpace, requireSpace } from "./space.js";
+import { explainFullDisk, requireSpace } from "./space.js";
+import { recordAsked } from "./updates.js";
 
 /** Files that are asked for their size at a time. */
 const MAX_QUESTIONS = 6;
@@ -112,6 +116,10 @@ export class Pull {
     this.done.catch(() => {}); // whoever asks sees it
   }
 
+  get source() {
+    return this.#model.source;
+  }
+
   /** Stop; what is kept stays. @param {unknown} reason */
   abort(reason) {
     this.#ending.abort(reason);
@@ -125,9 +133,9 @@ export class Pull {
     const release = await holdLock(`leadout-store model ${await keyOf(source)}`, { signal });
     try {
       const kept = this.#options.isFresh ? null : await openKept(folders, this.#model);
-      this.#all = kept ?? (await this.#openAsked(folders, await readModel(folders, source)));
+      this.#all = kept ?? (await this.#openAsked(folders));
     } catch (error) {
-      throw await this.#explain(folders, error);
+      throw await explainFullDisk(folders, source, error);
     } finally {
       release();
     }
@@ -137,12 +145,14 @@ export class Pull {
 
   /**
    * @param {Folders} folders
-   * @param {ModelRecord | null} known
    * @returns {Promise<PulledFile[]>}
    */
-  async #openAsked(folders, known) {
+  async #openAsked(folders) {
     const { source, name } = this.#model;
     this.#tell(true);
+    // What was asked for last comes first: that is what may be continued.
+    const states = [await readUpdate(folders, source), await readModel(folders, source)];
+    const known = states.filter((state) => state !== null);
     const asked = await this.#ask(folders, known);
     // From here on nobody removes what these records are about to name.
     const release = await holdLock(RECORDS_LOCK, { signal: this.#ending.signal });
@@ -153,8 +163,8 @@ export class Pull {
         await writeRecord(folders.files, `${record.id}.json`, record);
       }
       const model = { version: STORE_VERSION, source, name, files: asked.map(({ record }) => toEntry(record)) };
-      await writeRecord(folders.models, `${await keyOf(source)}.json`, model);
-      if (known) await removeUnnamed(folders);
+      await recordAsked(folders, model);
+      if (known.length > 0) await removeUnnamed(folders);
       return files;
     } finally {
       release();
@@ -166,7 +176,7 @@ export class Pull {
    * Ask the servers what they have.
    *
    * @param {Folders} folders
-   * @param {ModelRecord | null} known
+   * @param {ModelRecord[]} known
    * @returns {Promise<AskedFile[]>}
    */
   async #ask(folders, known) {
@@ -177,7 +187,8 @@ export class Pull {
     const ask = async () => {
       for (const [i, { name, url = "", size, sha256, token }] of next) {
         const remote = new RemoteFile(url, { size, token, isHashed: Boolean(sha256), retryMs: this.#options.retryMs });
-        const before = known?.files.find((file) => file.name === name)?.id;
+        const ids = known.map(({ files }) => files.find((file) => file.name === name)?.id);
+        const before = ids.flatMap((id) => records.find((record) => record.id === id) ?? []);
         const facts = { name, url, size: size ?? null, sha256: sha256 ?? null };
         asked[i] = { record: await this.#identify(folders, facts, remote, { records, before }), remote };
       }
@@ -209,8 +220,8 @@ export class Pull {
    * @param {Folders} folders
    * @param {{name: string, url: string, size: number | null, sha256: string | null}} facts
    * @param {RemoteFile} remote
-   * @param {{records: FileRecord[], before?: string}} kept files of the store; `before` is the id of what
-   *   this one was when the model was last pulled
+   * @param {{records: FileRecord[], before: FileRecord[]}} kept files of the store; `before` is what this
+   *   one was when the model was pulled, the last time first
    * @returns {Promise<FileRecord>}
    */
   async #identify(folders, facts, remote, { records, before }) {
@@ -221,8 +232,7 @@ export class Pull {
       return { version, id: idOf(sha256), name, size, sha256, etag: null, modified: null, url };
     }
     // Asked for with a byte that is not there yet: what is kept is not fetched again, not even this.
-    const last = before === undefined ? undefined : records.find(({ id }) => id === before);
-    const offset = last ? await firstMissing(folders, last) : 0;
+    const offset = before.length > 0 ? await firstMissing(folders, before[0]) : 0;
     const { identity, head } = await this.#askFor(remote, offset);
     await head?.body?.cancel();
     const { etag, modified } = identity;
@@ -237,14 +247,17 @@ export class Pull {
     });
     // Where a server says nothing that tells two states of a file apart, what is there whole counts,
     // and what another tab is fetching this moment. A part is begun anew: it might be of another state.
-    const isMute = etag === null && modified === null && last?.size === identity.size && last.url === url;
-    const isUsable = isMute && ((await isDone(folders, last.id)) || (await isHeld(lockOf(last.id))));
+    const isMute = etag === null && modified === null;
+    const alike = before.filter((last) => isMute && last.size === identity.size && last.url === url);
+    const isUsable = await Promise.all(
+      alike.map(async ({ id }) => (await isDone(folders, id)) || (await isHeld(lockOf(id)))),
+    );
+    const usable = alike.find((_, i) => isUsable[i]);
     const id = sha256
       ? idOf(sha256)
       : (found?.id ??
-        (isUsable
-          ? last.id
-          : await keyOf([url, identity.size, etag, modified, etag ?? modified ?? crypto.randomUUID()].join("\n"))));
+        usable?.id ??
+        (await keyOf([url, identity.size, etag, modified, etag ?? modified ?? crypto.randomUUID()].join("\n"))));
     return { version, id, name, size: identity.size, sha256, etag, modified, url };
   }
 
@@ -315,7 +328,7 @@ export class Pull {
       this.#setState("done");
       this.#post({ type: "changed" });
     } catch (error) {
-      const failure = await this.#explain(folders, signal.aborted ? signal.reason : error);
+      const failure = await explainFullDisk(folders, this.source, signal.aborted ? signal.reason : error);
       const isChanged = error instanceof LeadoutError && error.detail.changed === true;
       for (const file of missing) {
         if (file.isDone) continue;
@@ -352,17 +365,6 @@ export class Pull {
     }
     const beat = setInterval(() => this.#tell(), BEAT_MS);
     await fetching.run(this.#ending.signal).finally(() => clearInterval(beat));
-  }
-
-  /**
-   * @param {Folders} folders
-   * @param {unknown} error
-   */
-  async #explain(folders, error) {
-    const isFull = error instanceof LeadoutError && error.detail.is_full === true;
-    if (!isFull) return error;
-    const advice = await adviceOnSpace(folders, this.#model.source);
-    return new LeadoutError(error.name, `${error.message}; ${advice}`, error.detail);
   }
 
   // ---- what is told -------------------------------------------------------------------------

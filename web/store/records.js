@@ -3,6 +3,7 @@
  * removes from it; what writes files runs in a worker (pulling.js).
  *
  *     leadout/models/<key>.json     a model: its address as it was given, and the ids of its files
+ *     leadout/updates/<key>.json    the same of a new version, as long as it is not here whole (updates.js)
  *     leadout/files/<id>.json       a file: its size, hash, ETag, and where it comes from
  *     leadout/files/<id>.bytes      its bytes, in chunks; chunks that were not fetched yet are holes
  *     leadout/files/<id>.chunks     what is there, and the hash of each chunk (chunk_file.js)
@@ -24,6 +25,9 @@ export const CHUNK_BYTES = 1 << 20;
 
 /** The Web Lock of whoever writes records, or removes files because no record names them. */
 export const RECORDS_LOCK = "leadout-store records";
+
+/** Ends the source of a drafter that came with a model, after that of the model. No address ends like this. */
+export const DRAFTER_SUFFIX = "#drafter";
 
 /** Progress of fetches, and changes of the records, for all tabs: see StoreNews. */
 export const NEWS_CHANNEL = "leadout-store";
@@ -53,7 +57,10 @@ export const NEWS_CHANNEL = "leadout-store";
  * @typedef {{type: "progress", id: string, stored_bytes: number} | {type: "changed"}} StoreNews
  */
 
-/** @typedef {{models: FileSystemDirectoryHandle, files: FileSystemDirectoryHandle}} Folders */
+/**
+ * @typedef {{models: FileSystemDirectoryHandle, updates: FileSystemDirectoryHandle,
+ *   files: FileSystemDirectoryHandle}} Folders
+ */
 
 /**
  * @returns {Promise<Folders>} created if need be
@@ -63,11 +70,10 @@ export async function openFolders() {
   try {
     const root = await navigator.storage.getDirectory();
     const store = await root.getDirectoryHandle("leadout", { create: true });
-    const [models, files] = await Promise.all([
-      store.getDirectoryHandle("models", { create: true }),
-      store.getDirectoryHandle("files", { create: true }),
-    ]);
-    return { models, files };
+    const [models, updates, files] = await Promise.all(
+      ["models", "updates", "files"].map((name) => store.getDirectoryHandle(name, { create: true })),
+    );
+    return { models, updates, files };
   } catch (error) {
     throw new LeadoutError(
       "StoreError",
@@ -123,10 +129,21 @@ export async function readRecord(folder, name) {
 /**
  * @param {Folders} folders
  * @param {string} source
- * @returns {Promise<ModelRecord | null>}
+ * @returns {Promise<ModelRecord | null>} complete or not. Where a tab was closed while it replaced the record, this is
+ *   the new version, which was complete
  */
-export async function readModel({ models }, source) {
-  return readRecord(models, `${await keyOf(source)}.json`);
+export async function readModel(folders, source) {
+  const update = await readUpdate(folders, source); // first: it goes once the record has been replaced
+  return (await readRecord(folders.models, `${await keyOf(source)}.json`)) ?? update;
+}
+
+/**
+ * @param {Folders} folders
+ * @param {string} source
+ * @returns {Promise<ModelRecord | null>} the new version of a model that is here whole
+ */
+export async function readUpdate({ updates }, source) {
+  return readRecord(updates, `${await keyOf(source)}.json`);
 }
 
 /**
@@ -139,13 +156,28 @@ export async function isDone({ files }, id) {
 
 /**
  * @param {Folders} folders
- * @returns {Promise<ModelRecord[]>} complete or not
+ * @param {ModelRecord} model
+ * @returns {Promise<boolean>} whether all of its files are there
  */
-export async function readModels({ models }) {
-  const names = [];
-  for await (const name of models.keys()) names.push(name);
-  const records = await Promise.all(names.map((name) => readRecord(models, name)));
-  return records.filter((record) => record !== null);
+export async function isWhole(folders, { files }) {
+  return (await Promise.all(files.map(({ id }) => isDone(folders, id)))).every(Boolean);
+}
+
+/**
+ * @param {Folders} folders
+ * @returns {Promise<ModelRecord[]>} each model once, as readModel gives it
+ */
+export async function readModels({ models, updates }) {
+  const news = await readRecords(updates);
+  return [...new Map([...news, ...(await readRecords(models))]).values()];
+}
+
+/**
+ * @param {Folders} folders
+ * @returns {Promise<ModelRecord[]>} new versions
+ */
+export async function readUpdates({ updates }) {
+  return [...(await readRecords(updates)).values()];
 }
 
 /**
@@ -153,10 +185,25 @@ export async function readModels({ models }) {
  * @returns {Promise<FileRecord[]>}
  */
 export async function readFiles({ files }) {
+  return [...(await readRecords(files)).values()];
+}
+
+/**
+ * @param {FileSystemDirectoryHandle} folder
+ * @returns {Promise<Map<string, any>>} by their names in the folder
+ */
+async function readRecords(folder) {
   const names = [];
-  for await (const name of files.keys()) if (name.endsWith(".json")) names.push(name);
-  const records = await Promise.all(names.map((name) => readRecord(files, name)));
-  return records.filter((record) => record !== null);
+  for await (const name of folder.keys()) if (name.endsWith(".json")) names.push(name);
+  /** @type {Map<string, any>} */
+  const records = new Map();
+  await Promise.all(
+    names.map(async (name) => {
+      const record = await readRecord(folder, name);
+      if (record !== null) records.set(name, record);
+    }),
+  );
+  return records;
 }
 
 /**
@@ -260,7 +307,8 @@ export async function removeFiles({ files }, ids) {
  * @param {Folders} folders
  */
 export async function removeUnnamed(folders) {
-  const named = new Set((await readModels(folders)).flatMap(({ files }) => files.map(({ id }) => id)));
+  const models = [...(await readModels(folders)), ...(await readUpdates(folders))];
+  const named = new Set(models.flatMap(({ files }) => files.map(({ id }) => id)));
   const ids = new Set();
   for await (const name of folders.files.keys()) ids.add(name.replace(/\.\w+$/, ""));
   for (const id of ids) if (!named.has(id)) await removeFiles(folders, [id]);

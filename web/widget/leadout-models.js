@@ -258,7 +258,8 @@ export class LeadoutModels extends ElementBase {
     }
     const isEmpty = shown.size === 0;
     this.#hint.hidden = !isEmpty;
-    const bytes = [...shown.values()].reduce((sum, model) => sum + model.stored_bytes, 0);
+    const sizes = [...shown.values()].map(({ stored_bytes, update }) => stored_bytes + (update?.stored_bytes ?? 0));
+    const bytes = sizes.reduce((sum, size) => sum + size, 0);
     const count = shown.size === 1 ? "1 model" : `${shown.size} models`;
     this.#summary.textContent = isEmpty
       ? "Kept in this browser: nothing yet"
@@ -314,6 +315,6 @@ export class LeadoutModels extends ElementBase {
  * @returns {StoredModel}
  */
 function unknownModel(source) {
-  const sizes = { bytes: 0, stored_bytes: 0, is_complete: false, is_fetching: false };
+  const sizes = { bytes: 0, stored_bytes: 0, is_complete: false, update: null, is_fetching: false };
   return { source, name: source, host: "", drafter: null, ...sizes };
 }

@@ -73,15 +73,17 @@ export class ModelRow {
     const isHere = Boolean(pull?.controller);
     const isElsewhere = !isHere && model.is_fetching;
     const event = isHere ? (pull?.event ?? null) : null;
-    const stored = event?.stored_bytes ?? model.stored_bytes;
-    const total = event?.total_bytes || model.bytes;
+    const { stored_bytes, bytes } = model.update ?? model;
+    const stored = event?.stored_bytes ?? stored_bytes;
+    const total = event?.total_bytes || bytes;
+    const isAllHere = model.is_complete && !model.update;
     const name = showHidden(event?.source === model.source ? event.name : model.name);
     this.#name.textContent = name;
     const { amount, origin } = describe(model, event, { isHere, isElsewhere, stored, total });
     this.#amount.textContent = amount;
     this.#comma.hidden = origin === "";
     this.#origin.textContent = origin;
-    this.#bar.hidden = model.is_complete || (!isHere && total === 0);
+    this.#bar.hidden = isAllHere || (!isHere && total === 0);
     this.#bar.setAttribute("aria-label", `Downloaded part of ${name}`);
     if (total > 0) {
       this.#bar.max = total;
@@ -99,7 +101,7 @@ export class ModelRow {
     this.#showButtons({
       open: model.is_complete,
       pause: isHere,
-      resume: !model.is_complete && !isHere && !isElsewhere,
+      resume: !isAllHere && !isHere && !isElsewhere,
       delete: !isHere && !isElsewhere,
     });
     this.#nameButtons();
@@ -151,18 +153,21 @@ function button(part, text) {
  * @param {StoredModel} model
  * @param {FetchEvent | null} event the last event of this element's download
  * @param {{isHere: boolean, isElsewhere: boolean, stored: number, total: number}} state the bytes that are here, and all
- * @returns {{amount: string, origin: string}} for example "1.21 GB of 2.90 GB, paused" and "from huggingface.co"
+ * @returns {{amount: string, origin: string}} for example "1.21 GB of 2.90 GB, paused" and "from huggingface.co". What
+ *   comes to a model that is complete is called its update
  */
-function describe({ host, drafter, is_complete }, event, { isHere, isElsewhere, stored, total }) {
+function describe({ host, drafter, bytes, is_complete, update }, event, { isHere, isElsewhere, stored, total }) {
   const drafts = drafter ? ", with its drafter" : "";
   const origin = host ? `from ${host}` : "";
-  if (is_complete && !isHere) {
-    return { amount: formatBytes(total) + drafts, origin };
+  const whole = formatBytes(bytes) + drafts;
+  if (is_complete && !update && !isHere) {
+    return { amount: whole, origin };
   }
   if (isHere && (!event || event.state === "asking")) {
     return { amount: `Asking ${event?.host || host || "its server"} about its files`, origin: "" };
   }
-  const part = `${formatBytes(stored)} of ${formatBytes(total)}`;
+  const what = update ? `${isHere ? "" : `${whole}. `}Update: ` : "";
+  const part = `${what}${formatBytes(stored)} of ${formatBytes(total)}`;
   if (isElsewhere) {
     return { amount: `${part}, being downloaded by this page or another tab`, origin: "" };
   }
@@ -179,7 +184,7 @@ function describe({ host, drafter, is_complete }, event, { isHere, isElsewhere, 
     return { amount: part + speed, origin: `from ${event.host}${drafts}` };
   }
   if (stored === 0) {
-    return { amount: total > 0 ? `${formatBytes(total)}, not downloaded yet` : "Not downloaded yet", origin };
+    return { amount: total > 0 ? `${what}${formatBytes(total)}, not downloaded yet` : "Not downloaded yet", origin };
   }
   return { amount: `${part}, paused`, origin };
 }
