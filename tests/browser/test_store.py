@@ -407,7 +407,8 @@ def test_a_disk_that_fills_up_keeps_what_is_there(tab: Tab, file: FlakyFile, url
     assert "the disk is full" in end["message"]
     assert "make room on the disk" in end["message"]
     kept = tab.list()[0]["stored_bytes"]
-    assert kept == 2 * CHUNK_BYTES
+    # Two chunks, whichever came first; the last one is short.
+    assert kept in (2 * CHUNK_BYTES, CHUNK_BYTES + MODEL_BYTES % CHUNK_BYTES)
     tab.page.reload()
     file.requests.clear()
     assert tab.pull(url)["name"] == "done"

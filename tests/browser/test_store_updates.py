@@ -235,6 +235,9 @@ def test_a_load_of_a_model_that_its_list_says_has_changed_keeps_the_old_one_mean
 ) -> None:
     url = f"{server.url}model.gguf"
     changed = {**listed(url, new.data), "source": "model"}
+    load(tab, {**listed(url, new.data, sha256="ab" * 32), "source": "model"})
+    assert loaded(tab).startswith("IntegrityError")
+    assert state_of(tab) == (True, 2 + OLD_BYTES, (0, NEW_BYTES))
     new.max_bytes = BROKEN_OFF
     load(tab, changed)
     tab.wait_for(lambda: (tab.list()[0]["update"] or {"stored_bytes": 0})["stored_bytes"] > 0)
