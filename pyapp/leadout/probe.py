@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from itertools import pairwise
+from statistics import fmean
 
 from leadout.checkpoint import Checkpoint
 from leadout.devices.base import Device, DeviceInfo
@@ -17,6 +19,7 @@ from leadout.forecast import Memory, Probe, without_files
 from leadout.generation import Delta
 from leadout.planning import LoadOptions
 from leadout.request import GenerateRequest
+from leadout.stats import Stats
 from leadout.tokenizer import Tokenizer
 
 #: How long tokens are generated, per number of drafts. A device that takes longer for a token
@@ -90,13 +93,28 @@ async def probe(
 
 
 async def _timed(engine: Engine, num_known: int, num_drafts: int, seconds: float) -> float:
-    """Generate for so long behind the first token, or for one cycle; return seconds a cycle.
+    """Generate for so long, or for one cycle; return seconds a cycle.
 
-    The later half of them counts: browsers compile what runs for the first time while it runs.
+    Where the context is full before, it begins again behind the same tokens. The later half of the
+    cycles counts: browsers compile what runs for the first time while it runs.
     """
+    cycles: list[float] = []
+    while True:
+        stats, gaps = await _cycles(engine, num_known, num_drafts, seconds - sum(cycles))
+        if not gaps:  # the context had room for one token
+            return stats.decode_ms / 1000 / max(stats.cycles, 1)
+        cycles += gaps
+        if sum(cycles) >= seconds:
+            return fmean(cycles[len(cycles) // 2 :])
+
+
+async def _cycles(
+    engine: Engine, num_known: int, num_drafts: int, seconds: float
+) -> tuple[Stats, list[float]]:
+    """Generate for so long behind so many tokens; return the seconds from cycle to cycle, too."""
     ids = [2 + i % 97 for i in range(num_known)]
     engine.assume(ids[:-1])
-    #: When the first token came, and when each cycle's last one did.
+    #: When each cycle's last token came.
     came_at: list[float] = []
 
     def note(delta: Delta) -> None:
@@ -113,11 +131,8 @@ async def _timed(engine: Engine, num_known: int, num_drafts: int, seconds: float
         ignore_eos=True,
         draft_tokens=num_drafts,
     )
-    stats = (await engine.generate(request, note, is_aborted=is_over)).stats
-    later = came_at[(len(came_at) - 1) // 2 :]
-    if len(later) < 2:  # the context had room for one token
-        return stats.decode_ms / 1000 / max(stats.cycles, 1)
-    return (later[-1] - later[0]) / (len(later) - 1)
+    result = await engine.generate(request, note, is_aborted=is_over)
+    return result.stats, [after - before for before, after in pairwise(came_at)]
 
 
 async def _no_tokenizer(_text: str) -> Tokenizer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from leadout.engine import Engine
 from leadout.errors import SourceError
 from leadout.forecast import forecast
 from leadout.planning import LoadOptions
-from leadout.probe import is_wanted, probe
+from leadout.probe import MEASURED_S, is_wanted, probe
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 
@@ -222,3 +223,21 @@ async def test_a_probe_runs_made_up_weights_of_the_shape_and_frees_them() -> Non
     assert set(found.cycle_ms) == {0, 3}
     assert all(ms > 0 for ms in found.cycle_ms.values())
     assert found.decode_tokens_per_s == pytest.approx(1000 / found.cycle_ms[0], rel=0.05)
+
+
+async def test_a_probe_that_fills_the_context_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    generate, tokens_s, runs = Engine.generate, 0.0, 0
+
+    async def counted(engine: Engine, *args: Any, **fields: Any) -> Any:
+        nonlocal tokens_s, runs
+        result = await generate(engine, *args, **fields)
+        tokens_s += result.stats.decode_ms / 1000
+        runs += 1
+        return result
+
+    monkeypatch.setattr(Engine, "generate", counted)
+    target = await opened("gemma4-tiny/e2b", "target")
+    found = await probe(NumpyDevice(), target, None, LoadOptions(context_length=64))
+    assert found.context_length == 32
+    assert runs > 2  # the first one, which does not count, and at least two that fill the context
+    assert tokens_s >= MEASURED_S
