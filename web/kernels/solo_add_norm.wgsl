@@ -4,12 +4,10 @@
 //
 // As add_rms_norm, a thread a row.
 //
-// x, h, h_out, y: [rows, D] float32, weights: [D] float32, scalar: [1] float32, D a multiple of 4. Grid: x = rows.
+// x, h, h_out, y: [rows, columns] float32, weights: [columns] float32, scalar: [1] float32. columns and eps are in the
+// shape, see shared/norm_shape.wgsl. Grid: x = rows.
 {% set has_scalar = scaling == "scaled" %}
 {% set next = 5 if has_scalar else 4 %}
-
-override D: u32;
-override EPS: f32;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> post_weight: array<vec4<f32>>;
@@ -22,14 +20,17 @@ override EPS: f32;
 @group(0) @binding({{ next }}) var<storage, read> next_weight: array<vec4<f32>>;
 @group(0) @binding({{ next + 1 }}) var<storage, read_write> y: array<vec4<f32>>;
 {% endif %}
+@group(0) @binding({{ next + 2 if following == "norm" else next }}) var<uniform> shape: NormShape;
+
+{% include "shared/norm_shape.wgsl" %}
 
 fn norm_factor(squares: vec4<f32>) -> f32 {
-  return inverseSqrt(dot(squares, vec4<f32>(1.0)) / f32(D) + EPS);
+  return inverseSqrt(dot(squares, vec4<f32>(1.0)) / f32(shape.columns) + shape.eps);
 }
 
 @compute @workgroup_size(1)
 fn main(@builtin(workgroup_id) group: vec3<u32>) {
-  let quads = D / 4u;
+  let quads = shape.columns / 4u;
   let row = group.x * quads;
   var squares = vec4<f32>(0.0);
   for (var i = 0u; i < quads; i++) {

@@ -17,6 +17,9 @@ from leadout.rows import FEW_ROWS, TILE_ROWS, Rows
 #: Layout of the struct in web/kernels/shared/shape.wgsl; keep in step.
 SHAPE = struct.Struct("<IIIIfIffII")
 
+#: Layout of the struct in web/kernels/embed.wgsl; keep in step.
+EMBED_SHAPE = struct.Struct("<IIIIf")
+
 #: The most weights of a layer whose rows are computed apart.
 FEW_WEIGHTS = 1 << 19
 
@@ -86,20 +89,11 @@ def embed(b: PlanBuilder, op: ops.Embed) -> None:
     """Look tokens up, shard by shard; each leaves the others' tokens alone."""
     table = op.table
     variant = f"embed.{table.layout}"
+    grid = (b.groups(variant, table.num_cols // BLOCK), op.rows.count, 1)
     for shard in table.shards:
-        b.dispatch(
-            variant,
-            [*shard.planes, op.rows.table, op.y],
-            (b.groups(variant, table.num_cols // BLOCK), op.rows.count, 1),
-            op.label,
-            {
-                "K": table.num_cols,
-                "N": shard.num_rows,
-                "FIRST": shard.row_start,
-                "SCALE": op.scale,
-                "OUT_STRIDE": op.y.shape[-1],
-            },
-        )
+        numbers = (table.num_cols, shard.row_start, shard.num_rows, op.y.shape[-1], op.scale)
+        shape = b.uniform(EMBED_SHAPE.pack(*numbers))
+        b.dispatch(variant, [*shard.planes, op.rows.table, op.y, shape], grid, op.label)
 
 
 @kernel(ops.EmbedPaged)

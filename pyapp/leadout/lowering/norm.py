@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+
 from leadout import ops
 from leadout.lowering.builder import Bound, PlanBuilder
 from leadout.lowering.kernel import kernel
 from leadout.ops import Tensor
+
+#: Layout of the struct in web/kernels/shared/norm_shape.wgsl; keep in step.
+_SHAPE = struct.Struct("<Iff")
 
 
 @kernel(ops.RmsNorm)
@@ -18,11 +23,15 @@ def emit_norm(
     b: PlanBuilder, op: ops.RmsNorm, packed: Tensor | None = None, *, is_plain: bool = True
 ) -> None:
     """Append a norm; its output is packed if there is memory for it, and plain if it is wanted."""
-    constants = {"D": op.weight.length, "EPS": op.eps, "SCALE": op.scale}
+    columns = op.weight.length
     bindings: list[Bound] = [op.x, op.weight.binding, *_outputs(op.y, packed, is_plain)]
-    solo = b.caps.is_software and packed is None
-    variant = "solo_rms_norm" if solo else f"rms_norm.{_output(packed, is_plain)}"
-    b.dispatch(variant, bindings, (op.x.shape[0], 1, 1), op.label, constants)
+    grid = (op.x.shape[0], 1, 1)
+    if b.caps.is_software and packed is None:
+        shape = b.uniform(_SHAPE.pack(columns, op.eps, op.scale))
+        b.dispatch("solo_rms_norm", [*bindings, shape], grid, op.label)
+        return
+    constants = {"D": columns, "EPS": op.eps, "SCALE": op.scale}
+    b.dispatch(f"rms_norm.{_output(packed, is_plain)}", bindings, grid, op.label, constants)
 
 
 @kernel(
@@ -69,10 +78,14 @@ def emit_add_norm(
     if norm is not None:
         bindings += [norm.weight.binding, *_outputs(norm.y, packed, is_plain)]
     following = "none" if norm is None else _output(packed, is_plain)
-    kernel_name = "solo_add_norm" if b.caps.is_software and packed is None else "add_rms_norm"
-    variant = f"{kernel_name}.{following}.{'scaled' if add.scalar else 'plain'}"
-    constants = {"D": add.weight.length, "EPS": add.eps}
-    b.dispatch(variant, bindings, (add.x.shape[0], 1, 1), add.label, constants)
+    form = f"{following}.{'scaled' if add.scalar else 'plain'}"
+    columns, grid = add.weight.length, (add.x.shape[0], 1, 1)
+    if b.caps.is_software and packed is None:
+        shape = b.uniform(_SHAPE.pack(columns, add.eps, 1.0))
+        b.dispatch(f"solo_add_norm.{form}", [*bindings, shape], grid, add.label)
+        return
+    constants = {"D": columns, "EPS": add.eps}
+    b.dispatch(f"add_rms_norm.{form}", bindings, grid, add.label, constants)
 
 
 @kernel(ops.RmsNormSum)
