@@ -58,7 +58,7 @@ def gate_up(stage: Stage, weights: ops.ExpertLayer, k: int, chosen: np.ndarray, 
     return y
 
 
-#: Of an expert; a kernel is compiled for each number, for two seconds.
+#: Of an expert; a kernel is compiled for each number, for most of a second.
 OUTPUTS = 44
 
 

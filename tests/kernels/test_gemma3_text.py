@@ -65,8 +65,8 @@ async def test_a_mix_of_quantisations_gives_the_logits_of_its_dequantised_values
 ) -> None:
     """As in a Q4_K_M file, where q, k and v differ, so that layers are stacked in parts.
 
-    On the kernels for GPUs, which a CPU compiles for half a minute a model; the other tests take
-    those for software.
+    On the kernels for GPUs, which a CPU compiles for seconds; the other tests take those for
+    software.
     """
     config = tiny_checkpoints.tiny_gemma3_config(
         hidden_size=256, intermediate_size=256, num_attention_heads=8, head_dim=32,
