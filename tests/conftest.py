@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,9 @@ def gemma3_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from leadout_build.cli.pull import pull
     from leadout_build.store.model_store import Store
 
-    with parallel.shared_folder(tmp_path_factory):
-        pull("gemma3-270m")
+    # In another thread: in this one, Playwright may have an event loop running (tests/browser/).
+    with parallel.shared_folder(tmp_path_factory), ThreadPoolExecutor(1) as executor:
+        executor.submit(pull, "gemma3-270m").result()
     return Store().resolve("gemma3-270m")
 
 

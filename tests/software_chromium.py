@@ -1,15 +1,10 @@
-"""How tests start a Chromium of their own, which computes on the CPU."""
+"""The options of the Chromium that tests start."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
-from playwright.sync_api import Page
-
 from leadout_build.serving.browser import launch_options
-from leadout_build.serving.headless import headless_page
 
 #: How much a function of WebAssembly runs before V8 compiles it once more, optimised; some thirty
 #: times V8's own. Most of these pages live for seconds: optimising Python's interpreter took up to
@@ -23,22 +18,20 @@ ZEROS_BY_DRIVER = "use_vulkan_zero_initialize_workgroup_memory_extension"
 
 
 def software_options(*js_flags: str) -> dict[str, Any]:
-    """Return what Playwright's `launch` takes.
+    """Return what Playwright's `launch` takes, for a Chromium that computes on the CPU.
 
     Args:
         js_flags: more flags of V8.
     """
-    options = launch_options(software=True)
-    options["args"] += _flags(js_flags)
-    return options
+    return _with_flags(launch_options(software=True), *js_flags)
 
 
-def software_page(url: str, extra_args: Sequence[str] = ()) -> AbstractContextManager[Page]:
-    """Open a URL in a browser that ends with the context; see `headless_page`."""
-    return headless_page(url, [*_flags(), *extra_args])
+def engine_options() -> dict[str, Any]:
+    """Return the same for pages that load a real model: these take a GPU, if there is one."""
+    return _with_flags(launch_options())
 
 
-def _flags(js_flags: Sequence[str] = ()) -> list[str]:
-    """Return what all these browsers are started with, beside what `launch_options` has."""
+def _with_flags(options: dict[str, Any], *js_flags: str) -> dict[str, Any]:
     of_v8 = " ".join([f"--wasm-tiering-budget={WASM_TIERING_BUDGET}", *js_flags])
-    return [f"--js-flags={of_v8}", f"--disable-dawn-features={ZEROS_BY_DRIVER}"]
+    more = [f"--js-flags={of_v8}", f"--disable-dawn-features={ZEROS_BY_DRIVER}"]
+    return {**options, "args": [*options["args"], *more]}

@@ -69,7 +69,10 @@ def census(page: Page) -> dict[str, int]:
 
 
 def watch(page: Page) -> list[str]:
-    """Return a list that grows by each dialog, and by each request that leaves the site."""
+    """Return a list that grows by each dialog, and by each request that leaves the site.
+
+    The page dismisses dialogs from now on, so it must not be one that other tests get after this.
+    """
     found: list[str] = []
     origin = "/".join(page.url.split("/")[:3])
 

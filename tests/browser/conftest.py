@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import Browsers
 from built_examples import build_examples
+from kept_page import KeptPage
 from pages import (
     FAKE_WORKER,
     LISTED_MODELS,
@@ -21,22 +23,40 @@ from pages import (
     run_in_thread,
     site_app,
 )
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext
 from stand_ins import StandIns
 from store_tab import Tab
 
 import parallel
 from leadout_build import ROOT
-from software_chromium import software_options
+
+#: Of this folder, while tests in it run.
+BROWSERS = pytest.StashKey[Browsers]()
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A Chromium; WebGPU is not needed here."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(**software_options())
-        yield browser
-        browser.close()
+def browsers(request: pytest.FixtureRequest) -> Browsers:
+    """What all browsers come from.
+
+    It ends as soon as the next test is one of another folder, which may want asyncio.
+    """
+    folder = request.node.getparent(pytest.Directory)
+    if BROWSERS not in folder.stash:
+        folder.stash[BROWSERS] = Browsers()
+
+        def end() -> None:
+            browsers = folder.stash[BROWSERS]
+            del folder.stash[BROWSERS]
+            browsers.end()
+
+        folder.addfinalizer(end)
+    return folder.stash[BROWSERS]
+
+
+@pytest.fixture(scope="module")
+def chromium(browsers: Browsers) -> Browser:
+    """The shared Chromium. Who wants WebGPU gets it on the CPU."""
+    return browsers.software
 
 
 #: Folders as the build names them, so that a browser keeps their files from test to test.
@@ -56,7 +76,7 @@ class PlainSite:
     stand_ins: StandIns
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def plain_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlainSite]:
     """The site of pages over the fake worker."""
     site = tmp_path_factory.mktemp("site")
@@ -78,54 +98,10 @@ def plain_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlainSite]:
         yield PlainSite(url, stand_ins)
 
 
-class KeptPage:
-    """The first page of each test that wants nothing special of it, in the same tab every time.
-
-    The tab keeps files of the site, what is compiled of them, and its process, which is most of
-    what opening a page takes. What a test leaves is deleted after it.
-    """
-
-    def __init__(self, context: BrowserContext, url: str) -> None:
-        self.context = context
-        self.errors: list[str] = []
-        self._url = url
-        context.add_init_script(WITH_RECORDS + WITH_ADAPTER)
-        self._open()
-
-    def _open(self) -> None:
-        self.page = self.context.new_page()
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-
-    def take(self, errors: list[str]) -> Page:
-        """Return the page for a test, which is told of errors."""
-        self.errors = errors
-        if self.page.is_closed():
-            self._open()
-        return self.page
-
-    def clear(self) -> None:
-        """Close all other pages, and delete all that they have written."""
-        page = self.take([])
-        page.unroute_all()
-        page.goto(self._url + "icon.svg")
-        for other in self.context.pages:
-            if other != page:
-                other.close()
-        page.evaluate("sessionStorage.clear()")
-        session = self.context.new_cdp_session(page)
-        origin = {"origin": self._url.rstrip("/"), "storageTypes": "all"}
-        session.send("Storage.clearDataForOrigin", origin)
-        session.detach()
-        self.context.unroute_all()
-        self.context.clear_permissions()
-        self.context.clear_cookies()
-
-
-@pytest.fixture(scope="module")
-def kept_page(chromium: Browser, plain_site: PlainSite) -> Iterator[KeptPage]:
+@pytest.fixture
+def kept_page(browsers: Browsers, plain_site: PlainSite) -> KeptPage:
     """The page that tests share, one after the other."""
-    with chromium.new_context() as context:
-        yield KeptPage(context, plain_site.url)
+    return browsers.kept_page(plain_site.url)
 
 
 @pytest.fixture

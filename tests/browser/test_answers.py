@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import Browsers
 from jsonschema import Draft202012Validator
 from playwright.sync_api import Page
 
@@ -15,7 +16,6 @@ from leadout_build.serving.headless import BLANK, serving
 from leadout_build.serving.server import find_model
 from leadout_build.store.model_store import Store
 from published_templates import GEMMA_4_TOOLS
-from software_chromium import software_page
 from stand_in_nano import write_stand_in
 
 SCHEMA: dict[str, Any] = {
@@ -63,14 +63,16 @@ _IDS = """async ([request, text]) => {
 
 
 @pytest.fixture(scope="module")
-def page(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def page(
+    site: Path, browsers: Browsers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Page]:
     """A page with a loaded engine, the stand-in for Nano with a template that knows tools."""
     folder = write_stand_in(tmp_path_factory.mktemp("answers") / "models", GEMMA_4_TOOLS)
     paths = [folder / "nano.gguf", folder / "nano-assistant.gguf"]
     store = Store(tmp_path_factory.mktemp("store"))
     with (
         serving(site, store=store, model=str(paths[0]), drafter=str(paths[1])) as url,
-        software_page(url + BLANK) as page,
+        browsers.page(url + BLANK) as page,
     ):
         name, _ = find_model(store, *map(str, paths))
         page.evaluate(_LOAD, [name, "auto"])

@@ -74,7 +74,7 @@ ALL = " ".join(TEXTS)
 
 def test_each_text_alone_is_harmless_as_an_answer_streamed_and_whole(open_page: OpenPage) -> None:
     assert len(PUBLISHED) > 400
-    chat = open_chat(open_page)
+    chat = open_chat(open_page, context_options={})
     found = watch(chat.page)
     assert chat.page.evaluate(STREAM, TEXTS) == []
     check_elements(chat.page)
@@ -146,7 +146,8 @@ def test_names_titles_presets_and_errors_stay_text(open_page: OpenPage) -> None:
 
 
 def test_cells_of_a_table_stay_text(open_page: OpenPage) -> None:
-    chat = open_page(models=[LISTED_NANO], info={**CHATS, "context_length": 2048}, text=ECHO)
+    info = {**CHATS, "context_length": 2048}
+    chat = open_page(models=[LISTED_NANO], info=info, text=ECHO, context_options={})
     chat.wait_until("chat.messages.length === 2 && chat.state === 'ready'")
     plain = census(chat.page)
     found = watch(chat.page)

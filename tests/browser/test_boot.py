@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route
+from browsers import Browsers
+from playwright.sync_api import Page, Route
 
 from leadout_build.serving.headless import BLANK, serving
 from leadout_build.store.model_store import Store
-from software_chromium import software_page
 
 PATIENCE_MS = 300_000
 
@@ -60,24 +60,19 @@ GPUAdapter.prototype.requestDevice = async function (descriptor) {
 
 
 @pytest.fixture(scope="module")
-def opened(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, str]]:
-    """A Chromium, and where the site is."""
+def url(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the site is."""
     store = Store(tmp_path_factory.mktemp("store"))
-    with serving(site, store=store) as url, software_page(url + BLANK) as page:
-        assert page.context.browser is not None
-        yield page.context.browser, url
+    with serving(site, store=store) as url:
+        yield url
 
 
 @pytest.fixture
-def page(opened: tuple[Browser, str]) -> Iterator[Page]:
+def page(browsers: Browsers, url: str) -> Iterator[Page]:
     """A page without the widget that knows nothing of others; afterwards it had no error."""
-    browser, url = opened
     errors: list[str] = []
-    with browser.new_context() as context:
-        page = context.new_page()
-        page.set_default_timeout(0)
+    with browsers.page(url + BLANK) as page:
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(url + BLANK)
         yield page
     assert errors == []
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import Browsers
 
 from leadout_build.serving.headless import BLANK, serving
 from leadout_build.store.model_store import Store
-from software_chromium import software_page
 
 #: Types of a field by its path.
 Shapes = dict[str, list[str]]
@@ -40,10 +40,12 @@ REPLAY = """async (is_fake) => {
 
 
 @pytest.fixture(scope="module")
-def replayed(site: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Replay]:
+def replayed(
+    site: Path, browsers: Browsers, tmp_path_factory: pytest.TempPathFactory
+) -> list[Replay]:
     """What the real engine gave, and what the fake one did."""
     store = Store(tmp_path_factory.mktemp("store"))
-    with serving(site, store=store) as url, software_page(url + BLANK) as page:
+    with serving(site, store=store) as url, browsers.page(url + BLANK) as page:
         body = SCRIPT.read_text("utf-8")
         page.route(
             "**/replayed_calls.js",

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import Browsers
 from playwright.sync_api import Page
 
 from flaky_server import FlakyFile, FlakyServer, flaky_server
 from leadout_build.serving.headless import BLANK, serving
 from leadout_build.store.built_in import built_in_models
 from leadout_build.store.model_store import Store
-from software_chromium import software_page
 from thoroughness import IS_THOROUGH
 
 #: Chromium gives up on the GPU after a few such crashes, and on a page that may have caused them.
@@ -211,13 +211,15 @@ class Losing:
 
 
 @pytest.fixture(scope="module")
-def losing(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Losing]:
+def losing(
+    site: Path, browsers: Browsers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Losing]:
     """The site in a Chromium of its own, which is none the better for these tests."""
     store = Store(tmp_path_factory.mktemp("store"))
     with (
         flaky_server() as files,
         serving(site, store=store, allow_origins=[files.url.removesuffix("/")]) as url,
-        software_page(url + BLANK, FLAGS) as page,
+        browsers.own_page(url + BLANK, FLAGS) as page,
     ):
         yield Losing(page, files)
 

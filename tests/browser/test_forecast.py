@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from browsers import Browsers
 
 from leadout_build.serving.headless import BLANK, serving
-from software_chromium import software_page
 from thoroughness import IS_THOROUGH
 
 #: Readback buffers, made as they are needed, are no part of a forecast. Seen: 0.6 % (32 kB).
@@ -36,11 +36,11 @@ _BOTH = """async ({ model, options, numTokens }) => {
 }"""
 
 
-def test_memory_and_speed_are_what_was_forecast(site: Path) -> None:
+def test_memory_and_speed_are_what_was_forecast(site: Path, browsers: Browsers) -> None:
     model = {"name": "tiny", "shape": "tiny"}
     options = {"drafter": "none", "contextLength": 400, "kvDtype": "f16"}
     asked = {"model": model, "options": options, "numTokens": NUM_TOKENS}
-    with serving(site) as url, software_page(url + BLANK) as page:
+    with serving(site) as url, browsers.page(url + BLANK) as page:
         found = page.evaluate(_BOTH, asked)
     forecast, info = found["forecast"], found["info"]
     memory = forecast["memory"]

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browsers import Browsers
 from hostile_page import LOAD_PATIENCE_MS, HostilePage, Parts, peak_bytes
 
 from hostile_templates import BOMBS, LONE_BOMBS, choosing
@@ -21,7 +22,6 @@ from leadout.tokenizer import tokenizer_json_from_gguf
 from leadout_build.serving.headless import BLANK, serving
 from leadout_build.store.model_store import Store
 from raw_headers import safetensors_file, string
-from software_chromium import software_page
 from thoroughness import IS_THOROUGH
 from tiny_checkpoints import (
     Vocabulary,
@@ -63,10 +63,12 @@ def gguf_with_piece(piece: str) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def page(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostilePage]:
+def page(
+    site: Path, browsers: Browsers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[HostilePage]:
     """One worker for all tests."""
     store = Store(tmp_path_factory.mktemp("store"))
-    with serving(site, store=store) as url, software_page(url + BLANK) as page:
+    with serving(site, store=store) as url, browsers.own_page(url + BLANK) as page:
         hostile = HostilePage(page)
         # Its kernels are compiled, which takes a software renderer long, and kept for later loads.
         loaded = hostile.load(model(), LOAD_PATIENCE_MS)

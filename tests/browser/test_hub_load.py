@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browsers import Browsers
 from pages import Chat
 from playwright.sync_api import Page, expect
 
@@ -24,7 +25,6 @@ from leadout.tokenizer import tokenizer_json_from_gguf
 from leadout.tokenizer_native import HuggingFaceTokenizer
 from leadout_build.serving.headless import BLANK, serving
 from leadout_build.store.model_store import Store
-from software_chromium import software_page
 from split_gguf import split_gguf
 
 NUM_TOKENS = 12
@@ -44,7 +44,8 @@ def gguf(tmp_path_factory: pytest.TempPathFactory, vectors: Path) -> Path:
 @pytest.fixture(scope="module")
 def tokenizer_json(gguf: Path) -> str:
     """The GGUF's vocabulary; the MLX folders have none of their own."""
-    header = asyncio.run(read_gguf_header(FileSource(gguf), 0))
+    with ThreadPoolExecutor(1) as executor:  # Playwright has an event loop running in this thread
+        header = executor.submit(asyncio.run, read_gguf_header(FileSource(gguf), 0)).result()
     return json.dumps(tokenizer_json_from_gguf(header.metadata))
 
 
@@ -68,13 +69,15 @@ def hub(gguf: Path, tokenizer_json: str, vectors: Path) -> Iterator[FakeHub]:
 
 
 @pytest.fixture(scope="module")
-def page(site: Path, hub: FakeHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def page(
+    site: Path, browsers: Browsers, hub: FakeHub, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Page]:
     """The page, whose widget asks that hub."""
     store = Store(tmp_path_factory.mktemp("empty") / "store")
     origins = [hub.endpoint, hub.other_host]
     with (
         serving(site, store=store, allow_origins=origins) as url,
-        software_page(url + BLANK) as page,
+        browsers.page(url + BLANK) as page,
     ):
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))

@@ -8,10 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from browsers import Browsers
 from pages import Chat
 
 from leadout_build.serving.headless import serving
-from software_chromium import software_page
 
 #: Software rendering compiles some forty pipelines first.
 LOAD_TIMEOUT_MS = 300_000
@@ -26,9 +26,9 @@ CONTINUATION = " the capital of the country of France. It is the largest city in
 
 
 @pytest.fixture(scope="module")
-def chat(site: Path, gemma3_gguf: Path) -> Iterator[Chat]:
+def chat(site: Path, browsers: Browsers, gemma3_gguf: Path) -> Iterator[Chat]:
     """The page with the model loaded, at temperature 0."""
-    with serving(site, "gemma3-270m") as url, software_page(url) as page:
+    with serving(site, "gemma3-270m") as url, browsers.page(url) as page:
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         chat = Chat(page)

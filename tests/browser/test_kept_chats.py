@@ -199,7 +199,7 @@ def import_file(page: Page, content: str | bytes) -> None:
 def test_a_file_brings_conversations_back_and_hostile_ones_harm_nothing(
     open_page: OpenPage, tmp_path: Path
 ) -> None:
-    chat = open_page(info=CHATS, text='"An answer."')
+    chat = open_page(info=CHATS, text='"An answer."', context_options={})
     page = chat.page
     ask(chat, "Keep this", 2)
     expect(page.locator("#chats-list .open")).to_have_count(1)

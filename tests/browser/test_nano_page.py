@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from browsers import Browsers
 from pages import WITH_RECORDS, Chat, static_host
 from playwright.sync_api import expect
 
@@ -20,7 +21,6 @@ from leadout_build.serving.headless import BLANK
 from leadout_build.store.nano_prompts import EXAMPLE_TABLE_CSV
 from nano.check import check_answer, check_brief
 from nano.questions import Question
-from software_chromium import software_page
 
 #: For a load and a brief without a GPU, on a machine that other work shares.
 PATIENCE_MS = 600_000
@@ -63,9 +63,9 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(site: Path) -> Iterator[Desk]:
+def desk(site: Path, browsers: Browsers) -> Iterator[Desk]:
     """The page, just opened."""
-    with static_host(site) as url, software_page(url + BLANK) as page:
+    with static_host(site) as url, browsers.page(url + BLANK) as page:
         page.add_init_script(WITH_RECORDS)
         errors: list[str] = []
         requests: list[str] = []

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from pages import serve_in_thread
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
 from flaky_server import FlakyFile, flaky_server
 from leadout_build.store.built_in import built_in_models
-from software_chromium import software_options
 
 #: For a load without a GPU, on a machine that other work shares.
 PATIENCE_MS = 300_000
@@ -35,16 +34,14 @@ AGAIN = """(chat) =>
 
 
 def test_a_model_loads_while_it_is_fetched_and_then_without_any_connection(
-    site: Path,
+    site: Path, chromium: Browser
 ) -> None:
     (nano,) = (model for model in built_in_models() if model.name == "nano")
     data = nano.files["nano.gguf"].read_bytes()
     with (
-        sync_playwright() as playwright,
+        chromium.new_context() as context,
         flaky_server(seed=2) as server,
     ):
-        browser = playwright.chromium.launch(**software_options())
-        context = browser.new_context()
         context.set_default_timeout(PATIENCE_MS)
         file = server.files["nano.gguf"] = FlakyFile(data, cut_share=0.3)
         model = f"{server.url}nano.gguf"
@@ -79,4 +76,3 @@ def test_a_model_loads_while_it_is_fetched_and_then_without_any_connection(
         page.wait_for_selector('leadout-chat[data-state="ready"]')
         assert page.locator("leadout-chat").evaluate(AGAIN) == first["tokens"]
         assert len(file.requests) == num_requests
-        browser.close()

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import Browsers
 from pages import WITH_RECORDS, static_host
 from playwright.sync_api import Page, expect
 
 from leadout_build.serving.headless import BLANK, evaluate
-from software_chromium import software_page
 
 PATIENCE_MS = 120_000
 
@@ -103,9 +103,9 @@ json.dumps(told)
 
 
 @pytest.fixture
-def opened(site: Path) -> Iterator[Page]:
+def opened(site: Path, browsers: Browsers) -> Iterator[Page]:
     """The example's page, just opened."""
-    with static_host(site) as url, software_page(url + BLANK) as page:
+    with static_host(site) as url, browsers.page(url + BLANK) as page:
         page.add_init_script(WITH_RECORDS)
         page.set_default_timeout(PATIENCE_MS)
         errors: list[str] = []

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from browsers import Browsers
 from real_model import SAMPLE_MS, PageError, RealModel
 
 from engine_cases import generated
 from leadout_build.cli.native import load_engine
 from leadout_build.serving.headless import BLANK, serving
 from reference_gemma3 import forward, gguf_weights, kl_divergence
-from software_chromium import software_page
 from thoroughness import IS_THOROUGH
 
 MODEL = "gemma3-270m"
@@ -57,9 +57,9 @@ def golden(vectors: Path) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def model(site: Path, gemma3_gguf: Path) -> Iterator[RealModel]:
+def model(site: Path, browsers: Browsers, gemma3_gguf: Path) -> Iterator[RealModel]:
     """The loaded model; afterwards the page had no error that nobody caught."""
-    with serving(site) as url, software_page(url + BLANK) as page:
+    with serving(site) as url, browsers.page(url + BLANK) as page:
         model = RealModel(page, MODEL)
         yield model
         assert model.errors == []

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import Browsers
 from playwright.sync_api import Page
 
 from leadout_build.serving.headless import BLANK, serving
 from leadout_build.serving.server import find_model
 from leadout_build.store.model_store import Store
-from software_chromium import software_page
 from stand_in_nano import write_stand_in
 
 #: Longer than what is worth a copy between lanes, which is 64 tokens.
@@ -50,12 +50,12 @@ _TALK = """async ([model, system]) => {
 
 
 @pytest.fixture
-def page_and_model(site: Path, tmp_path: Path) -> Iterator[tuple[Page, str]]:
+def page_and_model(site: Path, browsers: Browsers, tmp_path: Path) -> Iterator[tuple[Page, str]]:
     path = write_stand_in(tmp_path / "models") / "nano.gguf"
     store = Store(tmp_path / "store")
     with (
         serving(site, store=store, model=str(path)) as url,
-        software_page(url + BLANK) as page,
+        browsers.page(url + BLANK) as page,
     ):
         yield page, find_model(store, str(path), None)[0]
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browsers import Browsers
 from pages import static_host
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 from leadout_build.serving.headless import BLANK
-from software_chromium import software_page
 
 #: For a load and some texts without a GPU, on a machine that other work shares.
 PATIENCE_MS = 600_000
@@ -104,14 +104,6 @@ def url(site: Path) -> Iterator[str]:
         yield host
 
 
-@pytest.fixture(scope="module")
-def browser(url: str) -> Iterator[Browser]:
-    """A Chromium with WebGPU."""
-    with software_page(url + BLANK) as page:
-        assert page.context.browser is not None
-        yield page.context.browser
-
-
 def load(page: Page, url: str, parallel: int) -> None:
     """Load Nano into a page that has nothing else."""
     page.set_default_timeout(PATIENCE_MS)
@@ -119,9 +111,9 @@ def load(page: Page, url: str, parallel: int) -> None:
     page.evaluate(LOAD, {"parallel": parallel, "asked": ASKED})
 
 
-def test_eight_streams_one_cancelled_then_the_tab_closed(browser: Browser, url: str) -> None:
+def test_eight_streams_one_cancelled_then_the_tab_closed(browsers: Browsers, url: str) -> None:
     """One test, since a load for eight takes long here."""
-    context = browser.new_context()
+    context = browsers.engine.new_context()
     first = context.new_page()
     load(first, url, parallel=8)
     alone = first.evaluate(ALONE, PROMPTS)
