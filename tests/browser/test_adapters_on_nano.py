@@ -276,6 +276,25 @@ def test_other_frameworks_examples_write_the_same(nano: Nano, origin: str, name:
     assert errors == []
 
 
+@pytest.mark.parametrize("name", ["ai-sdk", "langchain"])
+def test_the_examples_with_tools_write_the_same(nano: Nano, origin: str, name: str) -> None:
+    """Nano calls no tool by itself; test_framework_examples has the pages call theirs."""
+    system = [{"role": "system", "content": "Be brief."}] if name == "ai-sdk" else []
+    wanted = nano.ask("engine", **{**GREEDY, "messages": [*system, *ASKED["messages"]]})
+    page = nano.page.context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{origin}{name}/?model=/models/nano.gguf")
+    page.get_by_role("textbox", name="Message").fill(QUESTION)
+    page.get_by_role("button", name="Send").click()
+    answer = "li[data-role=assistant] p" if name == "ai-sdk" else "pre"
+    expect(page.locator(answer)).to_have_text(wanted["text"], timeout=PATIENCE_MS)
+    expect(page.locator("output")).to_have_text("ready" if name == "ai-sdk" else "done")
+    page.close()
+    assert wanted["text"] != ""
+    assert errors == []
+
+
 def test_the_examples_of_react_and_of_openais_client_write_the_same(nano: Nano) -> None:
     wanted = nano.engine_says(**GREEDY)
     assert wanted["finish"] == "stop"
