@@ -161,8 +161,8 @@ class Losing:
         page.expose_function("fail", self._fail)
 
     def load(self, drafter: str) -> None:
-        """Have an engine with this drafter."""
-        if drafter != self.loaded:
+        """Have an engine with this drafter, another one where a test left it failed."""
+        if drafter != self.loaded or self.page.evaluate("Boolean(engine.failure)"):
             assert self.page.evaluate(_LOAD, drafter) == "identical"
             self.loaded = drafter
 
