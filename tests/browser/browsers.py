@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from kept_page import KeptPage
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
 from software_chromium import engine_options, software_options
 
@@ -59,10 +59,7 @@ class Browsers:
     def page(self, url: str) -> Iterator[Page]:
         """Open a URL in a new context of `engine`, where a page may take its time."""
         with self.engine.new_context() as context:
-            page = context.new_page()
-            page.set_default_timeout(0)
-            page.goto(url)
-            yield page
+            yield _open(context, url)
 
     @contextmanager
     def own_page(self, url: str, extra_args: Sequence[str] = ()) -> Iterator[Page]:
@@ -70,10 +67,7 @@ class Browsers:
         options = engine_options()
         browser = self._launch({**options, "args": [*options["args"], *extra_args]})
         try:
-            page = browser.new_page()
-            page.set_default_timeout(0)
-            page.goto(url)
-            yield page
+            yield _open(browser, url)
         finally:
             browser.close()
 
@@ -85,3 +79,10 @@ class Browsers:
         if key not in self._shared or not self._shared[key].is_connected():
             self._shared[key] = self._launch(options)
         return self._shared[key]
+
+
+def _open(where: Browser | BrowserContext, url: str) -> Page:
+    page = where.new_page()
+    page.set_default_timeout(0)
+    page.goto(url)
+    return page

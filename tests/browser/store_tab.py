@@ -137,3 +137,30 @@ def read_stored(tab: Tab) -> list[str]:
         }"""
     )
     return found
+
+
+def overwrite_stored(tab: Tab, every_bytes: int) -> bool:
+    """Write over a byte in so many of every file in the store; False if one is in use."""
+    was_written: bool = tab.page.evaluate(
+        """async (everyBytes) => {
+          const root = await navigator.storage.getDirectory();
+          const store = await root.getDirectoryHandle("leadout");
+          const files = await store.getDirectoryHandle("files");
+          for await (const [name, handle] of files) {
+            if (!name.endsWith(".bytes")) continue;
+            const { size } = await handle.getFile();
+            const stream = await handle.createWritable({ keepExistingData: true })
+              .catch((error) => {
+                if (error.name !== "NoModificationAllowedError") throw error;
+              });
+            if (!stream) return false;
+            for (let position = 0; position < size; position += everyBytes) {
+              await stream.write({ type: "write", position, data: "?" });
+            }
+            await stream.close();
+          }
+          return true;
+        }""",
+        every_bytes,
+    )
+    return was_written
